@@ -1,0 +1,107 @@
+"""clipcodec: an image's meaning in a few dozen bytes.
+
+>>> import clipcodec
+>>> stream = clipcodec.encode("photo.jpg")      # bytes
+>>> embedding = clipcodec.decode(stream)        # float32 (512,), unit norm
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    BackboneWarning,
+    ClipcodecError,
+    CorruptError,
+    DecodeError,
+    EmbeddingError,
+    ImageError,
+    ImageFileError,
+    InputError,
+    OptionError,
+    OutputExistsError,
+    ProfileError,
+    RateError,
+    TrainingError,
+    TruncatedError,
+    UnknownProfileError,
+    UnsupportedError,
+    WeightsError,
+    WeightsUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from .api import (
+        decode,
+        decode_batch,
+        encode,
+        encode_batch,
+        encode_embedding,
+        encode_embeddings,
+        info,
+        profiles,
+    )
+    from .codec import Codec, StreamInfo
+    from .registry import ProfileInfo
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Codec": "codec",
+    "StreamInfo": "codec",
+    "ProfileInfo": "registry",
+    "encode": "api",
+    "encode_batch": "api",
+    "encode_embedding": "api",
+    "encode_embeddings": "api",
+    "decode": "api",
+    "decode_batch": "api",
+    "info": "api",
+    "profiles": "api",
+}
+
+__all__ = [
+    "Codec",
+    "StreamInfo",
+    "ProfileInfo",
+    "encode",
+    "encode_batch",
+    "encode_embedding",
+    "encode_embeddings",
+    "decode",
+    "decode_batch",
+    "info",
+    "profiles",
+    "ClipcodecError",
+    "InputError",
+    "ImageError",
+    "ImageFileError",
+    "EmbeddingError",
+    "OptionError",
+    "RateError",
+    "DecodeError",
+    "TruncatedError",
+    "CorruptError",
+    "UnsupportedError",
+    "UnknownProfileError",
+    "ProfileError",
+    "WeightsError",
+    "WeightsUnavailableError",
+    "TrainingError",
+    "OutputExistsError",
+    "BackboneWarning",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `import clipcodec` costs nothing."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

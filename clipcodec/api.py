@@ -1,0 +1,117 @@
+"""The one-shot functions. Profiles and backbones stay loaded: a `Codec` costs nothing to make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .codec import AUTO, Codec, StreamInfo
+from .embeddings import Embeddings
+from .profile import Profile
+from .registry import ProfileInfo, registered
+
+if TYPE_CHECKING:
+    from .images import ImageInput
+
+ProfileLike = str | os.PathLike[str] | Profile | None
+
+
+def encode(
+    image: ImageInput,
+    *,
+    profile: ProfileLike = None,
+    quality: float | None = None,
+    max_bytes: int | None = None,
+    min_cosine: float | None = None,
+    entropy: str = AUTO,
+    device: str | None = None,
+) -> bytes:
+    """Turn an image into a stream of a few dozen bytes.
+
+    image       path, bytes, file object, PIL image, numpy array (HWC) or torch tensor
+    profile     a registered name (see `profiles()`) or the path of a profile file
+    quality, max_bytes, min_cosine   at most one: 1 … 100, bytes of the whole stream, or the least
+                cosine between the image's embedding and the decoded one
+    entropy     "auto" (shortest), "huffman", "rans" or "raw"
+    device      for the backbone: "cpu", "cuda", …; None chooses
+
+    Raises ImageError, OptionError, RateError, ProfileError or WeightsError.
+
+    >>> len(encode("photo.jpg", profile="openai-vit-b-32/pqvae-400"))
+    53
+    """
+    return Codec(profile, device=device).encode(
+        image, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
+    )
+
+
+def encode_batch(
+    images: Iterable[ImageInput],
+    *,
+    profile: ProfileLike = None,
+    quality: float | None = None,
+    max_bytes: int | None = None,
+    min_cosine: float | None = None,
+    entropy: str = AUTO,
+    device: str | None = None,
+) -> list[bytes]:
+    """Turn images into streams, in order. Options and errors as for `encode`."""
+    return Codec(profile, device=device).encode_batch(
+        images, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
+    )
+
+
+def encode_embedding(
+    x: Any,
+    *,
+    profile: ProfileLike = None,
+    quality: float | None = None,
+    max_bytes: int | None = None,
+    min_cosine: float | None = None,
+    entropy: str = AUTO,
+    device: str | None = None,
+) -> bytes:
+    """Turn one embedding (D,), of any norm, into a stream; torch is not needed.
+
+    Options as for `encode`. Raises EmbeddingError, OptionError, RateError or ProfileError.
+    """
+    return Codec(profile, device=device).encode_embedding(
+        x, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
+    )
+
+
+def encode_embeddings(
+    X: Any,
+    *,
+    profile: ProfileLike = None,
+    quality: float | None = None,
+    max_bytes: int | None = None,
+    min_cosine: float | None = None,
+    entropy: str = AUTO,
+    device: str | None = None,
+) -> list[bytes]:
+    """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`."""
+    return Codec(profile, device=device).encode_embeddings(
+        X, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
+    )
+
+
+def decode(stream: bytes) -> Embeddings:
+    """Turn a stream into its embedding (D,), float32, unit norm. Raises DecodeError."""
+    return Codec().decode(stream)
+
+
+def decode_batch(streams: Iterable[bytes]) -> Embeddings:
+    """Turn N streams into embeddings (N, D), float32, unit norm. Raises DecodeError."""
+    return Codec().decode_batch(streams)
+
+
+def info(stream: bytes) -> StreamInfo:
+    """Check a stream and describe it. Raises DecodeError."""
+    return Codec().info(stream)
+
+
+def profiles() -> list[ProfileInfo]:
+    """The profiles that ship with this release, in the order of their ids."""
+    return list(registered())

@@ -1,0 +1,97 @@
+"""Header and check value of a stream (formats/clipcodec-1.md, sections 2 and 3).
+
+Bytes to fields and back, nothing else: no I/O, no profiles, no coders.
+"""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from dataclasses import dataclass
+
+from .errors import CorruptError, TruncatedError, UnsupportedError
+
+VERSION = 1
+CODERS = ("raw", "huffman", "rans")  # index = number in the stream; append-only
+DIGEST_BYTES = 4  # of a private profile, in the header
+MAX_PROFILE_ID = 15 + (1 << 14) - 1
+
+_PRIVATE = 0
+_EXTENDED = 15
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a stream says about itself before its payload.
+
+    Exactly one of `profile_id` (1 … MAX_PROFILE_ID) and `digest` (first four bytes of the
+    SHA-256 of a private profile's file) is given.
+    """
+
+    coder: str
+    profile_id: int | None = None
+    digest: bytes | None = None
+
+    def to_bytes(self) -> bytes:
+        """The header in its only form: 1 byte for ids below 15, else 2 or 3; private 5."""
+        first = VERSION << 6 | CODERS.index(self.coder) << 4
+        if self.digest is not None:
+            if self.profile_id is not None or len(self.digest) != DIGEST_BYTES:
+                raise ValueError(f"a private profile is named by {DIGEST_BYTES} digest bytes alone")
+            return bytes([first | _PRIVATE]) + self.digest
+        if self.profile_id is None or not 1 <= self.profile_id <= MAX_PROFILE_ID:
+            raise ValueError(f"profile id {self.profile_id} is not in 1 … {MAX_PROFILE_ID}")
+        if self.profile_id < _EXTENDED:
+            return bytes([first | self.profile_id])
+        rest = self.profile_id - _EXTENDED
+        tail = [rest] if rest < 0x80 else [0x80 | rest & 0x7F, rest >> 7]
+        return bytes([first | _EXTENDED, *tail])
+
+
+def split(stream: bytes) -> tuple[Header, bytes]:
+    """A stream cut into header and body (coded symbols with their check value).
+
+    Raises TruncatedError, UnsupportedError (version, coder) or CorruptError (header not minimal).
+    """
+    if not stream:
+        raise TruncatedError("empty stream: expected at least a header byte")
+    first = stream[0]
+    version, coder, low = first >> 6, first >> 4 & 3, first & 15
+    if version != VERSION:
+        raise UnsupportedError(
+            f"first byte 0x{first:02x} says format version {version}, this release reads version "
+            f"{VERSION}: not a clipcodec stream, or one from a later release (upgrade clipcodec)"
+        )
+    if coder >= len(CODERS):
+        raise UnsupportedError(
+            f"entropy coder {coder} is unknown: this release knows 0 to {len(CODERS) - 1} "
+            f"({', '.join(CODERS)}); upgrade clipcodec"
+        )
+    name = CODERS[coder]
+    if low == _PRIVATE:
+        end = 1 + DIGEST_BYTES
+        _need(stream, end, "profile digest")
+        return Header(name, digest=stream[1:end]), stream[end:]
+    if low < _EXTENDED:
+        return Header(name, profile_id=low), stream[1:]
+    _need(stream, 2, "profile id")
+    if stream[1] < 0x80:
+        return Header(name, profile_id=_EXTENDED + stream[1]), stream[2:]
+    _need(stream, 3, "profile id")
+    if not 0 < stream[2] < 0x80:
+        raise CorruptError(f"profile id bytes {stream[1:3].hex()} are not in their shortest form")
+    return Header(name, profile_id=_EXTENDED + (stream[1] & 0x7F | stream[2] << 7)), stream[3:]
+
+
+def _need(stream: bytes, length: int, what: str) -> None:
+    if len(stream) < length:
+        raise TruncatedError(f"stream of {len(stream)} bytes ends inside its {what}")
+
+
+def check_seed(header: bytes, digest: bytes | None) -> int:
+    """CRC-16 state after the header and, for a private profile, its whole 32-byte digest."""
+    return crc_hqx(header + (digest or b""), 0xFFFF)
+
+
+def check_value(seed: int, packed: bytes) -> int:
+    """The check value: CRC-16 (polynomial 0x1021) continued over the raw-packed symbols."""
+    return crc_hqx(packed, seed)

@@ -1,0 +1,133 @@
+"""The `clipcodec` command: argparse verbs, each with its imports inside.
+
+Data goes to stdout, words to stderr. Exit 0: done; 1: an input failed (named on stderr, the rest
+went on); 2: the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from .. import __version__
+from ..errors import ClipcodecError
+
+SUFFIX = ".clip"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        code: int = import_module(f".{args.module}", __name__).run(args)
+        sys.stdout.flush()
+        return code
+    except (ClipcodecError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader has gone: nothing left to say, nor anyone to hear it
+            return 1
+        print(f"clipcodec: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("clipcodec: interrupted", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clipcodec",
+        description="Turn images into a few dozen bytes of meaning, and back into CLIP embeddings.",
+    )
+    parser.add_argument("--version", action="version", version=f"clipcodec {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    p = _verb(verbs, "compress", "images or .npy embeddings to streams")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image or .npy file; - for stdin")
+    p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several inputs) or - "
+                   f"for stdout; default: INPUT{SUFFIX}")  # fmt: skip
+    _profile(p)
+    p.add_argument("--entropy", choices=("auto", "huffman", "rans", "raw"), default="auto",
+                   help="entropy coder (default: the shortest)")  # fmt: skip
+    p.add_argument("--quality", type=float, metavar="Q", help="1 to 100")
+    p.add_argument("--max-bytes", type=int, metavar="N", help="size limit of a whole stream")
+    p.add_argument("--min-cosine", type=float, metavar="C", help="least cosine after decoding")
+    _backbone(p)
+    _force(p)
+    _quiet(p)
+
+    p = _verb(verbs, "decompress", "streams to embeddings")
+    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream file; - for stdin")
+    p.add_argument("-o", "--output", metavar="OUT", help=".npy file for all inputs together, or - "
+                   f"for stdout; default: each input's name with .npy for {SUFFIX}")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
+    _profile(p, "profile file that private streams were made with")
+    _force(p)
+
+    p = _verb(verbs, "info", "what a stream is", module="decompress")
+    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream file; - for stdin")
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
+    _profile(p, "profile file that private streams were made with")
+
+    p = _verb(verbs, "profiles", "the profiles of this release")
+    p.add_argument("name", nargs="?", help="show this profile's card (name or file)")
+    p.add_argument("--json", action="store_true", help="JSON on stdout")
+
+    p = _verb(verbs, "demo", "compress samples and an image, and show what is lost")
+    p.add_argument("image", nargs="?", help="an image of yours (default: one drawn here)")
+    p.add_argument("--count", type=int, default=64, help="sample embeddings (default: 64)")
+    _backbone(p)
+
+    p = _verb(verbs, "fetch", "download and verify backbone weights for offline use",
+              module="profiles")  # fmt: skip
+    p.add_argument("backbones", nargs="*", metavar="BACKBONE", default=["openai-vit-b-32"],
+                   help="default: openai-vit-b-32")  # fmt: skip
+    _quiet(p)
+
+    p = _verb(verbs, "train", "a profile of your own from embeddings")
+    p.add_argument("--recipe", choices=("pqvae",), default="pqvae", help="default: pqvae")
+    p.add_argument("--embeddings", required=True, nargs="+", metavar="FILE",
+                   help=".npy, or .safetensors with a tensor `embeddings`")  # fmt: skip
+    p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
+    p.add_argument("--codewords", type=int, default=4, metavar="K", help="codebook size")
+    p.add_argument("--sub-dim", type=int, default=16, metavar="D", help="channels of a sub-vector")
+    p.add_argument("--steps", type=int, metavar="N", help="default: as for the shipped profiles")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--backbone", default="openai-vit-b-32",
+                   help="what made the embeddings (default: openai-vit-b-32)")  # fmt: skip
+    p.add_argument("--name", help="default: private/FILE")
+    p.add_argument("--card", metavar="FILE", help="JSON to keep in the profile (data, licence, …)")
+    _force(p)
+    _quiet(p)
+    return parser
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    *,
+    module: str | None = None,
+) -> argparse.ArgumentParser:
+    p: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    p.set_defaults(module=module or name)
+    return p
+
+
+def _profile(p: argparse.ArgumentParser, text: str = "registered name or profile file") -> None:
+    p.add_argument("--profile", metavar="PROFILE", help=text)
+
+
+def _backbone(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--device", help="cpu, cuda, … (default: the best there is)")
+    p.add_argument("--weights", metavar="FILE", help="local backbone weights, .pt or .safetensors "
+                   "(default: $CLIPCODEC_WEIGHTS, else open_clip's download)")  # fmt: skip
+
+
+def _force(p: argparse.ArgumentParser) -> None:
+    p.add_argument("-f", "--force", action="store_true", help="overwrite existing files")
+
+
+def _quiet(p: argparse.ArgumentParser) -> None:
+    p.add_argument("-q", "--quiet", action="store_true", help="no progress, errors only")

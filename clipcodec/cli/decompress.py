@@ -1,0 +1,96 @@
+"""`clipcodec decompress` and `clipcodec info`: what streams hold."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..codec import Codec, StreamInfo
+from ..errors import ClipcodecError, DecodeError
+from . import SUFFIX
+from .common import STDIO, read_input, refuse_terminal_or_existing, report, write_output
+
+
+def run(args: argparse.Namespace) -> int:
+    codec = Codec(args.profile)
+    if args.verb == "info":
+        return _each(args.inputs, lambda name: _info(codec, name, args.json))
+    if args.json:
+        return _each(args.inputs, lambda name: _print_json(codec, name))
+    if args.output is None:
+        return _each(args.inputs, lambda name: _one_file(codec, name, args.force))
+    return _together(codec, args.inputs, args.output, args.force)
+
+
+def _each(names: list[str], work: Callable[[str], None]) -> int:
+    failed = 0
+    for name in names:
+        try:
+            work(name)
+        except BrokenPipeError:
+            raise
+        except (ClipcodecError, OSError) as error:
+            report(name, error)
+            failed += 1
+    return 1 if failed else 0
+
+
+def _one_file(codec: Codec, name: str, force: bool) -> None:
+    stem = name.removesuffix(SUFFIX)
+    target = STDIO if name == STDIO else f"{stem}.npy"
+    write_output(target, _npy(codec.decode(read_input(name))), force=force)
+
+
+def _print_json(codec: Codec, name: str) -> None:
+    stream = read_input(name)
+    embedding = codec.decode(stream)
+    row = {"file": name, "profile": codec.info(stream).profile, "embedding": embedding.tolist()}
+    print(json.dumps(row))
+
+
+def _together(codec: Codec, names: list[str], output: str, force: bool) -> int:
+    """All inputs as the rows of one array; nothing is written if one of them fails."""
+    refuse_terminal_or_existing(output, force=force)
+    rows: list[Any] = []
+    failed = _each(names, lambda name: rows.append(codec.decode(read_input(name))))
+    if failed:
+        return failed
+    if len({len(row) for row in rows}) > 1:
+        raise DecodeError("the streams have several widths: decompress each width apart")
+    write_output(output, _npy(rows[0] if len(rows) == 1 else np.stack(rows)), force=force)
+    return 0
+
+
+def _npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _info(codec: Codec, name: str, as_json: bool) -> None:
+    info = codec.info(read_input(name))
+    if as_json:
+        print(json.dumps({"file": name, **asdict(info)}))
+    else:
+        print(_words(name, info))
+
+
+def _words(name: str, info: StreamInfo) -> str:
+    identity = f"id {info.profile_id}" if info.digest is None else f"private, {info.digest[:8]}"
+    label = "stdin" if name == STDIO else Path(name).name
+    return (
+        f"{label}: clipcodec stream, format version {info.version}\n"
+        f"  profile    {info.profile} ({identity})\n"
+        f"  backbone   {info.backbone}, {info.dim} dimensions\n"
+        f"  entropy    {info.entropy}, {info.symbols} symbols\n"
+        f"  size       {info.size} bytes, {info.bits_per_dimension:.3f} bits per dimension\n"
+        f"  overhead   {info.size - info.information:.1f} bytes beyond the ideal "
+        f"{info.information:.1f}"
+    )

@@ -1,0 +1,39 @@
+"""`clipcodec profiles` and `clipcodec fetch`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from ..codec import resolve
+from ..registry import DEFAULT, registered
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.verb == "fetch":
+        return _fetch(args.backbones, args.quiet)
+    if args.name:
+        profile = resolve(args.name)
+        print(json.dumps({"name": profile.name, "sha256": profile.digest.hex(),
+                          **profile.card}, indent=2, ensure_ascii=False))  # fmt: skip
+    elif args.json:
+        print(json.dumps([asdict(row) for row in registered()], indent=2))
+    else:
+        print(f"{'id':>3}  {'profile':<30} {'dim':>5} {'bits':>6} {'bpd':>6}  backbone")
+        for row in registered():
+            mark = " *" if row.name == DEFAULT else ""
+            print(f"{row.id:>3}  {row.name + mark:<30} {row.dim:>5} {row.bits:>6} "
+                  f"{row.bits / row.dim:>6.3f}  {row.backbone}")  # fmt: skip
+        print("* the default", file=sys.stderr)
+    return 0
+
+
+def _fetch(backbones: list[str], quiet: bool) -> int:
+    from ..backbone import fetch
+
+    for name in backbones:
+        path = fetch(name, progress=not quiet)
+        print(path)
+    return 0

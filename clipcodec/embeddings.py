@@ -1,0 +1,63 @@
+"""Any array of embeddings → checked float32 rows of unit norm."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import EmbeddingError
+
+Embeddings = NDArray[np.float32]
+
+
+def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
+    """Rows (N, D) of any real dtype and norm, as contiguous float32 of unit norm.
+
+    Raises EmbeddingError naming the first row that is zero or not finite, or the shape when it is
+    not (N, `dim`).
+    """
+    array = _real_array(x)
+    if array.ndim != 2 or (dim is not None and array.shape[1] != dim) or not array.shape[1]:
+        expected = f"(N, {dim})" if dim else "(N, D)"
+        raise EmbeddingError(
+            f"embeddings of shape {array.shape}: expected {expected}; is this the right profile?"
+        )
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise EmbeddingError(f"embedding {int(np.argmin(finite))} holds NaN or infinite values")
+    # scaled by its largest value first: squares of huge or tiny floats leave the range of float64
+    peak = np.abs(array).max(axis=1, keepdims=True, initial=0)
+    if not peak.all():
+        raise EmbeddingError(f"embedding {int(np.argmin(peak))} is zero and has no direction")
+    scaled = array / peak
+    unit = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    return np.ascontiguousarray(unit, dtype=np.float32)
+
+
+def as_embedding(x: Any, dim: int | None = None) -> Embeddings:
+    """One embedding (D,), checked as in `as_embeddings`; returned as a row (1, D)."""
+    array = _real_array(x)
+    if array.ndim != 1:
+        raise EmbeddingError(
+            f"embedding of shape {array.shape}: expected ({dim or 'D'},); "
+            "encode_embeddings takes many"
+        )
+    return as_embeddings(array[None], dim)
+
+
+def _real_array(x: Any) -> NDArray[Any]:
+    torch = sys.modules.get("torch")  # a tensor can only be given where torch is loaded already
+    if torch is not None and isinstance(x, torch.Tensor):
+        x = x.detach().cpu().double().numpy()
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise EmbeddingError(f"not an array of numbers: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise EmbeddingError(f"embeddings of dtype {array.dtype}: expected real numbers")
+    # float32 keeps batches fast; whatever it cannot hold is kept in float64
+    narrow = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    return array.astype(np.float32 if narrow else np.float64, copy=False)

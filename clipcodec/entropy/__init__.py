@@ -1,0 +1,30 @@
+"""Entropy coders: symbols and check values to bytes and back, lossless and exact.
+
+Each coder is built from `FrequencyTables` and has two methods, for N messages of n symbols:
+
+    encode(symbols (N, n), checks) -> list[bytes]
+    decode(bodies) -> (symbols (N, n), checks)
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .huffman import HuffmanCoder
+from .rans import RansCoder
+from .raw import RawCoder
+from .tables import FrequencyTables, Symbols
+
+
+class Coder(Protocol):
+    def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]: ...
+
+    def decode(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]: ...
+
+
+def coders(tables: FrequencyTables) -> dict[str, Coder]:
+    """Every coder by its name in the bitstream."""
+    return {"raw": RawCoder(tables), "huffman": HuffmanCoder(tables), "rans": RansCoder(tables)}
+
+
+__all__ = ["Coder", "FrequencyTables", "HuffmanCoder", "RansCoder", "RawCoder", "Symbols", "coders"]

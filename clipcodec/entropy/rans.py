@@ -1,0 +1,148 @@
+"""rANS coder (formats/clipcodec-1.md, section 4.3): 64-bit state, 32-bit words, 24-bit precision.
+
+The check value seeds the state, so the bits that any state needs to begin with are not wasted.
+A single message goes through `constriction`; many go through numpy, one state a message, with
+the same bytes.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CorruptError, TruncatedError
+from .tables import FREQUENCY_BITS, FrequencyTables, Symbols
+
+PRECISION = 24
+_BATCH = 16  # from this many messages on, numpy beats one constriction coder a message
+_U64 = np.uint64
+_WORD = _U64(32)
+
+
+class RansCoder:
+    """Asymmetric numeral systems over integer tables, scaled from 2**16 to 2**24 exactly."""
+
+    def __init__(self, tables: FrequencyTables) -> None:
+        self.frequencies, self.table_of = tables.frequencies, tables.table_of
+        self.size = tables.size
+        k = tables.alphabet
+        below = np.cumsum(self.frequencies, axis=1) - self.frequencies
+        left = (below * ((1 << PRECISION) - k) >> FREQUENCY_BITS) + np.arange(k)
+        right = np.concatenate([left[:, 1:], np.full((len(left), 1), 1 << PRECISION)], axis=1)
+        self.left, self.width = left.astype(_U64), (right - left).astype(_U64)
+
+    @cached_property
+    def _models(self) -> list[Any]:
+        """One model a position. `perfect=False` gives exactly `left` and `width` above."""
+        import constriction  # its submodules exist as attributes only
+
+        categorical = constriction.stream.model.Categorical
+        scaled = self.frequencies / (1 << FREQUENCY_BITS)
+        distinct = [categorical(row, perfect=False) for row in scaled]
+        return [distinct[t] for t in self.table_of]
+
+    def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
+        """Bodies of N messages, check values inside."""
+        if len(symbols) >= _BATCH:
+            return self._encode_batch(symbols, checks)
+        return [self._encode_one(s, c) for s, c in zip(symbols.tolist(), checks, strict=True)]
+
+    def decode(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]:
+        """Symbols (N, n) and check values of N bodies.
+
+        Raises TruncatedError (empty) or CorruptError (too long, not canonical).
+        """
+        longest = self.size * PRECISION // 8 + 8
+        for body in bodies:
+            if not body:
+                raise TruncatedError("stream ends after its header")
+            if len(body) > longest:
+                raise CorruptError(f"rANS body of {len(body)} bytes: at most {longest} exist")
+            if not body[-1]:
+                raise CorruptError("rANS body ends with a zero byte, which is never written")
+        if len(bodies) >= _BATCH:
+            return self._decode_batch(bodies)
+        decoded = [self._decode_one(body) for body in bodies]
+        symbols = np.array([s for s, _ in decoded], np.int64).reshape(len(bodies), self.size)
+        return symbols, [check for _, check in decoded]
+
+    def _encode_one(self, symbols: list[int], check: int) -> bytes:
+        coder = _ans_coder([check + 1])
+        for symbol, model in zip(reversed(symbols), reversed(self._models), strict=True):
+            coder.encode_reverse(symbol, model)
+        return _trim(coder.get_compressed())
+
+    def _decode_one(self, body: bytes) -> tuple[list[int], int]:
+        coder = _ans_coder(np.frombuffer(body.ljust(len(body) + 3 & ~3, b"\0"), "<u4"))
+        symbols = [coder.decode(model) for model in self._models]
+        rest = coder.get_compressed()
+        return symbols, _check_of_state(int(rest[0]) if len(rest) == 1 else 0)
+
+    def _encode_batch(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
+        state = np.array(checks, _U64) + _U64(1)
+        words = np.zeros((len(symbols), self.size + 2), "<u4")
+        count, rows = np.zeros(len(symbols), np.int64), np.arange(len(symbols))
+
+        def push(which: NDArray[Any]) -> None:
+            words[which, count[which]] = (state[which] & _U64(0xFFFFFFFF)).astype("<u4")
+            count[which] += 1
+            state[which] >>= _WORD
+
+        for position in range(self.size - 1, -1, -1):
+            table, symbol = self.table_of[position], symbols[:, position]
+            width, left = self.width[table][symbol], self.left[table][symbol]
+            push(np.flatnonzero(state >> _U64(64 - PRECISION) >= width))
+            quotient, remainder = np.divmod(state, width)
+            state = (quotient << _U64(PRECISION)) + remainder + left
+        push(rows)
+        push(rows)
+        return [_trim(words[i, :n]) for i, n in enumerate(count)]
+
+    def _decode_batch(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]:
+        width = max(map(len, bodies)) + 3 & ~3
+        joined = b"".join(body.ljust(width, b"\0") for body in bodies)
+        words = np.frombuffer(joined, "<u4").reshape(len(bodies), -1).astype(_U64)
+        left_over = np.array([len(body) + 3 >> 2 for body in bodies])
+        state, rows = np.zeros(len(bodies), _U64), np.arange(len(bodies))
+
+        def refill() -> None:
+            which = rows[(state >> _WORD == 0) & (left_over > 0)]
+            left_over[which] -= 1
+            state[which] = state[which] << _WORD | words[which, left_over[which]]
+
+        refill()
+        refill()
+        symbols = np.empty((len(bodies), self.size), np.int64)
+        for position, table in enumerate(self.table_of):
+            quantile = state & _U64((1 << PRECISION) - 1)
+            symbol = np.searchsorted(self.left[table], quantile, side="right") - 1
+            symbols[:, position] = symbol
+            state = (
+                self.width[table][symbol] * (state >> _U64(PRECISION))
+                + quantile
+                - self.left[table][symbol]
+            )
+            refill()
+        return symbols, [
+            _check_of_state(s if not n else 0)
+            for s, n in zip(state.tolist(), left_over.tolist(), strict=True)
+        ]
+
+
+def _ans_coder(words: Any) -> Any:
+    import constriction
+
+    return constriction.stream.stack.AnsCoder(np.asarray(words, np.uint32))
+
+
+def _trim(words: NDArray[Any]) -> bytes:
+    return words.astype("<u4").tobytes().rstrip(b"\0")
+
+
+def _check_of_state(state: int) -> int:
+    if not 1 <= state <= 1 << 16:
+        raise CorruptError("rANS state does not end in a check value: the stream is damaged")
+    return state - 1

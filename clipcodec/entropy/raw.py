@@ -1,0 +1,54 @@
+"""Raw coder: every symbol in ⌈log2 K⌉ bits (formats/clipcodec-1.md, section 4.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import CorruptError, TruncatedError
+from .tables import FrequencyTables, Symbols
+
+CHECK_BYTES = 2
+
+
+class RawCoder:
+    """Packs symbols without statistics; also the form over which the check value is taken."""
+
+    def __init__(self, tables: FrequencyTables) -> None:
+        self.size, self.alphabet, self.bits = tables.size, tables.alphabet, tables.bits
+        self.packed_bytes = (self.size * self.bits + 7) // 8
+
+    def pack(self, symbols: Symbols) -> list[bytes]:
+        """Symbols (N, n) as N bit strings, most significant bit first, padded with zero bits."""
+        shifts = np.arange(self.bits - 1, -1, -1)
+        bits = (symbols[:, :, None] >> shifts & 1).astype(np.uint8)
+        rows = np.packbits(bits.reshape(len(symbols), self.size * self.bits), axis=1)
+        return [row.tobytes() for row in rows]
+
+    def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
+        """Bodies of N messages: check value, then the packed symbols."""
+        packed = self.pack(symbols)
+        return [c.to_bytes(CHECK_BYTES, "big") + p for c, p in zip(checks, packed, strict=True)]
+
+    def decode(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]:
+        """Symbols (N, n) and check values of N bodies.
+
+        Raises TruncatedError or CorruptError (too long, padding not zero, symbol >= K).
+        """
+        length = CHECK_BYTES + self.packed_bytes
+        for body in bodies:
+            if len(body) < length:
+                raise TruncatedError(f"raw body of {len(body)} bytes: expected {length}")
+            if len(body) > length:
+                raise CorruptError(f"{len(body) - length} bytes after the last symbol")
+        data = np.frombuffer(b"".join(bodies), np.uint8).reshape(len(bodies), length)
+        bits = np.unpackbits(data[:, CHECK_BYTES:], axis=1)
+        used = self.size * self.bits
+        if bits[:, used:].any():
+            raise CorruptError("padding bits after the last symbol are not zero")
+        planes = bits[:, :used].reshape(len(bodies), self.size, self.bits)
+        symbols = np.zeros(planes.shape[:2], np.int64)
+        for i in range(self.bits):
+            symbols = symbols << 1 | planes[:, :, i]
+        if symbols.max(initial=0) >= self.alphabet:
+            raise CorruptError(f"a symbol is not below the alphabet size {self.alphabet}")
+        return symbols, [int.from_bytes(b[:CHECK_BYTES], "big") for b in bodies]

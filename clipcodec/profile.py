@@ -1,0 +1,217 @@
+"""A profile: everything frozen that a stream relies on, in one safetensors file.
+
+Tensors plus one metadata entry, `clipcodec`, holding JSON (formats/profile-file.md). A profile is
+identified by the SHA-256 of its file; registered ones have a number besides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .entropy import Coder, FrequencyTables, RawCoder, coders
+from .errors import WeightsError
+from .quantizers import SharedProductQuantizer
+from .transforms import KINDS, Layout, PqvaeTransform
+
+METADATA_KEY = "clipcodec"
+FILE_VERSION = 1
+MAX_FILE_BYTES = 1 << 28
+
+Tensors = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Where training embeddings lie, to tell a wrong backbone and to draw samples.
+
+    mean   (D,) float32, mean of unit-norm embeddings
+    low    cosine to the mean direction that one training row in a thousand falls below
+    floor  cosine to the mean direction that no real embedding falls below
+    basis  (D, k) float32, leading principal axes
+    scale  (k + 1,) float32, standard deviation along each axis, then along every other direction
+    """
+
+    mean: NDArray[np.float32]
+    low: float
+    floor: float
+    basis: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    def draw(self, count: int, seed: int) -> NDArray[np.float32]:
+        """`count` unit-norm embeddings (count, D) from the Gaussian with these statistics."""
+        rng = np.random.default_rng(seed)
+        rest = rng.standard_normal((count, len(self.mean)))
+        rest -= rest @ self.basis @ self.basis.T
+        main = rng.standard_normal((count, len(self.scale) - 1)) * self.scale[:-1]
+        rows = self.mean + main @ self.basis.T + self.scale[-1] * rest
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        samples: NDArray[np.float32] = unit.astype(np.float32)
+        return samples
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """One loaded profile. `id` is None for a private one; `digest` is the file's SHA-256."""
+
+    name: str
+    id: int | None
+    digest: bytes
+    kind: str
+    backbone: str
+    dim: int
+    layout: Layout
+    card: Mapping[str, Any]
+    statistics: Statistics
+    _tensors: Tensors
+
+    @cached_property
+    def transform(self) -> PqvaeTransform:
+        return KINDS[self.kind](self.layout, self._tensors)
+
+    @cached_property
+    def quantizer(self) -> SharedProductQuantizer:
+        return SharedProductQuantizer(self._tensors["codebook"])
+
+    @cached_property
+    def tables(self) -> FrequencyTables:
+        t = self._tensors
+        return FrequencyTables(t["tables.frequencies"], t["tables.lengths"], t["tables.table_of"])
+
+    @cached_property
+    def coders(self) -> dict[str, Coder]:
+        return coders(self.tables)
+
+    @cached_property
+    def packer(self) -> RawCoder:
+        return RawCoder(self.tables)
+
+
+def read_profile(
+    path: str | os.PathLike[str], *, id: int | None = None, sha256: str | None = None
+) -> Profile:
+    """Load and verify a profile file; with `sha256`, only that very file is accepted.
+
+    Raises WeightsError: missing, damaged, foreign, truncated, wrong tensors, values not finite.
+    """
+    where = os.fspath(path)
+    try:
+        size = Path(path).stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise WeightsError(f"profile {where}: {size} bytes, the limit is {MAX_FILE_BYTES}")
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"profile {where} cannot be read: {error.strerror or error}") from error
+    digest = hashlib.sha256(data)
+    if sha256 is not None and digest.hexdigest() != sha256:
+        raise WeightsError(
+            f"profile {where} has SHA-256 {digest.hexdigest()}, expected {sha256}: "
+            "the file is damaged, reinstall clipcodec"
+        )
+    try:
+        return _parse(data, id, digest.digest())
+    except WeightsError as error:
+        raise WeightsError(f"profile {where}: {error}") from error
+
+
+def _parse(data: bytes, id: int | None, digest: bytes) -> Profile:
+    meta = _metadata(data)
+    tensors = _load_tensors(data)
+    try:
+        kind, dim = str(meta["kind"]), _integer(meta["dim"], 1, 1 << 14, "dim")
+        if kind not in KINDS:
+            raise WeightsError(f"kind {kind!r} is unknown; known: {', '.join(KINDS)}")
+        layout = Layout.from_config(dim, meta["config"])
+        statistics = meta["statistics"]
+        low, floor = float(statistics["low"]), float(statistics["floor"])
+        name, backbone, card = str(meta["name"]), str(meta["backbone"]), dict(meta["card"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"metadata lacks or misstates {error}") from error
+    axes = _integer(statistics.get("axes"), 0, dim, "statistics.axes")
+    tables = _integer(meta.get("tables"), 1, layout.size, "tables")
+    shapes = KINDS[kind].shapes(layout) | {
+        "codebook": (layout.codewords, layout.sub_dim),
+        "tables.frequencies": (tables, layout.codewords),
+        "tables.lengths": (tables, layout.codewords),
+        "tables.table_of": (layout.size,),
+        "statistics.mean": (dim,),
+        "statistics.basis": (dim, axes),
+        "statistics.scale": (axes + 1,),
+    }
+    _check_tensors(tensors, shapes)
+    return Profile(
+        name=name, id=id, digest=digest, kind=kind, backbone=backbone, dim=dim, layout=layout,
+        card=card, _tensors=tensors,
+        statistics=Statistics(
+            tensors["statistics.mean"].astype(np.float32), low, floor,
+            tensors["statistics.basis"].astype(np.float32),
+            tensors["statistics.scale"].astype(np.float32),
+        ),
+    )  # fmt: skip
+
+
+def _metadata(data: bytes) -> dict[str, Any]:
+    """The JSON of the one metadata entry, read before any tensor is trusted."""
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        meta = json.loads(header["__metadata__"][METADATA_KEY])
+        version = meta["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WeightsError("not a clipcodec profile (safetensors with our metadata)") from error
+    if version != FILE_VERSION:
+        raise WeightsError(f"profile file version {version!r}; this release reads {FILE_VERSION}")
+    assert isinstance(meta, dict)  # it answered to a string key
+    return meta
+
+
+def _load_tensors(data: bytes) -> Tensors:
+    import safetensors
+    import safetensors.numpy
+
+    try:
+        return safetensors.numpy.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise WeightsError(f"damaged safetensors data: {error}") from error
+
+
+def _check_tensors(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if tensors.keys() != shapes.keys():
+        wrong = ", ".join(sorted(tensors.keys() ^ shapes.keys()))
+        raise WeightsError(f"missing or unexpected tensors: {wrong}")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.shape != shape:
+            raise WeightsError(f"tensor {name} has shape {tensor.shape}, expected {shape}")
+        integral = name.startswith("tables.")
+        if tensor.dtype.kind != ("u" if integral else "f"):
+            raise WeightsError(f"tensor {name} has dtype {tensor.dtype}")
+        if not integral and not np.isfinite(tensor).all():
+            raise WeightsError(f"tensor {name} holds NaN or infinite values")
+
+
+def _integer(value: Any, low: int, high: int, what: str) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise WeightsError(f"{what} is {value!r}, expected an integer in {low} … {high}")
+    return value
+
+
+def write_profile(path: str | os.PathLike[str], meta: Mapping[str, Any], tensors: Tensors) -> None:
+    """Write a profile file, atomically; the same content gives the same bytes."""
+    import safetensors.numpy
+
+    from .files import write_atomic
+
+    # one metadata key only: safetensors does not fix the order of several
+    text = json.dumps({"version": FILE_VERSION, **meta}, sort_keys=True, ensure_ascii=True)
+    data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: text})
+    write_atomic(path, data, overwrite=True)

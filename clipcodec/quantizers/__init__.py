@@ -1,0 +1,5 @@
+"""Quantisers: latent ↔ symbols."""
+
+from .product import SharedProductQuantizer
+
+__all__ = ["SharedProductQuantizer"]

@@ -1,0 +1,67 @@
+"""The shipped profiles, by name and by number (profiles/registry.json; formats/README.md)."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from .errors import ProfileError, UnknownProfileError
+from .profile import Profile, read_profile
+
+DEFAULT = "openai-vit-b-32/pqvae-800"
+_FOLDER = Path(__file__).parent / "profiles"
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ProfileInfo:
+    """One registered profile. `bits` is the packed size of its symbols, header and check aside."""
+
+    name: str
+    id: int
+    kind: str
+    backbone: str
+    dim: int
+    bits: int
+    sha256: str
+    file: str
+
+
+@lru_cache(maxsize=1)
+def registered() -> tuple[ProfileInfo, ...]:
+    """All registered profiles, in the order of their ids."""
+    rows = json.loads((_FOLDER / "registry.json").read_text("utf-8"))["profiles"]
+    return tuple(ProfileInfo(**row) for row in rows)
+
+
+def by_name(name: str) -> Profile:
+    """The shipped profile of that name; ProfileError lists what exists."""
+    for row in registered():
+        if row.name == name:
+            return _load(row)
+    known = ", ".join(row.name for row in registered())
+    raise ProfileError(f"no profile {name!r}; known: {known}; or give the path of a profile file")
+
+
+def by_id(number: int) -> Profile:
+    """The shipped profile of that registered number, or UnknownProfileError."""
+    for row in registered():
+        if row.id == number:
+            return _load(row)
+    raise UnknownProfileError(
+        f"profile id {number} is not known to this release of clipcodec: "
+        "the stream is damaged, or made by a later one (upgrade clipcodec)"
+    )
+
+
+_loaded: dict[str, Profile] = {}
+
+
+def _load(row: ProfileInfo) -> Profile:
+    with _lock:  # one load a profile, whatever the number of threads
+        if row.name not in _loaded:
+            _loaded[row.name] = read_profile(_FOLDER / row.file, id=row.id, sha256=row.sha256)
+        return _loaded[row.name]

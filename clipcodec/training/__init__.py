@@ -1,0 +1,1 @@
+"""Training of profiles, in torch. Nothing outside this folder imports it but the command line."""

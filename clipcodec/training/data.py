@@ -1,0 +1,56 @@
+"""Training embeddings from files, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..embeddings import Embeddings, as_embeddings
+from ..errors import EmbeddingError, TrainingError
+
+MIN_ROWS = 1000
+TENSOR = "embeddings"
+
+
+def load_embeddings(paths: Sequence[str | os.PathLike[str]]) -> Embeddings:
+    """Rows (N, D) of all files together, unit norm, exact duplicates kept once.
+
+    .npy files, or .safetensors files with a tensor `embeddings`. Raises TrainingError naming the
+    file: unreadable, wrong content, widths that differ, fewer than MIN_ROWS distinct rows.
+    """
+    parts = [_load(os.fspath(path)) for path in paths]
+    widths = {part.shape[1] for part in parts}
+    if len(widths) > 1:
+        raise TrainingError(f"embedding files of several widths {sorted(widths)}: give one width")
+    rows = np.concatenate(parts)
+    distinct = np.unique(rows, axis=0, return_index=True)[1]
+    if len(distinct) < MIN_ROWS:
+        raise TrainingError(
+            f"{len(distinct)} distinct embeddings (of {len(rows)} rows): at least {MIN_ROWS} needed"
+        )
+    return rows[np.sort(distinct)]
+
+
+def _load(path: str) -> Embeddings:
+    try:
+        if path.endswith(".safetensors"):
+            from safetensors import safe_open
+
+            with safe_open(path, "numpy") as file:
+                names = list(file.keys())
+                if TENSOR not in names:
+                    raise TrainingError(f"{path} has no tensor {TENSOR!r}, only {names}")
+                return as_embeddings(file.get_tensor(TENSOR))
+        return as_embeddings(np.load(path, allow_pickle=False, mmap_mode="r"))
+    except EmbeddingError as error:
+        raise TrainingError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path}: no such file") from error
+    except TrainingError:
+        raise
+    except Exception as error:  # SafetensorError derives from Exception alone
+        raise TrainingError(
+            f"{path} is not a readable .npy or .safetensors file: {error}"
+        ) from error

@@ -1,0 +1,140 @@
+"""PQVAE-shared in torch: the networks of `transforms.pqvae`, differentiable (arXiv 2509.05925).
+
+Sub-vectors are trained in the `rank` coordinates that their channels span; `lift` (orthonormal)
+turns codewords into channels when the profile is written. Distances are the same in both.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..transforms import Layout, PqvaeTransform
+from .codebook import Codebook
+
+_RIDGE = 1e-2
+
+
+class Network(nn.Module):
+    """Analysis with nearest codewords in the loop, and synthesis."""
+
+    center: Tensor
+    scale: Tensor
+    lift: Tensor
+
+    def __init__(self, layout: Layout, x: Tensor, generator: torch.Generator) -> None:
+        """Initialised from training rows x (N, D): see `_initialise`."""
+        super().__init__()
+        self.layout = layout
+        self.step = layout.positions * layout.rank  # latent values of one group
+        self.register_buffer("center", x.mean(dim=0))
+        self.register_buffer("scale", (x - self.center).std(dim=0).square().mean().sqrt())
+        random = torch.randn(layout.sub_dim, layout.rank, generator=generator)
+        self.register_buffer("lift", torch.linalg.qr(random).Q.T.contiguous())
+        shapes = PqvaeTransform.shapes(layout)
+        fixed = ("center", "scale", "analysis.lift", "synthesis.lower")
+        self.weights = nn.ParameterDict(
+            {
+                name.replace(".", "_"): nn.Parameter(torch.zeros(shape))
+                for name, shape in shapes.items()
+                if name not in fixed
+            }
+        )
+        self.codebook = Codebook(layout.codewords, layout.rank, generator)
+        self._initialise((x - self.center) / self.scale, generator)
+
+    @torch.no_grad()
+    def _initialise(self, x: Tensor, generator: torch.Generator) -> None:
+        """Residual quantisation in the KLT: each group codes the leading principal axes of what
+        the groups before it left, whitened. The hidden layers start near zero beside it."""
+        w, step = self.weights, self.step
+        residual = x.clone()
+        maps: list[Tensor] = []
+        latents: list[Tensor] = []
+        for group in range(self.layout.groups):
+            values, vectors = torch.linalg.eigh(residual.T @ residual / len(x))
+            # a width below the group's values: some axes are coded more than once
+            axes = torch.arange(step) % x.shape[1]
+            order = values.argsort(descending=True)[axes]
+            whiten = vectors[:, order] / values[order].clamp(min=1e-6).sqrt()
+            quantized = self.codebook.nearest(self._sub_vectors(residual @ whiten)).values
+            quantized = quantized.reshape(len(x), step)
+            back = _least_squares(quantized, residual)
+            at = group * step
+            w["analysis_linear"][:, at : at + step] = whiten
+            if group:
+                w["analysis_feedback"][self._feedback_rows(group)] = -torch.cat(maps) @ whiten
+            residual = residual - quantized @ back
+            maps.append(back)
+            latents.append(quantized)
+        w["synthesis_linear"].copy_(_least_squares(torch.cat(latents, dim=1), x))
+        for name, gain in (("analysis_hidden", 1.0), ("analysis_out", 0.1),
+                           ("synthesis_hidden", 1.0), ("synthesis_out", 0.1)):  # fmt: skip
+            std = gain * math.sqrt(2 / w[name].shape[0])
+            w[name].normal_(0, std, generator=generator)
+
+    def _sub_vectors(self, latent: Tensor) -> Tensor:
+        return latent.reshape(-1, self.layout.rank)
+
+    def _feedback_rows(self, group: int) -> slice:
+        start = self.step * (group * (group - 1) // 2)
+        return slice(start, start + self.step * group)
+
+    def analyse(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (N, D) → latent (N, n·rank), the same quantised (straight-through), symbols (N, n)."""
+        w, step = self.weights, self.step
+        x = (x - self.center) / self.scale
+        open_loop = x @ w["analysis_linear"] + w["analysis_bias"]
+        hidden = torch.relu(x @ w["analysis_hidden"] + w["analysis_hidden_bias"])
+        open_loop = open_loop + hidden @ w["analysis_out"]
+        latents: list[Tensor] = []
+        chosen: list[Tensor] = []
+        symbols: list[Tensor] = []
+        for group in range(self.layout.groups):
+            latent = open_loop[:, group * step : (group + 1) * step]
+            if group:
+                feedback = w["analysis_feedback"][self._feedback_rows(group)]
+                latent = latent + torch.cat(chosen, dim=1) @ feedback
+            latent = latent.float()
+            with torch.no_grad():
+                nearest = self.codebook.nearest(self._sub_vectors(latent.detach()))
+                quantized = nearest.values.reshape(latent.shape)
+            latents.append(latent)
+            chosen.append(latent + (quantized - latent).detach())
+            symbols.append(nearest.symbols.reshape(len(x), -1))
+        return torch.cat(latents, dim=1), torch.cat(chosen, dim=1), torch.cat(symbols, dim=1)
+
+    def synthesise(self, quantized: Tensor) -> Tensor:
+        """Quantised latent (N, n·rank) → embeddings (N, D), not yet of unit norm."""
+        w = self.weights
+        y = quantized @ w["synthesis_linear"] + w["synthesis_bias"]
+        hidden = torch.relu(y @ w["synthesis_hidden"] + w["synthesis_hidden_bias"])
+        y = y + hidden @ w["synthesis_out"]
+        rows: Tensor = y.float() * self.scale + self.center
+        return rows
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Everything `PqvaeTransform` and its quantiser need, by their names there."""
+        named = {name: self.weights[name.replace(".", "_")]
+                 for name in PqvaeTransform.shapes(self.layout)
+                 if name.replace(".", "_") in self.weights}  # fmt: skip
+        named |= {
+            "center": self.center,
+            "scale": self.scale.reshape(1),
+            "analysis.lift": self.lift,
+            "synthesis.lower": self.lift.T,
+            "codebook": self.codebook.codewords @ self.lift,
+        }
+        return {name: t.detach().float().contiguous().numpy() for name, t in named.items()}
+
+
+def _least_squares(a: Tensor, b: Tensor) -> Tensor:
+    """The map m with a @ m ≈ b, with a little ridge."""
+    gram = a.T @ a
+    ridge = _RIDGE * len(a) * torch.eye(a.shape[1])
+    solution: Tensor = torch.linalg.solve(gram + ridge, a.T @ b)
+    return solution

@@ -1,0 +1,166 @@
+"""The recipe `pqvae`: train PQVAE-shared on embeddings and write a profile."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, mse_loss
+from tqdm import tqdm
+
+from ..codec import Codec
+from ..embeddings import Embeddings
+from ..errors import TrainingError, WeightsError
+from ..profile import read_profile
+from ..transforms import Layout
+from . import export
+from .data import load_embeddings
+from .network import Network
+
+HELD_OUT = 0.02  # share of the rows kept for the final table
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the shipped profiles are trained: eq. 7 of arXiv 2509.05925, the cosine weighed by 10."""
+
+    codewords: int = 4
+    sub_dim: int = 16
+    steps: int = 4000
+    batch: int = 1024
+    rate: float = 2e-3
+    warmup: int = 100
+    weight_decay: float = 1e-2
+    cosine_weight: float = 10.0
+    commitment: float = 1.9
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was reached on rows held out from the training file."""
+
+    rows: int
+    held_out: int
+    cosine: float
+    bytes: float
+    bits_per_symbol: float
+    codewords_used: int
+    restarts: int
+    seconds: float
+
+
+def default_rank(codewords: int, sub_dim: int) -> int:
+    return min(sub_dim, 3)
+
+
+def train(
+    paths: list[str],
+    out: str | os.PathLike[str],
+    recipe: Recipe,
+    *,
+    name: str,
+    backbone: str,
+    card: Mapping[str, Any] | None = None,
+    quiet: bool = True,
+) -> Result:
+    """Train on the embeddings in `paths` and write the profile `out`.
+
+    Seeded: the same files, recipe, machine and torch give the same profile. Raises TrainingError.
+    """
+    started = time.perf_counter()
+    x = load_embeddings(paths)
+    layout = _layout(recipe, x.shape[1])
+    fit, held = _hold_out(x, recipe.seed)
+    network = optimise(torch.from_numpy(fit), layout, recipe, quiet=quiet)
+    data = {
+        "files": [Path(path).name for path in paths],
+        "rows": len(x),
+        "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
+    }
+    tensors = export.to_half(network.tensors())
+    export.write(
+        out, name=name, backbone=backbone, layout=layout, tensors=tensors, rows=fit,
+        card={**(card or {}), "data": data | dict((card or {}).get("data", {})),
+              "recipe": {"name": "pqvae", **asdict(recipe)}},
+    )  # fmt: skip
+    return _judge(out, held, len(x), network, time.perf_counter() - started)
+
+
+def _layout(recipe: Recipe, dim: int) -> Layout:
+    if recipe.steps < 1:
+        raise TrainingError(f"steps={recipe.steps}: at least 1")
+    rank = default_rank(recipe.codewords, recipe.sub_dim)
+    try:
+        return Layout(dim, sub_dim=recipe.sub_dim, codewords=recipe.codewords, rank=rank)
+    except (WeightsError, ZeroDivisionError) as error:
+        raise TrainingError(str(error)) from error
+
+
+def _hold_out(x: Embeddings, seed: int) -> tuple[Embeddings, Embeddings]:
+    order = np.random.default_rng(seed).permutation(len(x))
+    count = min(2000, max(1, round(HELD_OUT * len(x))))
+    return x[np.sort(order[count:])], x[np.sort(order[:count])]
+
+
+def optimise(x: Tensor, layout: Layout, recipe: Recipe, *, quiet: bool = True) -> Network:
+    """Minimise eq. 7 over rows x (N, D): AdamW, warm-up, then a cosine down to zero."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    sample = x[torch.randperm(len(x), generator=generator)[:20_000]]
+    network = Network(layout, sample, generator)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay,
+        fused=True,
+    )  # fmt: skip
+    bar = tqdm(range(recipe.steps), disable=True if quiet else None, unit="step", leave=False)
+    for step in bar:
+        warm = min(1.0, (step + 1) / recipe.warmup)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate * warm * (1 + math.cos(math.pi * step / recipe.steps)) / 2
+        batch = x[torch.randint(len(x), (recipe.batch,), generator=generator)]
+        with torch.autocast("cpu", torch.bfloat16):
+            latent, quantized, symbols = network.analyse(batch)
+            decoded = network.synthesise(quantized)
+        cosine = cosine_similarity(decoded, batch, dim=1).mean()
+        loss = recipe.cosine_weight * (1 - cosine)
+        loss = loss + recipe.commitment * mse_loss(latent, quantized.detach())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        few = slice(0, 256)  # enough for moving averages
+        network.codebook.update(
+            latent[few].detach().reshape(-1, layout.rank), symbols[few].reshape(-1)
+        )
+        if step % 50 == 0:
+            bar.set_postfix(cosine=f"{cosine.item():.4f}", restarts=network.codebook.restarts)
+    return network
+
+
+def _judge(
+    out: str | os.PathLike[str], held: Embeddings, rows: int, network: Network, seconds: float
+) -> Result:
+    """Encode and decode held-out rows with the file just written, as a user would."""
+    profile = read_profile(out)
+    codec = Codec(profile)
+    streams = codec.encode_embeddings(held)
+    symbols = profile.transform.analyse(held, profile.quantizer)
+    used = np.bincount(symbols.ravel(), minlength=profile.layout.codewords)
+    return Result(
+        rows=rows,
+        held_out=len(held),
+        cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
+        bytes=float(np.mean([len(s) for s in streams])),
+        bits_per_symbol=float(profile.tables.information(symbols).mean()) / profile.layout.size,
+        codewords_used=int((used > 0).sum()),
+        restarts=network.codebook.restarts,
+        seconds=seconds,
+    )

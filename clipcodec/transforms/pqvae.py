@@ -1,0 +1,113 @@
+"""The networks of PQVAE-shared in numpy (formats/pqvae.md; arXiv 2509.05925).
+
+A linear path and a one-hidden-layer ReLU network side by side, both ways. The symbols of one
+group (the g-th sub-vector of every position) are chosen knowing the codewords of the groups
+before it, so that later groups mend what earlier ones left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..embeddings import Embeddings
+from ..entropy.tables import Symbols
+from ..quantizers import SharedProductQuantizer
+from .layout import Layout
+
+Array = NDArray[np.float32]
+
+
+class PqvaeTransform:
+    """Analysis and synthesis of one profile. Weights are kept as float32, read on first use."""
+
+    def __init__(self, layout: Layout, tensors: Mapping[str, NDArray[Any]]) -> None:
+        self.layout = layout
+        self._tensors = tensors
+
+    @staticmethod
+    def shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor of the networks."""
+        d, width = layout.dim, layout.size * layout.rank
+        return {
+            "center": (d,),
+            "scale": (1,),
+            "analysis.linear": (d, width),
+            "analysis.bias": (width,),
+            "analysis.hidden": (d, layout.analysis),
+            "analysis.hidden_bias": (layout.analysis,),
+            "analysis.out": (layout.analysis, width),
+            "analysis.feedback": feedback_shape(layout),
+            "analysis.lift": (layout.rank, layout.sub_dim),
+            "synthesis.lower": (layout.sub_dim, layout.rank),
+            "synthesis.linear": (width, d),
+            "synthesis.bias": (d,),
+            "synthesis.hidden": (d, layout.synthesis),
+            "synthesis.hidden_bias": (layout.synthesis,),
+            "synthesis.out": (layout.synthesis, d),
+        }
+
+    def _load(self, part: str) -> dict[str, Array]:
+        prefix = f"{part}."
+        return {
+            name.removeprefix(prefix): tensor.astype(np.float32)
+            for name, tensor in self._tensors.items()
+            if name.startswith(prefix)
+        }
+
+    @cached_property
+    def _analysis(self) -> dict[str, Array]:
+        return self._load("analysis")
+
+    @cached_property
+    def _synthesis(self) -> dict[str, Array]:
+        return self._load("synthesis")
+
+    @cached_property
+    def _center(self) -> Array:
+        return self._tensors["center"].astype(np.float32)
+
+    @cached_property
+    def _scale(self) -> np.float32:
+        return np.float32(self._tensors["scale"][0])
+
+    def analyse(self, x: Embeddings, quantizer: SharedProductQuantizer) -> Symbols:
+        """Embeddings (N, D) → symbols (N, n), group by group, nearest codeword each."""
+        w, layout = self._analysis, self.layout
+        x = (x - self._center) / self._scale
+        open_loop: Array = x @ w["linear"] + w["bias"]
+        open_loop += np.maximum(x @ w["hidden"] + w["hidden_bias"], 0) @ w["out"]
+        step = layout.positions * layout.rank
+        chosen = np.empty_like(open_loop)
+        symbols = np.empty((len(x), layout.size), np.int64)
+        at = 0  # row of the packed feedback matrices
+        for group in range(layout.groups):
+            end = group * step
+            latent = open_loop[:, end : end + step]
+            if group:
+                latent = latent + chosen[:, :end] @ w["feedback"][at : at + end]
+                at += end
+            lifted: Array = latent.reshape(len(x), layout.positions, layout.rank) @ w["lift"]
+            columns = slice(group * layout.positions, (group + 1) * layout.positions)
+            symbols[:, columns] = quantizer.quantize(lifted)
+            codewords = quantizer.dequantize(symbols[:, columns]) @ self._synthesis["lower"]
+            chosen[:, end : end + step] = codewords.reshape(len(x), step)
+        return symbols
+
+    def synthesise(self, latent: Array) -> Embeddings:
+        """Codewords (N, n, d_sub) → embeddings (N, D), not yet of unit norm."""
+        w = self._synthesis
+        y = (latent @ w["lower"]).reshape(len(latent), -1) @ w["linear"] + w["bias"]
+        y += np.maximum(y @ w["hidden"] + w["hidden_bias"], 0) @ w["out"]
+        rows: Array = y * self._scale + self._center
+        return rows
+
+
+def feedback_shape(layout: Layout) -> tuple[int, int]:
+    """The matrices from groups 0 … g-1 to group g, for g = 1, 2, …, one below the other."""
+    step = layout.positions * layout.rank
+    return step * (layout.groups * (layout.groups - 1) // 2), step
