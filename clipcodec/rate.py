@@ -30,9 +30,7 @@ class Target:
                 raise OptionError(f"{name}={value!r} is not a number")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise OptionError(f"quality={self.quality} is not in 1 … 100")
-        if self.max_bytes is not None and (
-            self.max_bytes != int(self.max_bytes) or self.max_bytes < 1
-        ):
+        if self.max_bytes is not None and (not self.max_bytes >= 1 or self.max_bytes % 1 != 0):
             raise OptionError(f"max_bytes={self.max_bytes} is not a positive whole number")
         if self.min_cosine is not None and not 0 <= self.min_cosine <= 1:
             raise OptionError(f"min_cosine={self.min_cosine} is not in 0 … 1")

@@ -7,12 +7,13 @@ went on); 2: the command line is wrong.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from .. import __version__
-from ..errors import ClipcodecError
+from ..errors import ClipcodecError, OptionError, ProfileError, RateError
 
 SUFFIX = ".clip"
 
@@ -24,12 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = import_module(f".{args.module}", __name__).run(args)
         sys.stdout.flush()
         return code
-    except (ClipcodecError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            sys.stderr.close()  # the reader has gone: nothing left to say, nor anyone to hear it
-            return 1
-        print(f"clipcodec: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone
         return 1
+    except (ClipcodecError, OSError) as error:
+        print(f"clipcodec: {error}", file=sys.stderr)
+        usage = isinstance(error, (OptionError, ProfileError)) and not isinstance(error, RateError)
+        return 2 if usage else 1
     except KeyboardInterrupt:
         print("clipcodec: interrupted", file=sys.stderr)
         return 130

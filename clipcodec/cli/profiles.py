@@ -34,6 +34,6 @@ def _fetch(backbones: list[str], quiet: bool) -> int:
     from ..backbone import fetch
 
     for name in backbones:
-        path = fetch(name, progress=not quiet)
+        path = fetch(name, progress=False if quiet else None)
         print(path)
     return 0

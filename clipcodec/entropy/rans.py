@@ -1,6 +1,7 @@
 """rANS coder (formats/clipcodec-1.md, section 4.3): 64-bit state, 32-bit words, 24-bit precision.
 
-The check value seeds the state, so the bits that any state needs to begin with are not wasted.
+The check value and the last few symbols seed the state, so the 24 bits that it needs to begin
+with are not wasted.
 A single message goes through `constriction`; many go through numpy, one state a message, with
 the same bytes.
 """
@@ -17,6 +18,7 @@ from ..errors import CorruptError, TruncatedError
 from .tables import FREQUENCY_BITS, FrequencyTables, Symbols
 
 PRECISION = 24
+SEED_BITS = 24  # a state below 2**PRECISION codes its next symbol badly
 _BATCH = 16  # from this many messages on, numpy beats one constriction coder a message
 _U64 = np.uint64
 _WORD = _U64(32)
@@ -27,12 +29,16 @@ class RansCoder:
 
     def __init__(self, tables: FrequencyTables) -> None:
         self.frequencies, self.table_of = tables.frequencies, tables.table_of
-        self.size = tables.size
+        self.size, self.alphabet = tables.size, tables.alphabet
         k = tables.alphabet
         below = np.cumsum(self.frequencies, axis=1) - self.frequencies
         left = (below * ((1 << PRECISION) - k) >> FREQUENCY_BITS) + np.arange(k)
         right = np.concatenate([left[:, 1:], np.full((len(left), 1), 1 << PRECISION)], axis=1)
         self.left, self.width = left.astype(_U64), (right - left).astype(_U64)
+        folded = 0  # symbols in the seed, beside the 16 bits of the check value
+        while folded < self.size and k ** (folded + 1) <= 1 << SEED_BITS - 16:
+            folded += 1
+        self.coded = self.size - folded  # symbols that pass through the tables
 
     @cached_property
     def _models(self) -> list[Any]:
@@ -42,13 +48,18 @@ class RansCoder:
         categorical = constriction.stream.model.Categorical
         scaled = self.frequencies / (1 << FREQUENCY_BITS)
         distinct = [categorical(row, perfect=False) for row in scaled]
-        return [distinct[t] for t in self.table_of]
+        return [distinct[t] for t in self.table_of[: self.coded]]
 
     def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
         """Bodies of N messages, check values inside."""
+        seeds = np.array(checks, np.int64)
+        for position in range(self.coded, self.size):
+            seeds = seeds * self.alphabet + symbols[:, position]
+        seeds += 1
+        coded = symbols[:, : self.coded]
         if len(symbols) >= _BATCH:
-            return self._encode_batch(symbols, checks)
-        return [self._encode_one(s, c) for s, c in zip(symbols.tolist(), checks, strict=True)]
+            return self._encode_batch(coded, seeds)
+        return [self._encode_one(s, c) for s, c in zip(coded.tolist(), seeds.tolist(), strict=True)]
 
     def decode(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]:
         """Symbols (N, n) and check values of N bodies.
@@ -63,26 +74,35 @@ class RansCoder:
                 raise CorruptError(f"rANS body of {len(body)} bytes: at most {longest} exist")
             if not body[-1]:
                 raise CorruptError("rANS body ends with a zero byte, which is never written")
+        symbols = np.empty((len(bodies), self.size), np.int64)
         if len(bodies) >= _BATCH:
-            return self._decode_batch(bodies)
-        decoded = [self._decode_one(body) for body in bodies]
-        symbols = np.array([s for s, _ in decoded], np.int64).reshape(len(bodies), self.size)
-        return symbols, [check for _, check in decoded]
+            symbols[:, : self.coded], seeds = self._decode_batch(bodies)
+        else:
+            seeds = np.empty(len(bodies), np.int64)
+            for i, body in enumerate(bodies):
+                symbols[i, : self.coded], seeds[i] = self._decode_one(body)
+        rest = seeds - 1
+        for position in range(self.size - 1, self.coded - 1, -1):
+            rest, symbols[:, position] = np.divmod(rest, self.alphabet)
+        if ((rest < 0) | (rest >> 16 != 0)).any():
+            raise CorruptError("rANS state does not end in a check value: the stream is damaged")
+        return symbols, rest.tolist()
 
-    def _encode_one(self, symbols: list[int], check: int) -> bytes:
-        coder = _ans_coder([check + 1])
+    def _encode_one(self, symbols: list[int], seed: int) -> bytes:
+        coder = _ans_coder([seed])
         for symbol, model in zip(reversed(symbols), reversed(self._models), strict=True):
             coder.encode_reverse(symbol, model)
         return _trim(coder.get_compressed())
 
     def _decode_one(self, body: bytes) -> tuple[list[int], int]:
+        """Coded symbols, and the seed; 0 where no single word is left."""
         coder = _ans_coder(np.frombuffer(body.ljust(len(body) + 3 & ~3, b"\0"), "<u4"))
         symbols = [coder.decode(model) for model in self._models]
         rest = coder.get_compressed()
-        return symbols, _check_of_state(int(rest[0]) if len(rest) == 1 else 0)
+        return symbols, int(rest[0]) if len(rest) == 1 else 0
 
-    def _encode_batch(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
-        state = np.array(checks, _U64) + _U64(1)
+    def _encode_batch(self, symbols: Symbols, seeds: Symbols) -> list[bytes]:
+        state = seeds.astype(_U64)
         words = np.zeros((len(symbols), self.size + 2), "<u4")
         count, rows = np.zeros(len(symbols), np.int64), np.arange(len(symbols))
 
@@ -91,7 +111,7 @@ class RansCoder:
             count[which] += 1
             state[which] >>= _WORD
 
-        for position in range(self.size - 1, -1, -1):
+        for position in range(self.coded - 1, -1, -1):
             table, symbol = self.table_of[position], symbols[:, position]
             width, left = self.width[table][symbol], self.left[table][symbol]
             push(np.flatnonzero(state >> _U64(64 - PRECISION) >= width))
@@ -101,7 +121,7 @@ class RansCoder:
         push(rows)
         return [_trim(words[i, :n]) for i, n in enumerate(count)]
 
-    def _decode_batch(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]:
+    def _decode_batch(self, bodies: list[bytes]) -> tuple[Symbols, Symbols]:
         width = max(map(len, bodies)) + 3 & ~3
         joined = b"".join(body.ljust(width, b"\0") for body in bodies)
         words = np.frombuffer(joined, "<u4").reshape(len(bodies), -1).astype(_U64)
@@ -115,8 +135,8 @@ class RansCoder:
 
         refill()
         refill()
-        symbols = np.empty((len(bodies), self.size), np.int64)
-        for position, table in enumerate(self.table_of):
+        symbols = np.empty((len(bodies), self.coded), np.int64)
+        for position, table in enumerate(self.table_of[: self.coded]):
             quantile = state & _U64((1 << PRECISION) - 1)
             symbol = np.searchsorted(self.left[table], quantile, side="right") - 1
             symbols[:, position] = symbol
@@ -126,10 +146,8 @@ class RansCoder:
                 - self.left[table][symbol]
             )
             refill()
-        return symbols, [
-            _check_of_state(s if not n else 0)
-            for s, n in zip(state.tolist(), left_over.tolist(), strict=True)
-        ]
+        whole = (left_over == 0) & (state >> _WORD == 0)
+        return symbols, np.where(whole, state, 0).astype(np.int64)
 
 
 def _ans_coder(words: Any) -> Any:
@@ -140,9 +158,3 @@ def _ans_coder(words: Any) -> Any:
 
 def _trim(words: NDArray[Any]) -> bytes:
     return words.astype("<u4").tobytes().rstrip(b"\0")
-
-
-def _check_of_state(state: int) -> int:
-    if not 1 <= state <= 1 << 16:
-        raise CorruptError("rANS state does not end in a check value: the stream is damaged")
-    return state - 1

@@ -81,7 +81,7 @@ def _to_frequencies(counts: NDArray[np.float64]) -> NDArray[np.int64]:
     if counts.sum() <= 0:
         counts = np.ones_like(counts)
     share = counts / counts.sum() * ((1 << FREQUENCY_BITS) - len(counts))
-    f = np.floor(share).astype(np.int64)
+    f: NDArray[np.int64] = np.floor(share).astype(np.int64)
     left = (1 << FREQUENCY_BITS) - len(counts) - int(f.sum())
     f[np.argsort(f - share, kind="stable")[:left]] += 1
     f += 1

@@ -41,7 +41,7 @@ class Recipe:
     warmup: int = 100
     weight_decay: float = 1e-2
     cosine_weight: float = 10.0
-    commitment: float = 1.9
+    commitment: float = 1.5
     seed: int = 0
 
 

@@ -72,8 +72,8 @@ class PqvaeTransform:
         return self._tensors["center"].astype(np.float32)
 
     @cached_property
-    def _scale(self) -> np.float32:
-        return np.float32(self._tensors["scale"][0])
+    def _scale(self) -> Array:
+        return self._tensors["scale"].astype(np.float32)
 
     def analyse(self, x: Embeddings, quantizer: SharedProductQuantizer) -> Symbols:
         """Embeddings (N, D) → symbols (N, n), group by group, nearest codeword each."""
@@ -103,8 +103,7 @@ class PqvaeTransform:
         w = self._synthesis
         y = (latent @ w["lower"]).reshape(len(latent), -1) @ w["linear"] + w["bias"]
         y += np.maximum(y @ w["hidden"] + w["hidden_bias"], 0) @ w["out"]
-        rows: Array = y * self._scale + self._center
-        return rows
+        return np.asarray(y * self._scale + self._center, np.float32)
 
 
 def feedback_shape(layout: Layout) -> tuple[int, int]:

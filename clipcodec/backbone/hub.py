@@ -1,0 +1,181 @@
+"""Where the weights are: a file, a folder, or the Hugging Face cache, filled if need be."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import ssl
+import sys
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import WeightsError, WeightsUnavailableError
+from .spec import LOCAL, BackboneSpec, load_module, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Weights = str | os.PathLike[str] | None
+
+ENVIRONMENT_VARIABLE = "CLIPCODEC_WEIGHTS"
+_PROBE_SECONDS = 2.0
+# In the order in which open_clip looks for them.
+_LOCAL_FILES = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "model.safetensors",
+    "pytorch_model.bin",
+)
+
+
+def locate(spec: BackboneSpec, weights: Weights) -> Path:
+    origin = ""
+    if weights is None:
+        weights = os.environ.get(ENVIRONMENT_VARIABLE) or None
+        origin = f" (named by {ENVIRONMENT_VARIABLE})"
+    if weights is None:
+        return published(spec, progress=None)
+    path = Path(weights)
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise WeightsUnavailableError(
+            f"weights file {str(path)!r}{origin} {what}: give the .safetensors or .pt file of"
+            f" backbone {spec.name!r} ({spec.arch})"
+        )
+    return path
+
+
+def published(spec: BackboneSpec, *, progress: bool | None) -> Path:
+    """The folder's own file, or the one in the Hugging Face cache, downloaded if need be."""
+    if spec.arch.startswith(LOCAL):
+        folder = Path(spec.arch.removeprefix(LOCAL))
+        for name in _LOCAL_FILES:
+            if (folder / name).is_file():
+                return folder / name
+        raise WeightsUnavailableError(
+            f"{str(folder)!r} holds no weights: one of {', '.join(_LOCAL_FILES)} is expected"
+        )
+    if spec.pretrained is None:
+        raise WeightsUnavailableError(
+            f"no weights are published for backbone {spec.name!r}: give a file with weights=,"
+            f" --weights or {ENVIRONMENT_VARIABLE}"
+        )
+    repository, files = _hub_files(spec)
+    hub = load_module("huggingface_hub")
+    for name in files:
+        cached = hub.try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):  # neither absent nor known not to exist
+            return Path(cached)
+    return _download(spec, repository, files, progress)
+
+
+def _hub_files(spec: BackboneSpec) -> tuple[str, list[str]]:
+    """Repository and file names, in open_clip's order: it prefers safetensors to .bin."""
+    hub = spec.hub or settings(spec.name, spec.arch, spec.pretrained)[1].get("hf_hub", "")
+    repository, _, name = hub.rpartition("/")
+    if not repository:
+        raise WeightsUnavailableError(
+            f"open_clip has no Hugging Face repository for backbone {spec.name!r}: give a file with"
+            f" weights=, --weights or {ENVIRONMENT_VARIABLE}"
+        )
+    if not name:
+        return repository, ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    return repository, list(dict.fromkeys([str(Path(name).with_suffix(".safetensors")), name]))
+
+
+def _download(spec: BackboneSpec, repository: str, files: list[str], progress: bool | None) -> Path:
+    hub, constants = load_module("huggingface_hub"), load_module("huggingface_hub.constants")
+    errors = load_module("huggingface_hub.errors")
+    missing = f"the weights of backbone {spec.name!r} are not in {constants.HF_HUB_CACHE}"
+    remedy = (
+        f"run 'clipcodec fetch {spec.name}' where there is a network and copy that folder here, or"
+        f" give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
+    )
+    if constants.HF_HUB_OFFLINE:
+        raise WeightsUnavailableError(f"{missing}, and HF_HUB_OFFLINE forbids a download: {remedy}")
+    # huggingface_hub retries a dead network for half a minute; one short question spares that.
+    dead = _unreachable(constants.ENDPOINT, _PROBE_SECONDS)
+    if dead:
+        message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({dead}): {remedy}"
+        raise WeightsUnavailableError(message)
+    with _progress_bars(sys.stderr.isatty() if progress is None else progress):
+        for name in files:
+            try:
+                path = Path(hub.hf_hub_download(repository, name, library_name="open_clip"))
+            except Exception as error:  # its network errors have no common base across releases
+                absent = isinstance(error, errors.EntryNotFoundError)
+                unknown = isinstance(error, errors.LocalEntryNotFoundError)
+                if absent and not unknown and name != files[-1]:
+                    continue  # open_clip's second choice is still to come
+                message = f"{missing}, and downloading {repository} failed ({error}): {remedy}"
+                raise WeightsUnavailableError(message) from error
+            verify(path, spec)
+            return path
+    raise AssertionError("files is never empty")
+
+
+def _unreachable(url: str, seconds: float) -> str | None:
+    """Why `url` does not answer within `seconds`, or None. Any HTTP answer counts; proxies are
+    honoured.
+    """
+    answer: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            with urllib.request.urlopen(request, timeout=seconds):
+                answer.append(None)
+        except urllib.error.HTTPError:
+            answer.append(None)
+        except (OSError, ValueError, HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            # huggingface_hub may trust other certificates: let it decide.
+            answer.append(None if isinstance(reason, ssl.SSLError) else str(reason))
+
+    # In a thread, as the time limit of a socket does not cover the name lookup.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answer[0] if answer else f"no answer within {seconds:g} s"
+
+
+@contextmanager
+def _progress_bars(show: bool) -> Iterator[None]:
+    utils = load_module("huggingface_hub.utils")
+    if show or utils.are_progress_bars_disabled():
+        yield
+        return
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.enable_progress_bars()
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify(path: Path, spec: BackboneSpec) -> bool:
+    """Compare a cached file with its name, the SHA-256; False if its name is none."""
+    blob = path.resolve()
+    if not re.fullmatch("[0-9a-f]{64}", blob.name):
+        return False
+    found = sha256(blob)
+    if found != blob.name:
+        raise WeightsError(
+            f"weights file {str(blob)!r} is damaged (its SHA-256 is {found}, its name is the right"
+            f" one): delete it and run 'clipcodec fetch {spec.name}'"
+        )
+    return True

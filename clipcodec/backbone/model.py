@@ -1,0 +1,224 @@
+"""The image encoder itself: built by open_clip, filled with checked weights, run in batches."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError, ProfileError, WeightsError
+from .hub import ENVIRONMENT_VARIABLE, locate
+from .spec import BackboneSpec, load_module, settings, spec
+from .weights import read_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    Device = str | torch.device | None
+    Weights = str | os.PathLike[str] | None
+
+_BATCH = 64
+_MAX_ASPECT = 32
+# The image tower is all that is used: a one-layer text tower saves seconds and half the memory.
+_NO_TEXT = {"layers": 1, "width": 64, "heads": 1, "context_length": 8, "vocab_size": 8}
+
+
+class Backbone:
+    """A loaded image encoder: float32, evaluation mode, safe to share between threads.
+
+    dim     width of the embeddings
+    device  where it runs, as torch writes it: "cpu", "cuda:0", …
+    path    the weights file that was loaded
+    """
+
+    def __init__(
+        self, spec: BackboneSpec, path: Path, device: torch.device, tower: Any, preprocess: Any
+    ) -> None:
+        self.spec, self.path, self.dim, self.device = spec, path, spec.dim, str(device)
+        self._tower, self._preprocess = tower, preprocess
+
+    @classmethod
+    def load(
+        cls, name_or_spec: str | BackboneSpec, *, device: Device = None, weights: Weights = None
+    ) -> Backbone:
+        """Find the weights, check that they fit, and put the image encoder on `device`.
+
+        weights  a .safetensors, .pt or .bin file. None: the file that CLIPCODEC_WEIGHTS names, else
+                 the Hugging Face cache, else a download into it (as open_clip would make).
+        device   None: CUDA if there is one, else Apple's MPS, else the CPU
+
+        Checked here: names, shapes and finiteness of every tensor of the image encoder. The SHA-256
+        is checked after a download and by `fetch`, not at each load: it would double the reading
+        time.
+
+        Raises `ProfileError`, `OptionError` (device), `WeightsUnavailableError` (nothing on disk
+        and no network) or `WeightsError` (damaged, or of another network).
+        """
+        chosen = spec(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
+        path = locate(chosen, weights)
+        target = _device(device)
+        tower, preprocess = _load_tower(chosen, path)
+        return cls(chosen, path, target, tower.to(target), preprocess)
+
+    @classmethod
+    def cached(
+        cls, name_or_spec: str | BackboneSpec, *, device: Device = None, weights: Weights = None
+    ) -> Backbone:
+        """`load`, once per process and choice of arguments; kept until the process ends."""
+        path = None if weights is None else os.fspath(weights)
+        key = (name_or_spec, str(device), path, os.environ.get(ENVIRONMENT_VARIABLE))
+        with _cache_lock:
+            if key not in _cache:
+                _cache[key] = cls.load(name_or_spec, device=device, weights=weights)
+            return _cache[key]
+
+    def embed(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """RGB images → (N, D) float32, rows of unit norm; N may be 0.
+
+        Preprocessing is open_clip's for this model. An image more than 32 times as long as wide is
+        cut to 32:1 around its centre first: CLIP's crop sees only the central square, but resizing
+        the whole would take gigabytes. Devices and batch sizes change a row by about 1e-5.
+
+        Raises `WeightsError` if the network's output is zero or not finite.
+        """
+        import numpy as np
+        import torch
+
+        rows = [np.empty((0, self.dim), np.float32)]
+        for start in range(0, len(images), _BATCH):
+            batch = [self._preprocess(_shorten(item)) for item in images[start : start + _BATCH]]
+            with torch.inference_mode():
+                features = self._tower(torch.stack(batch).to(self.device))
+            if isinstance(features, tuple):  # CoCa's tower gives its tokens, too
+                features = features[0]
+            values = features.float().cpu().numpy()
+            norms = np.linalg.norm(values, axis=1, keepdims=True)
+            if values.shape[1:] != (self.dim,) or not np.all(np.isfinite(norms) & (norms > 0)):
+                raise WeightsError(
+                    f"{self.path}: the network's output is not {self.dim} finite numbers per image,"
+                    f" so these are not working weights of backbone {self.spec.name!r}"
+                )
+            rows.append(values / norms)
+        return np.concatenate(rows)
+
+
+_cache: dict[Any, Backbone] = {}
+_cache_lock = threading.Lock()
+
+
+def _load_tower(spec: BackboneSpec, path: Path) -> tuple[Any, Any]:
+    """Image encoder with the file's weights, float32 on the CPU, and its preprocessing."""
+    torch = load_module("torch")
+    tensors = read_tensors(path, spec)
+    tower, preprocess = _build(spec)
+    expected = {name: tuple(value.shape) for name, value in tower.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    faults = [
+        f"visual.{name} {found.get(name, 'missing')} instead of {expected.get(name, 'none')}"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise WeightsError(
+            f"weights file {str(path)!r} is not of {spec.arch} (backbone {spec.name!r}), as"
+            f" {'; '.join(faults[:3])}{more}: give the file of that architecture"
+        )
+    state = {}
+    for name, value in tensors.items():
+        if value.is_floating_point():
+            # Copied, as safetensors maps the file, which may be replaced while we run.
+            value = value.to(torch.float32, copy=True)
+            if not bool(torch.isfinite(value.sum())):  # one pass; NaN and infinity stay in a sum
+                raise WeightsError(
+                    f"weights file {str(path)!r} is damaged: visual.{name} holds NaN or infinity"
+                )
+        state[name] = value
+    tower.load_state_dict(state, strict=True, assign=True)
+    return tower.eval().requires_grad_(False), preprocess
+
+
+def _build(spec: BackboneSpec) -> tuple[Any, Any]:
+    """The architecture without weights, and open_clip's preprocessing for it."""
+    torch, open_clip = load_module("torch"), load_module("open_clip")
+    config, tag = settings(spec.name, spec.arch, spec.pretrained)
+    if config["embed_dim"] != spec.dim:
+        raise WeightsError(
+            f"backbone {spec.name!r}: {spec.arch} gives {config['embed_dim']} dimensions, and"
+            f" {spec.dim} were expected"
+        )
+    try:
+        for device in ("meta", "cpu"):  # on "meta" no time goes into random initial weights
+            with _quiet(), torch.device(device):
+                model = open_clip.create_model(
+                    spec.arch,
+                    device=device,
+                    load_weights=False,
+                    pretrained_text=False,
+                    text_cfg=dict(_NO_TEXT),
+                    force_preprocess_cfg=tag,
+                )
+            kept = model.visual.state_dict()
+            if all(name in kept for name, _ in model.visual.named_buffers()):
+                break  # else there are computed constants, which "meta" leaves out
+        cfg = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
+        return model.visual, open_clip.transform.image_transform_v2(cfg, is_train=False)
+    except Exception as error:  # a malformed local configuration can make open_clip raise anything
+        raise ProfileError(
+            f"backbone {spec.name!r}: open_clip cannot build {spec.arch} ({error}); check its"
+            " configuration and that open_clip_torch is recent"
+        ) from error
+
+
+def _device(device: Device) -> torch.device:
+    library = load_module("torch")
+    if device is None:
+        mps = library.backends.mps.is_available()
+        device = "cuda" if library.cuda.is_available() else "mps" if mps else "cpu"
+    try:
+        chosen: torch.device = library.device(device)
+        library.zeros(1, device=chosen).cpu()  # fails for "meta" and for absent hardware
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise OptionError(
+            f"device {str(device)!r} cannot be used ({reason}): give 'cpu', 'cuda', 'cuda:1',"
+            f" 'mps' or None"
+        ) from error
+    return chosen
+
+
+def _shorten(image: Image.Image) -> Image.Image:
+    short, long = sorted(image.size)
+    if long <= _MAX_ASPECT * short:
+        return image
+    width, height = (min(side, _MAX_ASPECT * short) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip's remarks ("Model initialized randomly") to itself; it logs on the root
+    logger.
+    """
+    thread = threading.get_ident()
+
+    def other(record: logging.LogRecord) -> bool:
+        return record.thread != thread or "open_clip" not in Path(record.pathname).parts
+
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addFilter(other)
+    root.addHandler(handler)  # without any, logging.info() would install one that prints
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.removeFilter(other)

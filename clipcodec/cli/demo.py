@@ -1,0 +1,86 @@
+"""`clipcodec demo`: what every profile costs and keeps, on samples drawn here and on an image."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..codec import Codec
+from ..embeddings import Embeddings
+from ..errors import OptionError, WeightsUnavailableError
+from ..registry import DEFAULT, registered
+from . import SUFFIX
+
+_HEAD = (
+    f"{'profile':<28} {'bytes':>6} {'bpd':>6} {'cosine':>7} {'lowest':>7} {'write':>8} {'read':>8}"
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.count < 1:
+        raise OptionError(f"--count {args.count}: at least 1")
+    statistics = Codec(DEFAULT).profile.statistics
+    samples = statistics.draw(args.count, seed=0)
+    print(f"{args.count} sample embeddings, drawn from the statistics of profile {DEFAULT}.")
+    print(
+        "Samples of a Gaussian are harder to compress than real embeddings: see docs/profiles.md."
+    )
+    _table(samples)
+    print()
+    return _image(args)
+
+
+def _table(embeddings: Embeddings) -> None:
+    """One line a profile: compressed to files, read back, compared."""
+    print(_HEAD)
+    for row in registered():
+        if row.dim != embeddings.shape[1]:
+            continue
+        codec = Codec(row.name)
+        codec.decode(codec.encode_embedding(embeddings[0]))  # loading is not what is timed
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            streams = codec.encode_embeddings(embeddings)
+            for i, stream in enumerate(streams):
+                (Path(folder) / f"{i:06}{SUFFIX}").write_bytes(stream)
+            middle = time.perf_counter()
+            files = sorted(Path(folder).iterdir())
+            decoded = codec.decode_batch(path.read_bytes() for path in files)
+            end = time.perf_counter()
+        cosines = (decoded * embeddings).sum(axis=1)
+        size = np.mean([len(stream) for stream in streams])
+        write, read = (1e3 * t / len(streams) for t in (middle - began, end - middle))
+        print(f"{row.name:<28} {size:>6.1f} {8 * size / row.dim:>6.3f} {cosines.mean():>7.4f} "
+              f"{cosines.min():>7.4f} {write:>5.2f} ms {read:>5.2f} ms")  # fmt: skip
+
+
+def _image(args: argparse.Namespace) -> int:
+    """The same for one image, if CLIP's weights are at hand or can be fetched."""
+    image: str | bytes = args.image or _drawing()
+    name = args.image or "a picture drawn here"
+    try:
+        embedding = Codec(device=args.device, weights=args.weights).embed([image])
+    except WeightsUnavailableError as error:
+        print(f"No image was compressed: {error}")
+        return 0
+    print(f"The embedding of {name}:")
+    _table(embedding)
+    return 0
+
+
+def _drawing() -> bytes:
+    """A small PNG: a yellow sun over a green hill."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (320, 240), (120, 180, 235))
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((210, 30, 270, 90), fill=(250, 220, 80))
+    draw.ellipse((-80, 140, 400, 420), fill=(70, 140, 60))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,248 @@
+"""Any image input → an upright 8-bit RGB image. The only module that opens image files.
+
+`load_rgb` accepts, and `ImageInput` names:
+
+* a path (`str` or `os.PathLike`), the bytes of an image file, or an object whose `read()` gives
+  them;
+* a PIL image (the frame that is current, if it has several);
+* a numpy array of uint8: (H, W), (H, W, 1) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB, (H, W, 4)
+  RGBA;
+* a torch tensor of uint8 (0 to 255) or of floats in [0, 1]: (H, W), (C, H, W) or (H, W, C) with
+  C = 1 to 4 as above. If both ends could be channels, the first is taken, which is torch's custom.
+
+Alpha is dropped, not composited: that is what `image.convert("RGB")`, and so open_clip's own
+pipeline, does, and the embedding must be the one that CLIP's users have. 16-bit grey is scaled to 8
+bits (Pillow alone would clip it to white). Every failure is an `ImageError` that names the input;
+Pillow's many exceptions stay inside.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from .errors import ImageError, ImageFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from PIL import Image
+    from torch import Tensor
+
+ImageInput: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image"
+    " | np.ndarray[Any, np.dtype[Any]] | Tensor"
+)
+
+_ACCEPTED = "a path, bytes, a binary file object, a PIL image, a numpy array or a torch tensor"
+# Vector formats: Pillow starts Ghostscript for EPS, and the system's renderer for WMF.
+_REFUSED_FORMATS = frozenset({"EPS", "WMF"})
+_CHANNELS = (1, 2, 3, 4)
+# EXIF orientation → PIL.Image.Transpose. ImageOps.exif_transpose would rewrite, and fail on, odd
+# EXIF.
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+
+
+def load_rgb(image: ImageInput) -> Image.Image:
+    """The image as PIL mode "RGB", 8 bits, EXIF orientation applied; the input is not changed.
+
+    Files above Pillow's limit (`PIL.Image.MAX_IMAGE_PIXELS`, 89 million pixels unless set; None
+    lifts it) are refused before they are decoded. Of an animation the first frame is taken.
+
+    Raises `ImageFileError` if a file cannot be read, `ImageError` for all else that is no usable
+    image.
+    """
+    from PIL import Image
+
+    if isinstance(image, Image.Image):
+        return _guard(image, lambda: _to_rgb(image))
+    named = isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview))
+    if named or hasattr(image, "read"):
+        data = _read(image)
+        if not data:
+            raise ImageError(f"{describe(image)} is empty: an image file was expected")
+        return _guard(image, lambda: _decode(data))
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(image, numpy.ndarray):
+        return _guard(image, lambda: _from_array(image))
+    if _is_tensor(image):
+        return _guard(image, lambda: _from_array(_tensor_to_array(image)))
+    raise ImageError(f"{describe(image)} is not an image: give {_ACCEPTED}")
+
+
+def describe(image: Any) -> str:
+    """An input's name in messages: its path, '<bytes: 123 bytes>', '<array of shape …>'."""
+    if isinstance(image, (str, os.PathLike)):
+        return repr(os.fsdecode(image))
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        size = image.nbytes if isinstance(image, memoryview) else len(image)
+        return f"<{type(image).__name__}: {size} bytes>"
+    if _is_tensor(image):
+        return f"<tensor of shape {tuple(image.shape)}, {str(image.dtype).removeprefix('torch.')}>"
+    if hasattr(image, "shape") and hasattr(image, "dtype"):
+        return f"<array of shape {tuple(image.shape)}, {image.dtype}>"
+    if hasattr(image, "mode") and hasattr(image, "size"):
+        return f"<PIL image, mode {image.mode}, size {image.size}>"
+    if hasattr(image, "read"):
+        name = getattr(image, "name", "")
+        return f"<file {name!r}>" if name and isinstance(name, str) else "<file object>"
+    return f"<{type(image).__name__}>"
+
+
+def _guard(image: object, convert: Callable[[], Image.Image]) -> Image.Image:
+    """Run Pillow code; whatever bad content makes it raise becomes an ImageError about `image`."""
+    try:
+        return convert()
+    except ImageError as error:
+        raise ImageError(f"{describe(image)}: {error}") from error.__cause__
+    # Plugins raise OSError, SyntaxError, struct.error, zlib.error, OverflowError, MemoryError, …
+    except Exception as error:
+        from PIL import UnidentifiedImageError
+
+        why = f"damaged or unsupported ({type(error).__name__}: {error})"
+        if isinstance(error, UnidentifiedImageError):
+            why = "not an image file of a known format"
+        raise ImageError(f"{describe(image)}: {why}; export it as PNG or JPEG") from error
+
+
+def _read(image: Any) -> bytes:
+    """All bytes of a path, a buffer, or a file object from where it stands."""
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    try:
+        if hasattr(image, "read"):
+            data = image.read()
+        else:
+            with open(image, "rb") as file:
+                data = file.read()
+    except IsADirectoryError as error:
+        raise ImageFileError(f"{describe(image)} is a directory: name a file inside") from error
+    except FileNotFoundError as error:
+        hint = "check the path"
+        if "://" in describe(image):
+            hint = "this looks like a URL: download it first and give the file or its bytes"
+        raise ImageFileError(f"{describe(image)} does not exist: {hint}") from error
+    except Exception as error:  # a NUL in the path, a closed file, a broken gzip stream, …
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        message = f"{describe(image)} cannot be read ({why}): check the file and its permissions"
+        raise ImageFileError(message) from error
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        kind = type(data).__name__
+        raise ImageError(f"{describe(image)} gives {kind}, not bytes: open it in binary mode")
+    return bytes(data)
+
+
+def _decode(data: bytes) -> Image.Image:
+    from PIL import Image
+
+    Image.init()
+    formats = [name for name in Image.ID if name not in _REFUSED_FORMATS]
+    try:
+        opened = Image.open(BytesIO(data), formats=formats)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(_too_large("the image")) from error
+    return _to_rgb(opened)
+
+
+def _too_large(what: str) -> str:
+    from PIL import Image
+
+    remedy = "scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+    return f"{what} is above the limit of {Image.MAX_IMAGE_PIXELS} pixels: {remedy}"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Check the size, decode, turn upright, and bring to RGB. May raise anything Pillow raises."""
+    from PIL import Image
+
+    # Image.open only warns here, and raises at twice the limit; `load` is where memory goes.
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise ImageError(_too_large(f"{image.width} x {image.height} pixels"))
+    if image.width == 0 or image.height == 0:
+        raise ImageError(f"it has no pixels (size {image.width} x {image.height})")
+    image.load()
+    source, mode = image.format, image.mode
+    turn = _TURNS.get(_orientation(image))
+    upright = image if turn is None else image.transpose(Image.Transpose(turn))
+    # Pillow opens 16-bit PGM, and some releases 16-bit PNG, as 32-bit integers.
+    if mode == "F" or (mode == "I" and source not in ("PNG", "PPM")):
+        raise ImageError(
+            "32-bit grey has no fixed white: scale the pixels to 0…255 and save as 8-bit grey"
+        )
+    if mode == "I" or mode.startswith("I;16"):
+        return _grey16(upright)
+    if mode in ("P", "PA"):
+        # By way of RGBA: the same colours, without Pillow's warning about palette transparency.
+        upright = upright.convert("RGBA")
+    return upright.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(0x0112, 1)
+    # Damaged metadata are common on sound pictures; they then say nothing, and pixels stay as
+    # stored.
+    except (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):
+        return 1
+
+
+def _grey16(image: Image.Image) -> Image.Image:
+    """0…65535 → 0…255, rounded to nearest."""
+    import numpy as np
+    from PIL import Image
+
+    wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+    return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+
+
+def _from_array(array: Any) -> Image.Image:
+    import numpy as np
+    from PIL import Image
+
+    if array.dtype != np.uint8:
+        floats = "(array.clip(0, 1) * 255).round().astype('uint8') if its values are 0 to 1"
+        how = {
+            "b": "array.astype('uint8') * 255",
+            "u": "(array // 257).astype('uint8') if white is 65535",
+            "i": "array.astype('uint8') if its values are 0 to 255",
+        }.get(array.dtype.kind, floats)
+        raise ImageError(f"the array must be uint8, not {array.dtype}: use {how}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _CHANNELS):
+        hint = "give one image of shape (H, W) or (H, W, 1 to 4)"
+        if array.ndim == 3 and array.shape[0] in _CHANNELS:
+            hint = "channels come last: use array.transpose(1, 2, 0)"
+        elif array.ndim == 4:
+            hint = "give the images of a batch one by one"
+        raise ImageError(f"the shape is not that of an image: {hint}")
+    if array.size == 0:
+        raise ImageError("the array has no pixels")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
+
+
+def _is_tensor(image: Any) -> bool:
+    # Whoever holds a tensor has imported torch; nobody else should pay for that.
+    torch = sys.modules.get("torch")
+    return torch is not None and hasattr(torch, "Tensor") and isinstance(image, torch.Tensor)
+
+
+def _tensor_to_array(tensor: Any) -> Any:
+    """torch (C, H, W) or (H, W, C), uint8 or float in [0, 1] → uint8 array, channels last."""
+    import numpy as np
+
+    array = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
+    if array.dtype == np.float32:
+        if not np.all((array >= 0) & (array <= 1)):  # NaN fails too
+            raise ImageError("a float tensor must lie in [0, 1]: undo normalisation, or give uint8")
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise ImageError(f"a tensor must be uint8 or float in [0, 1], not {tensor.dtype}")
+    if array.ndim == 3 and array.shape[0] in _CHANNELS:
+        array = array.transpose(1, 2, 0)
+    return array

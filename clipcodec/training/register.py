@@ -1,0 +1,52 @@
+"""Take trained profile files into the registry (maintainers; see formats/README.md).
+
+    python -m clipcodec.training.register FILE ID [FILE ID …]
+
+Copies each file beside the registry and writes its row. A registered id or name that belongs to
+another profile is refused; the same one may be replaced until a release has carried it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..files import write_atomic
+from ..profile import read_profile
+
+FOLDER = Path(__file__).resolve().parents[1] / "profiles"
+
+
+def register(path: Path, number: int, folder: Path = FOLDER) -> dict[str, Any]:
+    """Register one profile file under `number`; returns its row."""
+    profile = read_profile(path)
+    registry = folder / "registry.json"
+    content = json.loads(registry.read_text("utf-8"))
+    for row in content["profiles"]:
+        if (row["id"] == number) != (row["name"] == profile.name):
+            sys.exit(f"id {row['id']} belongs to {row['name']}: ids and names are given once")
+    row = {
+        "name": profile.name,
+        "id": number,
+        "kind": profile.kind,
+        "backbone": profile.backbone,
+        "dim": profile.dim,
+        "bits": profile.layout.bits,
+        "sha256": profile.digest.hex(),
+        "file": profile.name.replace("/", ".") + ".safetensors",
+    }
+    others = [other for other in content["profiles"] if other["id"] != number]
+    content["profiles"] = sorted([*others, row], key=lambda r: int(r["id"]))
+    write_atomic(folder / str(row["file"]), path.read_bytes(), overwrite=True)
+    write_atomic(registry, (json.dumps(content, indent=2) + "\n").encode(), overwrite=True)
+    return row
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    if not arguments or len(arguments) % 2:
+        sys.exit(__doc__)
+    for file, number in zip(arguments[::2], arguments[1::2], strict=True):
+        print(json.dumps(register(Path(file), int(number))))

@@ -1,0 +1,215 @@
+"""The `clipcodec` command in real subprocesses, on real files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_tiny_profile
+
+import clipcodec
+
+DEFAULT_DIM = 512
+
+
+def run(*args: object, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "clipcodec", *map(str, args)],
+        input=stdin, capture_output=True, timeout=300, check=False, env={**os.environ, **env},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def rows() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(3, DEFAULT_DIM)).astype(np.float32)
+
+
+@pytest.fixture
+def npy(tmp_path: Path, rows: np.ndarray) -> Path:
+    np.save(tmp_path / "x.npy", rows[0])
+    return tmp_path / "x.npy"
+
+
+def test_compress_decompress_info(tmp_path: Path, npy: Path, rows: np.ndarray) -> None:
+    """x.npy → x.npy.clip → embedding, by default names and by -o."""
+    done = run("compress", npy)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    stream = Path(f"{npy}.clip")
+    assert stream.read_bytes() == clipcodec.encode_embedding(rows[0])
+
+    done = run("decompress", stream, "-o", tmp_path / "y.npy")
+    assert done.returncode == 0, done.stderr
+    expected = clipcodec.decode(stream.read_bytes())
+    assert (np.load(tmp_path / "y.npy") == expected).all()
+
+    done = run("decompress", stream, "--json")
+    answer = json.loads(done.stdout)
+    assert np.allclose(answer["embedding"], expected)
+
+    done = run("info", stream, "--json")
+    answer = json.loads(done.stdout)
+    assert (answer["size"], answer["version"]) == (stream.stat().st_size, 1)
+    done = run("info", stream)
+    assert f"size       {stream.stat().st_size} bytes" in done.stdout.decode()
+
+
+def test_pipes(rows: np.ndarray) -> None:
+    """- reads stdin and writes stdout: npy | compress | decompress."""
+    buffer = io.BytesIO()
+    np.save(buffer, rows[0])
+    stream = run("compress", "-", stdin=buffer.getvalue())
+    assert stream.stdout == clipcodec.encode_embedding(rows[0])
+    back = run("decompress", "-", "-o", "-", stdin=stream.stdout)
+    assert (np.load(io.BytesIO(back.stdout)) == clipcodec.decode(stream.stdout)).all()
+
+
+def test_options_reach_the_codec(npy: Path, rows: np.ndarray) -> None:
+    name = "openai-vit-b-32/pqvae-400"
+    done = run("compress", npy, "-o", "-", "--profile", name, "--entropy", "rans")
+    assert done.stdout == clipcodec.encode_embedding(rows[0], profile=name, entropy="rans")
+
+
+def test_many_rows_become_many_streams(tmp_path: Path, rows: np.ndarray) -> None:
+    np.save(tmp_path / "many.npy", rows)
+    assert run("compress", tmp_path / "many.npy").returncode == 1
+    done = run("compress", tmp_path / "many.npy", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [f"many.npy.000{i}.clip" for i in range(3)]
+    together = tmp_path / "together.npy"
+    done = run("decompress", *sorted((tmp_path / "out").iterdir()), "-o", together)
+    assert done.returncode == 0, done.stderr
+    assert (np.load(together) == clipcodec.decode_batch(clipcodec.encode_embeddings(rows))).all()
+
+
+def test_existing_files_are_kept_without_force(npy: Path) -> None:
+    target = Path(f"{npy}.clip")
+    target.write_bytes(b"precious")
+    done = run("compress", npy)
+    assert done.returncode == 1
+    assert b"exists" in done.stderr
+    assert target.read_bytes() == b"precious"
+    assert run("compress", npy, "-f").returncode == 0
+    assert target.read_bytes() != b"precious"
+
+
+def test_one_bad_input_is_named_and_the_rest_go_on(tmp_path: Path, npy: Path) -> None:
+    zero = tmp_path / "zero.npy"
+    np.save(zero, np.zeros(DEFAULT_DIM))
+    done = run("compress", zero, tmp_path / "none.npy", npy, "-o", tmp_path / "out/")
+    assert done.returncode == 1
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 2
+    assert "zero.npy" in lines[0]
+    assert "none.npy" in lines[1]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.npy.clip"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("nothing",),
+        ("compress",),
+        ("compress", "x.npy", "--entropy", "zip"),
+        ("compress", "x.npy", "--max-bytes", "many"),
+        ("compress", "x.npy", "--max-bytes", "60", "--quality", "3"),
+        ("compress", "x.npy", "--quality", "3"),
+        ("compress", "x.npy", "--profile", "nothing"),
+    ],
+)
+def test_wrong_command_lines_exit_2(args: tuple[str, ...]) -> None:
+    done = run(*args)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert b"clipcodec" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["decompress", "info"])
+def test_damaged_streams_exit_1_and_write_nothing(tmp_path: Path, npy: Path, verb: str) -> None:
+    assert run("compress", npy).returncode == 0
+    stream = Path(f"{npy}.clip")
+    stream.write_bytes(stream.read_bytes()[:-1])
+    before = sorted(tmp_path.iterdir())
+    done = run(verb, stream, tmp_path / "none.clip")
+    assert done.returncode == 1
+    assert b"x.npy.clip: " in done.stderr
+    assert b"none.clip: " in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_files_that_are_not_images_are_named(tmp_path: Path) -> None:
+    """Before any backbone is loaded."""
+    (tmp_path / "text.jpg").write_text("not an image")
+    done = run("compress", tmp_path / "text.jpg")
+    assert done.returncode == 1
+    assert b"text.jpg" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_compress_without_weights_says_how_to_get_them(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    done = run("compress", tmp_path / "a.png", HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1",
+               CLIPCODEC_WEIGHTS="")  # fmt: skip
+    assert done.returncode == 1
+    assert b"clipcodec fetch" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert not (tmp_path / "a.png.clip").exists()
+
+
+def test_private_profiles_by_file(tmp_path: Path) -> None:
+    """A stream of a private profile is read with --profile, and otherwise names the digest."""
+    profile = write_tiny_profile(tmp_path / "p.safetensors")
+    np.save(tmp_path / "x.npy", np.arange(8.0))
+    assert run("compress", tmp_path / "x.npy", "--profile", profile).returncode == 0
+    stream = tmp_path / "x.npy.clip"
+    done = run("info", stream)
+    assert done.returncode == 1
+    assert clipcodec.Codec(profile).profile.digest[:4].hex().encode() in done.stderr
+    assert b"private/tiny" in run("info", stream, "--profile", profile).stdout
+    assert run("decompress", stream, "--profile", profile, "-f", "-o", tmp_path / "y.npy"
+               ).returncode == 0  # fmt: skip
+
+
+def test_profiles_lists_what_the_library_lists() -> None:
+    rows = json.loads(run("profiles", "--json").stdout)
+    assert [row["name"] for row in rows] == [p.name for p in clipcodec.profiles()]
+    table = run("profiles").stdout.decode()
+    assert all(row["name"] in table for row in rows)
+    card = json.loads(run("profiles", rows[0]["name"]).stdout)
+    assert card["sha256"] == rows[0]["sha256"]
+
+
+def test_demo_runs_without_a_network(tmp_path: Path) -> None:
+    """All profiles on drawn samples; one line says why no image was compressed."""
+    done = run("demo", "--count", "4", HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1",
+               CLIPCODEC_WEIGHTS="")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert all(row.name in text for row in clipcodec.profiles())
+    assert sum("No image was compressed" in line for line in text.splitlines()) == 1
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout.decode().split() == ["clipcodec", clipcodec.__version__]
+    for verb in ("compress", "decompress", "info", "profiles", "demo", "fetch", "train"):
+        done = run(verb, "--help")
+        assert done.returncode == 0
+        assert verb.encode() in done.stdout
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m clipcodec profiles --json | head -c 1",
+        shell=True, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr

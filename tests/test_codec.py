@@ -1,0 +1,224 @@
+"""clipcodec.codec: bytes in, the right embedding or a typed error out."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_tiny_profile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import clipcodec
+from clipcodec import Codec
+from clipcodec.bitstream import CODERS
+from clipcodec.errors import (
+    CorruptError,
+    DecodeError,
+    EmbeddingError,
+    OptionError,
+    ProfileError,
+    RateError,
+    TruncatedError,
+    UnknownProfileError,
+    WeightsError,
+)
+from clipcodec.profile import Profile
+
+
+@pytest.fixture(scope="session")
+def codec(tiny: Profile) -> Codec:
+    return Codec(tiny)
+
+
+def rows(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 8))
+
+
+@settings(max_examples=200, deadline=None)
+@given(arrays(np.float64, 8, elements=st.floats(-1e9, 1e9)), st.sampled_from(CODERS))
+def test_any_direction_round_trips_to_what_the_encoder_saw(
+    codec: Codec, x: np.ndarray, entropy: str
+) -> None:
+    """Every nonzero vector encodes; decoding gives unit float32 rows, alike for all coders."""
+    if not x.any():
+        with pytest.raises(EmbeddingError):
+            codec.encode_embedding(x)
+        return
+    y = codec.decode(codec.encode_embedding(x, entropy=entropy))
+    assert y.shape == (8,)
+    assert y.dtype == np.float32
+    assert abs(np.linalg.norm(y) - 1) < 1e-5
+    assert (y == codec.decode(codec.encode_embedding(3 * x))).all()
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(st.binary(max_size=30), st.integers(0, 255).map(lambda i: bytes([i]) * 9)))
+def test_any_bytes_decode_or_raise_decode_error(codec: Codec, data: bytes) -> None:
+    for read in (codec.decode, codec.info, clipcodec.decode, clipcodec.info):
+        try:
+            read(data)
+        except DecodeError as error:
+            assert str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("entropy", CODERS)
+def test_every_truncation_and_bit_flip_is_detected(codec: Codec, entropy: str) -> None:
+    """One stream for each coder; so is every doubling of its last byte."""
+    stream = codec.encode_embedding(rows(1)[0], entropy=entropy)
+    damaged = [stream[:n] for n in range(len(stream))] + [stream + b"\0", stream + stream[-1:]]
+    for bit in range(8 * len(stream)):
+        flipped = bytearray(stream)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    for data in damaged:
+        with pytest.raises(DecodeError):
+            codec.decode(data)
+
+
+def test_batch_and_single_give_the_same(codec: Codec) -> None:
+    x = rows(50)
+    streams = codec.encode_embeddings(x)
+    assert streams == [codec.encode_embedding(row) for row in x]
+    y = codec.decode_batch(streams)
+    assert np.allclose(y, [codec.decode(s) for s in streams], atol=1e-6)
+
+
+def test_auto_is_the_shortest(codec: Codec) -> None:
+    x = rows(200)
+    sizes = {e: [len(s) for s in codec.encode_embeddings(x, entropy=e)] for e in (*CODERS, "auto")}
+    assert sizes["auto"] == np.min([sizes[e] for e in CODERS], axis=0).tolist()
+    assert len({tuple(sizes[e]) for e in CODERS}) == 3
+
+
+def test_streams_of_several_coders_decode_together_in_order(codec: Codec) -> None:
+    x = rows(60)
+    streams = [codec.encode_embedding(row, entropy=CODERS[i % 3]) for i, row in enumerate(x)]
+    alone = np.stack([codec.decode(s) for s in streams])
+    assert np.allclose(codec.decode_batch(streams), alone, atol=1e-6)
+
+
+def test_bytes_like_streams_are_taken_and_others_refused(codec: Codec) -> None:
+    stream = codec.encode_embedding(rows(1)[0])
+    expected = codec.decode(stream)
+    assert (codec.decode(bytearray(stream)) == expected).all()
+    assert (codec.decode(memoryview(stream)) == expected).all()
+    for wrong in (None, "text", 3, [stream]):
+        with pytest.raises(DecodeError, match="expected the bytes"):
+            codec.decode(wrong)  # type: ignore[arg-type]
+
+
+def test_no_streams_and_no_embeddings(codec: Codec) -> None:
+    assert codec.encode_embeddings(np.empty((0, 8))) == []
+    assert codec.decode_batch([]).shape == (0, 8)
+
+
+def test_info_says_what_a_stream_is(codec: Codec, tiny: Profile) -> None:
+    stream = codec.encode_embedding(rows(1)[0], entropy="huffman")
+    info = codec.info(stream)
+    assert (info.version, info.profile, info.entropy) == (1, "private/tiny", "huffman")
+    assert (info.profile_id, info.digest) == (None, tiny.digest.hex())
+    assert (info.dim, info.symbols, info.size, info.header_size) == (8, 12, len(stream), 5)
+    assert info.bits_per_dimension == len(stream)
+    with pytest.raises(CorruptError):
+        codec.info(stream[:-1] + bytes([stream[-1] ^ 128]))
+
+
+def test_a_private_stream_names_the_missing_profile(codec: Codec, tiny: Profile) -> None:
+    stream = codec.encode_embedding(rows(1)[0])
+    with pytest.raises(UnknownProfileError, match=tiny.digest[:4].hex()):
+        clipcodec.decode(stream)
+
+
+def test_a_private_stream_of_another_profile_is_not_ours(tmp_path: Path, codec: Codec) -> None:
+    other = Codec(write_tiny_profile(tmp_path / "other.safetensors", seed=5))
+    with pytest.raises(UnknownProfileError):
+        other.decode(codec.encode_embedding(rows(1)[0]))
+
+
+def test_the_check_value_covers_a_private_profiles_whole_digest(
+    codec: Codec, tiny: Profile
+) -> None:
+    """Two profiles that share their first four digest bytes are still told apart."""
+    import dataclasses
+
+    twin = dataclasses.replace(tiny, digest=tiny.digest[:-1] + b"\0")
+    with pytest.raises(CorruptError):
+        Codec(twin).decode(codec.encode_embedding(rows(1)[0]))
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"quality": 50}, OptionError),
+        ({"quality": 5, "max_bytes": 9}, OptionError),
+        ({"max_bytes": 5}, RateError),
+        ({"min_cosine": 0.99999}, RateError),
+        ({"entropy": "zip"}, OptionError),
+    ],
+)
+def test_what_a_fixed_rate_cannot_offer(codec: Codec, options: dict, error: type) -> None:
+    for encode in (codec.encode_embeddings, lambda x, **o: codec.encode_embedding(x[0], **o)):
+        with pytest.raises(error):
+            encode(rows(3), **options)
+
+
+def test_targets_that_are_met_change_nothing(codec: Codec) -> None:
+    x = rows(5)
+    plain = codec.encode_embeddings(x)
+    assert codec.encode_embeddings(x, max_bytes=max(map(len, plain))) == plain
+    y = codec.decode_batch(plain)
+    worst = ((x / np.linalg.norm(x, axis=1, keepdims=True)) * y).sum(axis=1).min()
+    if worst > 0:
+        assert codec.encode_embeddings(x, min_cosine=worst - 1e-4) == plain
+
+
+def test_profiles_are_named_or_found(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"no profile 'nothing'; known: openai-vit-b-32/"):
+        Codec("nothing")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        Codec(tmp_path / "none.safetensors")
+
+
+def test_one_codec_serves_many_threads(codec: Codec) -> None:
+    x = rows(64)
+    expected = codec.encode_embeddings(x)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda row: codec.encode_embedding(row), x)) == expected
+        assert np.allclose(list(pool.map(codec.decode, expected)), codec.decode_batch(expected),
+                           atol=1e-6)  # fmt: skip
+
+
+def test_errors_pickle(codec: Codec) -> None:
+    """Errors cross process borders, as worker pools need."""
+    with pytest.raises(TruncatedError) as caught:
+        codec.decode(b"")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is TruncatedError
+    assert str(again) == str(caught.value)
+
+
+# the shipped profiles
+
+
+def test_shipped_profiles_beat_their_floors_on_unseen_embeddings(real_rows: np.ndarray) -> None:
+    """Cosine rises with the rate; sizes are exact; every coder gives the same embedding."""
+    floors = {"400": 0.95, "600": 0.965, "800": 0.97, "1000": 0.975, "1200": 0.98, "2000": 0.985}
+    last = 0.0
+    for row in clipcodec.profiles():
+        if row.kind != "pqvae":
+            continue
+        streams = clipcodec.encode_embeddings(real_rows, profile=row.name)
+        assert max(map(len, streams)) <= row.bits // 8 + 3
+        y = clipcodec.decode_batch(streams)
+        cosine = float((y * real_rows).sum(axis=1).mean())
+        assert cosine > max(last, floors[row.name.rsplit("-", 1)[1]])
+        last = cosine
+        for entropy in CODERS:
+            one = clipcodec.encode_embedding(real_rows[0], profile=row.name, entropy=entropy)
+            assert np.allclose(clipcodec.decode(one), y[0], atol=1e-5)
+            assert clipcodec.info(one).profile == row.name

@@ -1,0 +1,54 @@
+"""clipcodec.files: a file is the old one or the new one, never half."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from clipcodec.errors import OutputExistsError
+from clipcodec.files import write_atomic
+
+
+def test_writes_whole_files_with_the_usual_permissions(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a", b"data", overwrite=False)
+    (tmp_path / "b").write_bytes(b"")
+    assert (tmp_path / "a").read_bytes() == b"data"
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_existing_files_are_kept_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputExistsError, match="-f"):
+        write_atomic(path, b"new", overwrite=False)
+    assert path.read_bytes() == b"old"
+    write_atomic(path, b"new", overwrite=True)
+    assert path.read_bytes() == b"new"
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, b"new", overwrite=True)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_directories_are_not_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(OutputExistsError, match="directory"):
+        write_atomic(tmp_path, b"new", overwrite=True)
+
+
+def test_devices_are_written_and_stay_devices() -> None:
+    write_atomic("/dev/null", b"data", overwrite=False)
+    assert not Path("/dev/null").is_file()
