@@ -90,7 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     p = _verb(verbs, "train", "a profile of your own from embeddings")
     p.add_argument("--recipe", choices=("pqvae",), default="pqvae", help="default: pqvae")
     p.add_argument("--embeddings", required=True, nargs="+", metavar="FILE",
-                   help=".npy, or .safetensors with a tensor `embeddings`")  # fmt: skip
+                   help=".npy, or .safetensors with a tensor `embeddings`; a file given twice "
+                   "counts twice")  # fmt: skip
     p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
     p.add_argument("--codewords", type=int, default=4, metavar="K", help="codebook size")
     p.add_argument("--sub-dim", type=int, default=16, metavar="D", help="channels of a sub-vector")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..embeddings import Embeddings, as_embeddings
 from ..errors import EmbeddingError, TrainingError
@@ -14,23 +15,27 @@ MIN_ROWS = 1000
 TENSOR = "embeddings"
 
 
-def load_embeddings(paths: Sequence[str | os.PathLike[str]]) -> Embeddings:
-    """Rows (N, D) of all files together, unit norm, exact duplicates kept once.
+def load_embeddings(
+    paths: Sequence[str | os.PathLike[str]],
+) -> tuple[Embeddings, NDArray[np.int64]]:
+    """Distinct rows (N, D) of all files together, unit norm, and how often each one stands there.
 
-    .npy files, or .safetensors files with a tensor `embeddings`. Raises TrainingError naming the
-    file: unreadable, wrong content, widths that differ, fewer than MIN_ROWS distinct rows.
+    .npy files, or .safetensors files with a tensor `embeddings`; a file given twice counts twice.
+    Raises TrainingError naming the file: unreadable, wrong content, widths that differ, fewer than
+    MIN_ROWS distinct rows.
     """
     parts = [_load(os.fspath(path)) for path in paths]
     widths = {part.shape[1] for part in parts}
     if len(widths) > 1:
         raise TrainingError(f"embedding files of several widths {sorted(widths)}: give one width")
     rows = np.concatenate(parts)
-    distinct = np.unique(rows, axis=0, return_index=True)[1]
-    if len(distinct) < MIN_ROWS:
+    _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
+    if len(first) < MIN_ROWS:
         raise TrainingError(
-            f"{len(distinct)} distinct embeddings (of {len(rows)} rows): at least {MIN_ROWS} needed"
+            f"{len(first)} distinct embeddings (of {len(rows)} rows): at least {MIN_ROWS} needed"
         )
-    return rows[np.sort(distinct)]
+    order = np.argsort(first)
+    return rows[first[order]], counts[order]
 
 
 def _load(path: str) -> Embeddings:
