@@ -85,7 +85,8 @@ def test_many_rows_become_many_streams(tmp_path: Path, rows: np.ndarray) -> None
     together = tmp_path / "together.npy"
     done = run("decompress", *sorted((tmp_path / "out").iterdir()), "-o", together)
     assert done.returncode == 0, done.stderr
-    assert (np.load(together) == clipcodec.decode_batch(clipcodec.encode_embeddings(rows))).all()
+    expected = clipcodec.decode_batch(clipcodec.encode_embeddings(rows))
+    assert np.allclose(np.load(together), expected, atol=1e-5)
 
 
 def test_existing_files_are_kept_without_force(npy: Path) -> None:

@@ -25,9 +25,11 @@ def random_tables(seed: int, size: int, alphabet: int, tables: int) -> Frequency
 @st.composite
 def messages(draw: st.DrawFn) -> tuple[FrequencyTables, np.ndarray, list[int]]:
     tables = random_tables(
-        draw(st.integers(0, 999)), draw(st.integers(1, 40)), draw(st.sampled_from([2, 3, 4, 7, 64])),
+        draw(st.integers(0, 999)),
+        draw(st.integers(1, 40)),
+        draw(st.sampled_from([2, 3, 4, 7, 64])),
         draw(st.integers(1, 3)),
-    )  # fmt: skip
+    )
     count = draw(st.sampled_from([1, 2, 40]))
     seed = draw(st.integers(0, 999))
     rng = np.random.default_rng(seed)
