@@ -24,6 +24,7 @@ from .errors import (
     UnknownProfileError,
 )
 from .profile import Profile, read_profile
+from .statistics import check_statistics
 
 if TYPE_CHECKING:
     from .backbone import Backbone
@@ -115,7 +116,6 @@ class Codec:
 
     def embed(self, images: Sequence[ImageInput]) -> Embeddings:
         """Images to embeddings (N, D), float32, unit norm, by the profile's backbone."""
-        from .backbone import check_statistics
         from .images import load_rgb
 
         pictures = [load_rgb(image) for image in images]
@@ -149,10 +149,11 @@ class Codec:
     ) -> bytes:
         """One embedding (D,), any norm, to a stream; needs no torch.
 
-        Raises EmbeddingError, OptionError or RateError.
+        Raises EmbeddingError, OptionError or RateError; warns (BackboneWarning) of one that lies
+        where the profile's backbone puts none.
         """
         target = self._target(quality, max_bytes, min_cosine, entropy)
-        return self._encode(as_embedding(x, self.profile.dim), target, entropy)[0]
+        return self._encode(self._given(as_embedding(x, self.profile.dim)), target, entropy)[0]
 
     def encode_embeddings(
         self,
@@ -165,7 +166,12 @@ class Codec:
     ) -> list[bytes]:
         """Embeddings (N, D), any norms, to N streams; errors as for `encode_embedding`."""
         target = self._target(quality, max_bytes, min_cosine, entropy)
-        return self._encode(as_embeddings(X, self.profile.dim), target, entropy)
+        return self._encode(self._given(as_embeddings(X, self.profile.dim)), target, entropy)
+
+    def _given(self, x: Embeddings) -> Embeddings:
+        """Warn of embeddings that another model seems to have made."""
+        check_statistics(x, self.profile.statistics, self.profile.backbone)
+        return x
 
     def _target(
         self, quality: float | None, max_bytes: int | None, min_cosine: float | None, entropy: str

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .entropy import Coder, FrequencyTables, RawCoder, coders
 from .errors import WeightsError
 from .quantizers import SharedProductQuantizer
+from .statistics import Statistics
 from .transforms import KINDS, Layout, PqvaeTransform
 
 METADATA_KEY = "clipcodec"
@@ -28,35 +29,6 @@ FILE_VERSION = 1
 MAX_FILE_BYTES = 1 << 28
 
 Tensors = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Where training embeddings lie, to tell a wrong backbone and to draw samples.
-
-    mean   (D,) float32, mean of unit-norm embeddings
-    low    cosine to the mean direction that one training row in a thousand falls below
-    floor  cosine to the mean direction that no real embedding falls below
-    basis  (D, k) float32, leading principal axes
-    scale  (k + 1,) float32, standard deviation along each axis, then along every other direction
-    """
-
-    mean: NDArray[np.float32]
-    low: float
-    floor: float
-    basis: NDArray[np.float32]
-    scale: NDArray[np.float32]
-
-    def draw(self, count: int, seed: int) -> NDArray[np.float32]:
-        """`count` unit-norm embeddings (count, D) from the Gaussian with these statistics."""
-        rng = np.random.default_rng(seed)
-        rest = rng.standard_normal((count, len(self.mean)))
-        rest -= rest @ self.basis @ self.basis.T
-        main = rng.standard_normal((count, len(self.scale) - 1)) * self.scale[:-1]
-        rows = self.mean + main @ self.basis.T + self.scale[-1] * rest
-        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        samples: NDArray[np.float32] = unit.astype(np.float32)
-        return samples
 
 
 @dataclass(frozen=True, eq=False)

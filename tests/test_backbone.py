@@ -30,12 +30,10 @@ from clipcodec.backbone import (
     BACKBONES,
     Backbone,
     BackboneSpec,
-    check_statistics,
     fetch,
     spec,
 )
 from clipcodec.errors import (
-    BackboneWarning,
     OptionError,
     ProfileError,
     WeightsError,
@@ -671,84 +669,3 @@ def test_importing_the_module_imports_neither_torch_nor_open_clip_nor_pillow() -
     code = f"import sys, clipcodec.backbone; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
-
-
-# --- statistics ---
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Like OpenAI's ViT-B/32: see `check_statistics`."""
-
-    mean: NDArray[np.float32]
-    low: float = 0.31
-    floor: float = 0.01
-
-
-def cone(cosine: float, count: int) -> tuple[NDArray[np.float32], Statistics]:
-    """Unit rows with exactly this cosine to the mean direction."""
-    rng = np.random.default_rng(2)
-    mean = rng.standard_normal(512)
-    mean /= np.linalg.norm(mean)
-    rest = rng.standard_normal((count, 512))
-    rest -= (rest @ mean)[:, None] * mean
-    rest /= np.linalg.norm(rest, axis=1, keepdims=True)
-    rows = cosine * mean + np.sqrt(1 - cosine**2) * rest
-    return rows.astype(np.float32), Statistics((0.67 * mean).astype(np.float32))
-
-
-@pytest.mark.parametrize("ours", [True, False])
-@pytest.mark.parametrize("count", [0, 1, 8, 100])
-def test_ordinary_embeddings_pass_in_silence(count: int, ours: bool) -> None:
-    rows, statistics = cone(0.32, count)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check_statistics(rows, statistics, "name", ours=ours)
-
-
-@pytest.mark.parametrize("ours", [True, False])
-@pytest.mark.parametrize("count", [1, 8])
-def test_unusual_embeddings_give_one_warning_and_are_never_refused(count: int, ours: bool) -> None:
-    """0.157 is the lowest of 48,399 real images: even a batch of such rows is only warned about."""
-    rows, statistics = cone(0.157, count)
-    with pytest.warns(BackboneWarning, match=f"{count} of {count} embeddings.*'name'") as caught:
-        check_statistics(rows, statistics, "name", ours=ours)
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
-
-
-def test_one_odd_row_among_many_is_counted() -> None:
-    rows, statistics = cone(0.6, 50)
-    rows[7] = cone(0.2, 1)[0]
-    with pytest.warns(BackboneWarning, match="1 of 50 embeddings"):
-        check_statistics(rows, statistics, "name", ours=True)
-
-
-@pytest.mark.parametrize(("cosine", "count"), [(0.0, 1), (-0.3, 1), (0.05, 8), (0.1, 64)])
-def test_another_network_is_refused_if_it_ran_here_and_warned_about_if_not(
-    cosine: float, count: int
-) -> None:
-    rows, statistics = cone(cosine, count)
-    with pytest.raises(WeightsError, match=r"not those of backbone 'name'.*another network"):
-        check_statistics(rows, statistics, "name", ours=True)
-    with pytest.warns(BackboneWarning):
-        check_statistics(rows, statistics, "name")
-
-
-def test_few_rows_between_the_limits_are_not_refused() -> None:
-    rows, statistics = cone(0.05, 7)
-    with pytest.warns(BackboneWarning):
-        check_statistics(rows, statistics, "name", ours=True)
-
-
-def test_a_random_network_of_the_real_architecture_is_refused() -> None:
-    """With the real cone's width, whatever its direction: eight rows of noise images suffice."""
-    torch.manual_seed(0)
-    text = {"layers": 1, "width": 64, "heads": 1, "context_length": 8, "vocab_size": 8}
-    model = open_clip.create_model("ViT-B-32-quickgelu", load_weights=False, text_cfg=text)
-    with torch.no_grad():
-        rows = torch.nn.functional.normalize(model.eval().visual(torch.randn(8, 3, 224, 224)))
-    for seed in range(4):
-        mean = np.random.default_rng(seed).standard_normal(512).astype(np.float32)
-        with pytest.raises(WeightsError):
-            check_statistics(rows.numpy(), Statistics(mean), "openai-vit-b-32", ours=True)

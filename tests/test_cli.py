@@ -27,7 +27,8 @@ def run(*args: object, stdin: bytes = b"", **env: str) -> subprocess.CompletedPr
 
 @pytest.fixture
 def rows() -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(3, DEFAULT_DIM)).astype(np.float32)
+    """Three embeddings such as the default profile's backbone makes."""
+    return clipcodec.Codec().profile.statistics.draw(3, seed=0)
 
 
 @pytest.fixture

@@ -161,15 +161,3 @@ def test_damaged_files_raise_weights_error_or_load(
         assert profile.tables.size == profile.layout.size
     except WeightsError:
         pass
-
-
-def test_samples_are_drawn_from_the_statistics(tiny_path: Path) -> None:
-    """Seeded, unit norm, near the mean."""
-    statistics = read_profile(tiny_path).statistics
-    x = statistics.draw(500, seed=1)
-    assert x.shape == (500, 8)
-    assert np.allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5)
-    assert (x == statistics.draw(500, seed=1)).all()
-    assert (x != statistics.draw(500, seed=2)).any()
-    mean = x.mean(axis=0)
-    assert mean @ statistics.mean / np.linalg.norm(mean) / np.linalg.norm(statistics.mean) > 0.9

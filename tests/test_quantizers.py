@@ -34,3 +34,17 @@ def test_ties_go_to_the_lower_symbol() -> None:
     quantizer = SharedProductQuantizer(np.array([[1, 0], [-1, 0], [1, 0]], np.float32))
     assert quantizer.quantize(np.zeros((1, 1, 2), np.float32)).tolist() == [[0]]
     assert quantizer.quantize(np.ones((1, 1, 2), np.float32)).tolist() == [[0]]
+
+
+def test_a_flat_codebook_is_searched_where_it_lies() -> None:
+    """Codewords in a plane of 16 dimensions: the nearest is the same, wherever the latent is."""
+    rng = np.random.default_rng(1)
+    plane = np.linalg.qr(rng.normal(size=(16, 2)))[0].T
+    codebook = (rng.normal(size=(32, 2)) @ plane).astype(np.float32)
+    latent = 3 * rng.normal(size=(50, 20, 16)).astype(np.float32)
+    distances = ((latent[:, :, None] - codebook) ** 2).sum(axis=3)
+    quantizer = SharedProductQuantizer(codebook)
+    assert quantizer._axes.shape == (16, 2)
+    assert (quantizer.quantize(latent) == distances.argmin(axis=2)).mean() > 0.999
+    still = SharedProductQuantizer(np.zeros((4, 16), np.float32))
+    assert not still.quantize(latent).any()

@@ -12,7 +12,6 @@ nothing.
 from .hub import ENVIRONMENT_VARIABLE
 from .model import Backbone
 from .spec import BACKBONES, BackboneSpec, spec
-from .statistics import EmbeddingStatistics, check_statistics
 from .weights import fetch
 
 __all__ = [
@@ -20,8 +19,6 @@ __all__ = [
     "ENVIRONMENT_VARIABLE",
     "Backbone",
     "BackboneSpec",
-    "EmbeddingStatistics",
-    "check_statistics",
     "fetch",
     "spec",
 ]

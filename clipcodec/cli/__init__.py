@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -21,6 +22,7 @@ SUFFIX = ".clip"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     args = build_parser().parse_args(argv)
+    warnings.showwarning = _show_warning
     try:
         code: int = import_module(f".{args.module}", __name__).run(args)
         sys.stdout.flush()
@@ -35,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("clipcodec: interrupted", file=sys.stderr)
         return 130
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"clipcodec: warning: {message}", file=sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,32 +1,49 @@
-"""Does an embedding come from the network that a profile was trained on?"""
+"""Where a profile's training embeddings lie: to tell a wrong backbone, and to draw samples."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
 
-from ..errors import BackboneWarning, WeightsError
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from .errors import BackboneWarning, WeightsError
 
 _BATCH_RULE_ROWS = 8
 
 
-class EmbeddingStatistics(Protocol):
-    """What `check_statistics` needs of a profile; see there."""
+@dataclass(frozen=True)
+class Statistics:
+    """Where training embeddings lie, to tell a wrong backbone and to draw samples.
 
-    @property
-    def mean(self) -> NDArray[np.float32]: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def floor(self) -> float: ...
+    mean   (D,) float32, mean of unit-norm embeddings
+    low    cosine to the mean direction that one training row in a thousand falls below
+    floor  cosine to the mean direction that no real embedding falls below
+    basis  (D, k) float32, leading principal axes
+    scale  (k + 1,) float32, standard deviation along each axis, then along every other direction
+    """
+
+    mean: NDArray[np.float32]
+    low: float
+    floor: float
+    basis: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    def draw(self, count: int, seed: int) -> NDArray[np.float32]:
+        """`count` unit-norm embeddings (count, D) from the Gaussian with these statistics."""
+        rng = np.random.default_rng(seed)
+        rest = rng.standard_normal((count, len(self.mean)))
+        rest -= rest @ self.basis @ self.basis.T
+        main = rng.standard_normal((count, len(self.scale) - 1)) * self.scale[:-1]
+        rows = self.mean + main @ self.basis.T + self.scale[-1] * rest
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        samples: NDArray[np.float32] = unit.astype(np.float32)
+        return samples
 
 
 def check_statistics(
-    embeddings: NDArray[np.float32], stats: EmbeddingStatistics, name: str, *, ours: bool = False
+    embeddings: NDArray[np.float32], stats: Statistics, name: str, *, ours: bool = False
 ) -> None:
     """Do these (N, D) unit-norm rows come from the network on which `stats` were measured?
 
@@ -47,14 +64,11 @@ def check_statistics(
     ViT-L/14: low 0.39, floor 0.11, batch limit 0.21; lowest real row 0.26; random directions in
     ±0.15.
     """
-    import numpy as np
-
-    rows = np.asarray(embeddings, np.float32)
-    if len(rows) == 0:
+    if len(embeddings) == 0:
         return
-    cosines = rows @ (stats.mean / np.linalg.norm(stats.mean))
+    cosines = embeddings @ (stats.mean / np.linalg.norm(stats.mean))
     lowest, average = float(cosines.min()), float(cosines.mean())
-    batch = len(rows) >= _BATCH_RULE_ROWS
+    batch = len(embeddings) >= _BATCH_RULE_ROWS
     batch_limit = stats.floor + (stats.low - stats.floor) / 3
     if ours and (lowest < stats.floor or (batch and average < batch_limit)):
         raise WeightsError(
@@ -65,8 +79,8 @@ def check_statistics(
     count = int((cosines < stats.low).sum())
     if count or (batch and average < stats.low):
         warnings.warn(
-            f"{count} of {len(rows)} embeddings are unlike those of backbone {name!r}: cosine to"
-            f" its mean direction {lowest:.2f} at the lowest, where 99.9 % of images have"
+            f"{count} of {len(embeddings)} embeddings are unlike those of backbone {name!r}: cosine"
+            f" to its mean direction {lowest:.2f} at the lowest, where 99.9 % of images have"
             f" {stats.low:.2f} or more; if they come from another model, decoded vectors will be"
             " poor",
             BackboneWarning,
