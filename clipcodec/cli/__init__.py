@@ -22,7 +22,9 @@ SUFFIX = ".clip"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     args = build_parser().parse_args(argv)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = lambda message, *_, **__: print(
+        f"clipcodec: warning: {message}", file=sys.stderr
+    )
     try:
         code: int = import_module(f".{args.module}", __name__).run(args)
         sys.stdout.flush()
@@ -37,10 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("clipcodec: interrupted", file=sys.stderr)
         return 130
-
-
-def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"clipcodec: warning: {message}", file=sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:
