@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from . import rate, registry
-from .bitstream import CODERS, DIGEST_BYTES, VERSION, Header, check_seed, check_value, split
+from .bitstream import CODERS, DIGEST_BYTES, VERSION, Header, split
 from .embeddings import Embeddings, as_embedding, as_embeddings
 from .entropy import Symbols
 from .errors import (
@@ -21,10 +21,12 @@ from .errors import (
     DecodeError,
     EmbeddingError,
     OptionError,
+    ProfileError,
     UnknownProfileError,
 )
 from .profile import Profile, read_profile
 from .statistics import check_statistics
+from .streams import pack, unpack
 
 if TYPE_CHECKING:
     from .backbone import Backbone
@@ -109,10 +111,11 @@ class Codec:
     ) -> list[bytes]:
         """Images to streams, in order; errors as for `encode`."""
         target = self._target(quality, max_bytes, min_cosine, entropy)
-        streams: list[bytes] = []
-        for chunk in _chunks(images, _IMAGES):
-            streams += self._encode(self.embed(chunk), target, entropy)
-        return streams
+        if isinstance(images, (str, bytes, os.PathLike)):
+            raise OptionError("encode_batch takes several images: encode takes one")
+        rows = [np.empty((0, self.profile.dim), np.float32)]
+        rows += [self.embed(chunk) for chunk in _chunks(images, _IMAGES)]
+        return self._encode(np.concatenate(rows), target, entropy)
 
     def embed(self, images: Sequence[ImageInput]) -> Embeddings:
         """Images to embeddings (N, D), float32, unit norm, by the profile's backbone."""
@@ -176,7 +179,7 @@ class Codec:
     def _target(
         self, quality: float | None, max_bytes: int | None, min_cosine: float | None, entropy: str
     ) -> rate.Target:
-        if entropy != AUTO and entropy not in CODERS:
+        if not isinstance(entropy, str) or entropy not in (AUTO, *CODERS):
             raise OptionError(f"entropy={entropy!r}: expected {AUTO}, {', '.join(CODERS)}")
         target = rate.Target(quality, max_bytes, min_cosine)
         rate.check_fixed_rate(target, self.profile.name)
@@ -189,7 +192,7 @@ class Codec:
         for at in range(0, len(x), _CHUNK):
             rows = x[at : at + _CHUNK]
             symbols = profile.transform.analyse(rows, profile.quantizer)
-            streams += _shortest(profile, symbols, CODERS if entropy == AUTO else (entropy,))
+            streams += pack(profile, symbols, CODERS if entropy == AUTO else (entropy,))
             if target.min_cosine is not None:
                 cosines.append((rows * _reconstruct(profile, symbols)).sum(axis=1))
         rate.check_sizes(target, streams, profile.name)
@@ -205,26 +208,42 @@ class Codec:
         Any bytes give an embedding or a DecodeError. A registered profile that cannot be read
         from this installation gives WeightsError.
         """
-        row: Embeddings = self.decode_batch([stream])[0]
+        header, body = self._split(stream)
+        owner = self._owner(header)
+        row: Embeddings = _reconstruct(owner, unpack(owner, header, [body]))[0]
         return row
 
     def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
-        """N streams to embeddings (N, D) in order. All must have one width."""
-        parsed = [self._split(stream) for stream in streams]
-        if not parsed:
-            return np.empty((0, self.profile.dim), np.float32)
+        """N streams to embeddings (N, D) in order. All must have one width.
+
+        Raises as `decode` does, naming the first stream at fault.
+        """
+        if isinstance(streams, (bytes, bytearray, memoryview, str)) or not isinstance(
+            streams, Iterable
+        ):
+            raise DecodeError(f"expected several streams, got {type(streams).__name__}")
+        bodies: list[bytes] = []
         groups: dict[Header, list[int]] = {}
-        for i, (header, _) in enumerate(parsed):
+        owners: dict[Header, Profile] = {}
+        for i, stream in enumerate(streams):
+            try:
+                header, body = self._split(stream)
+                if header not in owners:
+                    owners[header] = self._owner(header)
+            except DecodeError as error:
+                raise _named(i, error) from error
+            bodies.append(body)
             groups.setdefault(header, []).append(i)
-        owners = {header: self._owner(header) for header in groups}
+        if not bodies:
+            return np.empty((0, self.profile.dim), np.float32)
         widths = {profile.dim for profile in owners.values()}
         if len(widths) > 1:
             raise DecodeError(f"streams of several widths {sorted(widths)}: decode each apart")
-        out = np.empty((len(parsed), widths.pop()), np.float32)
+        out = np.empty((len(bodies), widths.pop()), np.float32)
         for header, rows in groups.items():
             for at in range(0, len(rows), _CHUNK):
                 chunk = rows[at : at + _CHUNK]
-                symbols = _symbols(owners[header], header, [parsed[i][1] for i in chunk])
+                symbols = _unpack_named(owners[header], header, chunk, bodies)
                 out[chunk] = _reconstruct(owners[header], symbols)
         return out
 
@@ -232,7 +251,7 @@ class Codec:
         """Describe a stream after checking it in full. Raises as `decode` does."""
         header, body = self._split(stream)
         profile = self._owner(header)
-        symbols = _symbols(profile, header, [body])
+        symbols = unpack(profile, header, [body])
         size = len(header.to_bytes()) + len(body)
         return StreamInfo(
             version=VERSION,
@@ -260,9 +279,13 @@ class Codec:
         if header.profile_id is not None:
             return registry.by_id(header.profile_id)
         own = self._profile
-        if own is not None and own.id is None and own.digest[:DIGEST_BYTES] == header.digest:
+        digest = header.digest or b""
+        if own is not None and own.digest[:DIGEST_BYTES] == digest:
             return own
-        named = (header.digest or b"").hex()
+        registered = registry.by_digest(digest)  # made before the profile was registered
+        if registered is not None:
+            return registered
+        named = digest.hex()
         raise UnknownProfileError(
             f"the stream was made with a private profile whose SHA-256 begins with {named}: "
             "decode it with Codec(profile=FILE) or --profile FILE"
@@ -273,39 +296,14 @@ def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
     """A profile from a registered name, a file's path, or itself."""
     if isinstance(profile, Profile):
         return profile
+    if not isinstance(profile, (str, os.PathLike)):
+        raise ProfileError(f"profile is {type(profile).__name__}: expected a name or a path")
     name = os.fspath(profile)
     if isinstance(profile, str) and not os.path.exists(name) and not name.endswith(".safetensors"):
         return registry.by_name(name)
-    return read_profile(name)
-
-
-def _header(profile: Profile, coder: str) -> tuple[bytes, int]:
-    """Header bytes and the check value's state after them."""
-    private = None if profile.id is not None else profile.digest
-    header = Header(coder, profile.id, private and private[:DIGEST_BYTES]).to_bytes()
-    return header, check_seed(header, private)
-
-
-def _shortest(profile: Profile, symbols: Symbols, names: Sequence[str]) -> list[bytes]:
-    """Streams of symbols (N, n), each by the coder that makes it shortest; ties to the first."""
-    packed = profile.packer.pack(symbols)
-    best: list[bytes] = []
-    for name in names:
-        header, seed = _header(profile, name)
-        bodies = profile.coders[name].encode(symbols, [check_value(seed, p) for p in packed])
-        streams = [header + body for body in bodies]
-        best = [min(pair, key=len) for pair in zip(best, streams, strict=True)] if best else streams
-    return best
-
-
-def _symbols(profile: Profile, header: Header, bodies: list[bytes]) -> Symbols:
-    """Symbols (N, n) of bodies with one header, their check values verified."""
-    symbols, checks = profile.coders[header.coder].decode(bodies)
-    _, seed = _header(profile, header.coder)
-    for packed, check in zip(profile.packer.pack(symbols), checks, strict=True):
-        if check_value(seed, packed) != check:
-            raise CorruptError("check value does not match: the stream is damaged")
-    return symbols
+    own = read_profile(name)
+    registered = registry.by_digest(own.digest)
+    return registered or own
 
 
 def _reconstruct(profile: Profile, symbols: Symbols) -> Embeddings:
@@ -316,6 +314,25 @@ def _reconstruct(profile: Profile, symbols: Symbols) -> Embeddings:
         raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
     unit: Embeddings = rows / norms
     return unit
+
+
+def _unpack_named(
+    profile: Profile, header: Header, chunk: list[int], bodies: list[bytes]
+) -> Symbols:
+    """Symbols of some of the bodies; an error names the stream by its place in the batch."""
+    try:
+        return unpack(profile, header, [bodies[i] for i in chunk])
+    except DecodeError:
+        for i in chunk:
+            try:
+                unpack(profile, header, [bodies[i]])
+            except DecodeError as error:
+                raise _named(i, error) from error
+        raise
+
+
+def _named(place: int, error: DecodeError) -> DecodeError:
+    return type(error)(f"stream {place}: {error}")
 
 
 T = TypeVar("T")

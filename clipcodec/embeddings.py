@@ -20,6 +20,13 @@ def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
     not (N, `dim`).
     """
     array = _real_array(x)
+    if array.shape == (0,):
+        array = array.reshape(0, dim or 1)  # an empty list
+    if array.ndim == 1:
+        raise EmbeddingError(
+            f"embeddings of shape {array.shape}: expected (N, {dim or 'D'}); "
+            "encode_embedding takes one"
+        )
     if array.ndim != 2 or (dim is not None and array.shape[1] != dim) or not array.shape[1]:
         expected = f"(N, {dim})" if dim else "(N, D)"
         raise EmbeddingError(
@@ -45,19 +52,31 @@ def as_embedding(x: Any, dim: int | None = None) -> Embeddings:
             f"embedding of shape {array.shape}: expected ({dim or 'D'},); "
             "encode_embeddings takes many"
         )
+    if dim is not None and len(array) != dim:
+        raise EmbeddingError(
+            f"embedding of shape {array.shape}: expected ({dim},); is this the right profile?"
+        )
     return as_embeddings(array[None], dim)
 
 
 def _real_array(x: Any) -> NDArray[Any]:
-    torch = sys.modules.get("torch")  # a tensor can only be given where torch is loaded already
-    if torch is not None and isinstance(x, torch.Tensor):
-        x = x.detach().cpu().double().numpy()
     try:
+        if _is_tensor(x):
+            x = x.detach().cpu()
+            if not (x.is_complex() or x.dtype == sys.modules["torch"].bool):
+                x = (x.float() if x.is_floating_point() and x.itemsize <= 4 else x.double()).numpy()
         array = np.asarray(x)
-    except (TypeError, ValueError) as error:
-        raise EmbeddingError(f"not an array of numbers: {error}") from error
+    except Exception as error:  # foreign array types raise nearly anything
+        raise EmbeddingError(f"{type(x).__name__} is not an array of numbers: {error}") from error
+    if isinstance(x, np.ma.MaskedArray):
+        raise EmbeddingError("a masked array: fill or drop the masked values first")
     if array.dtype.kind not in "fiu":
         raise EmbeddingError(f"embeddings of dtype {array.dtype}: expected real numbers")
     # float32 keeps batches fast; whatever it cannot hold is kept in float64
     narrow = array.dtype.kind == "f" and array.dtype.itemsize <= 4
     return array.astype(np.float32 if narrow else np.float64, copy=False)
+
+
+def _is_tensor(x: Any) -> bool:
+    torch = sys.modules.get("torch")  # a tensor can only be given where torch is loaded already
+    return torch is not None and isinstance(x, torch.Tensor)

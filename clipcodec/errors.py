@@ -12,7 +12,7 @@
     │   ├── CorruptError                 damaged: check value or canonical form violated
     │   ├── UnsupportedError             a format version or coder unknown to this release
     │   └── UnknownProfileError          the stream names a profile that is not at hand
-    ├── ProfileError (ValueError)        no profile of that name
+    ├── ProfileError (ValueError)        no profile or backbone of that name
     ├── WeightsError                     a profile or backbone file is damaged or mismatched
     │   └── WeightsUnavailableError (OSError)  backbone weights: not on disk, not to be fetched
     ├── TrainingError (ValueError)       training data or settings that cannot give a profile
@@ -94,7 +94,7 @@ class UnknownProfileError(DecodeError):
 
 
 class ProfileError(ClipcodecError, ValueError):
-    """No profile of that name."""
+    """No profile or backbone of that name."""
 
 
 class WeightsError(ClipcodecError):

@@ -15,23 +15,34 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
     Devices and pipes are written straight. Raises OutputExistsError when `path` exists and
     `overwrite` is false, OSError as usual.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     if target.exists() and not target.is_file() and not target.is_dir():
         target.write_bytes(data)
         return
     refuse_existing(target, overwrite=overwrite)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".clipcodec-{secrets.token_hex(6)}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        refuse_existing(target, overwrite=overwrite)  # someone may have made it meanwhile
-        os.replace(temporary, target)
-    except BaseException:
+        if overwrite or not _link(temporary, target):
+            os.replace(temporary, target)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give `source` a second name unless that exists by now; false where links are not known."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise OutputExistsError(f"{target} was made by another meanwhile, and is kept") from None
+    except OSError:
+        refuse_existing(target, overwrite=False)
+        return False
+    return True
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -39,4 +50,4 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputExistsError(f"{path} is a directory: name a file")
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists; -f (overwrite=True) replaces it")
+        raise OutputExistsError(f"{path} exists, and overwriting it was not asked for (-f)")

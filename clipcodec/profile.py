@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,11 @@ from .transforms import KINDS, Layout, PqvaeTransform
 METADATA_KEY = "clipcodec"
 FILE_VERSION = 1
 MAX_FILE_BYTES = 1 << 28
+MAX_HEADER_BYTES = 1 << 20
+_TABLES = {"frequencies": "uint16", "lengths": "uint8", "table_of": "uint16"}
 
 Tensors = dict[str, NDArray[Any]]
+_LARGEST = np.float32(1e18)  # its square is a float32, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,7 @@ class Profile:
     layout: Layout
     card: Mapping[str, Any]
     statistics: Statistics
+    tables: FrequencyTables
     _tensors: Tensors
 
     @cached_property
@@ -53,11 +56,6 @@ class Profile:
     @cached_property
     def quantizer(self) -> SharedProductQuantizer:
         return SharedProductQuantizer(self._tensors["codebook"])
-
-    @cached_property
-    def tables(self) -> FrequencyTables:
-        t = self._tensors
-        return FrequencyTables(t["tables.frequencies"], t["tables.lengths"], t["tables.table_of"])
 
     @cached_property
     def coders(self) -> dict[str, Coder]:
@@ -77,12 +75,13 @@ def read_profile(
     """
     where = os.fspath(path)
     try:
-        size = Path(path).stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise WeightsError(f"profile {where}: {size} bytes, the limit is {MAX_FILE_BYTES}")
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise WeightsError(f"profile {where} cannot be read: {error.strerror or error}") from error
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise WeightsError(f"profile {where!r} cannot be read: {why}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise WeightsError(f"profile {where}: more than {MAX_FILE_BYTES} bytes")
     digest = hashlib.sha256(data)
     if sha256 is not None and digest.hexdigest() != sha256:
         raise WeightsError(
@@ -104,8 +103,10 @@ def _parse(data: bytes, id: int | None, digest: bytes) -> Profile:
             raise WeightsError(f"kind {kind!r} is unknown; known: {', '.join(KINDS)}")
         layout = Layout.from_config(dim, meta["config"])
         statistics = meta["statistics"]
-        low, floor = float(statistics["low"]), float(statistics["floor"])
-        name, backbone, card = str(meta["name"]), str(meta["backbone"]), dict(meta["card"])
+        low, floor = _real(statistics["low"]), _real(statistics["floor"])
+        name, backbone, card = _text(meta["name"]), _text(meta["backbone"]), meta["card"]
+        if not isinstance(card, dict):
+            raise WeightsError(f"card is {type(card).__name__}, expected an object")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"metadata lacks or misstates {error}") from error
     axes = _integer(statistics.get("axes"), 0, dim, "statistics.axes")
@@ -120,11 +121,15 @@ def _parse(data: bytes, id: int | None, digest: bytes) -> Profile:
         "statistics.scale": (axes + 1,),
     }
     _check_tensors(tensors, shapes)
+    mean = tensors["statistics.mean"].astype(np.float32)
+    if not mean.any() or not tensors["scale"][0] > 0:
+        raise WeightsError("statistics.mean is zero, or scale is not positive")
     return Profile(
         name=name, id=id, digest=digest, kind=kind, backbone=backbone, dim=dim, layout=layout,
         card=card, _tensors=tensors,
+        tables=FrequencyTables(*(tensors[f"tables.{name}"] for name in _TABLES)),
         statistics=Statistics(
-            tensors["statistics.mean"].astype(np.float32), low, floor,
+            mean, low, floor,
             tensors["statistics.basis"].astype(np.float32),
             tensors["statistics.scale"].astype(np.float32),
         ),
@@ -135,12 +140,14 @@ def _metadata(data: bytes) -> dict[str, Any]:
     """The JSON of the one metadata entry, read before any tensor is trusted."""
     try:
         length = int.from_bytes(data[:8], "little")
+        if length > MAX_HEADER_BYTES:
+            raise ValueError("header too long")
         header = json.loads(data[8 : 8 + length])
         meta = json.loads(header["__metadata__"][METADATA_KEY])
         version = meta["version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError("not a clipcodec profile (safetensors with our metadata)") from error
-    if version != FILE_VERSION:
+    if type(version) is not int or version != FILE_VERSION:
         raise WeightsError(f"profile file version {version!r}; this release reads {FILE_VERSION}")
     assert isinstance(meta, dict)  # it answered to a string key
     return meta
@@ -152,7 +159,9 @@ def _load_tensors(data: bytes) -> Tensors:
 
     try:
         return safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+    except KeyError as error:
+        raise WeightsError(f"tensors of type {error}: floats must be F16, F32 or F64") from error
+    except (safetensors.SafetensorError, ValueError, TypeError) as error:
         raise WeightsError(f"damaged safetensors data: {error}") from error
 
 
@@ -164,16 +173,36 @@ def _check_tensors(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> N
         tensor = tensors[name]
         if tensor.shape != shape:
             raise WeightsError(f"tensor {name} has shape {tensor.shape}, expected {shape}")
-        integral = name.startswith("tables.")
-        if tensor.dtype.kind != ("u" if integral else "f"):
-            raise WeightsError(f"tensor {name} has dtype {tensor.dtype}")
-        if not integral and not np.isfinite(tensor).all():
-            raise WeightsError(f"tensor {name} holds NaN or infinite values")
+        table = name.startswith("tables.") and _TABLES[name.removeprefix("tables.")]
+        if table:
+            if tensor.dtype != table:
+                raise WeightsError(f"tensor {name} has dtype {tensor.dtype}, expected {table}")
+        elif tensor.dtype.kind != "f":
+            raise WeightsError(f"tensor {name} has dtype {tensor.dtype}, expected floats")
+        elif not _moderate(tensor):
+            raise WeightsError(f"tensor {name} holds NaN, infinite or enormous values")
 
 
 def _integer(value: Any, low: int, high: int, what: str) -> int:
     if type(value) is not int or not low <= value <= high:
         raise WeightsError(f"{what} is {value!r}, expected an integer in {low} … {high}")
+    return value
+
+
+def _moderate(tensor: NDArray[Any]) -> bool:
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        return bool((np.abs(tensor.astype(np.float32)) <= _LARGEST).all())
+
+
+def _real(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= 1:
+        raise WeightsError(f"a cosine is {value!r}, expected a number in -1 … 1")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise WeightsError(f"a name is {value!r}, expected printable text")
     return value
 
 

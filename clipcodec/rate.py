@@ -26,7 +26,9 @@ class Target:
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} contradict each other: give one of them")
         for name, value in given.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+            if isinstance(value, bool) or not isinstance(
+                value, (int, float, np.integer, np.floating)
+            ):
                 raise OptionError(f"{name}={value!r} is not a number")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise OptionError(f"quality={self.quality} is not in 1 … 100")

@@ -57,6 +57,14 @@ def by_id(number: int) -> Profile:
     )
 
 
+def by_digest(digest: bytes) -> Profile | None:
+    """The shipped profile whose file's SHA-256 begins so, if there is one."""
+    for row in registered():
+        if bytes.fromhex(row.sha256).startswith(digest):
+            return _load(row)
+    return None
+
+
 _loaded: dict[str, Profile] = {}
 
 

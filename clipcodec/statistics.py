@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -52,7 +53,8 @@ def check_statistics(
     `stats.low` is the cosine that one training row in a thousand falls below; `stats.floor` lies
     0.15 under the lowest training row.
 
-    * A row, or the mean of 8 or more rows, below `low`: one `BackboneWarning` per call.
+    * A row below `low`, or of 8 rows and more several rows and 1 % of them, or their mean: one
+      `BackboneWarning` per call.
     * `ours` (the rows were computed here by the backbone `name`), and a row below `floor`, or the
       mean of 8 or more rows below floor + (low - floor) / 3: `WeightsError`. Without `ours` a
       warning is all, since somebody's own vector may be anything.
@@ -77,12 +79,22 @@ def check_statistics(
             f" {stats.low:.2f} or more: the weights file is that of another network"
         )
     count = int((cosines < stats.low).sum())
-    if count or (batch and average < stats.low):
+    ordinary = max(1, len(embeddings) // 100) if batch else 0  # a few odd ones are in any batch
+    if count > ordinary or (batch and average < stats.low):
         warnings.warn(
             f"{count} of {len(embeddings)} embeddings are unlike those of backbone {name!r}: cosine"
             f" to its mean direction {lowest:.2f} at the lowest, where 99.9 % of images have"
             f" {stats.low:.2f} or more; if they come from another model, decoded vectors will be"
             " poor",
             BackboneWarning,
-            stacklevel=2,
+            stacklevel=_caller(),
         )
+
+
+def _caller() -> int:
+    """The stack level at which code outside this package called in."""
+    level, frame = 1, sys._getframe(1)
+    package = __name__.partition(".")[0] + "."
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(package):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -12,24 +12,27 @@ import json
 from pathlib import Path
 
 import clipcodec
-from clipcodec.bitstream import CODERS
+from clipcodec.bitstream import CODERS, split
 from clipcodec.registry import by_name
+from clipcodec.streams import unpack
 
 FOLDER = Path(__file__).parent / "vectors" / "1"
 PER_CODER = 2
 
 
 def accept() -> list[dict[str, object]]:
-    """Streams, and the first values of the embedding that each one holds."""
+    """Streams, their symbols, and the first values of the embedding that each one holds."""
     rows: list[dict[str, object]] = []
     for info in clipcodec.profiles():
         samples = by_name(info.name).statistics.draw(PER_CODER, seed=info.id)
         for coder in CODERS:
             for sample in samples:
                 stream = clipcodec.encode_embedding(sample, profile=info.name, entropy=coder)
+                header, body = split(stream)
+                symbols = unpack(by_name(info.name), header, [body])[0].tolist()
                 head = [round(float(v), 6) for v in clipcodec.decode(stream)[:8]]
                 rows.append({"profile": info.name, "entropy": coder, "stream": stream.hex(),
-                             "embedding": head})  # fmt: skip
+                             "symbols": symbols, "embedding": head})  # fmt: skip
     return rows
 
 
@@ -50,12 +53,12 @@ def reject(good: list[dict[str, object]]) -> list[dict[str, str]]:
         ("private profile", "unknown-profile", b"\x40\x00\x00\x00\x00" + raw[1:]),
         ("raw, last byte missing", "truncated", raw[:-1]),
         ("raw, one byte more", "corrupt", raw + b"\0"),
-        ("raw, one bit flipped", "corrupt", raw[:-1] + bytes([raw[-1] ^ 1])),
-        ("raw, check value changed", "corrupt", raw[:1] + bytes([raw[1] ^ 1]) + raw[2:]),
-        ("raw check value before Huffman codes", "corrupt", huffman[:1] + raw[1:3] + huffman[3:]),
-        ("Huffman, last byte missing", "truncated", huffman[:-1]),
+        ("raw, one bit flipped", "corrupt", raw[:9] + bytes([raw[9] ^ 1]) + raw[10:]),
+        ("raw, check value changed", "corrupt", raw[:-1] + bytes([raw[-1] ^ 1])),
+        ("raw, two bytes swapped", "corrupt", raw[:5] + raw[6:7] + raw[5:6] + raw[7:]),
+        ("Huffman, cut in half", "truncated", huffman[: len(huffman) // 2]),
         ("Huffman, one byte more", "corrupt", huffman + b"\0"),
-        ("Huffman, no check value", "corrupt", huffman[:1] + b"\0\0" + huffman[3:]),
+        ("Huffman, no check value", "corrupt", huffman[:-2] + b"\0\0"),
         ("rANS, ends in a zero byte", "corrupt", rans + b"\0"),
         ("rANS, one byte more", "corrupt", rans + b"\1"),
         ("rANS, one bit flipped", "corrupt", rans[:5] + bytes([rans[5] ^ 1]) + rans[6:]),

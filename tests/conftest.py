@@ -31,7 +31,7 @@ def write_tiny_profile(path: Path, *, seed: int = 0, **meta: str) -> Path:
     """A valid profile (D = 8, n = 12, K = 5) with random weights: fast, for mechanics only."""
     rng = np.random.default_rng(seed)
     layout = Layout(8, positions=3, channels=8, sub_dim=2, codewords=5, rank=2,
-                    analysis=6, synthesis=4)  # fmt: skip
+                    analysis=6, synthesis=4, blocks=2)  # fmt: skip
     tensors = {
         name: rng.normal(size=shape) for name, shape in PqvaeTransform.shapes(layout).items()
     }

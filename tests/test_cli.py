@@ -78,7 +78,9 @@ def test_options_reach_the_codec(npy: Path, rows: np.ndarray) -> None:
 
 def test_many_rows_become_many_streams(tmp_path: Path, rows: np.ndarray) -> None:
     np.save(tmp_path / "many.npy", rows)
-    assert run("compress", tmp_path / "many.npy").returncode == 1
+    done = run("compress", tmp_path / "many.npy")
+    assert done.returncode == 1
+    assert b"use -o DIRECTORY" in done.stderr
     done = run("compress", tmp_path / "many.npy", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -113,6 +115,52 @@ def test_one_bad_input_is_named_and_the_rest_go_on(tmp_path: Path, npy: Path) ->
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.npy.clip"]
 
 
+def test_two_inputs_never_share_an_output(tmp_path: Path, npy: Path) -> None:
+    """Not even with -f: the second would replace the first."""
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / npy.name
+    twin.write_bytes(npy.read_bytes())
+    done = run("compress", "-f", npy, twin, "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert not (tmp_path / "out").exists()
+    done = run("decompress", "-f", "a", "a.clip")
+    assert done.returncode == 2
+
+
+def test_a_pipe_is_an_input_like_any(tmp_path: Path, npy: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = subprocess.Popen(["cp", npy, tmp_path / "pipe"])
+    done = run("compress", tmp_path / "pipe", "-o", tmp_path / "out.clip")
+    assert writer.wait() == 0
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.clip").read_bytes() == run("compress", npy, "-o", "-").stdout
+
+
+def test_arrays_with_damaged_headers_are_named(tmp_path: Path) -> None:
+    for i, shape in enumerate((b"(1000000000000, 8)", b"(", b"(True,)", b"(0, 512)")):
+        text = b"{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + b", }"
+        text = text.ljust(117) + b"\n"
+        path = tmp_path / f"{i}.npy"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+        done = run("compress", path)
+        assert done.returncode == 1
+        assert f"{i}.npy".encode() in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_json_goes_to_a_file_when_told(tmp_path: Path, npy: Path) -> None:
+    assert run("compress", npy).returncode == 0
+    out = tmp_path / "out.json"
+    assert run("decompress", f"{npy}.clip", "--json", "-o", out).returncode == 0
+    assert out.read_bytes() == run("decompress", f"{npy}.clip", "--json").stdout
+
+
+def test_endless_input_is_no_stream() -> None:
+    done = run("info", "/dev/zero")
+    assert done.returncode == 1
+    assert b"not a stream" in done.stderr
+
+
 @pytest.mark.parametrize(
     "args",
     [
@@ -124,6 +172,9 @@ def test_one_bad_input_is_named_and_the_rest_go_on(tmp_path: Path, npy: Path) ->
         ("compress", "x.npy", "--max-bytes", "60", "--quality", "3"),
         ("compress", "x.npy", "--quality", "3"),
         ("compress", "x.npy", "--profile", "nothing"),
+        ("compress", "x.npy", "y.npy", "-o", "-"),
+        ("train", "--embeddings", "x.npy", "--out", "p", "--seed", "-1"),
+        ("train", "--embeddings", "x.npy", "--out", "none/p"),
     ],
 )
 def test_wrong_command_lines_exit_2(args: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -144,8 +145,6 @@ def test_the_check_value_covers_a_private_profiles_whole_digest(
     codec: Codec, tiny: Profile
 ) -> None:
     """Two profiles that share their first four digest bytes are still told apart."""
-    import dataclasses
-
     twin = dataclasses.replace(tiny, digest=tiny.digest[:-1] + b"\0")
     with pytest.raises(CorruptError):
         Codec(twin).decode(codec.encode_embedding(rows(1)[0]))
@@ -177,7 +176,56 @@ def test_targets_that_are_met_change_nothing(codec: Codec) -> None:
         assert codec.encode_embeddings(x, min_cosine=worst - 1e-4) == plain
 
 
+def test_a_damaged_stream_among_many_is_named(codec: Codec) -> None:
+    streams = codec.encode_embeddings(rows(30), entropy="raw")
+    for damaged in (streams[20][:-1], b"", b"\xff" + streams[20][1:]):
+        with pytest.raises(DecodeError, match=r"^stream 20: "):
+            codec.decode_batch([*streams[:20], damaged, *streams[21:]])
+
+
+@pytest.mark.parametrize("wrong", [b"", b"abc", "abc", None, 3])
+def test_one_stream_is_not_a_batch(codec: Codec, wrong: object) -> None:
+    with pytest.raises(DecodeError, match="expected several streams"):
+        codec.decode_batch(wrong)  # type: ignore[arg-type]
+
+
+def test_one_image_is_not_a_batch(codec: Codec) -> None:
+    with pytest.raises(OptionError, match="encode takes one"):
+        codec.encode_batch("photo.jpg")
+
+
+def test_a_registered_profile_by_path_is_the_registered_one() -> None:
+    """Its streams carry the id; those with its digest, from before, are read as well."""
+    from clipcodec.registry import _FOLDER, by_name, registered
+    from clipcodec.streams import pack
+
+    row = registered()[0]
+    assert Codec(_FOLDER / row.file).profile is by_name(row.name)
+    early = dataclasses.replace(by_name(row.name), id=None)
+    x = by_name(row.name).statistics.draw(1, seed=0)
+    stream = pack(early, early.transform.analyse(x, early.quantizer), ["raw"])[0]
+    assert stream[0] & 15 == 0
+    expected = clipcodec.decode(clipcodec.encode_embedding(x[0], profile=row.name))
+    assert np.allclose(clipcodec.decode(stream), expected, atol=1e-6)
+    assert clipcodec.info(stream).profile == row.name
+
+
+def test_adjacent_damage_of_raw_streams_never_passes() -> None:
+    """Random bursts of up to 16 bits, anywhere in the stream."""
+    name = clipcodec.profiles()[0].name
+    x = Codec(name).profile.statistics.draw(1, seed=0)[0]
+    stream = clipcodec.encode_embedding(x, profile=name, entropy="raw")
+    value, rng = int.from_bytes(stream, "big"), np.random.default_rng(0)
+    for _ in range(3000):
+        burst = int(rng.integers(1, 1 << 16)) << int(rng.integers(0, 8 * len(stream) - 16))
+        with pytest.raises(DecodeError):
+            clipcodec.decode((value ^ burst).to_bytes(len(stream), "big"))
+
+
 def test_profiles_are_named_or_found(tmp_path: Path) -> None:
+    for wrong in (5, b"x"):
+        with pytest.raises(ProfileError, match="expected a name or a path"):
+            Codec(wrong)  # type: ignore[arg-type]
     with pytest.raises(ProfileError, match=r"no profile 'nothing'; known: openai-vit-b-32/"):
         Codec("nothing")
     with pytest.raises(WeightsError, match="cannot be read"):
@@ -218,7 +266,17 @@ def test_shipped_profiles_beat_their_floors_on_unseen_embeddings(real_rows: np.n
         cosine = float((y * real_rows).sum(axis=1).mean())
         assert cosine > max(last, floors[row.name.rsplit("-", 1)[1]])
         last = cosine
+        assert _overhead(row.name, real_rows).mean() < 3.5
+        assert _overhead(row.name, real_rows).max() < 4.15
         for entropy in CODERS:
             one = clipcodec.encode_embedding(real_rows[0], profile=row.name, entropy=entropy)
             assert np.allclose(clipcodec.decode(one), y[0], atol=1e-5)
             assert clipcodec.info(one).profile == row.name
+
+
+def _overhead(name: str, x: np.ndarray) -> np.ndarray:
+    """Bytes of header, check value and coder ending: beyond the information in the symbols."""
+    profile = Codec(name).profile
+    information = profile.tables.information(profile.transform.analyse(x, profile.quantizer)) / 8
+    sizes = [len(s) for s in clipcodec.encode_embeddings(x, profile=name, entropy="rans")]
+    return np.array(sizes) - information

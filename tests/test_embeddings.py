@@ -44,7 +44,9 @@ def test_lists_and_torch_tensors_are_taken() -> None:
     ("x", "message"),
     [
         ([[1, 2, 3]], r"shape \(1, 3\): expected \(N, 2\)"),
-        ([1, 2], r"shape \(2,\)"),
+        ([1, 2], r"shape \(2,\): expected \(N, 2\); encode_embedding takes one"),
+        (np.ma.masked_array([[1.0, 2]], mask=True), "masked array"),
+        ([[True, False]], "dtype bool"),
         ([[1, 2], [0, 0]], "embedding 1 is zero"),
         ([[1, 2], [3, float("nan")]], "embedding 1 holds NaN"),
         ([[float("inf"), 2]], "embedding 0 holds NaN or infinite"),
@@ -66,3 +68,22 @@ def test_one_embedding_is_not_many() -> None:
 
 def test_no_rows_are_no_error() -> None:
     assert as_embeddings(np.empty((0, 4))).shape == (0, 4)
+    assert as_embeddings([], 4).shape == (0, 4)
+
+
+def test_tensors_and_objects_that_are_no_numbers_are_refused() -> None:
+    import torch
+
+    class Odd:
+        def __array__(self, *_: object, **__: object) -> None:
+            raise RuntimeError("no array today")
+
+    for x in (torch.ones(1, 2, dtype=torch.complex64), torch.ones(1, 2, dtype=torch.bool),
+              torch.ones(1, 2).to_sparse(), torch.empty(1, 2, device="meta"), Odd()):  # fmt: skip
+        with pytest.raises(EmbeddingError):
+            as_embeddings(x, 2)
+
+
+def test_a_wrong_width_is_told_in_the_callers_words() -> None:
+    with pytest.raises(EmbeddingError, match=r"embedding of shape \(3,\): expected \(2,\)"):
+        as_embedding([1, 2, 3], 2)

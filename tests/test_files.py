@@ -44,6 +44,31 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_links_are_followed(tmp_path: Path) -> None:
+    """What a link points to is kept, or replaced when told; the link stays."""
+    (tmp_path / "old").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    with pytest.raises(OutputExistsError):
+        write_atomic(tmp_path / "link", b"new", overwrite=False)
+    write_atomic(tmp_path / "link", b"new", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "old").read_bytes() == b"new"
+
+
+def test_a_file_made_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    monkeypatch.setattr(os, "fsync", lambda fd: path.write_bytes(b"theirs"))
+    with pytest.raises(OutputExistsError):
+        write_atomic(path, b"ours", overwrite=False)
+    assert path.read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_long_names_of_many_bytes(tmp_path: Path) -> None:
+    write_atomic(tmp_path / ("漢" * 80), b"new", overwrite=False)
+    assert (tmp_path / ("漢" * 80)).read_bytes() == b"new"
+
+
 def test_directories_are_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match="directory"):
         write_atomic(tmp_path, b"new", overwrite=True)

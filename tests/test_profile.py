@@ -55,8 +55,9 @@ def test_only_the_registered_file_is_accepted(tiny_path: Path) -> None:
 def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot be read: No such file"):
         read_profile(tmp_path / "none.safetensors")
-    with pytest.raises(WeightsError, match="cannot be read"):
-        read_profile(tmp_path)
+    for path in (tmp_path, "a\0.safetensors"):
+        with pytest.raises(WeightsError, match="cannot be read"):
+            read_profile(path)
     for data in (b"", b"PK\x03\x04" * 9, save({"x": np.ones(3)}), b"\xff" * 64,
                  (1 << 62).to_bytes(8, "little") + b"{}"):  # fmt: skip
         path = tmp_path / "foreign.safetensors"
@@ -84,6 +85,9 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     ("key", "value", "message"),
     [
         ("version", 2, "version 2"),
+        ("version", True, "version True"),
+        ("name", None, "name is None"),
+        ("name", "a\x1b[31m", "printable"),
         ("kind", "other", "kind 'other' is unknown"),
         ("kind", ["pqvae"], "kind"),
         ("dim", 9, "shape"),
@@ -94,7 +98,9 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
         ("tables", 1000, "tables is 1000"),
         ("statistics", [], "metadata"),
         ("statistics", {"low": 0, "floor": 0, "axes": 99}, "axes is 99"),
-        ("card", 3, "metadata"),
+        ("statistics", {"low": float("nan"), "floor": 0, "axes": 1}, "cosine is nan"),
+        ("statistics", {"low": 10**400, "floor": 0, "axes": 1}, "cosine is 1000"),
+        ("card", 3, "card is int"),
     ],
 )
 def test_metadata_that_lies_is_refused(
@@ -124,6 +130,10 @@ def test_metadata_that_lacks_something_is_refused(
         ("codebook", np.zeros((5, 2), np.int32), "dtype"),
         ("codebook", np.full((5, 2), np.nan, np.float32), "NaN"),
         ("center", np.full(8, np.inf, np.float16), "infinite"),
+        ("codebook", np.full((5, 2), 1e300), "enormous"),
+        ("scale", np.zeros(1, np.float32), "scale is not positive"),
+        ("statistics.mean", np.zeros(8, np.float32), "mean is zero"),
+        ("tables.table_of", np.zeros(12, np.uint64), "dtype uint64"),
         ("tables.table_of", np.full(12, 99, np.uint16), "outside"),
         ("tables.lengths", None, "missing"),
         ("extra", np.zeros(1), "unexpected"),
@@ -138,7 +148,7 @@ def test_tensors_that_do_not_fit_are_refused(
         tensors[name] = tensor
     path = rewrite(tmp_path / "p.safetensors", tensors, meta)
     with pytest.raises(WeightsError, match=message):
-        read_profile(path).tables  # noqa: B018
+        read_profile(path)
 
 
 @settings(max_examples=300, deadline=None)
@@ -161,3 +171,25 @@ def test_damaged_files_raise_weights_error_or_load(
         assert profile.tables.size == profile.layout.size
     except WeightsError:
         pass
+
+
+def test_endless_files_and_headers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipcodec.profile.MAX_FILE_BYTES", 1 << 16)
+    with pytest.raises(WeightsError, match="more than 65536 bytes"):
+        read_profile("/dev/zero")
+    path = tmp_path / "long.safetensors"
+    path.write_bytes((2 << 20).to_bytes(8, "little") + b"{" * 100)
+    with pytest.raises(WeightsError, match="not a clipcodec profile"):
+        read_profile(path)
+
+
+def test_tensor_types_that_numpy_lacks_are_named(tmp_path: Path) -> None:
+    header = {"__metadata__": {METADATA_KEY: json.dumps({"version": 1})},
+              "x": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}  # fmt: skip
+    text = json.dumps(header).encode()
+    path = tmp_path / "bf16.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"\0\0")
+    with pytest.raises(WeightsError, match=r"BF16.*F16, F32 or F64"):
+        read_profile(path)

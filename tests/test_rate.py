@@ -21,6 +21,7 @@ from clipcodec.rate import Target, check_cosines, check_fixed_rate, check_sizes
         ({"quality": float("nan")}, r"1 … 100"),
         ({"quality": "best"}, "not a number"),
         ({"quality": True}, "not a number"),
+        ({"max_bytes": np.complex64(60)}, "not a number"),
         ({"max_bytes": 0}, "positive whole"),
         ({"max_bytes": 60.5}, "positive whole"),
         ({"max_bytes": float("inf")}, "positive whole"),

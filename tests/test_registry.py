@@ -40,7 +40,7 @@ def test_each_file_is_what_the_registry_says(name: str) -> None:
     assert (profile.backbone, profile.dim) == (row.backbone, row.dim)
     assert profile.layout.bits == row.bits
     assert profile.tables.size == profile.layout.size
-    assert {"data", "recipe", "licence"} <= profile.card.keys()
+    assert {"data", "embeddings", "recipe", "licence"} <= profile.card.keys()
 
 
 def test_the_formats_folder_shows_the_same_registry() -> None:

@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import save_file
 
 from clipcodec import Codec
-from clipcodec.errors import TrainingError
+from clipcodec.errors import OptionError, TrainingError
 from clipcodec.profile import read_profile
 from clipcodec.training.codebook import Codebook
 from clipcodec.training.data import MIN_ROWS, load_embeddings
@@ -74,7 +74,7 @@ def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
     layout = codec.profile.layout
-    assert (layout.size, layout.codewords, layout.sub_dim, layout.rank) == (50, 6, 64, 3)
+    assert (layout.size, layout.codewords, layout.sub_dim, layout.rank) == (50, 6, 64, 2)
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=2, sub_dim=2, steps=1))
     assert (codec.profile.layout.size, codec.profile.layout.rank) == (1600, 2)
     assert len(codec.encode_embedding(clustered(1)[0], entropy="raw")) == 5 + 2 + 200
@@ -85,14 +85,18 @@ def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     [
         ({"sub_dim": 24}, "does not divide"),
         ({"sub_dim": 0}, r"sub_dim|zero|modulo"),
-        ({"codewords": 1}, "at least 2"),
+        ({"codewords": 1}, "expected 2"),
         ({"steps": 0}, "at least 1"),
+        ({"seed": -1}, "seed=-1"),
+        ({"learning_rate": 0}, "learning_rate=0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
+        ({"seed": 1 << 40}, "seed="),
     ],
 )
 def test_settings_that_cannot_work(
     tmp_path: Path, rows_file: Path, change: dict[str, int], message: str
 ) -> None:
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(OptionError, match=message):
         make(rows_file, tmp_path / "p", replace(QUICK, **change))
     assert not (tmp_path / "p").exists()
 
@@ -140,7 +144,8 @@ def test_torch_and_numpy_agree() -> None:
     """The profile does what was trained: same symbols, same reconstruction."""
     generator = torch.Generator().manual_seed(0)
     x = torch.nn.functional.normalize(torch.from_numpy(clustered(500)), dim=1)
-    layout = Layout(16, positions=5, channels=16, sub_dim=4, codewords=8, analysis=32, synthesis=32)
+    layout = Layout(16, positions=5, channels=16, sub_dim=4, codewords=8, analysis=32, synthesis=32,
+                    blocks=2)  # fmt: skip
     network = Network(layout, x, generator)
     tensors = network.tensors()
     from clipcodec.quantizers import SharedProductQuantizer
@@ -184,10 +189,10 @@ def test_tables_of_each_position_only_where_they_pay() -> None:
 
 
 def test_the_card_keeps_data_and_recipe(tmp_path: Path, rows_file: Path) -> None:
-    codec = make(rows_file, tmp_path / "p", card={"licence": "CC0", "data": {"what": "noise"}})
+    codec = make(rows_file, tmp_path / "p", card={"licence": "CC0", "data": "noise"})
     card = codec.profile.card
-    assert (card["licence"], card["data"]["what"]) == ("CC0", "noise")
-    assert (card["data"]["rows"], card["data"]["files"]) == (1500, ["rows.npy"])
+    assert (card["licence"], card["data"]) == ("CC0", "noise")
+    assert (card["embeddings"]["rows"], card["embeddings"]["files"]) == (1500, ["rows.npy"])
     assert card["recipe"]["steps"] == QUICK.steps
 
 

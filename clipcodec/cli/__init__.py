@@ -1,7 +1,7 @@
 """The `clipcodec` command: argparse verbs, each with its imports inside.
 
 Data goes to stdout, words to stderr. Exit 0: done; 1: an input failed (named on stderr, the rest
-went on); 2: the command line is wrong.
+went on, unless no backbone could be loaded); 2: the command line is wrong; 130: interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .. import __version__
-from ..errors import ClipcodecError, OptionError, ProfileError, RateError
+from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError, RateError
 
 SUFFIX = ".clip"
 
@@ -22,11 +22,14 @@ SUFFIX = ".clip"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     args = build_parser().parse_args(argv)
-    warnings.showwarning = lambda message, *_, **__: print(
-        f"clipcodec: warning: {message}", file=sys.stderr
-    )
     try:
-        code: int = import_module(f".{args.module}", __name__).run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"clipcodec: warning: {message}", file=sys.stderr
+            )
+            if getattr(args, "quiet", False):
+                warnings.simplefilter("ignore", BackboneWarning)
+            code: int = import_module(f".{args.module}", __name__).run(args)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -100,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--codewords", type=int, default=4, metavar="K", help="codebook size")
     p.add_argument("--sub-dim", type=int, default=16, metavar="D", help="channels of a sub-vector")
     p.add_argument("--steps", type=int, metavar="N", help="default: as for the shipped profiles")
+    p.add_argument("--learning-rate", type=float, metavar="R", help="default: 0.005")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--backbone", default="openai-vit-b-32",
                    help="what made the embeddings (default: openai-vit-b-32)")  # fmt: skip

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import InputError, OutputExistsError
+from ..errors import DecodeError, OptionError
 from ..files import refuse_existing, write_atomic
 
 T = TypeVar("T")
 STDIO = "-"
+_LONGEST = 1 << 20  # bytes; far above any stream of any profile
 
 
-def read_input(name: str) -> bytes:
-    """A file's bytes, or those of stdin for "-"."""
-    return sys.stdin.buffer.read() if name == STDIO else Path(name).read_bytes()
+def read_stream(name: str) -> bytes:
+    """The bytes of one stream: a file's, or those of stdin for "-"; no more than any stream has."""
+    with nullcontext(sys.stdin.buffer) if name == STDIO else open(name, "rb") as file:
+        data = file.read(_LONGEST + 1)
+    if len(data) > _LONGEST:
+        raise DecodeError(f"more than {_LONGEST} bytes: not a stream of one embedding")
+    return data
 
 
 def write_output(name: str, data: bytes, *, force: bool) -> None:
@@ -24,26 +32,38 @@ def write_output(name: str, data: bytes, *, force: bool) -> None:
     if name != STDIO:
         write_atomic(name, data, overwrite=force)
         return
-    if sys.stdout.isatty():
-        raise InputError("refusing to write bytes to a terminal: use -o FILE or a pipe")
+    _refuse_terminal()
     sys.stdout.buffer.write(data)
+
+
+def _refuse_terminal() -> None:
+    if sys.stdout.isatty():
+        raise OptionError("refusing to write bytes to a terminal: use -o FILE or a pipe")
 
 
 def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
     """Say early, before long work, that the output cannot be written."""
+    if name == STDIO:
+        _refuse_terminal()
+        return
     path = Path(name)
-    if name == STDIO or (path.exists() and not path.is_file() and not path.is_dir()):
+    if path.exists() and not path.is_file() and not path.is_dir():
         return
     refuse_existing(path, overwrite=force)
-    if not path.parent.is_dir():
-        raise OutputExistsError(f"{path.parent} is not a directory: make it first")
 
 
 def report(name: str, error: Exception) -> None:
     """One failed input, in words, on stderr."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     label = "stdin" if name == STDIO else name
-    print(f"clipcodec: {text if label in text else f'{label}: {text}'}", file=sys.stderr)
+    print(f"clipcodec: {label}: {text}", file=sys.stderr)
+
+
+def refuse_shared(targets: Iterable[str]) -> None:
+    """No two inputs may have one output: with -f the second would replace the first."""
+    for target, count in Counter(os.path.realpath(t) for t in targets).items():
+        if count > 1:
+            raise OptionError(f"{count} inputs would become {target}: give them one at a time")
 
 
 def progress(items: Iterable[T], *, quiet: bool, **options: Any) -> Iterable[T]:

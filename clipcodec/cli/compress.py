@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,23 @@ from typing import Any
 import numpy as np
 
 from ..codec import Codec
-from ..errors import ClipcodecError, EmbeddingError, InputError, OutputExistsError, WeightsError
+from ..errors import (
+    ClipcodecError,
+    EmbeddingError,
+    InputError,
+    OptionError,
+    OutputExistsError,
+    WeightsError,
+)
 from . import SUFFIX
-from .common import STDIO, progress, read_input, refuse_terminal_or_existing, report, write_output
+from .common import (
+    STDIO,
+    progress,
+    refuse_shared,
+    refuse_terminal_or_existing,
+    report,
+    write_output,
+)
 
 _NPY = b"\x93NUMPY"
 
@@ -24,11 +39,15 @@ def run(args: argparse.Namespace) -> int:
     options = dict(quality=args.quality, max_bytes=args.max_bytes,
                    min_cosine=args.min_cosine, entropy=args.entropy)  # fmt: skip
     codec.encode_embeddings(np.empty((0, codec.profile.dim)), **options)  # options judged once
+    targets = [_target(name, args.output, len(args.inputs)) for name in args.inputs]
+    refuse_shared(targets)
     failed = 0
-    many = len(args.inputs) > 1
-    for name in progress(args.inputs, quiet=args.quiet or not many, unit="file"):
+    pairs = list(zip(args.inputs, targets, strict=True))
+    for name, target in progress(pairs, quiet=args.quiet or len(pairs) == 1, unit="file"):
         try:
-            for output, stream in _streams(name, args.output, many, args.force, codec, options):
+            for output, stream in _streams(name, target, args, codec, options):
+                if args.output not in (None, output):  # a directory, then
+                    Path(output).parent.mkdir(parents=True, exist_ok=True)
                 write_output(output, stream, force=args.force)
         except WeightsError:
             raise  # no backbone: every other image would fail alike
@@ -38,57 +57,64 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _streams(
-    name: str, output: str | None, many: bool, force: bool, codec: Codec, options: dict[str, Any]
-) -> Iterator[tuple[str, bytes]]:
-    """(output name, stream) for everything that one input holds."""
-    data = read_input(name)
-    rows = _read_npy(data, name) if data.startswith(_NPY) else None
-    if rows is None or rows.ndim == 1:
-        target = _target(name, output, many)
-        refuse_terminal_or_existing(target, force=force)
-        if rows is None:
-            image = data if name == STDIO else name
-            yield target, codec.encode(image, **options)
-        else:
-            yield target, codec.encode_embedding(rows, **options)
-        return
-    folder = _folder(output, name, len(rows))
-    stem = "stdin" if name == STDIO else Path(name).name
-    digits = max(4, len(str(len(rows) - 1)))
-    streams = codec.encode_embeddings(rows, **options)
-    targets = [str(folder / f"{stem}.{i:0{digits}d}{SUFFIX}") for i in range(len(streams))]
-    for target in targets:
-        refuse_terminal_or_existing(target, force=force)
-    yield from zip(targets, streams, strict=True)
-
-
-def _target(name: str, output: str | None, many: bool) -> str:
+def _target(name: str, output: str | None, inputs: int) -> str:
+    """Where the stream of an input goes, if it holds one."""
+    own = "stdin" if name == STDIO else Path(name).name
     if output is None:
         return STDIO if name == STDIO else name + SUFFIX
-    if output != STDIO and (many or output.endswith(os.sep) or Path(output).is_dir()):
-        stem = "stdin" if name == STDIO else Path(name).name
-        return str(_folder(output, name, 1) / (stem + SUFFIX))
-    if many:
-        raise InputError("several streams cannot share stdout: use -o DIRECTORY")
+    if output == STDIO and inputs > 1:
+        raise OptionError("several streams cannot share stdout: use -o DIRECTORY")
+    if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
+        if Path(output).exists() and not Path(output).is_dir():
+            raise OptionError(f"{output} is not a directory: several streams need one")
+        return str(Path(output) / (own + SUFFIX))
     return output
 
 
-def _folder(output: str | None, name: str, rows: int) -> Path:
+def _streams(
+    name: str, target: str, args: argparse.Namespace, codec: Codec, options: dict[str, Any]
+) -> Iterator[tuple[str, bytes]]:
+    """(output, stream) for everything that one input holds."""
+    source: bytes | str = name
+    if name == STDIO:
+        source = sys.stdin.buffer.read()
+    elif not os.path.isfile(name):  # a pipe can be read once only
+        source = Path(name).read_bytes()
+    rows = _embeddings(source)
+    if rows is None or len(rows) == 1:
+        refuse_terminal_or_existing(target, force=args.force)
+        if rows is None:
+            yield target, codec.encode(source, **options)
+        else:
+            yield target, codec.encode_embedding(rows[0], **options)
+        return
+    targets = _numbered(name, args.output, len(rows))
+    for one in targets:
+        refuse_terminal_or_existing(one, force=args.force)
+    yield from zip(targets, codec.encode_embeddings(rows, **options), strict=True)
+
+
+def _numbered(name: str, output: str | None, rows: int) -> list[str]:
+    """One stream's name for each row, all in the directory `output`."""
     if output is None or output == STDIO:
-        raise InputError(f"{name} holds {rows} embeddings: use -o DIRECTORY, one stream a file")
-    folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is not a directory: several streams need one")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        raise InputError(f"{rows} embeddings, one stream each: use -o DIRECTORY")
+    if Path(output).exists() and not Path(output).is_dir():
+        raise OutputExistsError(f"{output} is not a directory: {rows} streams need one")
+    stem = "stdin" if name == STDIO else Path(name).name
+    digits = max(4, len(str(rows - 1)))
+    return [str(Path(output) / f"{stem}.{i:0{digits}d}{SUFFIX}") for i in range(rows)]
 
 
-def _read_npy(data: bytes, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-    try:
-        rows = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
-        raise EmbeddingError(f"{name} is not a readable .npy file: {error}") from error
-    if rows.ndim not in (1, 2):
-        raise EmbeddingError(f"{name} holds an array of shape {rows.shape}: expected (D,), (N, D)")
-    return np.asarray(rows)
+def _embeddings(source: bytes | str) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """The rows (N, D) of a .npy file, or None: then it is to be an image."""
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        if file.read(len(_NPY)) != _NPY:
+            return None
+        file.seek(0)
+        try:
+            rows = np.load(file, allow_pickle=False)
+        except Exception as error:  # a damaged header makes numpy raise nearly anything
+            raise EmbeddingError(f"not a readable .npy file: {error}") from error
+    if rows.ndim not in (1, 2) or not len(rows):
+        raise EmbeddingError(f"an array of shape {rows.shape}: expected (D,) or (N, D), N > 0")
+    return np.atleast_2d(rows)

@@ -15,18 +15,26 @@ import numpy as np
 from ..codec import Codec, StreamInfo
 from ..errors import ClipcodecError, DecodeError
 from . import SUFFIX
-from .common import STDIO, read_input, refuse_terminal_or_existing, report, write_output
+from .common import (
+    STDIO,
+    read_stream,
+    refuse_shared,
+    refuse_terminal_or_existing,
+    report,
+    write_output,
+)
 
 
 def run(args: argparse.Namespace) -> int:
     codec = Codec(args.profile)
     if args.verb == "info":
         return _each(args.inputs, lambda name: _info(codec, name, args.json))
+    if args.output is not None:
+        return _together(codec, args.inputs, args.output, args.force, as_json=args.json)
     if args.json:
-        return _each(args.inputs, lambda name: _print_json(codec, name))
-    if args.output is None:
-        return _each(args.inputs, lambda name: _one_file(codec, name, args.force))
-    return _together(codec, args.inputs, args.output, args.force)
+        return _each(args.inputs, lambda name: print(_json(codec, name)))
+    refuse_shared(map(_npy_name, args.inputs))
+    return _each(args.inputs, lambda name: _one_file(codec, name, args.force))
 
 
 def _each(names: list[str], work: Callable[[str], None]) -> int:
@@ -43,28 +51,36 @@ def _each(names: list[str], work: Callable[[str], None]) -> int:
 
 
 def _one_file(codec: Codec, name: str, force: bool) -> None:
-    stem = name.removesuffix(SUFFIX)
-    target = STDIO if name == STDIO else f"{stem}.npy"
-    write_output(target, _npy(codec.decode(read_input(name))), force=force)
+    target = _npy_name(name)
+    refuse_terminal_or_existing(target, force=force)
+    write_output(target, _npy(codec.decode(read_stream(name))), force=force)
 
 
-def _print_json(codec: Codec, name: str) -> None:
-    stream = read_input(name)
+def _npy_name(name: str) -> str:
+    return STDIO if name == STDIO else name.removesuffix(SUFFIX) + ".npy"
+
+
+def _json(codec: Codec, name: str) -> str:
+    stream = read_stream(name)
     embedding = codec.decode(stream)
     row = {"file": name, "profile": codec.info(stream).profile, "embedding": embedding.tolist()}
-    print(json.dumps(row))
+    return json.dumps(row)
 
 
-def _together(codec: Codec, names: list[str], output: str, force: bool) -> int:
-    """All inputs as the rows of one array; nothing is written if one of them fails."""
+def _together(codec: Codec, names: list[str], output: str, force: bool, *, as_json: bool) -> int:
+    """All inputs in one file, as rows (N, D) or lines; nothing is written if one of them fails."""
     refuse_terminal_or_existing(output, force=force)
     rows: list[Any] = []
-    failed = _each(names, lambda name: rows.append(codec.decode(read_input(name))))
+    read = _json if as_json else lambda codec, name: codec.decode(read_stream(name))
+    failed = _each(names, lambda name: rows.append(read(codec, name)))
     if failed:
         return failed
+    if as_json:
+        write_output(output, "".join(f"{row}\n" for row in rows).encode(), force=force)
+        return 0
     if len({len(row) for row in rows}) > 1:
         raise DecodeError("the streams have several widths: decompress each width apart")
-    write_output(output, _npy(rows[0] if len(rows) == 1 else np.stack(rows)), force=force)
+    write_output(output, _npy(np.stack(rows)), force=force)
     return 0
 
 
@@ -75,7 +91,7 @@ def _npy(array: Any) -> bytes:
 
 
 def _info(codec: Codec, name: str, as_json: bool) -> None:
-    info = codec.info(read_input(name))
+    info = codec.info(read_stream(name))
     if as_json:
         print(json.dumps({"file": name, **asdict(info)}))
     else:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import TrainingError
+from ..errors import OptionError, TrainingError
 from .common import refuse_terminal_or_existing
 
 
 def run(args: argparse.Namespace) -> int:
     refuse_terminal_or_existing(args.out, force=args.force)
+    if not Path(args.out).absolute().parent.is_dir():
+        raise OptionError(f"--out {args.out}: there is no such directory")
     card = _card(args.card)
     from ..training.pqvae import Recipe, train
 
-    options = {"codewords": args.codewords, "sub_dim": args.sub_dim, "seed": args.seed}
-    if args.steps is not None:
-        options["steps"] = args.steps
+    recipe = Recipe(codewords=args.codewords, sub_dim=args.sub_dim, seed=args.seed)
+    for name in ("steps", "learning_rate"):
+        if getattr(args, name) is not None:
+            recipe = replace(recipe, **{name: getattr(args, name)})
     result = train(
-        args.embeddings, args.out, Recipe(**options), backbone=args.backbone, card=card,
+        args.embeddings, args.out, recipe, backbone=args.backbone, card=card,
         name=args.name or f"private/{Path(args.out).stem}", quiet=args.quiet,
     )  # fmt: skip
     print(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")

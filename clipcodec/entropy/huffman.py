@@ -41,7 +41,7 @@ class HuffmanCoder:
         return list(zip(*columns, strict=True))
 
     def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
-        """Bodies of N messages: check value, then the codes, padded with zero bits."""
+        """Bodies of N messages: the codes, padded with zero bits, then the check value."""
         codes = self._codes[self.table_of, symbols].ravel()
         lengths = self.lengths[self.table_of, symbols]
         ends = np.cumsum(lengths, axis=1)
@@ -54,7 +54,7 @@ class HuffmanCoder:
         bits.ravel()[np.repeat(last, flat) - back] = np.repeat(codes, flat) >> (back - 1) & 1
         rows = np.packbits(bits, axis=1)
         return [
-            c.to_bytes(CHECK_BYTES, "big") + row[: (t + 7) // 8].tobytes()
+            row[: (t + 7) // 8].tobytes() + c.to_bytes(CHECK_BYTES, "big")
             for c, row, t in zip(checks, rows, total.tolist(), strict=True)
         ]
 
@@ -69,8 +69,8 @@ class HuffmanCoder:
                 raise TruncatedError(f"Huffman body of {len(body)} bytes has no check value")
             if len(body) > longest:
                 raise CorruptError(f"Huffman body of {len(body)} bytes: at most {longest} exist")
-        checks = [int.from_bytes(b[:CHECK_BYTES], "big") for b in bodies]
-        payloads = [b[CHECK_BYTES:] for b in bodies]
+        checks = [int.from_bytes(b[-CHECK_BYTES:], "big") for b in bodies]
+        payloads = [b[:-CHECK_BYTES] for b in bodies]
         if len(bodies) >= _BATCH:
             return self._decode_batch(payloads), checks
         symbols = np.array([self._decode_one(p) for p in payloads], np.int64)

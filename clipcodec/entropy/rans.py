@@ -1,6 +1,6 @@
 """rANS coder (formats/clipcodec-1.md, section 4.3): 64-bit state, 32-bit words, 24-bit precision.
 
-The check value and the last few symbols seed the state, so the 24 bits that it needs to begin
+The check value and a few symbols seed the state, so the 24 bits that it needs to begin
 with are not wasted.
 A single message goes through `constriction`; many go through numpy, one state a message, with
 the same bytes.
@@ -38,7 +38,10 @@ class RansCoder:
         folded = 0  # symbols in the seed, beside the 16 bits of the check value
         while folded < self.size and k ** (folded + 1) <= 1 << SEED_BITS - 16:
             folded += 1
-        self.coded = self.size - folded  # symbols that pass through the tables
+        # the flattest tables lose least by it
+        steepness = self.frequencies.max(axis=1)[self.table_of]
+        self.folded = np.sort(np.lexsort((-np.arange(self.size), steepness))[:folded])
+        self.coded = np.setdiff1d(np.arange(self.size), self.folded)
 
     @cached_property
     def _models(self) -> list[Any]:
@@ -48,15 +51,15 @@ class RansCoder:
         categorical = constriction.stream.model.Categorical
         scaled = self.frequencies / (1 << FREQUENCY_BITS)
         distinct = [categorical(row, perfect=False) for row in scaled]
-        return [distinct[t] for t in self.table_of[: self.coded]]
+        return [distinct[t] for t in self.table_of[self.coded]]
 
     def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
         """Bodies of N messages, check values inside."""
         seeds = np.array(checks, np.int64)
-        for position in range(self.coded, self.size):
+        for position in self.folded:
             seeds = seeds * self.alphabet + symbols[:, position]
         seeds += 1
-        coded = symbols[:, : self.coded]
+        coded = symbols[:, self.coded]
         if len(symbols) >= _BATCH:
             return self._encode_batch(coded, seeds)
         return [self._encode_one(s, c) for s, c in zip(coded.tolist(), seeds.tolist(), strict=True)]
@@ -76,13 +79,13 @@ class RansCoder:
                 raise CorruptError("rANS body ends with a zero byte, which is never written")
         symbols = np.empty((len(bodies), self.size), np.int64)
         if len(bodies) >= _BATCH:
-            symbols[:, : self.coded], seeds = self._decode_batch(bodies)
+            symbols[:, self.coded], seeds = self._decode_batch(bodies)
         else:
             seeds = np.empty(len(bodies), np.int64)
             for i, body in enumerate(bodies):
-                symbols[i, : self.coded], seeds[i] = self._decode_one(body)
+                symbols[i, self.coded], seeds[i] = self._decode_one(body)
         rest = seeds - 1
-        for position in range(self.size - 1, self.coded - 1, -1):
+        for position in self.folded[::-1]:
             rest, symbols[:, position] = np.divmod(rest, self.alphabet)
         if ((rest < 0) | (rest >> 16 != 0)).any():
             raise CorruptError("rANS state does not end in a check value: the stream is damaged")
@@ -111,8 +114,8 @@ class RansCoder:
             count[which] += 1
             state[which] >>= _WORD
 
-        for position in range(self.coded - 1, -1, -1):
-            table, symbol = self.table_of[position], symbols[:, position]
+        tables = self.table_of[self.coded]
+        for table, symbol in zip(tables[::-1], symbols.T[::-1], strict=True):
             width, left = self.width[table][symbol], self.left[table][symbol]
             push(np.flatnonzero(state >> _U64(64 - PRECISION) >= width))
             quotient, remainder = np.divmod(state, width)
@@ -135,8 +138,8 @@ class RansCoder:
 
         refill()
         refill()
-        symbols = np.empty((len(bodies), self.coded), np.int64)
-        for position, table in enumerate(self.table_of[: self.coded]):
+        symbols = np.empty((len(bodies), len(self.coded)), np.int64)
+        for position, table in enumerate(self.table_of[self.coded]):
             quantile = state & _U64((1 << PRECISION) - 1)
             symbol = np.searchsorted(self.left[table], quantile, side="right") - 1
             symbols[:, position] = symbol

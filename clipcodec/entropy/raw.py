@@ -19,15 +19,16 @@ class RawCoder:
 
     def pack(self, symbols: Symbols) -> list[bytes]:
         """Symbols (N, n) as N bit strings, most significant bit first, padded with zero bits."""
-        shifts = np.arange(self.bits - 1, -1, -1)
-        bits = (symbols[:, :, None] >> shifts & 1).astype(np.uint8)
+        words = np.ascontiguousarray(symbols, ">u2")  # an alphabet has 15 bits at most
+        planes = np.unpackbits(words.view(np.uint8).reshape(-1, 2), axis=1)
+        bits = planes[:, 16 - self.bits :]
         rows = np.packbits(bits.reshape(len(symbols), self.size * self.bits), axis=1)
         return [row.tobytes() for row in rows]
 
     def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
-        """Bodies of N messages: check value, then the packed symbols."""
+        """Bodies of N messages: the packed symbols, then the check value."""
         packed = self.pack(symbols)
-        return [c.to_bytes(CHECK_BYTES, "big") + p for c, p in zip(checks, packed, strict=True)]
+        return [p + c.to_bytes(CHECK_BYTES, "big") for c, p in zip(checks, packed, strict=True)]
 
     def decode(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]:
         """Symbols (N, n) and check values of N bodies.
@@ -41,7 +42,7 @@ class RawCoder:
             if len(body) > length:
                 raise CorruptError(f"{len(body) - length} bytes after the last symbol")
         data = np.frombuffer(b"".join(bodies), np.uint8).reshape(len(bodies), length)
-        bits = np.unpackbits(data[:, CHECK_BYTES:], axis=1)
+        bits = np.unpackbits(data[:, :-CHECK_BYTES], axis=1)
         used = self.size * self.bits
         if bits[:, used:].any():
             raise CorruptError("padding bits after the last symbol are not zero")
@@ -51,4 +52,4 @@ class RawCoder:
             symbols = symbols << 1 | planes[:, :, i]
         if symbols.max(initial=0) >= self.alphabet:
             raise CorruptError(f"a symbol is not below the alphabet size {self.alphabet}")
-        return symbols, [int.from_bytes(b[:CHECK_BYTES], "big") for b in bodies]
+        return symbols, [int.from_bytes(b[-CHECK_BYTES:], "big") for b in bodies]

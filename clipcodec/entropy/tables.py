@@ -13,6 +13,7 @@ from ..errors import WeightsError
 FREQUENCY_BITS = 16
 MAX_CODE_LENGTH = 24
 MAX_ALPHABET = 1 << 15
+MAX_ENTRIES = 1 << 21  # of all tables together: bounds memory
 
 Symbols = NDArray[np.int64]
 
@@ -28,6 +29,8 @@ class FrequencyTables:
     """
 
     def __init__(self, frequencies: Any, lengths: Any, table_of: Any) -> None:
+        if np.size(frequencies) > MAX_ENTRIES:
+            raise WeightsError(f"frequency tables of more than {MAX_ENTRIES} entries")
         self.frequencies = np.ascontiguousarray(frequencies, dtype=np.int64)
         self.lengths = np.ascontiguousarray(lengths, dtype=np.int64)
         self.table_of = np.ascontiguousarray(table_of, dtype=np.int64)

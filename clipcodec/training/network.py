@@ -74,7 +74,7 @@ class Network(nn.Module):
         w["synthesis_linear"].copy_(_least_squares(torch.cat(latents, dim=1), x))
         for name, gain in (("analysis_hidden", 1.0), ("analysis_out", 0.1),
                            ("synthesis_hidden", 1.0), ("synthesis_out", 0.1)):  # fmt: skip
-            std = gain * math.sqrt(2 / w[name].shape[0])
+            std = gain * math.sqrt(2 / w[name].shape[-2])
             w[name].normal_(0, std, generator=generator)
 
     def _sub_vectors(self, latent: Tensor) -> Tensor:
@@ -112,8 +112,9 @@ class Network(nn.Module):
         """Quantised latent (N, n·rank) → embeddings (N, D), not yet of unit norm."""
         w = self.weights
         y = quantized @ w["synthesis_linear"] + w["synthesis_bias"]
-        hidden = torch.relu(y @ w["synthesis_hidden"] + w["synthesis_hidden_bias"])
-        y = y + hidden @ w["synthesis_out"]
+        for i in range(self.layout.blocks):
+            hidden = torch.relu(y @ w["synthesis_hidden"][i] + w["synthesis_hidden_bias"][i])
+            y = y + hidden @ w["synthesis_out"][i]
         rows: Tensor = y.float() * self.scale + self.center
         return rows
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import TrainingError, WeightsError
+from ..errors import OptionError, WeightsError
 from ..profile import read_profile
 from ..transforms import Layout
 from . import export
@@ -36,10 +36,10 @@ class Recipe:
 
     codewords: int = 4
     sub_dim: int = 16
-    rank: int = 3  # 4 was worse at 400 and 800 bits, equal at 2000
+    rank: int | None = None  # None: see `_rank`
     steps: int = 6000
     batch: int = 1024
-    rate: float = 2e-3
+    learning_rate: float = 5e-3
     warmup: int = 100
     weight_decay: float = 1e-2
     cosine_weight: float = 10.0
@@ -73,15 +73,17 @@ def train(
 ) -> Result:
     """Train on the embeddings in `paths` and write the profile `out`.
 
-    Seeded: the same files, recipe, machine and torch give the same profile. Raises TrainingError.
+    Seeded: the same files, recipe, name, card, machine and torch give the same file. Raises
+    TrainingError for the data, OptionError for the recipe.
     """
     started = time.perf_counter()
+    _layout(recipe, dim=1)  # a recipe that cannot work is told before files are read
     x, counts = load_embeddings(paths)
     layout = _layout(recipe, x.shape[1])
     fit, held = _hold_out(len(x), recipe.seed)
     rows, weights = torch.from_numpy(x[fit]), torch.from_numpy(counts[fit]).double()
     network = optimise(rows, weights, layout, recipe, quiet=quiet)
-    data = {
+    embeddings = {
         "files": [Path(path).name for path in paths],
         "rows": len(x),
         "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
@@ -89,7 +91,7 @@ def train(
     tensors = export.to_half(network.tensors())
     export.write(
         out, name=name, backbone=backbone, layout=layout, tensors=tensors, rows=x[fit],
-        card={**(card or {}), "data": data | dict((card or {}).get("data", {})),
+        card={**(card or {}), "embeddings": embeddings,
               "recipe": {"name": "pqvae", **asdict(recipe)}},
     )  # fmt: skip
     return _judge(out, x[held], len(x), network, time.perf_counter() - started)
@@ -97,14 +99,24 @@ def train(
 
 def _layout(recipe: Recipe, dim: int) -> Layout:
     if recipe.steps < 1:
-        raise TrainingError(f"steps={recipe.steps}: at least 1")
+        raise OptionError(f"steps={recipe.steps}: at least 1")
+    if not 0 < recipe.learning_rate <= 1:
+        raise OptionError(f"learning_rate={recipe.learning_rate} is not above 0 and at most 1")
+    if not 0 <= recipe.seed < 1 << 32:
+        raise OptionError(f"seed={recipe.seed} is not in 0 … 2**32 - 1")
     try:
         return Layout(
             dim, sub_dim=recipe.sub_dim, codewords=recipe.codewords,
-            rank=min(recipe.rank, recipe.sub_dim),
+            rank=_rank(recipe),
         )  # fmt: skip
     except (WeightsError, ZeroDivisionError) as error:
-        raise TrainingError(str(error)) from error
+        raise OptionError(str(error)) from error
+
+
+def _rank(recipe: Recipe) -> int:
+    """Directions that a sub-vector spans: few bits fill two of them best, more bits three."""
+    rank = recipe.rank or (2 if recipe.codewords <= 32 else 3)
+    return min(rank, recipe.sub_dim)
 
 
 def _hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -129,14 +141,19 @@ def optimise(
 
     network = Network(layout, draw(20_000), generator)
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay,
+        network.parameters(),
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=recipe.weight_decay,
         fused=True,
-    )  # fmt: skip
+    )
     bar = tqdm(range(recipe.steps), disable=True if quiet else None, unit="step", leave=False)
     for step in bar:
         warm = min(1.0, (step + 1) / recipe.warmup)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * warm * (1 + math.cos(math.pi * step / recipe.steps)) / 2
+            group["lr"] = (
+                recipe.learning_rate * warm * (1 + math.cos(math.pi * step / recipe.steps)) / 2
+            )
         batch = draw(recipe.batch)
         with torch.autocast("cpu", torch.bfloat16):
             latent, quantized, symbols = network.analyse(batch)

@@ -21,7 +21,8 @@ class Layout:
     codewords  size K of the shared codebook
     rank       linear directions that one sub-vector's channels span (at most sub_dim)
     analysis   hidden units of the analysis network
-    synthesis  hidden units of the synthesis network
+    synthesis  hidden units of one block of the synthesis network
+    blocks     blocks of the synthesis network
     """
 
     dim: int
@@ -30,20 +31,20 @@ class Layout:
     sub_dim: int = 16
     codewords: int = 4
     rank: int = 3
-    analysis: int = 768
+    analysis: int = 128
     synthesis: int = 384
+    blocks: int = 3
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if type(value) is not int or not 1 <= value <= _LIMIT:
-                raise WeightsError(f"{field.name} is {value!r}: expected 1 … {_LIMIT}")
+            least = 2 if field.name == "codewords" else 1
+            if type(value) is not int or not least <= value <= _LIMIT:
+                raise WeightsError(f"{field.name} is {value!r}: expected {least} … {_LIMIT}")
         if self.channels % self.sub_dim:
             raise WeightsError(f"sub_dim {self.sub_dim} does not divide {self.channels} channels")
         if self.rank > self.sub_dim:
             raise WeightsError(f"rank {self.rank} exceeds sub_dim {self.sub_dim}")
-        if self.codewords < 2:
-            raise WeightsError("a codebook needs at least 2 codewords")
         if self.size > 1 << 12:
             raise WeightsError(f"{self.size} symbols an embedding: at most {1 << 12}")
 

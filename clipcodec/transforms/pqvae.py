@@ -1,8 +1,8 @@
 """The networks of PQVAE-shared in numpy (formats/pqvae.md; arXiv 2509.05925).
 
-A linear path and a one-hidden-layer ReLU network side by side, both ways. The symbols of one
-group (the g-th sub-vector of every position) are chosen knowing the codewords of the groups
-before it, so that later groups mend what earlier ones left.
+A linear path with small ReLU networks beside it, both ways. The symbols of one group (the g-th
+sub-vector of every position) are chosen knowing the codewords of the groups before it, so that
+later groups mend what earlier ones left.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class PqvaeTransform:
             "synthesis.lower": (layout.sub_dim, layout.rank),
             "synthesis.linear": (width, d),
             "synthesis.bias": (d,),
-            "synthesis.hidden": (d, layout.synthesis),
-            "synthesis.hidden_bias": (layout.synthesis,),
-            "synthesis.out": (layout.synthesis, d),
+            "synthesis.hidden": (layout.blocks, d, layout.synthesis),
+            "synthesis.hidden_bias": (layout.blocks, layout.synthesis),
+            "synthesis.out": (layout.blocks, layout.synthesis, d),
         }
 
     def _load(self, part: str) -> dict[str, Array]:
@@ -102,7 +102,8 @@ class PqvaeTransform:
         """Codewords (N, n, d_sub) → embeddings (N, D), not yet of unit norm."""
         w = self._synthesis
         y = (latent @ w["lower"]).reshape(len(latent), -1) @ w["linear"] + w["bias"]
-        y += np.maximum(y @ w["hidden"] + w["hidden_bias"], 0) @ w["out"]
+        for hidden, bias, out in zip(w["hidden"], w["hidden_bias"], w["out"], strict=True):
+            y += np.maximum(y @ hidden + bias, 0) @ out
         return np.asarray(y * self._scale + self._center, np.float32)
 
 
