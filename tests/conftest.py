@@ -7,10 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from clipcodec.profile import Profile, read_profile
 from clipcodec.training import export
 from clipcodec.transforms import Layout, PqvaeTransform
+
+# no time limits, which depend on the machine; the same examples every time
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
