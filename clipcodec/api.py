@@ -38,8 +38,8 @@ def encode(
 
     Raises ImageError, OptionError, RateError, ProfileError or WeightsError.
 
-    >>> len(encode("photo.jpg", profile="openai-vit-b-32/pqvae-400"))
-    53
+    >>> len(encode("photo.jpg", profile="openai-vit-b-32/pqvae-400")) <= 53
+    True
     """
     return Codec(profile, device=device).encode(
         image, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy

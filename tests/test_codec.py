@@ -166,14 +166,19 @@ def test_what_a_fixed_rate_cannot_offer(codec: Codec, options: dict, error: type
             encode(rows(3), **options)
 
 
-def test_targets_that_are_met_change_nothing(codec: Codec) -> None:
-    x = rows(5)
-    plain = codec.encode_embeddings(x)
-    assert codec.encode_embeddings(x, max_bytes=max(map(len, plain))) == plain
-    y = codec.decode_batch(plain)
-    worst = ((x / np.linalg.norm(x, axis=1, keepdims=True)) * y).sum(axis=1).min()
-    if worst > 0:
-        assert codec.encode_embeddings(x, min_cosine=worst - 1e-4) == plain
+def test_targets_hold_exactly_at_what_is_reached() -> None:
+    """A target that is met changes nothing; one just above it is refused."""
+    shipped = Codec("openai-vit-b-32/pqvae-600")
+    x = shipped.profile.statistics.draw(20, seed=4)
+    plain = shipped.encode_embeddings(x)
+    longest = max(map(len, plain))
+    assert shipped.encode_embeddings(x, max_bytes=longest) == plain
+    with pytest.raises(RateError, match="max_bytes"):
+        shipped.encode_embeddings(x, max_bytes=longest - 1)
+    worst = float((x * shipped.decode_batch(plain)).sum(axis=1).min())
+    assert shipped.encode_embeddings(x, min_cosine=worst - 1e-4) == plain
+    with pytest.raises(RateError, match="min_cosine"):
+        shipped.encode_embeddings(x, min_cosine=worst + 1e-4)
 
 
 def test_a_damaged_stream_among_many_is_named(codec: Codec) -> None:

@@ -66,11 +66,6 @@ class FrequencyTables:
         return bits
 
     @classmethod
-    def uniform(cls, size: int, alphabet: int) -> FrequencyTables:
-        """Tables that know nothing: as equal as integers allow, for one table of `alphabet`."""
-        return cls.from_counts(np.ones((1, alphabet)), np.zeros(size))
-
-    @classmethod
     def from_counts(cls, counts: Any, table_of: Any) -> FrequencyTables:
         """Tables for counts (T, K) >= 0; every symbol stays codable."""
         counts = np.asarray(counts, dtype=np.float64)

@@ -109,7 +109,7 @@ def _layout(recipe: Recipe, dim: int) -> Layout:
             dim, sub_dim=recipe.sub_dim, codewords=recipe.codewords,
             rank=_rank(recipe),
         )  # fmt: skip
-    except (WeightsError, ZeroDivisionError) as error:
+    except WeightsError as error:
         raise OptionError(str(error)) from error
 
 
