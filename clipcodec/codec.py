@@ -6,7 +6,8 @@ image ─▶ embedding ─transform─▶ latent ─quantizer─▶ symbols ─e
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,8 +26,9 @@ from .errors import (
     UnknownProfileError,
 )
 from .profile import Profile, read_profile
+from .schemes import Parameters
 from .statistics import check_statistics
-from .streams import pack, unpack
+from .streams import header_size, pack, unpack
 
 if TYPE_CHECKING:
     from .backbone import Backbone
@@ -179,25 +181,42 @@ class Codec:
     def _target(
         self, quality: float | None, max_bytes: int | None, min_cosine: float | None, entropy: str
     ) -> rate.Target:
+        coders = self.profile.scheme.coders
         if not isinstance(entropy, str) or entropy not in (AUTO, *CODERS):
             raise OptionError(f"entropy={entropy!r}: expected {AUTO}, {', '.join(CODERS)}")
+        if entropy not in (AUTO, *coders):
+            raise OptionError(
+                f"entropy={entropy!r}: profile {self.profile.name} has {', '.join(coders)} only"
+            )
         target = rate.Target(quality, max_bytes, min_cosine)
-        rate.check_fixed_rate(target, self.profile.name)
+        if not self.profile.scheme.qualities:
+            rate.check_fixed_rate(target, self.profile.name)
         return target
 
     def _encode(self, x: Embeddings, target: rate.Target, entropy: str) -> list[bytes]:
-        profile = self.profile
+        starts = range(0, len(x), _CHUNK)
+        names = self.profile.scheme.coders if entropy == AUTO else (entropy,)
         streams: list[bytes] = []
-        cosines = []
-        for at in range(0, len(x), _CHUNK):
-            rows = x[at : at + _CHUNK]
-            symbols = profile.transform.analyse(rows, profile.quantizer)
-            streams += pack(profile, symbols, CODERS if entropy == AUTO else (entropy,))
-            if target.min_cosine is not None:
-                cosines.append((rows * _reconstruct(profile, symbols)).sum(axis=1))
-        rate.check_sizes(target, streams, profile.name)
-        if cosines:
-            rate.check_cosines(target, np.concatenate(cosines), profile.name)
+        for part in _in_threads(lambda at: self._encode_part(x, at, target, names), starts):
+            streams += part
+        return streams
+
+    def _encode_part(
+        self, rows: Embeddings, at: int, target: rate.Target, names: Sequence[str]
+    ) -> list[bytes]:
+        x = rows[at : at + _CHUNK]
+        profile = self.profile
+        scheme = profile.scheme
+        if scheme.qualities:
+            header = header_size(profile, x.shape[1])
+            symbols, qualities = rate.choose(scheme, x, target, header, profile.name, at)
+        else:
+            symbols, qualities = scheme.quantize(x), np.zeros(len(x), np.int64)
+        streams = pack(profile, symbols, qualities, names)
+        rate.check_sizes(target, streams, profile.name, at)
+        if target.min_cosine is not None:
+            cosines = (x * _reconstruct(profile, symbols, qualities)).sum(axis=1)
+            rate.check_cosines(target, cosines, profile.name, at)
         return streams
 
     # streams
@@ -208,9 +227,9 @@ class Codec:
         Any bytes give an embedding or a DecodeError. A registered profile that cannot be read
         from this installation gives WeightsError.
         """
-        header, body = self._split(stream)
-        owner = self._owner(header)
-        row: Embeddings = _reconstruct(owner, unpack(owner, header, [body]))[0]
+        header, owner, parameters, body = self._open(stream)
+        symbols = unpack(owner, header, [parameters], [body])
+        row: Embeddings = _reconstruct(owner, symbols, np.array([parameters.quality]))[0]
         return row
 
     def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
@@ -223,36 +242,50 @@ class Codec:
         ):
             raise DecodeError(f"expected several streams, got {type(streams).__name__}")
         bodies: list[bytes] = []
-        groups: dict[Header, list[int]] = {}
+        parameters: list[Parameters] = []
+        groups: dict[tuple[Header, int], list[int]] = {}
         owners: dict[Header, Profile] = {}
+        widths = set()
         for i, stream in enumerate(streams):
             try:
-                header, body = self._split(stream)
+                header, rest = self._split(stream)
                 if header not in owners:
                     owners[header] = self._owner(header)
+                own, body = owners[header].scheme.split(rest)
             except DecodeError as error:
                 raise _named(i, error) from error
             bodies.append(body)
-            groups.setdefault(header, []).append(i)
+            parameters.append(own)
+            widths.add(owners[header].dim or own.size)
+            groups.setdefault((header, own.size), []).append(i)
         if not bodies:
-            return np.empty((0, self.profile.dim), np.float32)
-        widths = {profile.dim for profile in owners.values()}
+            return np.empty((0, self.profile.dim or 0), np.float32)
         if len(widths) > 1:
             raise DecodeError(f"streams of several widths {sorted(widths)}: decode each apart")
         out = np.empty((len(bodies), widths.pop()), np.float32)
-        for header, rows in groups.items():
-            for at in range(0, len(rows), _CHUNK):
-                chunk = rows[at : at + _CHUNK]
-                symbols = _unpack_named(owners[header], header, chunk, bodies)
-                out[chunk] = _reconstruct(owners[header], symbols)
+
+        def work(job: tuple[Header, list[int]]) -> None:
+            header, chunk = job
+            symbols = _unpack_named(owners[header], header, chunk, parameters, bodies)
+            qualities = np.array([parameters[i].quality for i in chunk])
+            out[chunk] = _reconstruct(owners[header], symbols, qualities)
+
+        jobs = [
+            (header, rows[at : at + _CHUNK])
+            for (header, _), rows in groups.items()
+            for at in range(0, len(rows), _CHUNK)
+        ]
+        _in_threads(work, jobs)
         return out
 
     def info(self, stream: bytes) -> StreamInfo:
         """Describe a stream after checking it in full. Raises as `decode` does."""
-        header, body = self._split(stream)
-        profile = self._owner(header)
-        symbols = unpack(profile, header, [body])
-        size = len(header.to_bytes()) + len(body)
+        header, profile, parameters, body = self._open(stream)
+        symbols = unpack(profile, header, [parameters], [body])
+        start = len(header.to_bytes()) + len(profile.scheme.parameters(*parameters))
+        size = start + len(body)
+        dim = profile.dim or parameters.size
+        bits = profile.scheme.information(symbols, np.array([parameters.quality]))
         return StreamInfo(
             version=VERSION,
             profile=profile.name,
@@ -260,14 +293,26 @@ class Codec:
             digest=None if profile.id is not None else profile.digest.hex(),
             backbone=profile.backbone,
             entropy=header.coder,
-            quality=None,
-            dim=profile.dim,
+            quality=parameters.quality or None,
+            dim=dim,
             symbols=symbols.shape[1],
             size=size,
-            header_size=len(header.to_bytes()),
-            information=float(profile.tables.information(symbols)[0]) / 8,
-            bits_per_dimension=8 * size / profile.dim,
+            header_size=start,
+            information=float(bits[0]) / 8,
+            bits_per_dimension=8 * size / dim,
         )
+
+    def symbols(self, stream: bytes) -> Symbols:
+        """The symbols (n,) of a stream, after checking it in full. Raises as `decode` does."""
+        header, profile, parameters, body = self._open(stream)
+        row: Symbols = unpack(profile, header, [parameters], [body])[0]
+        return row
+
+    def _open(self, stream: bytes) -> tuple[Header, Profile, Parameters, bytes]:
+        header, rest = self._split(stream)
+        owner = self._owner(header)
+        parameters, body = owner.scheme.split(rest)
+        return header, owner, parameters, body
 
     def _split(self, stream: bytes) -> tuple[Header, bytes]:
         if not isinstance(stream, (bytes, bytearray, memoryview)):
@@ -306,9 +351,9 @@ def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
     return registered or own
 
 
-def _reconstruct(profile: Profile, symbols: Symbols) -> Embeddings:
+def _reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
     """Symbols (N, n) → embeddings (N, D) of unit norm."""
-    rows = profile.transform.synthesise(profile.quantizer.dequantize(symbols))
+    rows = profile.scheme.reconstruct(symbols, qualities)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not (np.isfinite(norms) & (norms > 0)).all():
         raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
@@ -317,15 +362,19 @@ def _reconstruct(profile: Profile, symbols: Symbols) -> Embeddings:
 
 
 def _unpack_named(
-    profile: Profile, header: Header, chunk: list[int], bodies: list[bytes]
+    profile: Profile,
+    header: Header,
+    chunk: list[int],
+    parameters: list[Parameters],
+    bodies: list[bytes],
 ) -> Symbols:
     """Symbols of some of the bodies; an error names the stream by its place in the batch."""
     try:
-        return unpack(profile, header, [bodies[i] for i in chunk])
+        return unpack(profile, header, [parameters[i] for i in chunk], [bodies[i] for i in chunk])
     except DecodeError:
         for i in chunk:
             try:
-                unpack(profile, header, [bodies[i]])
+                unpack(profile, header, [parameters[i]], [bodies[i]])
             except DecodeError as error:
                 raise _named(i, error) from error
         raise
@@ -336,6 +385,15 @@ def _named(place: int, error: DecodeError) -> DecodeError:
 
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+
+def _in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Results in order; several items share the cores, as numpy leaves the interpreter free."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1)) as pool:
+        return list(pool.map(work, items))
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterable[list[T]]:

@@ -11,59 +11,40 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .entropy import Coder, FrequencyTables, RawCoder, coders
 from .errors import WeightsError
-from .quantizers import SharedProductQuantizer
+from .schemes import KINDS
+from .schemes.base import check_tensors, integer
 from .statistics import Statistics
-from .transforms import KINDS, Layout, PqvaeTransform
 
 METADATA_KEY = "clipcodec"
 FILE_VERSION = 1
 MAX_FILE_BYTES = 1 << 28
 MAX_HEADER_BYTES = 1 << 20
-_TABLES = {"frequencies": "uint16", "lengths": "uint8", "table_of": "uint16"}
 
 Tensors = dict[str, NDArray[Any]]
-_LARGEST = np.float32(1e18)  # its square is a float32, too
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """One loaded profile. `id` is None for a private one; `digest` is the file's SHA-256."""
+    """One loaded profile. `id` is None for a private one; `digest` is the file's SHA-256.
+
+    `dim` and `statistics` are None where any embedding will do.
+    """
 
     name: str
     id: int | None
     digest: bytes
     kind: str
     backbone: str
-    dim: int
-    layout: Layout
+    dim: int | None
     card: Mapping[str, Any]
-    statistics: Statistics
-    tables: FrequencyTables
-    _tensors: Tensors
-
-    @cached_property
-    def transform(self) -> PqvaeTransform:
-        return KINDS[self.kind](self.layout, self._tensors)
-
-    @cached_property
-    def quantizer(self) -> SharedProductQuantizer:
-        return SharedProductQuantizer(self._tensors["codebook"])
-
-    @cached_property
-    def coders(self) -> dict[str, Coder]:
-        return coders(self.tables)
-
-    @cached_property
-    def packer(self) -> RawCoder:
-        return RawCoder(self.tables)
+    statistics: Statistics | None
+    scheme: Any  # one of schemes.KINDS
 
 
 def read_profile(
@@ -98,41 +79,38 @@ def _parse(data: bytes, id: int | None, digest: bytes) -> Profile:
     meta = _metadata(data)
     tensors = _load_tensors(data)
     try:
-        kind, dim = str(meta["kind"]), _integer(meta["dim"], 1, 1 << 14, "dim")
+        kind = str(meta["kind"])
         if kind not in KINDS:
             raise WeightsError(f"kind {kind!r} is unknown; known: {', '.join(KINDS)}")
-        layout = Layout.from_config(dim, meta["config"])
-        statistics = meta["statistics"]
-        low, floor = _real(statistics["low"]), _real(statistics["floor"])
+        scheme = KINDS[kind]
+        shapes = scheme.shapes(meta)
+        trained = "statistics" in meta
+        if trained:
+            low, floor = (_real(meta["statistics"][key]) for key in ("low", "floor"))
+            axes = integer(meta["statistics"].get("axes"), 0, meta["dim"], "statistics.axes")
+            shapes |= {
+                "statistics.mean": (meta["dim"],),
+                "statistics.basis": (meta["dim"], axes),
+                "statistics.scale": (axes + 1,),
+            }
         name, backbone, card = _text(meta["name"]), _text(meta["backbone"]), meta["card"]
         if not isinstance(card, dict):
             raise WeightsError(f"card is {type(card).__name__}, expected an object")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"metadata lacks or misstates {error}") from error
-    axes = _integer(statistics.get("axes"), 0, dim, "statistics.axes")
-    tables = _integer(meta.get("tables"), 1, layout.size, "tables")
-    shapes = KINDS[kind].shapes(layout) | {
-        "codebook": (layout.codewords, layout.sub_dim),
-        "tables.frequencies": (tables, layout.codewords),
-        "tables.lengths": (tables, layout.codewords),
-        "tables.table_of": (layout.size,),
-        "statistics.mean": (dim,),
-        "statistics.basis": (dim, axes),
-        "statistics.scale": (axes + 1,),
-    }
-    _check_tensors(tensors, shapes)
-    mean = tensors["statistics.mean"].astype(np.float32)
-    if not mean.any() or not tensors["scale"][0] > 0:
-        raise WeightsError("statistics.mean is zero, or scale is not positive")
+    check_tensors(tensors, shapes, scheme.tables_types)
+    statistics = None
+    if trained:
+        mean, basis, scale = (
+            tensors[f"statistics.{key}"].astype(np.float32) for key in ("mean", "basis", "scale")
+        )
+        if not mean.any():
+            raise WeightsError("statistics.mean is zero")
+        statistics = Statistics(mean, low, floor, basis, scale)
+    built = scheme(meta, tensors)
     return Profile(
-        name=name, id=id, digest=digest, kind=kind, backbone=backbone, dim=dim, layout=layout,
-        card=card, _tensors=tensors,
-        tables=FrequencyTables(*(tensors[f"tables.{name}"] for name in _TABLES)),
-        statistics=Statistics(
-            mean, low, floor,
-            tensors["statistics.basis"].astype(np.float32),
-            tensors["statistics.scale"].astype(np.float32),
-        ),
+        name=name, id=id, digest=digest, kind=kind, backbone=backbone, dim=built.dim, card=card,
+        statistics=statistics, scheme=built,
     )  # fmt: skip
 
 
@@ -163,35 +141,6 @@ def _load_tensors(data: bytes) -> Tensors:
         raise WeightsError(f"tensors of type {error}: floats must be F16, F32 or F64") from error
     except (safetensors.SafetensorError, ValueError, TypeError) as error:
         raise WeightsError(f"damaged safetensors data: {error}") from error
-
-
-def _check_tensors(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    if tensors.keys() != shapes.keys():
-        wrong = ", ".join(sorted(tensors.keys() ^ shapes.keys()))
-        raise WeightsError(f"missing or unexpected tensors: {wrong}")
-    for name, shape in shapes.items():
-        tensor = tensors[name]
-        if tensor.shape != shape:
-            raise WeightsError(f"tensor {name} has shape {tensor.shape}, expected {shape}")
-        table = name.startswith("tables.") and _TABLES[name.removeprefix("tables.")]
-        if table:
-            if tensor.dtype != table:
-                raise WeightsError(f"tensor {name} has dtype {tensor.dtype}, expected {table}")
-        elif tensor.dtype.kind != "f":
-            raise WeightsError(f"tensor {name} has dtype {tensor.dtype}, expected floats")
-        elif not _moderate(tensor):
-            raise WeightsError(f"tensor {name} holds NaN, infinite or enormous values")
-
-
-def _integer(value: Any, low: int, high: int, what: str) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise WeightsError(f"{what} is {value!r}, expected an integer in {low} … {high}")
-    return value
-
-
-def _moderate(tensor: NDArray[Any]) -> bool:
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
-        return bool((np.abs(tensor.astype(np.float32)) <= _LARGEST).all())
 
 
 def _real(value: Any) -> float:

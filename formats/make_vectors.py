@@ -12,9 +12,8 @@ import json
 from pathlib import Path
 
 import clipcodec
-from clipcodec.bitstream import CODERS, split
+from clipcodec.bitstream import CODERS
 from clipcodec.registry import by_name
-from clipcodec.streams import unpack
 
 FOLDER = Path(__file__).parent / "vectors" / "1"
 PER_CODER = 2
@@ -28,8 +27,7 @@ def accept() -> list[dict[str, object]]:
         for coder in CODERS:
             for sample in samples:
                 stream = clipcodec.encode_embedding(sample, profile=info.name, entropy=coder)
-                header, body = split(stream)
-                symbols = unpack(by_name(info.name), header, [body])[0].tolist()
+                symbols = clipcodec.Codec().symbols(stream).tolist()
                 head = [round(float(v), 6) for v in clipcodec.decode(stream)[:8]]
                 rows.append({"profile": info.name, "entropy": coder, "stream": stream.hex(),
                              "symbols": symbols, "embedding": head})  # fmt: skip

@@ -282,6 +282,6 @@ def test_shipped_profiles_beat_their_floors_on_unseen_embeddings(real_rows: np.n
 def _overhead(name: str, x: np.ndarray) -> np.ndarray:
     """Bytes of header, check value and coder ending: beyond the information in the symbols."""
     profile = Codec(name).profile
-    information = profile.tables.information(profile.transform.analyse(x, profile.quantizer)) / 8
+    information = profile.scheme.tables.information(profile.scheme.quantize(x)) / 8
     sizes = [len(s) for s in clipcodec.encode_embeddings(x, profile=name, entropy="rans")]
     return np.array(sizes) - information

@@ -32,8 +32,8 @@ def test_what_is_written_is_read(tiny_path: Path) -> None:
     profile = read_profile(tiny_path)
     assert (profile.name, profile.id, profile.dim) == ("private/tiny", None, 8)
     assert profile.digest == hashlib.sha256(tiny_path.read_bytes()).digest()
-    assert profile.layout.size == 12
-    assert profile.tables.alphabet == 5
+    assert profile.scheme.layout.size == 12
+    assert profile.scheme.tables.alphabet == 5
     assert profile.card == {"data": "random"}
 
 
@@ -168,7 +168,7 @@ def test_damaged_files_raise_weights_error_or_load(
     path.write_bytes(content)
     try:
         profile = read_profile(path)
-        assert profile.tables.size == profile.layout.size
+        assert profile.scheme.tables.size == profile.scheme.layout.size
     except WeightsError:
         pass
 

@@ -11,7 +11,7 @@ import clipcodec
 from clipcodec.bitstream import CODERS
 from clipcodec.errors import ProfileError, UnknownProfileError
 from clipcodec.registry import DEFAULT, by_id, by_name, registered
-from clipcodec.transforms import KINDS
+from clipcodec.schemes import KINDS
 
 FORMATS = Path(__file__).parents[1] / "formats"
 
@@ -38,8 +38,8 @@ def test_each_file_is_what_the_registry_says(name: str) -> None:
     assert profile is by_id(row.id)
     assert (profile.name, profile.id, profile.kind) == (row.name, row.id, row.kind)
     assert (profile.backbone, profile.dim) == (row.backbone, row.dim)
-    assert profile.layout.bits == row.bits
-    assert profile.tables.size == profile.layout.size
+    assert profile.scheme.layout.bits == row.bits
+    assert profile.scheme.tables.size == profile.scheme.layout.size
     assert {"data", "embeddings", "recipe", "licence"} <= profile.card.keys()
 
 

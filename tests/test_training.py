@@ -73,10 +73,10 @@ def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
 def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
-    layout = codec.profile.layout
+    layout = codec.profile.scheme.layout
     assert (layout.size, layout.codewords, layout.sub_dim, layout.rank) == (50, 6, 64, 2)
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=2, sub_dim=2, steps=1))
-    assert (codec.profile.layout.size, codec.profile.layout.rank) == (1600, 2)
+    assert (codec.profile.scheme.layout.size, codec.profile.scheme.layout.rank) == (1600, 2)
     assert len(codec.encode_embedding(clustered(1)[0], entropy="raw")) == 5 + 2 + 200
 
 

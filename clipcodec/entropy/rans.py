@@ -8,6 +8,7 @@ the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +22,7 @@ PRECISION = 24
 SEED_BITS = 24  # a state below 2**PRECISION codes its next symbol badly
 _BATCH = 16  # from this many messages on, numpy beats one constriction coder a message
 _U64 = np.uint64
-_WORD = _U64(32)
+_WORD, _LOW = _U64(32), _U64(0xFFFFFFFF)
 
 
 class RansCoder:
@@ -95,7 +96,7 @@ class RansCoder:
         coder = _ans_coder([seed])
         for symbol, model in zip(reversed(symbols), reversed(self._models), strict=True):
             coder.encode_reverse(symbol, model)
-        return _trim(coder.get_compressed())
+        return trim(coder.get_compressed())
 
     def _decode_one(self, body: bytes) -> tuple[list[int], int]:
         """Coded symbols, and the seed; 0 where no single word is left."""
@@ -105,52 +106,94 @@ class RansCoder:
         return symbols, int(rest[0]) if len(rest) == 1 else 0
 
     def _encode_batch(self, symbols: Symbols, seeds: Symbols) -> list[bytes]:
-        state = seeds.astype(_U64)
-        words = np.zeros((len(symbols), self.size + 2), "<u4")
-        count, rows = np.zeros(len(symbols), np.int64), np.arange(len(symbols))
-
-        def push(which: NDArray[Any]) -> None:
-            words[which, count[which]] = (state[which] & _U64(0xFFFFFFFF)).astype("<u4")
-            count[which] += 1
-            state[which] >>= _WORD
-
+        writer = BatchWriter(seeds, self.size)
         tables = self.table_of[self.coded]
         for table, symbol in zip(tables[::-1], symbols.T[::-1], strict=True):
-            width, left = self.width[table][symbol], self.left[table][symbol]
-            push(np.flatnonzero(state >> _U64(64 - PRECISION) >= width))
-            quotient, remainder = np.divmod(state, width)
-            state = (quotient << _U64(PRECISION)) + remainder + left
-        push(rows)
-        push(rows)
-        return [_trim(words[i, :n]) for i, n in enumerate(count)]
+            writer.push(self.left[table][symbol], self.width[table][symbol])
+        return writer.bodies()
 
     def _decode_batch(self, bodies: list[bytes]) -> tuple[Symbols, Symbols]:
-        width = max(map(len, bodies)) + 3 & ~3
-        joined = b"".join(body.ljust(width, b"\0") for body in bodies)
-        words = np.frombuffer(joined, "<u4").reshape(len(bodies), -1).astype(_U64)
-        left_over = np.array([len(body) + 3 >> 2 for body in bodies])
-        state, rows = np.zeros(len(bodies), _U64), np.arange(len(bodies))
-
-        def refill() -> None:
-            which = rows[(state >> _WORD == 0) & (left_over > 0)]
-            left_over[which] -= 1
-            state[which] = state[which] << _WORD | words[which, left_over[which]]
-
-        refill()
-        refill()
+        reader = BatchReader(bodies)
         symbols = np.empty((len(bodies), len(self.coded)), np.int64)
         for position, table in enumerate(self.table_of[self.coded]):
-            quantile = state & _U64((1 << PRECISION) - 1)
+            quantile = reader.quantile()
             symbol = np.searchsorted(self.left[table], quantile, side="right") - 1
             symbols[:, position] = symbol
-            state = (
-                self.width[table][symbol] * (state >> _U64(PRECISION))
-                + quantile
-                - self.left[table][symbol]
-            )
-            refill()
-        whole = (left_over == 0) & (state >> _WORD == 0)
-        return symbols, np.where(whole, state, 0).astype(np.int64)
+            reader.advance(self.left[table][symbol], self.width[table][symbol], quantile)
+        return symbols, reader.seeds()
+
+
+class BatchWriter:
+    """States of N messages under way. Symbols are pushed in the reverse order of decoding."""
+
+    def __init__(self, seeds: Symbols, pushes: int) -> None:
+        self.state = seeds.astype(_U64)
+        self.words = np.zeros((len(seeds), pushes + 2), "<u4")
+        self.count, self._everyone = np.zeros(len(seeds), np.int64), np.arange(len(seeds))
+
+    def push(self, left: Symbols, width: Symbols, rows: Symbols | None = None) -> None:
+        """One symbol of every message, or of those in `rows`: its interval of 2**24."""
+        rows = self._everyone if rows is None else rows
+        width = width.astype(_U64)
+        state = self.state[rows]
+        full = np.flatnonzero(state >> _U64(64 - PRECISION) >= width)
+        if len(full):
+            self._put(rows[full])
+            state[full] = self.state[rows[full]]
+        quotient = state // width
+        self.state[rows] = (
+            (quotient << _U64(PRECISION)) + (state - quotient * width) + left.astype(_U64)
+        )
+
+    def _put(self, rows: Symbols) -> None:
+        self.words[rows, self.count[rows]] = (self.state[rows] & _LOW).astype("<u4")
+        self.count[rows] += 1
+        self.state[rows] >>= _WORD
+
+    def bodies(self) -> list[bytes]:
+        self._put(self._everyone)
+        self._put(self._everyone)
+        return [trim(self.words[i, :n]) for i, n in enumerate(self.count)]
+
+
+class BatchReader:
+    """States of N messages being decoded."""
+
+    def __init__(self, bodies: Sequence[bytes]) -> None:
+        width = max(map(len, bodies)) + 3 & ~3
+        joined = b"".join(body.ljust(width, b"\0") for body in bodies)
+        self.words = np.frombuffer(joined, "<u4").reshape(len(bodies), -1).astype(_U64)
+        self.left_over = np.array([len(body) + 3 >> 2 for body in bodies])
+        self.state, self._everyone = np.zeros(len(bodies), _U64), np.arange(len(bodies))
+        self._refill(self._everyone)
+        self._refill(self._everyone)
+
+    def quantile(self, rows: Symbols | None = None) -> Symbols:
+        """Where in 2**24 the next symbol of every message, or of those in `rows`, lies."""
+        state = self.state if rows is None else self.state[rows]
+        low: Symbols = (state & _U64((1 << PRECISION) - 1)).astype(np.int64)
+        return low
+
+    def advance(
+        self, left: Symbols, width: Symbols, quantile: Symbols, rows: Symbols | None = None
+    ) -> None:
+        """Take off the symbol whose interval holds the quantile."""
+        rows = self._everyone if rows is None else rows
+        state = width.astype(_U64) * (self.state[rows] >> _U64(PRECISION))
+        state += (quantile - left).astype(_U64)
+        self.state[rows] = state
+        self._refill(rows[state >> _WORD == 0])
+
+    def _refill(self, rows: Symbols) -> None:
+        rows = rows[(self.state[rows] >> _WORD == 0) & (self.left_over[rows] > 0)]
+        if len(rows):
+            self.left_over[rows] -= 1
+            self.state[rows] = self.state[rows] << _WORD | self.words[rows, self.left_over[rows]]
+
+    def seeds(self) -> Symbols:
+        """What is left of each state; 0 where words remain, or more than one word."""
+        whole = (self.left_over == 0) & (self.state >> _WORD == 0)
+        return np.where(whole, self.state, 0).astype(np.int64)
 
 
 def _ans_coder(words: Any) -> Any:
@@ -159,5 +202,5 @@ def _ans_coder(words: Any) -> Any:
     return constriction.stream.stack.AnsCoder(np.asarray(words, np.uint32))
 
 
-def _trim(words: NDArray[Any]) -> bytes:
+def trim(words: NDArray[Any]) -> bytes:
     return words.astype("<u4").tobytes().rstrip(b"\0")

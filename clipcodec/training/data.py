@@ -16,13 +16,13 @@ TENSOR = "embeddings"
 
 
 def load_embeddings(
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Sequence[str | os.PathLike[str]], least: int = MIN_ROWS
 ) -> tuple[Embeddings, NDArray[np.int64]]:
     """Distinct rows (N, D) of all files together, unit norm, and how often each one stands there.
 
     .npy files, or .safetensors files with a tensor `embeddings`; a file given twice counts twice.
     Raises TrainingError naming the file: unreadable, wrong content, widths that differ, fewer than
-    MIN_ROWS distinct rows.
+    `least` distinct rows.
     """
     parts = [_load(os.fspath(path)) for path in paths]
     widths = {part.shape[1] for part in parts}
@@ -30,9 +30,9 @@ def load_embeddings(
         raise TrainingError(f"embedding files of several widths {sorted(widths)}: give one width")
     rows = np.concatenate(parts)
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
-    if len(first) < MIN_ROWS:
+    if len(first) < least:
         raise TrainingError(
-            f"{len(first)} distinct embeddings (of {len(rows)} rows): at least {MIN_ROWS} needed"
+            f"{len(first)} distinct embeddings (of {len(rows)} rows): at least {least} needed"
         )
     order = np.argsort(first)
     return rows[first[order]], counts[order]

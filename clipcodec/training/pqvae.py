@@ -180,14 +180,15 @@ def _judge(
     profile = read_profile(out)
     codec = Codec(profile)
     streams = codec.encode_embeddings(held)
-    symbols = profile.transform.analyse(held, profile.quantizer)
-    used = np.bincount(symbols.ravel(), minlength=profile.layout.codewords)
+    symbols = profile.scheme.quantize(held)
+    used = np.bincount(symbols.ravel(), minlength=profile.scheme.layout.codewords)
     return Result(
         rows=rows,
         held_out=len(held),
         cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
         bytes=float(np.mean([len(s) for s in streams])),
-        bits_per_symbol=float(profile.tables.information(symbols).mean()) / profile.layout.size,
+        bits_per_symbol=float(profile.scheme.tables.information(symbols).mean())
+        / profile.scheme.layout.size,
         codewords_used=int((used > 0).sum()),
         restarts=network.codebook.restarts,
         seconds=seconds,

@@ -33,7 +33,7 @@ def register(path: Path, number: int, folder: Path = FOLDER) -> dict[str, Any]:
         "kind": profile.kind,
         "backbone": profile.backbone,
         "dim": profile.dim,
-        "bits": profile.layout.bits,
+        "bits": profile.scheme.layout.bits,
         "sha256": profile.digest.hex(),
         "file": profile.name.replace("/", ".") + ".safetensors",
     }

@@ -1,8 +1,8 @@
-"""Transforms: embedding ↔ latent, in numpy. One file a kind, one row in `KINDS`."""
+"""Transforms: embedding ↔ latent, in numpy. One file a kind."""
 
 from .layout import Layout
 from .pqvae import PqvaeTransform
+from .predictive import PredictiveTransform
+from .rotation import RotationTransform
 
-KINDS = {"pqvae": PqvaeTransform}
-
-__all__ = ["KINDS", "Layout", "PqvaeTransform"]
+__all__ = ["Layout", "PqvaeTransform", "PredictiveTransform", "RotationTransform"]

@@ -1,0 +1,122 @@
+"""Trellis-coded quantisation (formats/trellis.md, section 3): eight states, steered by parities.
+
+Two quantisers with steps of two share the grid of whole numbers: Q0 holds the even ones, Q1 zero
+and the odd ones. The parities of the levels so far say which is next, so that a path through
+the trellis picks from the finer grid at the price of the coarser (dependent quantisation, as in
+VVC; the trellis is Ungerboeck's, as in JPEG 2000 Part 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STATES = 8
+NEXT = np.array([[0, 1], [3, 2], [5, 4], [6, 7], [1, 0], [2, 3], [4, 5], [7, 6]])
+"""NEXT[state, parity of the level]; a state's quantiser is Q0 if it is even, Q1 if odd."""
+
+Levels = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Bands = Sequence[tuple[int, int]]
+
+_INTO = [[(s, p) for s in range(STATES) for p in (0, 1) if NEXT[s, p] == t] for t in range(STATES)]
+_FROM = np.array(
+    [[s for s, _ in pair] for pair in _INTO]
+).T  # (2, STATES): the two ways into a state
+_SUBSET = np.array([[2 * (s & 1) + p for s, p in pair] for pair in _INTO]).T
+# magnitude k of (quantiser, parity) reconstructs to 2k - quantiser: 4m + offset, for m = 0, 1, …
+_OFFSET = (0, 2, 3, 1)
+_FIRST = (0, 1, 2, 1)  # the smallest magnitude that is not zero by this rule
+
+
+def states(levels: Levels, bands: Bands) -> NDArray[np.int64]:
+    """The state before each of the levels (N, n); it is 0 at the start of every band."""
+    out = np.zeros(levels.shape, np.int64)
+    parity = levels & 1
+    for start, end in bands:
+        for i in range(start, end - 1):
+            out[:, i + 1] = NEXT[out[:, i], parity[:, i]]
+    return out
+
+
+def dequantize(levels: Levels, bands: Bands) -> Floats:
+    """Levels (N, n) → whole multiples of the step, float32 (N, n)."""
+    odd = states(levels, bands) & 1
+    return (2 * levels - np.sign(levels) * odd).astype(np.float32)
+
+
+def quantize(
+    values: Floats, rows: NDArray[Any], bits: Floats, weight: Floats
+) -> tuple[Levels, Floats]:
+    """The path through one band of least squared error + weight · bits (Viterbi algorithm).
+
+    values  (N, n) in steps
+    rows    (N, n) or (1, n): row of `bits` that a level uses in Q0; the next row is for Q1
+    bits    (R, K) code lengths of the magnitudes, sign included; the last is the escape
+    weight  (N,) squared steps that a bit is worth
+
+    Returns levels (N, n) and their reconstruction (N, n) in steps.
+    """
+    count, n = values.shape
+    turned = np.ascontiguousarray(values.T)
+    size = np.abs(turned)
+    cost, level = _subset_costs(size, np.ascontiguousarray(rows.T), bits, weight)
+    total = np.full((STATES, count), np.inf, np.float32)
+    everyone = np.arange(count)
+    total[0] = 0
+    second = np.empty((n, STATES, count), bool)
+    for i in range(n):
+        a, b = (total[_FROM[w]] + cost[i, _SUBSET[w]] for w in (0, 1))
+        np.less(b, a, out=second[i])
+        total = np.minimum(a, b)
+    state = total.argmin(axis=0)
+    levels = np.empty((n, count), np.int64)
+    grid = np.empty((n, count), np.float32)
+    for i in range(n - 1, -1, -1):
+        way = second[i, state, everyone].astype(np.int64)
+        subset = _SUBSET[way, state]
+        magnitude = level[i, subset, everyone]
+        levels[i] = magnitude
+        grid[i] = 2 * magnitude - ((subset >= 2) & (magnitude > 0))
+        state = _FROM[way, state]
+    negative = turned < 0
+    return np.where(negative, -levels, levels).T, np.where(negative, -grid, grid).T
+
+
+def _subset_costs(
+    size: Floats, rows: NDArray[Any], bits: Floats, weight: Floats
+) -> tuple[Floats, NDArray[np.int32]]:
+    """Least cost and its magnitude for each value (n, N) in each of the four subsets."""
+    n, count = size.shape
+    alphabet = bits.shape[1]
+    flat = bits.ravel()
+    cost = np.empty((n, 4, count), np.float32)
+    level = np.empty((n, 4, count), np.int32)
+    base = rows.astype(np.int32) * alphabet
+
+    def price(m: Floats, subset: int) -> tuple[Floats, NDArray[np.int32]]:
+        """Cost of the m-th magnitude (m from 0) that is not zero by rule, and that magnitude."""
+        magnitude = (2 * m + _FIRST[subset]).astype(np.int32)
+        index = np.minimum(magnitude, alphabet - 1)
+        index += base
+        if subset >= 2:
+            index += alphabet
+        error = size - (4 * m + _OFFSET[subset])
+        return error * error + weight * flat.take(index), magnitude
+
+    for subset in range(4):
+        nearest = np.maximum(np.rint((size - _OFFSET[subset]) * np.float32(0.25)), 0)
+        best, chosen = price(nearest, subset)
+        if nearest.any():
+            lower, smaller = price(np.maximum(nearest - 1, 0), subset)
+            chosen = np.where(lower < best, smaller, chosen)
+            best = np.minimum(lower, best)
+        if subset in (0, 2):  # zero is even: it lies in both quantisers
+            zero = size * size + weight * flat.take(base + (alphabet if subset else 0))
+            chosen = np.where(zero < best, 0, chosen)
+            best = np.minimum(zero, best)
+        cost[:, subset], level[:, subset] = best, chosen
+    return cost, level

@@ -1,0 +1,155 @@
+"""Frequency tables of levels, from what the encoder itself does with embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..entropy.levels import LevelTables
+from ..entropy.tables import FREQUENCY_BITS
+from ..quantizers import trellis
+from ..schemes.trellis import WEIGHT, Engine, Transform
+
+ALPHABET = 128
+CLASSES = 28
+PER_OCTAVE = 3  # classes of standard deviation over step
+LOWEST = -6  # class 0 stands for 2 ** (LOWEST / PER_OCTAVE) steps
+FLAGS = 24  # classes of a band's odds to hold something, two to one apart
+PRIOR = 20.0  # observations that the analytic distribution counts for
+GRID = 14  # qualities that are counted; what lies between is interpolated
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Tables as they ship, and the mean bits and error at the qualities counted."""
+
+    frequencies: NDArray[np.uint16]
+    class_of: NDArray[np.uint16]
+    flag_of: NDArray[np.uint16]
+    grid: NDArray[np.int64]
+    bits: Doubles
+    error: Doubles
+
+
+def fit(
+    transform: Transform,
+    latents: NDArray[np.float32],
+    bands: Sequence[int],
+    steps: NDArray[np.float32],
+    *,
+    spread: Doubles,
+    floor: float = 0.0,
+    rounds: int = 4,
+) -> Fitted:
+    """Quantise latents (N, D) with tables fitted to the round before, a few times over.
+
+    spread  (D,) standard deviations to begin with
+    floor   variance that every coefficient has at least: what rows unlike these would show
+    """
+    qualities = len(steps)
+    grid = np.unique(np.linspace(1, qualities, GRID).round().astype(np.int64))
+    every = np.arange(1, qualities + 1)
+    analytic = distributions()
+    shares = analytic
+    spreads = np.tile(spread, (qualities, 1))
+    flag_of = np.full((qualities, len(bands) - 1), FLAGS // 2)
+    flags = flag_rows()
+    for _ in range(rounds):
+        class_of = classes(spreads, steps)
+        tables = LevelTables(
+            np.concatenate([frequencies(shares), flags]),
+            class_of, 2 * CLASSES + flag_of, bands,
+        )  # fmt: skip
+        engine = Engine(transform, tables, steps)
+        counts = np.zeros((2 * CLASSES, ALPHABET))
+        logs, odds, bits, errors = [], [], [], []
+        for quality in grid:
+            asked = np.full(len(latents), quality)
+            attempt = engine.attempt(latents, asked, np.full(len(latents), WEIGHT, np.float32))
+            residual, coded = _residuals(engine, latents, attempt.levels, steps[quality - 1])
+            rows = class_of[quality - 1] + (trellis.states(attempt.levels, tables.bands) & 1)
+            symbols = np.minimum(np.abs(attempt.levels), ALPHABET - 1)
+            wide = np.repeat(coded, np.diff(bands), axis=1)
+            counts += np.bincount((rows * ALPHABET + symbols)[wide], minlength=counts.size).reshape(
+                counts.shape
+            )
+            logs.append(np.log((residual**2).mean(axis=0) + floor + 1e-18) / 2)
+            share = (coded.sum(axis=0) + 0.25) / (len(coded) + 0.5)
+            odds.append(np.log2(share / (1 - share)))
+            bits.append(attempt.bits.mean())
+            errors.append(attempt.error.mean())
+        spreads = np.exp(_between(every, grid, np.array(logs)))
+        level = np.rint(_between(every, grid, np.array(odds))) + FLAGS // 2
+        flag_of = np.clip(level, 0, FLAGS - 1).astype(np.int64)
+        shares = counts + PRIOR * analytic
+        shares /= shares.sum(axis=1, keepdims=True)
+    return Fitted(
+        np.concatenate([frequencies(shares), flags]).astype(np.uint16),
+        classes(spreads, steps).astype(np.uint16), (2 * CLASSES + flag_of).astype(np.uint16),
+        grid, np.array(bits), np.array(errors),
+    )  # fmt: skip
+
+
+def _residuals(
+    engine: Engine, latents: NDArray[np.float32], levels: NDArray[np.int64], step: np.float32
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What was left to code in each coefficient, and which bands (N, G) held something."""
+    grid = trellis.dequantize(levels, engine.tables.bands) * step
+    log_step = np.full((len(levels), 1), np.log(step), np.float32)
+    estimate, residual = np.zeros_like(latents), np.empty_like(latents)
+    coded = []
+    for band, (a, b) in enumerate(engine.tables.bands):
+        residual[:, a:b] = latents[:, a:b] - estimate[:, a:b]
+        estimate[:, a:b] += grid[:, a:b]
+        coded.append(levels[:, a:b].any(axis=1))
+        engine.transform.refine(estimate, band, log_step)
+    return residual, np.stack(coded, axis=1)
+
+
+def _between(every: NDArray[np.int64], grid: NDArray[np.int64], values: Doubles) -> Doubles:
+    return np.stack([np.interp(every, grid, column) for column in values.T], axis=1)
+
+
+def classes(spreads: Doubles, steps: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Row of each place (Q, n) in Q0, from standard deviations (Q, n) and steps (Q,)."""
+    octaves = np.log2(spreads / steps[:, None])
+    number = np.clip(np.rint(PER_OCTAVE * octaves) - LOWEST, 0, CLASSES - 1)
+    return 2 * number.astype(np.int64)
+
+
+def distributions() -> Doubles:
+    """(2 · CLASSES, ALPHABET) magnitudes to begin with: two-sided exponential, each class."""
+    magnitude = np.arange(ALPHABET)
+    rows = []
+    for number in range(CLASSES):
+        spread = 2.0 ** ((number + LOWEST) / PER_OCTAVE)
+        for odd in (0, 1):
+            size = np.where(magnitude > 0, 2 * magnitude - odd, 0)
+            share = np.exp(-size / (0.8 * spread)) * np.where(magnitude > 0, 2, 1) + 1e-9
+            rows.append(share / share.sum())
+    return np.array(rows)
+
+
+def frequencies(shares: Doubles) -> NDArray[np.int64]:
+    """Rows of probabilities to integers that sum to 2**16, none of them all of it."""
+    total = 1 << FREQUENCY_BITS
+    whole = np.rint(shares * (total - 1)).astype(np.int64)
+    rows = np.arange(len(whole))
+    whole[rows, whole.argmax(axis=1)] += total - whole.sum(axis=1)
+    certain = whole[:, 0] == total  # 16 bits hold no more than total - 1
+    whole[certain, 0] -= 1
+    whole[certain, 1] += 1
+    return whole
+
+
+def flag_rows() -> NDArray[np.int64]:
+    """(FLAGS, ALPHABET) frequencies of the flags: odds 2**j for j about zero."""
+    coded = 1 / (1 + 2.0 ** -(np.arange(FLAGS) - FLAGS // 2))
+    shares = np.zeros((FLAGS, ALPHABET))
+    shares[:, 0], shares[:, 1] = 1 - coded, coded
+    return frequencies(shares)

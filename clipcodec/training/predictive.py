@@ -1,0 +1,362 @@
+"""The recipe `predictive`: KLT, staged prediction and level tables from embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from ..codec import Codec
+from ..embeddings import Embeddings
+from ..errors import OptionError
+from ..profile import Tensors, read_profile, write_profile
+from ..quantizers import trellis
+from ..schemes.trellis import WEIGHT, Engine
+from ..transforms import PredictiveTransform
+from . import level_tables
+from .data import load_embeddings
+from .export import statistics
+from .klt import Klt, klt, steps_for
+from .refiner import Loop, Quantiser, Refiner, scalar
+
+QUALITIES = 100
+LOW, HIGH = 0.08, 4.0  # bits a dimension of the coarsest and the finest quality, in theory
+COUNTED = 2000  # rows that the tables are fitted to
+REPLAYED = 1 << 14  # rows that the encoder runs over at a time, for the second phase
+EPOCHS = 3  # over the rows that were replayed
+_FRACTIONS = (0.012, 0.027, 0.047, 0.078, 0.125, 0.19, 0.28, 0.44, 0.69)  # of D: where bands end
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the shipped profiles are trained.
+
+    steps     of the optimiser against a scalar quantiser; then `replay` against the real encoder
+    hidden    units of each stage's network; 0: no prediction, the KLT alone
+    shrinkage of the covariance, 0 … 1; None: estimated from the number of rows (klt.oas)
+    text_weight  how much the metric listens to the text embeddings, if there are any
+    cosine    held-out cosine that the default quality has at least
+    """
+
+    steps: int = 8000
+    replay: int = 3000
+    hidden: int = 192
+    batch: int = 1024
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-2
+    dropout: float = 0.05
+    shrinkage: float | None = None
+    text_weight: float = 0.5
+    cosine: float = 0.97
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was reached on rows held out from the training file, at the default quality."""
+
+    rows: int
+    held_out: int
+    quality: int
+    cosine: float
+    bytes: float
+    seconds: float
+
+
+def train(
+    paths: list[str],
+    out: str | os.PathLike[str],
+    recipe: Recipe,
+    *,
+    name: str,
+    backbone: str,
+    text_paths: list[str] | None = None,
+    card: Mapping[str, Any] | None = None,
+    quiet: bool = True,
+) -> Result:
+    """Train on the embeddings in `paths` and write the profile `out`.
+
+    Seeded: the same files, recipe, name, card, machine and torch give the same file. Raises
+    TrainingError for the data, OptionError for the recipe.
+    """
+    started = time.perf_counter()
+    _check(recipe)
+    x, counts = load_embeddings(paths)
+    text = load_embeddings(text_paths, least=1)[0] if text_paths else None
+    if text is not None and text.shape[1] != x.shape[1]:
+        raise OptionError(
+            f"text embeddings have {text.shape[1]} dimensions, the others {x.shape[1]}"
+        )
+    fit, held = hold_out(len(x), recipe.seed)
+    base = klt(
+        x[fit], counts[fit].astype(np.float64),
+        shrinkage=recipe.shrinkage, text=text, text_weight=recipe.text_weight,
+    )  # fmt: skip
+    trainer = Trainer(x[fit], counts[fit], base, recipe, quiet=quiet)
+    trainer.phase_one()
+    trainer.phase_two()
+    fitted = trainer.fit_tables(x[held])
+    tensors = trainer.tensors()
+    described = {
+        "files": [Path(path).name for path in paths],
+        "text_files": [Path(path).name for path in text_paths or []],
+        "rows": len(x),
+        "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
+    }
+    everything = {"embeddings": described, "recipe": {"name": "predictive", **asdict(recipe)}}
+    quality = _default_quality(fitted, trainer.engine(fitted), x[held], recipe.cosine)
+    _write(
+        out, trainer, tensors, fitted, x[fit], quality, name=name, backbone=backbone,
+        card={**(card or {}), **everything},
+    )  # fmt: skip
+    codec = Codec(read_profile(out))
+    streams = codec.encode_embeddings(x[held])
+    return Result(
+        rows=len(x),
+        held_out=len(held),
+        quality=quality,
+        cosine=float((codec.decode_batch(streams) * x[held]).sum(axis=1).mean()),
+        bytes=float(np.mean([len(stream) for stream in streams])),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check(recipe: Recipe) -> None:
+    for name, low, high in (
+        ("steps", 0, 10**7), ("replay", 0, 10**7), ("hidden", 0, 4096), ("seed", 0, 2**32 - 1),
+        ("text_weight", 0, 0.99), ("dropout", 0, 0.9), ("shrinkage", 0, 1), ("cosine", 0, 0.9999),
+    ):  # fmt: skip
+        value = getattr(recipe, name)
+        if value is not None and not low <= value <= high:
+            raise OptionError(f"{name}={value} is not in {low} … {high}")
+    if not 0 < recipe.learning_rate <= 1:
+        raise OptionError(f"learning_rate={recipe.learning_rate} is not above 0 and at most 1")
+
+
+def hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on, and rows for the tables and the figures: a tenth, at most COUNTED."""
+    order = np.random.default_rng(seed).permutation(rows)
+    count = min(COUNTED, max(1, rows // 10))
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def bands_for(dim: int) -> list[int]:
+    """Bounds of the bands: narrow ones first, where most is to be learned from few."""
+    return sorted({0, dim, *(max(1, round(share * dim)) for share in _FRACTIONS)})
+
+
+class Trainer:
+    """Two phases over one network: first against a scalar quantiser, then the real encoder."""
+
+    def __init__(
+        self,
+        x: Embeddings,
+        counts: NDArray[np.int64],
+        base: Klt,
+        recipe: Recipe,
+        *,
+        quiet: bool,
+    ) -> None:
+        self.recipe, self.base, self.quiet = recipe, base, quiet
+        self.bands = bands_for(x.shape[1])
+        self.steps = steps_for(base.variance, QUALITIES, LOW, HIGH)
+        self.latents = ((x - base.mean) @ base.analysis).astype(np.float32)
+        self.scale = np.sqrt(base.variance).astype(np.float32)
+        self.share = counts / counts.sum()
+        self.rng = np.random.default_rng(recipe.seed)
+        torch.manual_seed(recipe.seed)
+        self.refiner = Refiner(self.bands, recipe.hidden, recipe.dropout, recipe.seed)
+        ends = float(self.steps[0]), float(self.steps[-1])
+        self.loop = Loop(self.refiner, torch.from_numpy(self.scale), ends)
+        self.optimiser = torch.optim.AdamW(
+            self.refiner.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99),
+            weight_decay=recipe.weight_decay, fused=True,
+        )  # fmt: skip
+        self.done = 0
+
+    def phase_one(self) -> None:
+        """A scalar quantiser with a dead zone stands in for the trellis: fast."""
+        for _ in self._bar(self.recipe.steps, "scalar"):
+            rows = self.rng.choice(len(self.latents), self.recipe.batch, p=self.share)
+            exponent = self.rng.random((len(rows), 1), np.float32)
+            step = self.steps[0] * (self.steps[-1] / self.steps[0]) ** exponent
+            self._step(self.latents[rows], step, scalar)
+
+    def phase_two(self) -> None:
+        """The encoder runs over many rows; the network learns from the levels that it chose."""
+        steps_left = self.recipe.replay if self.recipe.hidden else 0
+        bar = self._bar(steps_left, "trellis")
+        fitted: level_tables.Fitted | None = None
+        while steps_left:
+            rows = self.rng.choice(len(self.latents), REPLAYED, p=self.share)
+            if fitted is None or steps_left % 1000 < REPLAYED * EPOCHS // self.recipe.batch:
+                fitted = self._fit(self.latents[rows[:COUNTED]], rounds=2 if fitted else 3)
+            latents, grid, step = self._replay(rows, self.engine(fitted))
+            for _ in range(EPOCHS):
+                order = self.rng.permutation(len(latents))
+                for at in range(0, len(order), self.recipe.batch):
+                    if steps_left:
+                        some = order[at : at + self.recipe.batch]
+                        self._step(latents[some], step[some], replayed(grid[some], self.bands))
+                        steps_left -= 1
+                        bar.update()
+        bar.close()
+
+    def _replay(
+        self, rows: NDArray[np.int64], engine: Engine
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        latents = self.latents[rows]
+        qualities = self.rng.integers(1, QUALITIES + 1, len(rows))
+        levels = np.concatenate(
+            [
+                engine.attempt(
+                    latents[at : at + 2048], qualities[at : at + 2048],
+                    np.full(len(latents[at : at + 2048]), WEIGHT, np.float32),
+                ).levels
+                for at in range(0, len(rows), 2048)
+            ]
+        )  # fmt: skip
+        return (
+            latents,
+            trellis.dequantize(levels, engine.tables.bands),
+            self.steps[qualities - 1][:, None],
+        )
+
+    def _step(
+        self, latents: NDArray[np.float32], step: NDArray[np.float32], quantise: Quantiser
+    ) -> None:
+        recipe = self.recipe
+        if not recipe.hidden:
+            return
+        total = recipe.steps + recipe.replay
+        rate = recipe.learning_rate * min(1.0, (self.done + 1) / 100)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * (1 + math.cos(math.pi * self.done / total)) / 2
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = self.loop.loss(
+                torch.from_numpy(latents / self.scale), torch.from_numpy(step), quantise
+            )
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.done += 1
+
+    def _bar(self, steps: int, what: str) -> Any:
+        steps = steps if self.recipe.hidden else 0
+        return tqdm(
+            range(steps), disable=True if self.quiet else None, unit="step", leave=False, desc=what
+        )
+
+    def tensors(self) -> Tensors:
+        """The transform's weights as they ship: half precision, but for a few vectors."""
+        r = self.refiner
+
+        def stack(parameters: Any) -> NDArray[np.float16]:
+            return np.stack([p.detach().numpy() for p in parameters]).astype(np.float16)
+
+        bias, quality = (p.detach().numpy() for p in (r.bias, r.quality))
+        return {
+            "center": self.base.mean.astype(np.float32),
+            "analysis": self.base.analysis.astype(np.float32),
+            "synthesis": self.base.synthesis.astype(np.float16),
+            "scale": self.scale,
+            "refine.hidden": stack(r.hidden),
+            "refine.bias": bias - self.loop.low * quality,
+            "refine.quality": quality.copy(),
+            "refine.out": stack(r.out),
+        }
+
+    def engine(self, fitted: level_tables.Fitted) -> Engine:
+        from ..entropy.levels import LevelTables
+
+        tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, self.bands)
+        return Engine(PredictiveTransform(self.tensors()), tables, self.steps)
+
+    def fit_tables(self, held: Embeddings) -> level_tables.Fitted:
+        """Tables from rows that the network has not seen."""
+        return self._fit(PredictiveTransform(self.tensors()).analyse(held), rounds=5)
+
+    def _fit(self, latents: NDArray[np.float32], rounds: int) -> level_tables.Fitted:
+        shrinkage = self.recipe.shrinkage or 0.0
+        return level_tables.fit(
+            PredictiveTransform(self.tensors()), latents, self.bands, self.steps,
+            spread=self.scale.astype(np.float64), rounds=rounds,
+            floor=shrinkage * float(self.base.variance.mean()),
+        )  # fmt: skip
+
+
+def replayed(grid: NDArray[np.float32], bands: list[int]) -> Quantiser:
+    """A quantiser that gives back what the encoder chose, in steps."""
+    known = torch.from_numpy(grid)
+
+    def quantise(residual: Tensor, band: int, log_variance: Tensor) -> Tensor:
+        return known[:, bands[band] : bands[band + 1]]
+
+    return quantise
+
+
+def _default_quality(
+    fitted: level_tables.Fitted, engine: Engine, held: Embeddings, cosine: float
+) -> int:
+    """The lowest quality whose held-out cosine is at least this."""
+    latents = engine.transform.analyse(held)
+    low, high = 0, QUALITIES
+    while high - low > 1:
+        middle = (low + high) // 2
+        weight = np.full(len(held), WEIGHT, np.float32)
+        attempt = engine.attempt(latents, np.full(len(held), middle), weight)
+        y = engine.transform.synthesise(attempt.latent)
+        reached = ((y * held).sum(axis=1) / np.linalg.norm(y, axis=1)).mean()
+        low, high = (low, middle) if reached >= cosine else (middle, high)
+    return high
+
+
+def _write(
+    out: str | os.PathLike[str],
+    trainer: Trainer,
+    tensors: Tensors,
+    fitted: level_tables.Fitted,
+    rows: Embeddings,
+    quality: int,
+    *,
+    name: str,
+    backbone: str,
+    card: Mapping[str, Any],
+) -> None:
+    stat_tensors, stat_meta = statistics(rows)
+    meta = {
+        "kind": "predictive",
+        "name": name,
+        "backbone": backbone,
+        "dim": rows.shape[1],
+        "config": {
+            "qualities": QUALITIES,
+            "default_quality": quality,
+            "rows": len(fitted.frequencies),
+            "alphabet": fitted.frequencies.shape[1],
+            "bands": trainer.bands,
+            "hidden": trainer.recipe.hidden,
+        },
+        "statistics": stat_meta,
+        "card": dict(card),
+    }
+    everything = {
+        **tensors,
+        **stat_tensors,
+        "steps": trainer.steps,
+        "tables.frequencies": fitted.frequencies,
+        "tables.class_of": fitted.class_of,
+        "tables.flag_of": fitted.flag_of,
+    }
+    write_profile(Path(out), meta, everything)

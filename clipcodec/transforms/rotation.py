@@ -1,0 +1,83 @@
+"""A fixed orthogonal transform of any width, for embeddings nobody has trained a profile for
+(formats/rotation.md): twice random signs and a cosine transform.
+
+After it every coefficient of a unit vector is nearly Gaussian with variance 1/D, whatever the
+model, so one table a quality serves them all (as in TurboQuant and RaBitQ).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..embeddings import Embeddings
+
+Floats = NDArray[np.float32]
+_MASK = (1 << 64) - 1
+
+
+class RotationTransform:
+    """Analysis and synthesis for width D. Nothing is learned, nothing refined."""
+
+    def __init__(self, dim: int, seed: int) -> None:
+        self._first, self._second = (_signs(dim, seed + i) for i in (0, 1))
+        self._root = np.sqrt(dim)
+
+    def analyse(self, x: Embeddings) -> Floats:
+        """Embeddings (N, D) → coefficients (N, D), times √D: of variance near one."""
+        y = _dct(self._second * _dct(self._first * x.astype(np.float64)))
+        return (y * self._root).astype(np.float32)
+
+    def refine(self, estimate: Floats, band: int, log_step: Floats) -> None:
+        """Nothing is predicted."""
+
+    def synthesise(self, y: Floats) -> Embeddings:
+        """Coefficients (N, D) → embeddings (N, D), not yet of unit norm."""
+        x = self._first * _idct(self._second * _idct(y.astype(np.float64) / self._root))
+        return x.astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _signs(dim: int, seed: int) -> NDArray[np.float64]:
+    """D signs from the bits of SplitMix64, least significant first; a set bit is a minus."""
+    bits: list[int] = []
+    state = seed
+    while len(bits) < dim:
+        state = state + 0x9E3779B97F4A7C15 & _MASK
+        z = state
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
+        z ^= z >> 31
+        bits += [z >> j & 1 for j in range(64)]
+    return 1.0 - 2.0 * np.array(bits[:dim])
+
+
+@lru_cache(maxsize=64)
+def _twiddle(dim: int) -> NDArray[np.complex128]:
+    twiddle = np.exp(-0.5j * np.pi * np.arange(dim) / dim) * np.sqrt(2 / dim)
+    twiddle[0] /= np.sqrt(2)
+    return twiddle
+
+
+def _dct(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Orthonormal DCT-II of each row, by one FFT of the same length (Makhoul 1980)."""
+    folded = np.concatenate([x[:, ::2], x[:, 1::2][:, ::-1]], axis=1)
+    y: NDArray[np.float64] = (np.fft.fft(folded) * _twiddle(x.shape[1])).real
+    return y
+
+
+def _idct(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Its inverse: the orthonormal DCT-III of each row."""
+    dim = y.shape[1]
+    spectrum = y.astype(np.complex128)
+    spectrum[:, 1:] -= 1j * y[:, :0:-1]
+    spectrum *= np.conj(_twiddle(dim)) * dim
+    spectrum[:, 0] = y[:, 0] * np.sqrt(dim)
+    spectrum[:, 1:] /= 2
+    folded = np.fft.ifft(spectrum).real
+    x = np.empty_like(y)
+    half = (dim + 1) // 2
+    x[:, ::2], x[:, 1::2] = folded[:, :half], folded[:, half:][:, ::-1]
+    return x
