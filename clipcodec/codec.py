@@ -115,9 +115,8 @@ class Codec:
         target = self._target(quality, max_bytes, min_cosine, entropy)
         if isinstance(images, (str, bytes, os.PathLike)):
             raise OptionError("encode_batch takes several images: encode takes one")
-        rows = [np.empty((0, self.profile.dim), np.float32)]
-        rows += [self.embed(chunk) for chunk in _chunks(images, _IMAGES)]
-        return self._encode(np.concatenate(rows), target, entropy)
+        rows = [self.embed(chunk) for chunk in _chunks(images, _IMAGES)]
+        return self._encode(np.concatenate(rows), target, entropy) if rows else []
 
     def embed(self, images: Sequence[ImageInput]) -> Embeddings:
         """Images to embeddings (N, D), float32, unit norm, by the profile's backbone."""
@@ -125,7 +124,7 @@ class Codec:
 
         pictures = [load_rgb(image) for image in images]
         embeddings = self._backbone().embed(pictures)
-        check_statistics(embeddings, self.profile.statistics, self.profile.backbone, ours=True)
+        self._judge(embeddings, ours=True)
         return embeddings
 
     def _backbone(self) -> Backbone:
@@ -175,8 +174,12 @@ class Codec:
 
     def _given(self, x: Embeddings) -> Embeddings:
         """Warn of embeddings that another model seems to have made."""
-        check_statistics(x, self.profile.statistics, self.profile.backbone)
+        self._judge(x, ours=False)
         return x
+
+    def _judge(self, x: Embeddings, *, ours: bool) -> None:
+        if self.profile.statistics is not None:
+            check_statistics(x, self.profile.statistics, self.profile.backbone, ours=ours)
 
     def _target(
         self, quality: float | None, max_bytes: int | None, min_cosine: float | None, entropy: str

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from .schemes.trellis import Attempt, Engine
 
 _PROBES = 96  # attempts under way at once for few embeddings: numpy's calls cost the same
-_SLOPE = 1.037  # of bits from one quality to the next, before anything else is known
-# (quality above the one that fits, weight of a bit): coarser choices on a finer step
-_FILL = ((0, 0.7), (1, 1.25), (2, 1.55), (1, 1.6), (3, 1.9), (2, 2.1), (4, 2.5), (0, 0.85))
+# turns of the search: quality above the place's own, and steps aside from it. First to bracket the
+# target, then to look around: sizes are whole levels apart, and no path is like the next
+_TURNS = ((0, 0), (0, 0), (0, 0), (0, 0), (1, 0), (-1, 0), (2, 0), (0, -0.4), (1, -0.4), (-1, -0.4))
+_SAMPLE, _GRID = 24, 12  # embeddings and qualities of the first look
+_EXCHANGE = 0.12  # logarithm of the weight that makes up for one quality, until measured
 _SEED_BITS = 24  # rANS state: check value and eight signs
 _SEED_SIGNS = 8
 
@@ -81,8 +83,8 @@ def choose(
     return search.attempt(np.arange(len(x)), whole, 1.0).levels, whole
 
 
-_Judge = Callable[["Attempt", Symbols, Symbols], NDArray[np.bool_]]
-_Distance = Callable[["Attempt", Symbols], NDArray[np.float64]]
+_Judge = Callable[["Attempt", Symbols, Symbols], NDArray[np.float64]]
+"""(attempt, rows, qualities) → how much too fine it was, as a logarithm; below 0: too coarse."""
 
 
 class _Search:
@@ -103,10 +105,13 @@ class _Search:
         self.levels = np.zeros(self.latent.shape, np.int64)
         self.quality = np.ones(len(x), np.int64)
 
-    def attempt(self, rows: Symbols, qualities: Symbols, weight: float) -> Attempt:
+    def attempt(
+        self, rows: Symbols, qualities: Symbols, weight: NDArray[np.float64] | float
+    ) -> Attempt:
+        """Quantise some rows; `weight` is in shares of the usual one."""
         from .schemes.trellis import WEIGHT
 
-        weights = np.full(len(rows), WEIGHT * weight, np.float32)
+        weights = np.broadcast_to(WEIGHT * weight, len(rows)).astype(np.float32)
         return self.engine.attempt(self.latent[rows], qualities, weights)
 
     def sizes(self, attempt: Attempt) -> NDArray[np.int64]:
@@ -124,65 +129,54 @@ class _Search:
 
     def within(self, limit: int) -> tuple[Symbols, Symbols]:
         """The least error (in the transform's metric) in at most `limit` bytes."""
-        self.error = np.full(len(self.x), np.inf, np.float32)
+        least = np.full(len(self.x), np.inf, np.float32)
+        smallest = np.full(len(self.x), 1 << 30)
+        room = max(8.0 * (limit - self.header) - _SEED_BITS + _SEED_SIGNS, 8.0)
 
-        def fits(attempt: Attempt, rows: Symbols, qualities: Symbols) -> NDArray[np.bool_]:
-            good = self.sizes(attempt) <= limit
-            self._keep(attempt, rows, qualities, good & (attempt.error < self.error[rows]))
-            return good
+        def judge(attempt: Attempt, rows: Symbols, qualities: Symbols) -> NDArray[np.float64]:
+            sizes = self.sizes(attempt)
+            np.minimum.at(smallest, rows, sizes)
+            cost = np.where(sizes <= limit, attempt.error, np.inf)
+            self._keep(attempt, rows, qualities, cost.astype(np.float32), least)
+            excess = np.log(np.maximum(attempt.bits, 1.0) / room)
+            return np.where(sizes <= limit, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
-        room = 8.0 * (limit - self.header) - _SEED_BITS + _SEED_SIGNS
-        low = self._bracket(fits, lambda attempt, rows: np.log(attempt.bits / max(room, 1)))
-        everyone = np.flatnonzero(low > 0)
-        for more, weight in _FILL if len(everyone) else ():
-            qualities = np.minimum(low[everyone] + more, self.last)
-            attempt = self.attempt(everyone, qualities, weight)
-            fits(attempt, everyone, qualities)
-        weight = 1.0
-        while len(left := np.flatnonzero(np.isinf(self.error))):
-            weight *= 2  # below the lowest quality: coarser still, down to no level at all
-            qualities = np.ones(len(left), np.int64)
-            attempt = self.attempt(left, qualities, weight)
-            fits(attempt, left, qualities)
-            if weight > 1e6:
-                smallest = self.sizes(attempt)
-                i = int(smallest.argmax())
-                raise RateError(
-                    f"embedding {self.first + left[i]} takes at least {smallest[i]} bytes with "
-                    f"profile {self.profile}, max_bytes is {limit}: allow more"
-                )
+        self._approach(judge)
+        coarser = 2.0
+        while len(left := np.flatnonzero(np.isinf(least))) and coarser < 1e9:
+            coarser *= 4  # below the lowest quality, down to no level at all
+            lowest = np.ones(len(left), np.int64)
+            judge(self.attempt(left, lowest, coarser), left, lowest)
+        for i in np.flatnonzero(np.isinf(least)):
+            raise RateError(
+                f"embedding {self.first + i} takes at least {smallest[i]} bytes with "
+                f"profile {self.profile}, max_bytes is {limit}: allow more"
+            )
         return self.levels, self.quality
 
     def at_least(self, cosine: float) -> tuple[Symbols, Symbols]:
         """The smallest streams whose decoded embeddings have at least this cosine."""
-        self.size = np.full(len(self.x), 1 << 30)
-        best = np.zeros(len(self.x), np.float32)
+        smallest = np.full(len(self.x), np.inf, np.float32)
+        best = np.full(len(self.x), -1, np.float32)
+        # what is promised is checked once more when all is coded: leave room for rounding
+        needed = cosine + 2e-6
+        miss = max(1 - needed, 1e-7)
 
-        def falls_short(attempt: Attempt, rows: Symbols, qualities: Symbols) -> NDArray[np.bool_]:
+        def judge(attempt: Attempt, rows: Symbols, qualities: Symbols) -> NDArray[np.float64]:
             cosines = self.cosines(attempt, rows)
-            # what is promised is checked once more when all is coded: leave room for rounding
-            good = cosines >= cosine + 2e-6
             np.maximum.at(best, rows, cosines)
-            sizes = self.sizes(attempt)
-            smaller = good & (sizes < self.size[rows])
-            self._keep(attempt, rows, qualities, smaller, sizes)
-            return ~good
+            good = cosines >= needed
+            cost = np.where(good, self.sizes(attempt) + 1e-3 * (1 - cosines), np.inf)
+            self._keep(attempt, rows, qualities, cost.astype(np.float32), smallest)
+            excess = np.log(miss / np.maximum(1 - cosines.astype(np.float64), 1e-7))
+            return np.where(good, np.maximum(excess, 1e-4), np.minimum(excess, -1e-4))
 
-        def distance(attempt: Attempt, rows: Symbols) -> NDArray[np.float64]:
-            miss = 1 - self.cosines(attempt, rows)
-            wide = np.log(np.maximum(1 - cosine, 1e-6) / np.maximum(miss, 1e-6))
-            return np.asarray(wide, np.float64)
-
-        low = self._bracket(falls_short, distance)
-        for more, weight in ((1, 1.15), (2, 1.4), (3, 1.7), (0, 0.85), (4, 2.1)):
-            rows = np.flatnonzero(low < self.last)
-            qualities = np.clip(low[rows] + more, 1, self.last)
-            falls_short(self.attempt(rows, qualities, weight), rows, qualities)
-        left = np.flatnonzero(self.size == 1 << 30)
-        if len(left):  # the finest that there is: every bit worth next to nothing
-            qualities = np.full(len(left), self.last)
-            falls_short(self.attempt(left, qualities, 0.05), left, qualities)
-        for i in np.flatnonzero(self.size == 1 << 30):
+        self._approach(judge)
+        left = np.flatnonzero(np.isinf(smallest))
+        if len(left):  # the finest that there is, every bit worth next to nothing
+            highest = np.full(len(left), self.last)
+            judge(self.attempt(left, highest, 0.01), left, highest)
+        for i in np.flatnonzero(np.isinf(smallest)):
             raise RateError(
                 f"embedding {self.first + i} reaches cosine {best[i]:.6f} at most with profile "
                 f"{self.profile}, min_cosine is {cosine}: ask for less"
@@ -194,52 +188,80 @@ class _Search:
         attempt: Attempt,
         rows: Symbols,
         qualities: Symbols,
-        better: NDArray[np.bool_],
-        sizes: NDArray[np.int64] | None = None,
+        cost: NDArray[np.float32],
+        least: NDArray[np.float32],
     ) -> None:
-        """Remember the better attempts; of several for one row, the best."""
-        where = np.flatnonzero(better)
-        if sizes is None:
-            order = where[np.argsort(-attempt.error[where], kind="stable")]
-            self.error[rows[order]] = attempt.error[order]
-        else:
-            order = where[np.argsort(-sizes[where], kind="stable")]
-            self.size[rows[order]] = sizes[order]
+        """Remember the attempts of least cost; of several for one row, the best."""
+        where = np.flatnonzero(cost < least[rows])
+        order = where[np.argsort(-cost[where], kind="stable")]
+        least[rows[order]] = cost[order]
         self.levels[rows[order]] = attempt.levels[order]
         self.quality[rows[order]] = qualities[order]
 
-    def _bracket(self, below: _Judge, distance: _Distance) -> Symbols:
-        """The highest quality (N,) that is still `below` the target; 0 if none is.
+    def _approach(self, judge: _Judge) -> None:
+        """Attempts ever closer to the target, each given to `judge`, which says how far it was.
 
-        Bisection where the next place to look is guessed from how far off the last one was.
+        A place t is quality ⌈t⌉ with a weight of a bit so much above the usual as makes up for
+        the rest: t is continuous, below the lowest quality and above the highest, too. It is
+        bracketed from both sides, starting where a sample of the embeddings crosses the target.
         """
         count = len(self.x)
-        low, high = np.zeros(count, np.int64), np.full(count, self.last + 1)
-        guess = np.full(count, (self.last + 1) // 2)
-        probes = max(1, _PROBES // max(count, 1))
-        while len(rows := np.flatnonzero(high - low > 1)):
-            if probes > 1:  # few embeddings: all of a bracket at equal distances
-                width = (high - low)[rows] - 1
-                number = min(probes, int(width.max()))
-                share = (np.arange(number) + 1) / (number + 1)
-                tried = low[rows, None] + np.ceil(share * width[:, None]).astype(np.int64)
-                tried = np.clip(tried, low[rows, None] + 1, high[rows, None] - 1)
-                asked, qualities = np.repeat(rows, number), tried.ravel()
-            else:
-                asked, qualities = rows, np.clip(guess[rows], low[rows] + 1, high[rows] - 1)
-            attempt = self.attempt(asked, qualities, 1.0)
-            good = below(attempt, asked, qualities)
-            np.maximum.at(low, asked[good], qualities[good])
-            np.minimum.at(high, asked[~good], qualities[~good])
-            high = np.maximum(high, low + 1)  # not quite monotonous: the higher one that does
-            if probes == 1:
-                jump = distance(attempt, asked) / np.log(_SLOPE)
-                guess[asked] = qualities - np.rint(jump).astype(np.int64)
-                late = np.abs(jump) < 1.5  # next door, then
-                guess[asked[late]] += np.where(good[late], 1, -1) * (
-                    guess[asked[late]] == qualities[late]
-                )
-        return low
+        everyone = np.arange(count)
+        low, high = np.full(count, -np.inf), np.full(count, np.inf)
+        below, above = np.full(count, np.nan), np.full(count, np.nan)
+
+        def attempt(asked: Symbols, tried: NDArray[np.float64], finer: Symbols | int) -> None:
+            # also on a finer quality at a greater weight, for variety
+            qualities = np.clip(np.ceil(tried) + finer, 1, self.last).astype(np.int64)
+            weight = np.exp(np.clip(exchange * (qualities - tried), -3, 6))
+            excess = judge(self.attempt(asked, qualities, weight), asked, qualities)
+            for sign, edge, value in ((-1, low, below), (1, high, above)):
+                there = np.flatnonzero(excess * sign > 0)
+                order = there[np.argsort(sign * -tried[there], kind="stable")]
+                closer = order[(tried[order] - edge[asked[order]]) * sign < 0]
+                edge[asked[closer]], value[asked[closer]] = tried[closer], excess[closer]
+
+        exchange = _EXCHANGE
+        if probes := _PROBES // max(count, 1):  # numpy's calls cost the same for many attempts
+            place = np.full(count, (self.last + 1) / 2)
+            for span in (self.last / 2, self.last / probes, 1.0):
+                tried = (place[:, None] + np.linspace(-span, span, probes)).ravel()
+                attempt(np.repeat(everyone, probes), tried, np.tile(np.arange(probes) % 2, count))
+                ends = np.nan_to_num(low, neginf=1), np.nan_to_num(high, posinf=self.last)
+                place = (ends[0] + ends[1]) / 2
+            return
+        start, slope, exchange = self._crossing(judge)
+        place = np.full(count, start)
+        for finer, shift in _TURNS:
+            attempt(everyone, place + shift, finer)
+            with np.errstate(invalid="ignore"):
+                share = np.clip(-below / (above - below), 0.3, 0.7)
+                inside = low + share * (high - low)
+            outside = np.where(np.isnan(above), low - below / slope, high - above / slope)
+            place = np.where(np.isnan(inside), outside, inside)
+
+    def _crossing(self, judge: _Judge) -> tuple[float, float, float]:
+        """Where a sample of the embeddings meets the target, how fast it moves there, and the
+        logarithm of the weight that makes up for one quality.
+        """
+        sample = np.arange(0, len(self.x), max(1, len(self.x) // _SAMPLE))[:_SAMPLE]
+        grid = np.unique(np.linspace(1, self.last, _GRID).astype(np.int64))
+
+        def curve(qualities: Symbols, weight: float) -> NDArray[np.float64]:
+            asked, tried = np.repeat(sample, len(qualities)), np.tile(qualities, len(sample))
+            excess = judge(self.attempt(asked, tried, weight), asked, tried)
+            middle: NDArray[np.float64] = np.median(
+                excess.reshape(len(sample), len(qualities)), axis=0
+            )
+            return middle
+
+        usual = np.maximum.accumulate(curve(grid, 1.0))
+        place = float(np.interp(0, usual, grid))
+        i = int(np.clip(np.searchsorted(grid, place), 1, len(grid) - 1))
+        slope = max(float(usual[i] - usual[i - 1]) / float(grid[i] - grid[i - 1]), 0.01)
+        near = np.array([max(1, round(place))])
+        response = float((curve(near, 1.0) - curve(near, 2.0))[0]) / np.log(2)
+        return place, slope, float(np.clip(slope / max(response, 0.01), 0.02, 0.4))
 
 
 def check_fixed_rate(target: Target, profile: str) -> None:

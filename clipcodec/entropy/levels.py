@@ -1,7 +1,7 @@
 """Levels of a trellis quantiser ↔ rANS bodies (formats/trellis.md, section 4).
 
 A level's table depends on its place, on the quality and on the trellis state, so on the levels
-before it. Bands that hold only zeros are skipped by a flag. Signs come last: the first eight fill
+before it. Groups that hold only zeros are skipped by a flag. Signs come last: the first eight fill
 up the seed of the state, the others follow sixteen at a time.
 
 One message goes through Python integers, many through numpy, with the same bytes.
@@ -38,8 +38,9 @@ class LevelTables:
 
     frequencies  (R, K): rows sum to 2**16; 0 is allowed and costs 24 bits; K - 1 is the escape
     class_of     (Q, n) or (Q, 1): row of quality 1 … Q and place i in Q0; the next one is for Q1
-    flag_of      (Q, bands): row of the flag that says whether a band holds more than zeros
-    bands        bounds 0 = b_0 < b_1 < … < b_G = n of the bands
+    flag_of      (Q, 2·G) or (Q, 2): row of the flag that says whether a group holds more than
+                 zeros; for each group, after one that does not, and after one that does
+    bands        bounds 0 = b_0 < b_1 < … = n of the bands, where the trellis starts anew
 
     Raises WeightsError when they do not fit each other.
     """
@@ -50,12 +51,15 @@ class LevelTables:
         self.flag_of = np.ascontiguousarray(flag_of, np.int64)
         self.bands = list(pairwise(bands))
         self.size = bands[-1]
+        self.groups = [trellis.groups(a, b) for a, b in self.bands]
         self._validate()
         self.alphabet = self.frequencies.shape[1]
         self.escape = self.alphabet - 1
         self.qualities = len(self.class_of)
         if self.class_of.shape[1] == 1:
             self.class_of = np.repeat(self.class_of, self.size, axis=1)
+        if self.flag_of.shape[1] == 2:
+            self.flag_of = np.tile(self.flag_of, (1, sum(map(len, self.groups))))
         # every symbol owns at least one of 2**24 quantiles, whatever its frequency
         below = np.cumsum(self.frequencies, axis=1) - self.frequencies
         left = (below * ((1 << PRECISION) - self.alphabet) >> FREQUENCY_BITS) + np.arange(
@@ -73,25 +77,50 @@ class LevelTables:
             raise WeightsError(f"frequencies of levels must sum to 2**{FREQUENCY_BITS}")
         if levels.ndim != 2 or levels.shape[1] not in (1, self.size):
             raise WeightsError(f"tables.class_of has shape {levels.shape}")
-        if flags.shape != (len(levels), len(self.bands)):
+        number = sum(map(len, self.groups))
+        if flags.ndim != 2 or len(flags) != len(levels) or flags.shape[1] not in (2, 2 * number):
             raise WeightsError(f"tables.flag_of has shape {flags.shape}")
         if min(levels.min(), flags.min()) < 0 or max(levels.max() + 1, flags.max()) >= len(f):
             raise WeightsError(f"a table lies outside 0 … {len(f) - 1}")
 
     def information(self, levels: Levels, qualities: Qualities) -> NDArray[np.float64]:
         """(N,) ideal code length in bits of levels (N, n) at qualities (N,)."""
-        magnitudes = np.abs(levels)
-        rows = self.class_of[qualities - 1] + (trellis.states(levels, self.bands) & 1)
+        total, full, at = np.zeros(len(levels)), np.ones(len(levels), np.int64), 0
+        for (a, b), groups in zip(self.bands, self.groups, strict=True):
+            flags = self.flag_of[qualities - 1, at : at + 2 * len(groups)]
+            at += 2 * len(groups)
+            classes = self.class_of[qualities - 1, a:b]
+            bits, full = self.band_information(levels[:, a:b], classes, flags, full)
+            total += bits
+        return total
+
+    def band_information(
+        self, levels: Levels, classes: Levels, flags: Levels, full: Levels
+    ) -> tuple[NDArray[np.float64], Levels]:
+        """(N,) bits of one band's levels (N, k), and whether its last group is full.
+
+        classes (N, k), flags (N, 2·G), full (N,) whether the group before was full.
+        """
+        magnitudes, k = np.abs(levels), levels.shape[1]
+        rows = classes + (trellis.states(levels, [(0, k)]) & 1)
         each = self.bits[rows, np.minimum(magnitudes, self.escape)].astype(np.float64)
         each += magnitudes > 0
+        if magnitudes.max(initial=0) >= self.escape:
+            each += self.escape_bits(magnitudes)
+        total, everyone = np.zeros(len(levels)), np.arange(len(levels))
+        now: Levels = full
+        for group, (a, b) in enumerate(trellis.groups(0, k)):
+            table = flags[everyone, 2 * group + now]
+            now = magnitudes[:, a:b].any(axis=1).astype(np.int64)
+            total += self.bits[table, now]
+            total += np.where(now, each[:, a:b].sum(axis=1), 0)
+        return total, now
+
+    def escape_bits(self, magnitudes: Levels) -> NDArray[np.float64]:
+        """Bits that each magnitude takes beyond its symbol: none below the escape."""
         rest = np.maximum(magnitudes - self.escape + 1, 1)
-        each += (magnitudes >= self.escape) * (_LENGTH_BITS + np.floor(np.log2(rest)))
-        total = np.zeros(len(levels))
-        for band, (a, b) in enumerate(self.bands):
-            coded = magnitudes[:, a:b].any(axis=1)
-            total += self.bits[self.flag_of[qualities - 1, band], coded.astype(np.int64)]
-            total += np.where(coded, each[:, a:b].sum(axis=1), 0)
-        return total
+        bits: NDArray[np.float64] = _LENGTH_BITS + np.floor(np.log2(rest))
+        return np.where(magnitudes >= self.escape, bits, 0)
 
 
 class LevelCoder:
@@ -101,6 +130,11 @@ class LevelCoder:
         self.tables = tables
         self._left: list[list[int]] = tables.left.tolist()
         self._width: list[list[int]] = tables.width.tolist()
+        self._groups = [
+            (a, b, a == start)
+            for (start, _), groups in zip(tables.bands, tables.groups, strict=True)
+            for a, b in groups
+        ]
         self._row_lists: dict[int, tuple[list[int], list[int]]] = {}
         self._flat = (
             tables.left + (np.arange(len(tables.left)) << PRECISION)[:, None]
@@ -129,7 +163,7 @@ class LevelCoder:
         Raises TruncatedError (empty) or CorruptError (too long, not canonical).
         """
         # a level takes 3 bytes, its escaped rest at most 19 bits, its sign 1
-        longest = 8 + 3 * len(self.tables.bands) + 6 * self.tables.size
+        longest = 8 + 3 * self.tables.flag_of.shape[1] + 6 * self.tables.size
         for body in bodies:
             if not body:
                 raise TruncatedError("stream ends after its header")
@@ -151,12 +185,14 @@ class LevelCoder:
     def _encode_one(self, levels: list[int], quality: int, check: int) -> bytes:
         steps: list[tuple[int, int]] = []  # (left, width) in the order of decoding
         signs: list[int] = []
-        escape = self.tables.escape
+        state, escape = 0, self.tables.escape
         classes, flags = self._rows(quality)
-        for (a, b), flag in zip(self.tables.bands, flags, strict=True):
-            state, coded = 0, any(levels[a:b])
-            steps.append((self._left[flag][coded], self._width[flag][coded]))
-            for i in range(a, b) if coded else ():
+        full, at = 1, 0
+        for a, b, first in self._groups:
+            flag = flags[at + full]
+            state, full, at = 0 if first else state, int(any(levels[a:b])), at + 2
+            steps.append((self._left[flag][full], self._width[flag][full]))
+            for i in range(a, b) if full else ():
                 magnitude, row = abs(levels[i]), classes[i] + (state & 1)
                 symbol = min(magnitude, escape)
                 steps.append((self._left[row][symbol], self._width[row][symbol]))
@@ -185,12 +221,17 @@ class LevelCoder:
         pop, bypass = reader.pop, reader.bypass
         levels = [0] * self.tables.size
         nonzero: list[int] = []
-        escape = self.tables.escape
+        state, escape = 0, self.tables.escape
         classes, flags = self._rows(quality)
-        for (a, b), flag in zip(self.tables.bands, flags, strict=True):
-            state, coded, before = 0, pop(flag), len(nonzero)
-            if not coded:
+        full, at = 1, 0
+        for a, b, first in self._groups:
+            if first:
+                state = 0
+            full, at, before = pop(flags[at + full]), at + 2, len(nonzero)
+            if not full:
                 continue
+            if full > 1:
+                raise CorruptError("a flag is neither 0 nor 1: the stream is damaged")
             for i in range(a, b):
                 symbol = pop(classes[i] + (state & 1))
                 if symbol:
@@ -202,8 +243,8 @@ class LevelCoder:
                     state = _NEXT[state][symbol & 1]
                 else:
                     state = _NEXT[state][0]
-            if coded > 1 or len(nonzero) == before:
-                raise CorruptError(_EMPTY_BAND)
+            if len(nonzero) == before:
+                raise CorruptError("a group is announced but holds only zeros: damaged")
         for at in range(_SEED_SIGNS, len(nonzero), _CHUNK):
             chunk = nonzero[at : at + _CHUNK]
             _negate(levels, chunk, bypass(len(chunk)))
@@ -230,7 +271,7 @@ class LevelCoder:
         magnitudes = np.abs(levels)
         signs, counts = _pack_signs(levels)
         writer = BatchWriter(
-            (checks << _SEED_SIGNS) + signs[:, 0] + 1, self.tables.size + len(tables.bands) + 40
+            (checks << _SEED_SIGNS) + signs[:, 0] + 1, 2 * tables.size + tables.size // 8
         )
         for chunk in range(signs.shape[1] - 1, 0, -1):
             bits = np.clip(counts - _SEED_SIGNS - _CHUNK * (chunk - 1), 0, _CHUNK)
@@ -240,13 +281,14 @@ class LevelCoder:
         table = tables.class_of[qualities - 1] + (trellis.states(levels, tables.bands) & 1)
         left, width = tables.left[table, magnitudes].T, tables.width[table, magnitudes].T
         left, width = np.ascontiguousarray(left), np.ascontiguousarray(width)
-        for band in range(len(tables.bands) - 1, -1, -1):
-            a, b = tables.bands[band]
-            coded = magnitudes[:, a:b].any(axis=1)
-            rows = np.flatnonzero(coded)
+        full = [magnitudes[:, a:b].any(axis=1).astype(np.int64) for a, b, _ in self._groups]
+        for group in range(len(full) - 1, -1, -1):
+            a, b, _ = self._groups[group]
+            rows = np.flatnonzero(full[group])
             for i in range(b - 1, a - 1, -1) if len(rows) else ():
                 writer.push(left[i, rows], width[i, rows], rows)
-            flag = tables.flag_of[qualities - 1, band], coded.astype(np.int64)
+            before = full[group - 1] if group else 1
+            flag = tables.flag_of[qualities - 1, 2 * group + before], full[group]
             writer.push(tables.left[flag], tables.width[flag])
         return writer.bodies()
 
@@ -261,17 +303,23 @@ class LevelCoder:
         reader = BatchReader(bodies)
         single = np.zeros(len(bodies), bool)
         classes = tables.class_of[qualities - 1]
-        for band, (a, b) in enumerate(tables.bands):
-            coded = self._pop_batch(reader, tables.flag_of[qualities - 1, band], None)
-            single |= coded > 1
-            rows = np.flatnonzero(coded == 1)
+        states = np.zeros(len(bodies), np.int64)
+        full = np.ones(len(bodies), np.int64)
+        for group, (a, b, first) in enumerate(self._groups):
+            if first:
+                states[:] = 0
+            full = self._pop_batch(reader, tables.flag_of[qualities - 1, 2 * group + full], None)
+            single |= full > 1
+            np.minimum(full, 1, out=full)
+            rows = np.flatnonzero(full)
             if not len(rows):
                 continue
-            now, row_classes = np.zeros(len(rows), np.int64), classes[rows, a:b].T.copy()
+            state, row_classes = states[rows], classes[rows, a:b].T.copy()
             found = np.empty((b - a, len(rows)), np.int64)
             for i in range(b - a):
-                found[i] = self._pop_batch(reader, row_classes[i] + (now & 1), rows)
-                now = trellis.NEXT[now, found[i] & 1]
+                found[i] = self._pop_batch(reader, row_classes[i] + (state & 1), rows)
+                state = trellis.NEXT[state, found[i] & 1]
+            states[rows] = state
             levels[rows, a:b] = found.T
             single[rows] |= (found.max(axis=0) == tables.escape) | ~found.any(axis=0)
         row, column, rank, counts = _nonzero(levels)
@@ -300,9 +348,6 @@ class LevelCoder:
         reader.advance(self._flat_left[found], self._flat_width[found], quantile, rows)
         symbol: NDArray[np.int64] = found - table * self.tables.alphabet
         return symbol
-
-
-_EMPTY_BAND = "a band's flag announces levels that are all zero: the stream is damaged"
 
 
 class _Reader:

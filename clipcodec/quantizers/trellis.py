@@ -3,7 +3,8 @@
 Two quantisers with steps of two share the grid of whole numbers: Q0 holds the even ones, Q1 zero
 and the odd ones. The parities of the levels so far say which is next, so that a path through
 the trellis picks from the finer grid at the price of the coarser (dependent quantisation, as in
-VVC; the trellis is Ungerboeck's, as in JPEG 2000 Part 2).
+VVC; the trellis is Ungerboeck's, as in JPEG 2000 Part 2). Four zeros lead from any state back to
+it, so a group of 16 that holds only zeros can be left out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STATES = 8
+GROUP = 16
 NEXT = np.array([[0, 1], [3, 2], [5, 4], [6, 7], [1, 0], [2, 3], [4, 5], [7, 6]])
 """NEXT[state, parity of the level]; a state's quantiser is Q0 if it is even, Q1 if odd."""
 
@@ -45,17 +47,25 @@ def states(levels: Levels, bands: Bands) -> NDArray[np.int64]:
 def dequantize(levels: Levels, bands: Bands) -> Floats:
     """Levels (N, n) → whole multiples of the step, float32 (N, n)."""
     odd = states(levels, bands) & 1
-    return (2 * levels - np.sign(levels) * odd).astype(np.float32)
+    grid: Floats = (2 * levels - np.sign(levels) * odd).astype(np.float32)
+    return grid
+
+
+def groups(start: int, end: int) -> list[tuple[int, int]]:
+    """A band's groups of GROUP places; the last may be shorter."""
+    return [(at, min(at + GROUP, end)) for at in range(start, end, GROUP)]
 
 
 def quantize(
-    values: Floats, rows: NDArray[Any], bits: Floats, weight: Floats
+    values: Floats, rows: NDArray[Any], bits: Floats, flags: Floats, weight: Floats
 ) -> tuple[Levels, Floats]:
     """The path through one band of least squared error + weight · bits (Viterbi algorithm).
 
     values  (N, n) in steps
     rows    (N, n) or (1, n): row of `bits` that a level uses in Q0; the next row is for Q1
     bits    (R, K) code lengths of the magnitudes, sign included; the last is the escape
+    flags   (N, G, 2, 2) code length of each group's flag: after an empty group or a full one,
+            and for zeros only or not
     weight  (N,) squared steps that a bit is worth
 
     Returns levels (N, n) and their reconstruction (N, n) in steps.
@@ -64,24 +74,36 @@ def quantize(
     turned = np.ascontiguousarray(values.T)
     size = np.abs(turned)
     cost, level = _subset_costs(size, np.ascontiguousarray(rows.T), bits, weight)
+    priced = np.ascontiguousarray(flags.transpose(1, 2, 3, 0)) * weight
     total = np.full((STATES, count), np.inf, np.float32)
-    everyone = np.arange(count)
     total[0] = 0
+    full = np.ones((STATES, count), np.int64)
+    everyone = np.arange(count)
     second = np.empty((n, STATES, count), bool)
-    for i in range(n):
-        a, b = (total[_FROM[w]] + cost[i, _SUBSET[w]] for w in (0, 1))
-        np.less(b, a, out=second[i])
-        total = np.minimum(a, b)
+    skipped = []
+    for group, (start, end) in enumerate(groups(0, n)):
+        zeros = (size[start:end] ** 2).sum(axis=0)
+        empty = total + zeros + priced[group, full, 0, everyone]
+        total = total + priced[group, full, 1, everyone]
+        for i in range(start, end):
+            a, b = (total[_FROM[w]] + cost[i, _SUBSET[w]] for w in (0, 1))
+            np.less(b, a, out=second[i])
+            total = np.minimum(a, b)
+        skipped.append(empty <= total)
+        full = 1 - skipped[-1]
+        total = np.minimum(empty, total)
     state = total.argmin(axis=0)
     levels = np.empty((n, count), np.int64)
     grid = np.empty((n, count), np.float32)
-    for i in range(n - 1, -1, -1):
-        way = second[i, state, everyone].astype(np.int64)
-        subset = _SUBSET[way, state]
-        magnitude = level[i, subset, everyone]
-        levels[i] = magnitude
-        grid[i] = 2 * magnitude - ((subset >= 2) & (magnitude > 0))
-        state = _FROM[way, state]
+    for (start, end), skip in zip(reversed(groups(0, n)), reversed(skipped), strict=True):
+        left_out = skip[state, everyone]
+        for i in range(end - 1, start - 1, -1):
+            way = second[i, state, everyone].astype(np.int64)
+            subset = _SUBSET[way, state]
+            magnitude = np.where(left_out, 0, level[i, subset, everyone])
+            levels[i] = magnitude
+            grid[i] = 2 * magnitude - ((subset >= 2) & (magnitude > 0))
+            state = np.where(left_out, state, _FROM[way, state])
     negative = turned < 0
     return np.where(negative, -levels, levels).T, np.where(negative, -grid, grid).T
 

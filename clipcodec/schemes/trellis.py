@@ -23,7 +23,6 @@ Floats = NDArray[np.float32]
 Levels = NDArray[np.int64]
 
 WEIGHT = 0.4  # squared steps that a bit is worth: the slope of rate and distortion
-_FIRST_SIGN = np.float32(1)
 
 
 class Transform(Protocol):
@@ -36,12 +35,13 @@ class Transform(Protocol):
 
 @dataclass
 class Attempt:
-    """N embeddings quantised: levels (N, n), ideal bits (N,), squared errors (N,) of latents."""
+    """N embeddings quantised: levels (N, n), ideal bits (N,), latents (N, n) as decoded, and
+    their squared errors (N,)."""
 
     levels: Levels
     bits: NDArray[np.float64]
-    error: Floats
     latent: Floats
+    error: Floats
 
 
 class Engine:
@@ -50,9 +50,11 @@ class Engine:
     def __init__(self, transform: Transform, tables: LevelTables, steps: Floats) -> None:
         self.transform, self.tables, self.steps = transform, tables, steps
         self.coder = LevelCoder(tables)
-        signed = tables.bits.copy()
-        signed[:, 1:] += _FIRST_SIGN
-        self._bits = signed
+        self._bits = tables.bits.copy()
+        self._bits[:, 1:] += 1  # signs
+        # a level other than zero costs at least this many bits more, in either quantiser
+        extra = self._bits[:, 1] - self._bits[:, 0]
+        self._extra = np.minimum(extra, np.append(extra[1:], extra[-1]))
 
     def attempt(self, y: Floats, qualities: Levels, weight: Floats) -> Attempt:
         """Quantise coefficients (N, n) at qualities (N,); `weight` (N,): squared steps a bit."""
@@ -61,42 +63,25 @@ class Engine:
         log_step = np.log(step)
         estimate = np.zeros_like(y)
         levels = np.zeros(y.shape, np.int64)
-        for band, (a, b) in enumerate(tables.bands):
+        bits, full, at = np.zeros(len(y)), np.ones(len(y), np.int64), 0
+        for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):
             residual = (y[:, a:b] - estimate[:, a:b]) / step
             classes = tables.class_of[qualities - 1, a:b]
-            rows = np.flatnonzero(self._worth_coding(residual, classes, weight))
+            flags = tables.flag_of[qualities - 1, at : at + 2 * len(groups)]
+            at += 2 * len(groups)
+            worth = 2 * np.abs(residual) - 1 > weight[:, None] * self._extra[classes]
+            rows = np.flatnonzero(worth.any(axis=1))
             if len(rows):
+                prices = tables.bits[flags[rows], :2].reshape(len(rows), -1, 2, 2)
                 chosen, grid = trellis.quantize(
-                    residual[rows], classes[rows], self._bits, weight[rows]
+                    residual[rows], classes[rows], self._bits, prices, weight[rows]
                 )
-                flags = self._bits[tables.flag_of[qualities[rows] - 1, band]]
-                # coded, or left at zero
-                gain = (residual[rows] ** 2 - (residual[rows] - grid) ** 2).sum(axis=1)
-                price = self._price(chosen, classes[rows])
-                price += flags[:, 1] - 1 - flags[:, 0]
-                keep = (gain > weight[rows] * price) & chosen.any(axis=1)
-                kept = rows[keep]
-                levels[kept, a:b] = chosen[keep]
-                estimate[kept, a:b] += grid[keep] * step[kept]
+                levels[rows, a:b] = chosen
+                estimate[rows, a:b] += grid * step[rows]
+            more, full = tables.band_information(levels[:, a:b], classes, flags, full)
+            bits += more
             self.transform.refine(estimate, band, log_step)
-        bits = tables.information(levels, qualities)
-        error = ((y - estimate) ** 2).sum(axis=1)
-        return Attempt(levels, bits, error, estimate)
-
-    def _worth_coding(self, residual: Floats, classes: Levels, weight: Floats) -> NDArray[Any]:
-        """Rows (N,) in which some level might be other than zero."""
-        size = np.abs(residual)
-        extra = self._bits[classes, 1] - self._bits[classes, 0]
-        odd = self._bits[classes + 1, 1] - self._bits[classes + 1, 0]
-        extra = np.minimum(extra, odd)
-        worth: NDArray[Any] = (2 * size - 1 > weight[:, None] * extra).any(axis=1)
-        return worth
-
-    def _price(self, levels: Levels, classes: Levels) -> Floats:
-        odd = trellis.states(levels, [(0, levels.shape[1])]) & 1
-        symbols = np.minimum(np.abs(levels), self.tables.escape)
-        price: Floats = self._bits[classes + odd, symbols].sum(axis=1)
-        return price
+        return Attempt(levels, bits, estimate, ((y - estimate) ** 2).sum(axis=1))
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""
@@ -140,7 +125,7 @@ class TrellisScheme:
             raise WeightsError("steps are not positive")
 
     @staticmethod
-    def _table_shapes(config: Mapping[str, Any], width: int, bands: int) -> Shapes:
+    def _table_shapes(config: Mapping[str, Any], width: int, groups: int) -> Shapes:
         qualities = integer(config["qualities"], 1, 255, "qualities")
         rows = integer(config["rows"], 2, MAX_ROWS, "rows")
         alphabet = integer(config["alphabet"], 4, MAX_ALPHABET, "alphabet")
@@ -148,11 +133,12 @@ class TrellisScheme:
             "steps": (qualities,),
             "tables.frequencies": (rows, alphabet),
             "tables.class_of": (qualities, width),
-            "tables.flag_of": (qualities, bands),
+            "tables.flag_of": (qualities, 2 * groups),
         }
 
     def _tables(self, bands: Sequence[int]) -> LevelTables:
-        return LevelTables(*(self._tensors[name] for name in _TABLES), bands)
+        frequencies, class_of, flag_of = (self._tensors[name] for name in _TABLES)
+        return LevelTables(frequencies, class_of, flag_of, bands)
 
     def engine(self, size: int) -> Engine:
         """The engine for embeddings of this width."""
@@ -214,7 +200,9 @@ class PredictiveScheme(TrellisScheme):
         for low, high in pairwise(bands):
             integer(high, low + 1, dim, "a band's bound")
         return PredictiveTransform.shapes(dim, len(bands) - 1, hidden) | (
-            TrellisScheme._table_shapes(config, dim, len(bands) - 1)
+            TrellisScheme._table_shapes(
+                config, dim, sum(len(trellis.groups(a, b)) for a, b in pairwise(bands))
+            )
         )
 
     def engine(self, size: int) -> Engine:

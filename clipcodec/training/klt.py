@@ -87,7 +87,7 @@ def steps_for(variance: Doubles, qualities: int, low: float, high: float) -> NDA
             rate = 0.5 * np.log2(np.maximum(variance / np.exp(middle), 1)).mean()
             a, b = (middle, b) if rate > bits else (a, middle)
         ends.append(np.sqrt(np.exp(a) / ERROR))
-    return np.geomspace(*ends, qualities).astype(np.float32)
+    return np.geomspace(ends[0], ends[1], qualities).astype(np.float32)
 
 
 ERROR = 0.3

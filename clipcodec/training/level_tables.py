@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ ALPHABET = 128
 CLASSES = 28
 PER_OCTAVE = 3  # classes of standard deviation over step
 LOWEST = -6  # class 0 stands for 2 ** (LOWEST / PER_OCTAVE) steps
-FLAGS = 24  # classes of a band's odds to hold something, two to one apart
+FLAGS = 24  # classes of a group's odds to hold something, two to one apart
 PRIOR = 20.0  # observations that the analytic distribution counts for
 GRID = 14  # qualities that are counted; what lies between is interpolated
 
@@ -57,7 +58,8 @@ def fit(
     analytic = distributions()
     shares = analytic
     spreads = np.tile(spread, (qualities, 1))
-    flag_of = np.full((qualities, len(bands) - 1), FLAGS // 2)
+    groups = [g for a, b in pairwise(bands) for g in trellis.groups(a, b)]
+    flag_of = np.full((qualities, 2 * len(groups)), FLAGS // 2)
     flags = flag_rows()
     for _ in range(rounds):
         class_of = classes(spreads, steps)
@@ -71,16 +73,16 @@ def fit(
         for quality in grid:
             asked = np.full(len(latents), quality)
             attempt = engine.attempt(latents, asked, np.full(len(latents), WEIGHT, np.float32))
-            residual, coded = _residuals(engine, latents, attempt.levels, steps[quality - 1])
+            residual = _residuals(engine, latents, attempt.levels, steps[quality - 1])
             rows = class_of[quality - 1] + (trellis.states(attempt.levels, tables.bands) & 1)
             symbols = np.minimum(np.abs(attempt.levels), ALPHABET - 1)
-            wide = np.repeat(coded, np.diff(bands), axis=1)
+            full = np.stack([attempt.levels[:, a:b].any(axis=1) for a, b in groups], axis=1)
+            wide = np.repeat(full, [b - a for a, b in groups], axis=1)
             counts += np.bincount((rows * ALPHABET + symbols)[wide], minlength=counts.size).reshape(
                 counts.shape
             )
             logs.append(np.log((residual**2).mean(axis=0) + floor + 1e-18) / 2)
-            share = (coded.sum(axis=0) + 0.25) / (len(coded) + 0.5)
-            odds.append(np.log2(share / (1 - share)))
+            odds.append(_odds(full))
             bits.append(attempt.bits.mean())
             errors.append(attempt.error.mean())
         spreads = np.exp(_between(every, grid, np.array(logs)))
@@ -97,18 +99,28 @@ def fit(
 
 def _residuals(
     engine: Engine, latents: NDArray[np.float32], levels: NDArray[np.int64], step: np.float32
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """What was left to code in each coefficient, and which bands (N, G) held something."""
+) -> NDArray[np.float32]:
+    """What was left to code in each coefficient (N, D)."""
     grid = trellis.dequantize(levels, engine.tables.bands) * step
     log_step = np.full((len(levels), 1), np.log(step), np.float32)
     estimate, residual = np.zeros_like(latents), np.empty_like(latents)
-    coded = []
     for band, (a, b) in enumerate(engine.tables.bands):
         residual[:, a:b] = latents[:, a:b] - estimate[:, a:b]
         estimate[:, a:b] += grid[:, a:b]
-        coded.append(levels[:, a:b].any(axis=1))
         engine.transform.refine(estimate, band, log_step)
-    return residual, np.stack(coded, axis=1)
+    return residual
+
+
+def _odds(full: NDArray[np.bool_]) -> Doubles:
+    """(2·G,) logarithm of the odds of each group being full, after an empty and a full one."""
+    before = np.concatenate([np.ones((len(full), 1), bool), full[:, :-1]], axis=1)
+    out = np.empty(2 * full.shape[1])
+    overall = (full.sum(axis=0) + 0.25) / (len(full) + 0.5)
+    for context in (0, 1):
+        here = before == bool(context)
+        share = ((full & here).sum(axis=0) + 4 * overall) / (here.sum(axis=0) + 4)
+        out[context::2] = np.log2(share / (1 - share))
+    return out
 
 
 def _between(every: NDArray[np.int64], grid: NDArray[np.int64], values: Doubles) -> Doubles:
@@ -119,7 +131,8 @@ def classes(spreads: Doubles, steps: NDArray[np.float32]) -> NDArray[np.int64]:
     """Row of each place (Q, n) in Q0, from standard deviations (Q, n) and steps (Q,)."""
     octaves = np.log2(spreads / steps[:, None])
     number = np.clip(np.rint(PER_OCTAVE * octaves) - LOWEST, 0, CLASSES - 1)
-    return 2 * number.astype(np.int64)
+    row: NDArray[np.int64] = 2 * number.astype(np.int64)
+    return row
 
 
 def distributions() -> Doubles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +19,14 @@ _MEMORY = 0.03
 
 
 class Refiner(nn.Module):
-    """After each band: estimate ← estimate + out · relu(hidden · estimate + bias + quality · log step).
+    """After each band: estimate += out · relu(hidden · estimate + bias + quality · log step).
 
     Works on coefficients divided by their standard deviation.
     """
 
     def __init__(self, bands: Sequence[int], hidden: int, dropout: float, seed: int) -> None:
         super().__init__()
-        self.bands = list(zip(bands[:-1], bands[1:], strict=True))
+        self.bands = list(pairwise(bands))
         dim, stages = bands[-1], len(self.bands)
         generator = torch.Generator().manual_seed(seed)
         self.dropout = dropout
@@ -43,7 +44,8 @@ class Refiner(nn.Module):
         )
         if self.training and self.dropout:
             units = nn.functional.dropout(units, self.dropout)
-        return estimate + (units @ self.out[band]).float()
+        refined: Tensor = estimate + (units @ self.out[band]).float()
+        return refined
 
 
 Quantiser = Callable[[Tensor, int, Tensor], Tensor]

@@ -28,7 +28,8 @@ class RotationTransform:
     def analyse(self, x: Embeddings) -> Floats:
         """Embeddings (N, D) → coefficients (N, D), times √D: of variance near one."""
         y = _dct(self._second * _dct(self._first * x.astype(np.float64)))
-        return (y * self._root).astype(np.float32)
+        scaled: Floats = (y * self._root).astype(np.float32)
+        return scaled
 
     def refine(self, estimate: Floats, band: int, log_step: Floats) -> None:
         """Nothing is predicted."""
@@ -56,7 +57,9 @@ def _signs(dim: int, seed: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _twiddle(dim: int) -> NDArray[np.complex128]:
-    twiddle = np.exp(-0.5j * np.pi * np.arange(dim) / dim) * np.sqrt(2 / dim)
+    twiddle: NDArray[np.complex128] = np.exp(-0.5j * np.pi * np.arange(dim) / dim) * np.sqrt(
+        2 / dim
+    )
     twiddle[0] /= np.sqrt(2)
     return twiddle
 
