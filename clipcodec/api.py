@@ -25,6 +25,7 @@ def encode(
     max_bytes: int | None = None,
     min_cosine: float | None = None,
     entropy: str = AUTO,
+    backbone: str | None = None,
     device: str | None = None,
 ) -> bytes:
     """Turn an image into a stream of a few dozen bytes.
@@ -33,15 +34,16 @@ def encode(
     profile     a registered name (see `profiles()`) or the path of a profile file
     quality, max_bytes, min_cosine   at most one: 1 … 100, bytes of the whole stream, or the least
                 cosine between the image's embedding and the decoded one
-    entropy     "auto" (shortest), "huffman", "rans" or "raw"
+    entropy     "auto" (shortest), "huffman", "rans" or "raw", where the profile has them
+    backbone    the image encoder, where the profile takes any; alone, it chooses the profile
     device      for the backbone: "cpu", "cuda", …; None chooses
 
     Raises ImageError, OptionError, RateError, ProfileError or WeightsError.
 
-    >>> len(encode("photo.jpg", profile="openai-vit-b-32/pqvae-400")) <= 53
+    >>> len(encode("photo.jpg", max_bytes=50)) <= 50
     True
     """
-    return Codec(profile, device=device).encode(
+    return Codec(profile, backbone=backbone, device=device).encode(
         image, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
     )
 
@@ -54,10 +56,11 @@ def encode_batch(
     max_bytes: int | None = None,
     min_cosine: float | None = None,
     entropy: str = AUTO,
+    backbone: str | None = None,
     device: str | None = None,
 ) -> list[bytes]:
     """Turn images into streams, in order. Options and errors as for `encode`."""
-    return Codec(profile, device=device).encode_batch(
+    return Codec(profile, backbone=backbone, device=device).encode_batch(
         images, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
     )
 

@@ -62,6 +62,8 @@ class Codec:
     """Encoder and decoder for one profile; decodes the streams of all registered ones too.
 
     profile  a registered name, the path of a profile file, or a loaded Profile; None: the default
+    backbone what turns images into embeddings, for a profile that takes any (see
+             `clipcodec.backbone.spec`); without a profile, the best one registered for it
     device   for the backbone: "cpu", "cuda", …; None chooses
     weights  a local file with the backbone's weights; None: CLIPCODEC_WEIGHTS, or open_clip's
 
@@ -72,10 +74,17 @@ class Codec:
         self,
         profile: str | os.PathLike[str] | Profile | None = None,
         *,
+        backbone: str | None = None,
         device: str | None = None,
         weights: str | os.PathLike[str] | None = None,
     ) -> None:
         self._profile = None if profile is None else resolve(profile)
+        if backbone is not None and self._profile is None:
+            self._profile = registry.by_name(registry.for_backbone(backbone))
+        own = None if self._profile is None else self._profile.backbone
+        if backbone is not None and own not in (registry.ANY_BACKBONE, backbone):
+            raise OptionError(f"backbone={backbone!r}: the profile is for {own!r}; leave one out")
+        self._backbone_name = backbone or own
         self._device = device
         self._weights = weights
 
@@ -130,12 +139,16 @@ class Codec:
     def _backbone(self) -> Backbone:
         from .backbone import Backbone
 
-        backbone = Backbone.cached(
-            self.profile.backbone, device=self._device, weights=self._weights
-        )
-        if backbone.dim != self.profile.dim:
+        name = self._backbone_name or self.profile.backbone
+        if name == registry.ANY_BACKBONE:
+            raise OptionError(
+                f"profile {self.profile.name} takes embeddings of any model: say which one makes "
+                "them, backbone=NAME or --backbone NAME, such as openai-vit-l-14-336"
+            )
+        backbone = Backbone.cached(name, device=self._device, weights=self._weights)
+        if self.profile.dim not in (None, backbone.dim):
             raise EmbeddingError(
-                f"backbone {self.profile.backbone} gives {backbone.dim} dimensions, "
+                f"backbone {name} gives {backbone.dim} dimensions, "
                 f"profile {self.profile.name} takes {self.profile.dim}"
             )
         return backbone

@@ -27,6 +27,7 @@ _PROBES = 96  # attempts under way at once for few embeddings: numpy's calls cos
 _TURNS = ((0, 0), (0, 0), (0, 0), (0, 0), (1, 0), (-1, 0), (2, 0), (0, -0.4), (1, -0.4), (-1, -0.4))
 _SAMPLE, _GRID = 24, 12  # embeddings and qualities of the first look
 _EXCHANGE = 0.12  # logarithm of the weight that makes up for one quality, until measured
+_NOWHERE = 1e-6  # norm of what decodes to no direction
 _SEED_BITS = 24  # rANS state: check value and eight signs
 _SEED_SIGNS = 8
 
@@ -79,8 +80,7 @@ def choose(
     quality = scheme.default_quality if target.quality is None else target.quality
     if quality % 1:
         raise OptionError(f"quality={quality}: profile {profile} has whole ones only")
-    whole = np.full(len(x), min(int(quality), scheme.qualities))
-    return search.attempt(np.arange(len(x)), whole, 1.0).levels, whole
+    return search.at(min(int(quality), scheme.qualities))
 
 
 _Judge = Callable[["Attempt", Symbols, Symbols], NDArray[np.float64]]
@@ -127,6 +127,29 @@ class _Search:
         cosines: NDArray[np.float32] = (y * self.x[rows]).sum(axis=1) / norms
         return cosines
 
+    def void(self, attempt: Attempt) -> NDArray[np.bool_]:
+        """Rows whose levels are all zero and decode to no direction."""
+        empty: NDArray[np.bool_] = np.asarray(~attempt.levels.any(axis=1))
+        norms = np.linalg.norm(self.engine.transform.synthesise(attempt.latent[empty]), axis=1)
+        void: NDArray[np.bool_] = np.zeros(len(empty), np.bool_)
+        void[empty] = norms < _NOWHERE
+        return void
+
+    def at(self, quality: int) -> tuple[Symbols, Symbols]:
+        """At one quality; where that leaves no direction, with cheaper bits until it does."""
+        rows, weight = np.arange(len(self.x)), 1.0
+        self.quality[:] = quality
+        while len(rows):
+            attempt = self.attempt(rows, self.quality[rows], weight)
+            self.levels[rows] = attempt.levels
+            rows, weight = rows[self.void(attempt)], weight / 2
+            if weight < 1e-9:
+                raise RateError(
+                    f"embedding {self.first + rows[0]} has no direction left at quality {quality} "
+                    f"of profile {self.profile}: ask for a higher one"
+                )
+        return self.levels, self.quality
+
     def within(self, limit: int) -> tuple[Symbols, Symbols]:
         """The least error (in the transform's metric) in at most `limit` bytes."""
         least = np.full(len(self.x), np.inf, np.float32)
@@ -135,18 +158,22 @@ class _Search:
 
         def judge(attempt: Attempt, rows: Symbols, qualities: Symbols) -> NDArray[np.float64]:
             sizes = self.sizes(attempt)
-            np.minimum.at(smallest, rows, sizes)
-            cost = np.where(sizes <= limit, attempt.error, np.inf)
+            np.minimum.at(smallest, rows, np.where(self.void(attempt), 1 << 30, sizes))
+            fits = sizes <= limit
+            cost = np.where(fits & ~self.void(attempt), attempt.error, np.inf)
             self._keep(attempt, rows, qualities, cost.astype(np.float32), least)
             excess = np.log(np.maximum(attempt.bits, 1.0) / room)
-            return np.where(sizes <= limit, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
+            return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
         self._approach(judge)
-        coarser = 2.0
-        while len(left := np.flatnonzero(np.isinf(least))) and coarser < 1e9:
-            coarser *= 4  # below the lowest quality, down to no level at all
-            lowest = np.ones(len(left), np.int64)
-            judge(self.attempt(left, lowest, coarser), left, lowest)
+        for coarser in 2.0 ** np.arange(0, 16):
+            # below the lowest quality, down to no level at all; from a few qualities above it,
+            # as their tables may have a cheaper last level
+            for quality in (1, self.last // 16 + 1, self.last // 8 + 1):
+                left = np.flatnonzero(np.isinf(least))
+                if len(left):
+                    qualities = np.full(len(left), quality)
+                    judge(self.attempt(left, qualities, coarser), left, qualities)
         for i in np.flatnonzero(np.isinf(least)):
             raise RateError(
                 f"embedding {self.first + i} takes at least {smallest[i]} bytes with "

@@ -11,21 +11,27 @@ from pathlib import Path
 from .errors import ProfileError, UnknownProfileError
 from .profile import Profile, read_profile
 
-DEFAULT = "openai-vit-b-32/pqvae-800"
+DEFAULT = "openai-vit-b-32/predictive"
+UNTRAINED = "any/rotation"
+ANY_BACKBONE = "any"
 _FOLDER = Path(__file__).parent / "profiles"
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class ProfileInfo:
-    """One registered profile. `bits` is the packed size of its symbols, header and check aside."""
+    """One registered profile.
+
+    dim   width of its embeddings; None: any
+    bits  packed size of its symbols, header and check aside; None: the rate is chosen on encoding
+    """
 
     name: str
     id: int
     kind: str
     backbone: str
-    dim: int
-    bits: int
+    dim: int | None
+    bits: int | None
     sha256: str
     file: str
 
@@ -44,6 +50,14 @@ def by_name(name: str) -> Profile:
             return _load(row)
     known = ", ".join(row.name for row in registered())
     raise ProfileError(f"no profile {name!r}; known: {known}; or give the path of a profile file")
+
+
+def for_backbone(backbone: str) -> str:
+    """The profile to use with a backbone: a trained one of all rates, or `UNTRAINED`."""
+    for row in registered():
+        if row.backbone == backbone and row.bits is None:
+            return row.name
+    return UNTRAINED
 
 
 def by_id(number: int) -> Profile:

@@ -59,9 +59,14 @@ def build_parser() -> argparse.ArgumentParser:
     _profile(p)
     p.add_argument("--entropy", choices=("auto", "huffman", "rans", "raw"), default="auto",
                    help="entropy coder (default: the shortest)")  # fmt: skip
-    p.add_argument("--quality", type=float, metavar="Q", help="1 to 100")
-    p.add_argument("--max-bytes", type=int, metavar="N", help="size limit of a whole stream")
-    p.add_argument("--min-cosine", type=float, metavar="C", help="least cosine after decoding")
+    target = p.add_mutually_exclusive_group()
+    target.add_argument("--quality", type=float, metavar="Q", help="1 (coarse) to 100 (fine)")
+    target.add_argument("--max-bytes", type=int, metavar="N", help="size limit of a whole stream, "
+                        "filled as well as it can be")  # fmt: skip
+    target.add_argument("--min-cosine", type=float, metavar="C",
+                        help="least cosine after decoding, in as few bytes as can be")  # fmt: skip
+    p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
+                   "alone, it chooses the profile")  # fmt: skip
     _backbone(p)
     _force(p)
     _quiet(p)
@@ -95,15 +100,25 @@ def build_parser() -> argparse.ArgumentParser:
     _quiet(p)
 
     p = _verb(verbs, "train", "a profile of your own from embeddings")
-    p.add_argument("--recipe", choices=("pqvae",), default="pqvae", help="default: pqvae")
+    p.add_argument("--recipe", choices=("predictive", "pqvae"), default="predictive",
+                   help="predictive (default): all rates; pqvae: one fixed rate")  # fmt: skip
     p.add_argument("--embeddings", required=True, nargs="+", metavar="FILE",
                    help=".npy, or .safetensors with a tensor `embeddings`; a file given twice "
                    "counts twice")  # fmt: skip
     p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
-    p.add_argument("--codewords", type=int, default=4, metavar="K", help="codebook size")
-    p.add_argument("--sub-dim", type=int, default=16, metavar="D", help="channels of a sub-vector")
+    p.add_argument("--text-embeddings", nargs="+", metavar="FILE",
+                   help="predictive: what texts can tell apart is kept better")  # fmt: skip
+    p.add_argument("--text-weight", type=float, metavar="G", help="0 to 0.99 (default: 0.5)")
+    p.add_argument("--hidden", type=int, metavar="H", help="predictive: units of a stage's "
+                   "network; 0: no prediction (default: by the number of rows)")  # fmt: skip
+    p.add_argument("--shrinkage", type=float, metavar="S", help="predictive: 0 to 1, how much to "
+                   "distrust the covariance (default: by the number of rows)")  # fmt: skip
+    p.add_argument("--dropout", type=float, metavar="P", help="predictive (default: 0.1)")
+    p.add_argument("--codewords", type=int, metavar="K", help="pqvae: codebook size (default: 4)")
+    p.add_argument("--sub-dim", type=int, metavar="D", help="pqvae: channels of a sub-vector "
+                   "(default: 16)")  # fmt: skip
     p.add_argument("--steps", type=int, metavar="N", help="default: as for the shipped profiles")
-    p.add_argument("--learning-rate", type=float, metavar="R", help="default: 0.005")
+    p.add_argument("--learning-rate", type=float, metavar="R", help="default: as for those")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--backbone", default="openai-vit-b-32",
                    help="what made the embeddings (default: openai-vit-b-32)")  # fmt: skip

@@ -35,10 +35,10 @@ _NPY = b"\x93NUMPY"
 
 
 def run(args: argparse.Namespace) -> int:
-    codec = Codec(args.profile, device=args.device, weights=args.weights)
+    codec = Codec(args.profile, backbone=args.backbone, device=args.device, weights=args.weights)
     options = dict(quality=args.quality, max_bytes=args.max_bytes,
                    min_cosine=args.min_cosine, entropy=args.entropy)  # fmt: skip
-    codec.encode_embeddings(np.empty((0, codec.profile.dim)), **options)  # options judged once
+    codec.encode_embeddings(np.empty((0, codec.profile.dim or 1)), **options)  # options judged once
     targets = [_target(name, args.output, len(args.inputs)) for name in args.inputs]
     refuse_shared(targets)
     failed = 0

@@ -105,6 +105,7 @@ def _words(name: str, info: StreamInfo) -> str:
         f"{label}: clipcodec stream, format version {info.version}\n"
         f"  profile    {info.profile} ({identity})\n"
         f"  backbone   {info.backbone}, {info.dim} dimensions\n"
+        f"  quality    {info.quality or 'the only one of this profile'}\n"
         f"  entropy    {info.entropy}, {info.symbols} symbols\n"
         f"  size       {info.size} bytes, {info.bits_per_dimension:.3f} bits per dimension\n"
         f"  overhead   {info.size - info.information:.1f} bytes beyond the ideal "

@@ -16,8 +16,9 @@ from ..errors import OptionError, WeightsUnavailableError
 from ..registry import DEFAULT, registered
 from . import SUFFIX
 
+_BUDGETS = (25, 50, 100)  # for profiles of all rates
 _HEAD = (
-    f"{'profile':<28} {'bytes':>6} {'bpd':>6} {'cosine':>7} {'lowest':>7} {'write':>8} {'read':>8}"
+    f"{'profile':<44} {'bytes':>6} {'bpd':>6} {'cosine':>7} {'lowest':>7} {'write':>8} {'read':>8}"
 )
 
 
@@ -25,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1:
         raise OptionError(f"--count {args.count}: at least 1")
     statistics = Codec(DEFAULT).profile.statistics
+    assert statistics is not None  # the default profile is a trained one
     samples = statistics.draw(args.count, seed=0)
     print(f"{args.count} sample embeddings, drawn from the statistics of profile {DEFAULT}.")
     print(
@@ -39,24 +41,29 @@ def _table(embeddings: Embeddings) -> None:
     """One line a profile: compressed to files, read back, compared."""
     print(_HEAD)
     for row in registered():
-        if row.dim != embeddings.shape[1]:
-            continue
-        codec = Codec(row.name)
-        codec.decode(codec.encode_embedding(embeddings[0]))  # loading is not what is timed
-        with tempfile.TemporaryDirectory() as folder:
-            began = time.perf_counter()
-            streams = codec.encode_embeddings(embeddings)
-            for i, stream in enumerate(streams):
-                (Path(folder) / f"{i:06}{SUFFIX}").write_bytes(stream)
-            middle = time.perf_counter()
-            files = sorted(Path(folder).iterdir())
-            decoded = codec.decode_batch(path.read_bytes() for path in files)
-            end = time.perf_counter()
-        cosines = (decoded * embeddings).sum(axis=1)
-        size = np.mean([len(stream) for stream in streams])
-        write, read = (1e3 * t / len(streams) for t in (middle - began, end - middle))
-        print(f"{row.name:<28} {size:>6.1f} {8 * size / row.dim:>6.3f} {cosines.mean():>7.4f} "
-              f"{cosines.min():>7.4f} {write:>5.2f} ms {read:>5.2f} ms")  # fmt: skip
+        if row.dim in (None, embeddings.shape[1]):
+            for budget in _BUDGETS if row.bits is None else (None,):
+                _line(row.name, budget, embeddings)
+
+
+def _line(profile: str, budget: int | None, embeddings: Embeddings) -> None:
+    codec = Codec(profile)
+    codec.decode(codec.encode_embedding(embeddings[0]))  # loading is not what is timed
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        streams = codec.encode_embeddings(embeddings, max_bytes=budget)
+        for i, stream in enumerate(streams):
+            (Path(folder) / f"{i:06}{SUFFIX}").write_bytes(stream)
+        middle = time.perf_counter()
+        files = sorted(Path(folder).iterdir())
+        decoded = codec.decode_batch(path.read_bytes() for path in files)
+        end = time.perf_counter()
+    cosines = (decoded * embeddings).sum(axis=1)
+    size = np.mean([len(stream) for stream in streams])
+    write, read = (1e3 * t / len(streams) for t in (middle - began, end - middle))
+    name = profile if budget is None else f"{profile}, at most {budget} bytes"
+    print(f"{name:<44} {size:>6.1f} {8 * size / embeddings.shape[1]:>6.3f} {cosines.mean():>7.4f} "
+          f"{cosines.min():>7.4f} {write:>5.2f} ms {read:>5.2f} ms")  # fmt: skip
 
 
 def _image(args: argparse.Namespace) -> int:

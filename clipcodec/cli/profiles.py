@@ -24,8 +24,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"{'id':>3}  {'profile':<30} {'dim':>5} {'bits':>6} {'bpd':>6}  backbone")
         for row in registered():
             mark = " *" if row.name == DEFAULT else ""
-            print(f"{row.id:>3}  {row.name + mark:<30} {row.dim:>5} {row.bits:>6} "
-                  f"{row.bits / row.dim:>6.3f}  {row.backbone}")  # fmt: skip
+            rate = f"{'any':>6} {'any':>6}"
+            if row.bits is not None and row.dim is not None:
+                rate = f"{row.bits:>6} {row.bits / row.dim:>6.3f}"
+            print(f"{row.id:>3}  {row.name + mark:<30} {row.dim or 'any':>5} {rate}  "
+                  f"{row.backbone}")  # fmt: skip
         print("* the default", file=sys.stderr)
     return 0
 

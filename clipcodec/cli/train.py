@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ..errors import OptionError, TrainingError
 from .common import refuse_terminal_or_existing
+
+_OPTIONS = (
+    "codewords", "sub_dim", "steps", "learning_rate",
+    "text_weight", "hidden", "shrinkage", "dropout",
+)  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -16,24 +23,55 @@ def run(args: argparse.Namespace) -> int:
     if not Path(args.out).absolute().parent.is_dir():
         raise OptionError(f"--out {args.out}: there is no such directory")
     card = _card(args.card)
+    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
+    common: dict[str, Any] = dict(
+        backbone=args.backbone, card=card, name=args.name or f"private/{Path(args.out).stem}",
+        quiet=args.quiet,
+    )  # fmt: skip
+    if args.recipe == "pqvae":
+        return _pqvae(args, given, common)
+    return _predictive(args, given, common)
+
+
+def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
+    from ..training.predictive import Recipe, train
+
+    recipe = _recipe(Recipe, given, args)
+    result = train(args.embeddings, args.out, recipe, text_paths=args.text_embeddings, **common)
+    print(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
+    print(f"  held out          {result.held_out} embeddings")
+    print(f"  default quality   {result.quality}")
+    print(f"  cosine            {result.cosine:.4f}")
+    print(f"  stream            {result.bytes:.1f} bytes")
+    return 0
+
+
+def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
     from ..training.pqvae import Recipe, train
 
-    recipe = Recipe(codewords=args.codewords, sub_dim=args.sub_dim, seed=args.seed)
-    for name in ("steps", "learning_rate"):
-        if getattr(args, name) is not None:
-            recipe = replace(recipe, **{name: getattr(args, name)})
-    result = train(
-        args.embeddings, args.out, recipe, backbone=args.backbone, card=card,
-        name=args.name or f"private/{Path(args.out).stem}", quiet=args.quiet,
-    )  # fmt: skip
+    if args.text_embeddings:
+        raise OptionError("--text-embeddings: only --recipe predictive listens to texts")
+    recipe = _recipe(Recipe, given, args)
+    result = train(args.embeddings, args.out, recipe, **common)
     print(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
     print(f"  held out          {result.held_out} embeddings")
     print(f"  cosine            {result.cosine:.4f}")
     print(f"  stream            {result.bytes:.1f} bytes")
     print(f"  information       {result.bits_per_symbol:.3f} bits a symbol")
-    print(f"  codewords in use  {result.codewords_used} of {args.codewords} "
+    print(f"  codewords in use  {result.codewords_used} of {recipe.codewords} "
           f"({result.restarts} restarts)")  # fmt: skip
     return 0
+
+
+R = TypeVar("R")
+
+
+def _recipe(recipe: Callable[..., R], given: dict[str, Any], args: argparse.Namespace) -> R:
+    """The recipe with the options given; an option of the other recipe is an error."""
+    known = {field.name for field in fields(recipe)}  # type: ignore[arg-type]
+    for name in given.keys() - known:
+        raise OptionError(f"--{name.replace('_', '-')}: not for --recipe {args.recipe}")
+    return recipe(**given, seed=args.seed)
 
 
 def _card(path: str | None) -> dict[str, object]:

@@ -111,7 +111,7 @@ class LevelTables:
         now: Levels = full
         for group, (a, b) in enumerate(trellis.groups(0, k)):
             table = flags[everyone, 2 * group + now]
-            now = magnitudes[:, a:b].any(axis=1).astype(np.int64)
+            now = np.asarray(magnitudes[:, a:b].any(axis=1), np.int64)
             total += self.bits[table, now]
             total += np.where(now, each[:, a:b].sum(axis=1), 0)
         return total, now

@@ -45,12 +45,14 @@ def fit(
     *,
     spread: Doubles,
     floor: float = 0.0,
+    pooled: bool = False,
     rounds: int = 4,
 ) -> Fitted:
     """Quantise latents (N, D) with tables fitted to the round before, a few times over.
 
     spread  (D,) standard deviations to begin with
     floor   variance that every coefficient has at least: what rows unlike these would show
+    pooled  all coefficients share a table, all groups a flag: class_of (Q, 1), flag_of (Q, 2)
     """
     qualities = len(steps)
     grid = np.unique(np.linspace(1, qualities, GRID).round().astype(np.int64))
@@ -81,8 +83,10 @@ def fit(
             counts += np.bincount((rows * ALPHABET + symbols)[wide], minlength=counts.size).reshape(
                 counts.shape
             )
-            logs.append(np.log((residual**2).mean(axis=0) + floor + 1e-18) / 2)
-            odds.append(_odds(full))
+            variance = (residual**2).mean(axis=0)
+            variance = np.full_like(variance, variance.mean()) if pooled else variance
+            logs.append(np.log(variance + floor + 1e-18) / 2)
+            odds.append(_odds(full, pooled))
             bits.append(attempt.bits.mean())
             errors.append(attempt.error.mean())
         spreads = np.exp(_between(every, grid, np.array(logs)))
@@ -90,9 +94,12 @@ def fit(
         flag_of = np.clip(level, 0, FLAGS - 1).astype(np.int64)
         shares = counts + PRIOR * analytic
         shares /= shares.sum(axis=1, keepdims=True)
+    class_of, flag_of = classes(spreads, steps), 2 * CLASSES + flag_of
+    if pooled:
+        class_of, flag_of = class_of[:, :1], flag_of[:, :2]
     return Fitted(
         np.concatenate([frequencies(shares), flags]).astype(np.uint16),
-        classes(spreads, steps).astype(np.uint16), (2 * CLASSES + flag_of).astype(np.uint16),
+        class_of.astype(np.uint16), flag_of.astype(np.uint16),
         grid, np.array(bits), np.array(errors),
     )  # fmt: skip
 
@@ -111,14 +118,18 @@ def _residuals(
     return residual
 
 
-def _odds(full: NDArray[np.bool_]) -> Doubles:
+def _odds(full: NDArray[np.bool_], pooled: bool) -> Doubles:
     """(2·G,) logarithm of the odds of each group being full, after an empty and a full one."""
     before = np.concatenate([np.ones((len(full), 1), bool), full[:, :-1]], axis=1)
     out = np.empty(2 * full.shape[1])
     overall = (full.sum(axis=0) + 0.25) / (len(full) + 0.5)
+    overall = np.full_like(overall, overall.mean()) if pooled else overall
     for context in (0, 1):
         here = before == bool(context)
-        share = ((full & here).sum(axis=0) + 4 * overall) / (here.sum(axis=0) + 4)
+        both, seen = (full & here).sum(axis=0), here.sum(axis=0)
+        if pooled:
+            both, seen = np.full_like(both, both.sum()), np.full_like(seen, seen.sum())
+        share = (both + 4 * overall) / (seen + 4)
         out[context::2] = np.log2(share / (1 - share))
     return out
 

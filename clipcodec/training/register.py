@@ -33,7 +33,7 @@ def register(path: Path, number: int, folder: Path = FOLDER) -> dict[str, Any]:
         "kind": profile.kind,
         "backbone": profile.backbone,
         "dim": profile.dim,
-        "bits": profile.scheme.layout.bits,
+        "bits": None if profile.scheme.qualities else profile.scheme.bits,
         "sha256": profile.digest.hex(),
         "file": profile.name.replace("/", ".") + ".safetensors",
     }
