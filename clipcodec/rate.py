@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .schemes import TrellisScheme
     from .schemes.trellis import Attempt, Engine
 
-_PROBES = 96  # attempts under way at once for few embeddings: numpy's calls cost the same
+_PROBES = 96  # attempts under way at once for few embeddings
+_FEWEST_PROBES = 8  # of each, to be worth it
 # turns of the search: quality above the place's own, and steps aside from it. First to bracket the
 # target, then to look around: sizes are whole levels apart, and no path is like the next
 _TURNS = ((0, 0), (0, 0), (0, 0), (0, 0), (1, 0), (-1, 0), (2, 0), (0, -0.4), (1, -0.4), (-1, -0.4))
@@ -108,11 +109,9 @@ class _Search:
     def attempt(
         self, rows: Symbols, qualities: Symbols, weight: NDArray[np.float64] | float
     ) -> Attempt:
-        """Quantise some rows; `weight` is in shares of the usual one."""
-        from .schemes.trellis import WEIGHT
-
-        weights = np.broadcast_to(WEIGHT * weight, len(rows)).astype(np.float32)
-        return self.engine.attempt(self.latent[rows], qualities, weights)
+        """Quantise some rows; `weight`: how much more than usual a bit is worth."""
+        economy = np.broadcast_to(weight, len(rows)).astype(np.float32)
+        return self.engine.attempt(self.latent[rows], qualities, economy)
 
     def sizes(self, attempt: Attempt) -> NDArray[np.int64]:
         """Bytes of whole streams: rANS stays within a hundredth of a bit of the information."""
@@ -142,8 +141,8 @@ class _Search:
         while len(rows):
             attempt = self.attempt(rows, self.quality[rows], weight)
             self.levels[rows] = attempt.levels
-            rows, weight = rows[self.void(attempt)], weight / 2
-            if weight < 1e-9:
+            rows, weight = rows[self.void(attempt)], weight * 0.9
+            if weight < 1e-6:
                 raise RateError(
                     f"embedding {self.first + rows[0]} has no direction left at quality {quality} "
                     f"of profile {self.profile}: ask for a higher one"
@@ -166,9 +165,9 @@ class _Search:
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
         self._approach(judge)
-        for coarser in 2.0 ** np.arange(0, 16):
-            # below the lowest quality, down to no level at all; from a few qualities above it,
-            # as their tables may have a cheaper last level
+        for coarser in (*2.0 ** np.arange(0, 16), *0.9 ** np.arange(1, 25)):
+            # below the lowest quality, down to no level at all, or up to the first one that gives
+            # a direction; from a few qualities above it, too, whose last level may be cheaper
             for quality in (1, self.last // 16 + 1, self.last // 8 + 1):
                 left = np.flatnonzero(np.isinf(least))
                 if len(left):
@@ -249,7 +248,8 @@ class _Search:
                 edge[asked[closer]], value[asked[closer]] = tried[closer], excess[closer]
 
         exchange = _EXCHANGE
-        if probes := _PROBES // max(count, 1):  # numpy's calls cost the same for many attempts
+        probes = _PROBES // max(count, 1)
+        if probes >= _FEWEST_PROBES:  # numpy's calls cost the same for many attempts
             place = np.full(count, (self.last + 1) / 2)
             for span in (self.last / 2, self.last / probes, 1.0):
                 tried = (place[:, None] + np.linspace(-span, span, probes)).ravel()

@@ -61,6 +61,39 @@ def tiny(tiny_path: Path) -> Profile:
     return read_profile(tiny_path)
 
 
+def cone(count: int, dim: int, seed: int = 0) -> np.ndarray:
+    """Unit rows about one direction, with a falling spectrum and a bend, as embeddings have."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(count, dim)) / np.arange(1, dim + 1) ** 0.4
+    rows[:, 1::2] += 0.7 * np.abs(rows[:, : dim // 2])  # what a KLT alone cannot tell
+    rows += np.linspace(1, 0.2, dim)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def write_tiny_predictive(path: Path, *, dim: int = 24, **meta: str) -> Path:
+    """A profile of all rates, its networks trained for a moment: fast, for mechanics only."""
+    from clipcodec.training.predictive import Recipe, train
+
+    rows = path.with_suffix(".npy")
+    np.save(rows, cone(1200, dim))
+    recipe = Recipe(hidden=4, steps=40, replay=0, batch=64, learning_rate=0.1)
+    train([str(rows)], path, recipe, name=meta.get("name", "private/rates"),
+          backbone=meta.get("backbone", "none"))  # fmt: skip
+    rows.unlink()
+    return path
+
+
+@pytest.fixture(scope="session")
+def rates_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_predictive(tmp_path_factory.mktemp("profile") / "rates.safetensors")
+
+
+@pytest.fixture(scope="session")
+def rates(rates_path: Path) -> Profile:
+    """A private profile of kind `predictive`, D = 24; `cone` draws rows such as it knows."""
+    return read_profile(rates_path)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_network() -> None:
     """No test may reach a hub; those of backbone.py set their own environment in subprocesses."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_tiny_profile
+from conftest import cone, write_tiny_profile
 
 import clipcodec
 
@@ -170,11 +170,24 @@ def test_endless_input_is_no_stream() -> None:
         ("compress", "x.npy", "--entropy", "zip"),
         ("compress", "x.npy", "--max-bytes", "many"),
         ("compress", "x.npy", "--max-bytes", "60", "--quality", "3"),
-        ("compress", "x.npy", "--quality", "3"),
+        ("compress", "x.npy", "--max-bytes", "60", "--min-cosine", "0.9"),
+        ("compress", "x.npy", "--quality", "3", "--min-cosine", "0.9"),
+        ("compress", "x.npy", "--quality", "3", "--profile", "openai-vit-b-32/pqvae-400"),
+        ("compress", "x.npy", "--quality", "101", "--profile", "any/rotation"),
+        ("compress", "x.npy", "--entropy", "raw", "--profile", "any/rotation"),
+        ("compress", "x.npy", "--profile", "openai-vit-b-32/pqvae-400", "--backbone", "other"),
         ("compress", "x.npy", "--profile", "nothing"),
         ("compress", "x.npy", "y.npy", "-o", "-"),
         ("train", "--embeddings", "x.npy", "--out", "p", "--seed", "-1"),
         ("train", "--embeddings", "x.npy", "--out", "none/p"),
+        ("train", "--embeddings", "x.npy", "--out", "p", "--recipe", "other"),
+        ("train", "--embeddings", "x.npy", "--out", "p", "--codewords", "4"),
+        ("train", "--embeddings", "x.npy", "--out", "p", "--sub-dim", "4"),
+        ("train", "--embeddings", "x.npy", "--out", "p", "--recipe", "pqvae", "--hidden", "4"),
+        ("train", "--embeddings", "x.npy", "--out", "p", "--recipe", "pqvae", "--dropout", "0"),
+        ("train", "--embeddings", "x.npy", "--out", "p", "--recipe", "pqvae", "--shrinkage", "0"),
+        ("train", "--embeddings", "x.npy", "--out", "p", "--recipe", "pqvae", "--text-weight", "0"),
+        ("train", "--embeddings", "x", "--out", "p", "--recipe", "pqvae", "--text-embeddings", "t"),
     ],
 )
 def test_wrong_command_lines_exit_2(args: tuple[str, ...]) -> None:
@@ -231,6 +244,96 @@ def test_private_profiles_by_file(tmp_path: Path) -> None:
     assert b"private/tiny" in run("info", stream, "--profile", profile).stdout
     assert run("decompress", stream, "--profile", profile, "-f", "-o", tmp_path / "y.npy"
                ).returncode == 0  # fmt: skip
+
+
+def test_rates_on_the_command_line(tmp_path: Path, rates_path: Path) -> None:
+    """--quality, --max-bytes and --min-cosine give what the library gives."""
+    x, codec = cone(30, 24, seed=1), clipcodec.Codec(rates_path)
+    np.save(tmp_path / "one.npy", x[0])
+    np.save(tmp_path / "many.npy", x)
+    for option, value in (("quality", 80), ("max_bytes", 14), ("min_cosine", 0.98)):
+        flag = "--" + option.replace("_", "-")
+        done = run("compress", tmp_path / "one.npy", "-o", "-", "--profile", rates_path,
+                   flag, value)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == codec.encode_embedding(x[0], **{option: value})
+    out = tmp_path / "out"
+    done = run("compress", tmp_path / "many.npy", "-o", out, "--profile", rates_path,
+               "--max-bytes", 14)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [p.read_bytes() for p in sorted(out.iterdir())] == codec.encode_embeddings(
+        x, max_bytes=14
+    )
+    info = run("info", sorted(out.iterdir())[0], "--profile", rates_path, "--json")
+    assert json.loads(info.stdout)["quality"] >= 1
+
+
+def test_rates_out_of_reach_exit_1_and_write_nothing(tmp_path: Path, rates_path: Path) -> None:
+    """Named as the fault of that input: it is not the command line that is wrong."""
+    np.save(tmp_path / "x.npy", cone(1, 24)[0])
+    for option, word in ((("--max-bytes", 3), b"at least"), (("--min-cosine", 1), b"at most")):
+        done = run("compress", tmp_path / "x.npy", "--profile", rates_path, *option)
+        assert done.returncode == 1
+        assert b"x.npy: " in done.stderr
+        assert word in done.stderr
+        assert not (tmp_path / "x.npy.clip").exists()
+
+
+def test_any_width_on_the_command_line(tmp_path: Path) -> None:
+    """any/rotation, asked for by name or by a backbone that nothing was trained for."""
+    x = cone(1, 40)[0]
+    np.save(tmp_path / "x.npy", x)
+    for option in (("--profile", "any/rotation"), ("--backbone", "nobodys-model")):
+        stream = run("compress", tmp_path / "x.npy", "-o", "-", "--quality", 90, *option)
+        assert stream.returncode == 0, stream.stderr
+        assert stream.stdout == clipcodec.encode_embedding(x, profile="any/rotation", quality=90)
+    back = run("decompress", "-", "-o", "-", stdin=stream.stdout)
+    assert np.load(io.BytesIO(back.stdout)) @ x > 0.99
+
+
+def test_images_without_a_backbone_are_told_so(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    done = run("compress", tmp_path / "a.png", "--profile", "any/rotation")
+    assert done.returncode == 1
+    assert b"--backbone NAME" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
+    """Embeddings and texts to a file, which compresses what it has not seen."""
+    np.save(tmp_path / "x.npy", cone(1100, 16))
+    np.save(tmp_path / "t.npy", cone(40, 16, seed=3))
+    np.save(tmp_path / "new.npy", cone(1, 16, seed=4)[0])
+    (tmp_path / "card.json").write_text('{"licence": "CC0"}')
+    profile = tmp_path / "p.safetensors"
+    done = run("train", "--embeddings", tmp_path / "x.npy", "--out", profile, "--hidden", 0,
+               "--text-embeddings", tmp_path / "t.npy", "--text-weight", 0.3, "--shrinkage", 0.01,
+               "--card", tmp_path / "card.json", "--backbone", "small", "-q")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert "on 1100 embeddings" in text
+    assert "held out          110 embeddings" in text
+    card = json.loads(run("profiles", profile).stdout)
+    assert (card["name"], card["licence"]) == ("private/p", "CC0")
+    assert (card["recipe"]["text_weight"], card["recipe"]["hidden"]) == (0.3, 0)
+    assert card["embeddings"]["text_files"] == ["t.npy"]
+    done = run("compress", tmp_path / "new.npy", "--profile", profile, "--min-cosine", 0.97)
+    assert done.returncode == 0, done.stderr
+    done = run("decompress", tmp_path / "new.npy.clip", "--profile", profile, "-o", "-")
+    assert np.load(io.BytesIO(done.stdout)) @ np.load(tmp_path / "new.npy") > 0.9699
+    again = run("train", "--embeddings", tmp_path / "x.npy", "--out", profile, "--hidden", 0)
+    assert again.returncode == 1
+    assert b"exists" in again.stderr
+
+
+def test_rows_that_cannot_train_exit_1(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", cone(10, 16))
+    done = run("train", "--embeddings", tmp_path / "x.npy", "--out", tmp_path / "p")
+    assert done.returncode == 1
+    assert b"10 distinct embeddings" in done.stderr
+    assert not (tmp_path / "p").exists()
 
 
 def test_profiles_lists_what_the_library_lists() -> None:

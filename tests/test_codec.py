@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_tiny_profile
+from conftest import cone, write_tiny_predictive, write_tiny_profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -208,7 +208,7 @@ def test_a_registered_profile_by_path_is_the_registered_one() -> None:
     assert Codec(_FOLDER / row.file).profile is by_name(row.name)
     early = dataclasses.replace(by_name(row.name), id=None)
     x = by_name(row.name).statistics.draw(1, seed=0)
-    stream = pack(early, early.transform.analyse(x, early.quantizer), ["raw"])[0]
+    stream = pack(early, early.scheme.quantize(x), np.zeros(1, np.int64), ["raw"])[0]
     assert stream[0] & 15 == 0
     expected = clipcodec.decode(clipcodec.encode_embedding(x[0], profile=row.name))
     assert np.allclose(clipcodec.decode(stream), expected, atol=1e-6)
@@ -253,6 +253,173 @@ def test_errors_pickle(codec: Codec) -> None:
     again = pickle.loads(pickle.dumps(caught.value))
     assert type(again) is TruncatedError
     assert str(again) == str(caught.value)
+
+
+# profiles of all rates
+
+
+@pytest.fixture(scope="session")
+def variable(rates: Profile) -> Codec:
+    return Codec(rates)
+
+
+def test_info_says_quality_and_width(variable: Codec, rates: Profile) -> None:
+    x = cone(1, 24, seed=1)[0]
+    stream = variable.encode_embedding(x, quality=37)
+    info = variable.info(stream)
+    assert (info.profile, info.profile_id, info.digest) == ("private/rates", None,
+                                                            rates.digest.hex())  # fmt: skip
+    assert (info.quality, info.entropy, info.dim, info.symbols) == (37, "rans", 24, 24)
+    assert (info.size, info.header_size) == (len(stream), 6)
+    assert stream[:6] == bytes([0x60]) + rates.digest[:4] + bytes([37])
+    assert 0 < info.size - info.header_size - info.information < 4
+    stream = clipcodec.encode_embedding(np.tile(x, 10), profile="any/rotation", quality=37)
+    info = clipcodec.info(stream)
+    assert stream[:4].hex() == "6825f001"  # version 1, rANS, profile 8, quality 37, width 240
+    assert (info.profile, info.profile_id, info.digest) == ("any/rotation", 8, None)
+    assert (info.quality, info.dim, info.header_size, info.backbone) == (37, 240, 4, "any")
+    fixed = clipcodec.encode_embedding(np.ones(512), profile="openai-vit-b-32/pqvae-400")
+    assert clipcodec.info(fixed).quality is None
+
+
+def test_symbols_are_the_levels(variable: Codec) -> None:
+    streams = variable.encode_embeddings(cone(3, 24, seed=1), quality=80)
+    levels = variable.symbols(streams[0])
+    assert levels.shape == (24,)
+    assert levels.any()
+    with pytest.raises(DecodeError):
+        variable.symbols(streams[0][:-1])
+
+
+@pytest.mark.parametrize("entropy", ["huffman", "raw"])
+def test_variable_rates_have_one_coder(variable: Codec, entropy: str) -> None:
+    x = cone(2, 24)
+    assert variable.encode_embeddings(x, entropy="rans") == variable.encode_embeddings(x)
+    for codec in (variable, Codec("any/rotation")):
+        with pytest.raises(OptionError, match=rf"entropy='{entropy}': profile .* has rans only"):
+            codec.encode_embeddings(x, entropy=entropy)
+
+
+@pytest.mark.parametrize("name", ["rates", "any/rotation"])
+def test_batches_of_all_qualities_are_singles(rates: Profile, name: str) -> None:
+    """Encoded and decoded alone or together: the same bytes, the same embeddings, in order."""
+    codec, x = Codec(rates if name == "rates" else name), cone(90, 24, seed=2)
+    streams: list[bytes] = []
+    for quality, part in zip((1, 50, 100), np.split(x, 3), strict=True):
+        streams += codec.encode_embeddings(part, quality=quality)
+        assert streams[-30:] == [codec.encode_embedding(row, quality=quality) for row in part]
+    order = np.random.default_rng(0).permutation(90)
+    y = codec.decode_batch(streams[i] for i in order)
+    assert np.allclose(y, [codec.decode(streams[i]) for i in order], atol=1e-6)
+    assert np.allclose(np.linalg.norm(y, axis=1), 1, atol=1e-5)
+    assert ((y * x[order]).sum(axis=1)[order >= 60] > 0.995).all()
+
+
+def test_any_width_but_one_at_a_time() -> None:
+    codec = Codec("any/rotation")
+    streams = [codec.encode_embedding(cone(1, dim)[0], quality=90) for dim in (1, 2, 31, 768)]
+    assert [len(codec.decode(stream)) for stream in streams] == [1, 2, 31, 768]
+    with pytest.raises(DecodeError, match=r"several widths \[1, 2, 31, 768\]"):
+        codec.decode_batch(streams)
+    with pytest.raises(DecodeError, match="several widths"):
+        clipcodec.decode_batch(streams[1:3])
+    assert codec.decode_batch([]).shape == (0, 0)
+    assert codec.encode_embeddings([]) == []
+    with pytest.raises(EmbeddingError):
+        codec.encode_embedding([])
+
+
+def test_profiles_of_one_width_decode_together(variable: Codec) -> None:
+    """Streams of several profiles, in one batch, wherever the widths agree."""
+    x = cone(40, 24, seed=3)
+    streams = [
+        (variable if i % 2 else Codec("any/rotation")).encode_embedding(row, quality=90)
+        for i, row in enumerate(x)
+    ]
+    assert ((variable.decode_batch(streams) * x).sum(axis=1) > 0.99).all()
+
+
+def test_a_private_profile_of_all_rates_is_named(
+    tmp_path: Path, variable: Codec, rates: Profile
+) -> None:
+    stream = variable.encode_embedding(cone(1, 24)[0])
+    other = Codec(write_tiny_predictive(tmp_path / "other.safetensors", name="private/other"))
+    for reader in (clipcodec.decode, clipcodec.info, other.decode):
+        with pytest.raises(UnknownProfileError, match=rates.digest[:4].hex()):
+            reader(stream)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=40), st.sampled_from(["", "68", "6832", "683218"]))
+def test_any_bytes_of_a_variable_rate(variable: Codec, data: bytes, start: str) -> None:
+    """After its header or any/rotation's: an embedding, or DecodeError."""
+    head = bytes.fromhex(start) or bytes([0x60]) + variable.profile.digest[:4]
+    for read in (variable.decode, variable.info, lambda s: variable.decode_batch([s] * 30)):
+        try:
+            read(head + data)
+        except DecodeError as error:
+            assert str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("name", ["rates", "any/rotation"])
+def test_damage_to_a_variable_rate_is_detected(rates: Profile, name: str) -> None:
+    """Every truncation, every bit flipped, quality and width among them."""
+    codec = Codec(rates if name == "rates" else name)
+    stream = codec.encode_embedding(cone(1, 24, seed=4)[0], quality=60)
+    damaged = [stream[:n] for n in range(len(stream))] + [stream + b"\0", stream + stream[-1:]]
+    for bit in range(8 * len(stream)):
+        flipped = bytearray(stream)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    for data in damaged:
+        with pytest.raises(DecodeError):
+            codec.decode(data)
+
+
+def test_nothing_but_zeros_has_no_direction() -> None:
+    """Levels all zero decode to nothing with any/rotation; no encoder writes them."""
+    from clipcodec.registry import by_name
+    from clipcodec.streams import pack
+
+    profile = by_name("any/rotation")
+    stream = pack(profile, np.zeros((1, 24), np.int64), np.array([50]), ["rans"])[0]
+    with pytest.raises(CorruptError, match="no direction"):
+        clipcodec.decode(stream)
+    x = np.random.default_rng(0).normal(size=(300, 24))
+    decoded = clipcodec.decode_batch(Codec(profile).encode_embeddings(x, quality=1))
+    assert ((decoded * x).sum(axis=1) > 0).all()
+
+
+def test_levels_out_of_range_are_an_embedding_error(tmp_path: Path) -> None:
+    """Rows hardly different from each other train tiny steps, too fine for what is far away."""
+    from clipcodec.training.predictive import Recipe, train
+
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", 1 + 1e-4 * rng.normal(size=(1100, 24)))
+    train([str(tmp_path / "x.npy")], tmp_path / "p", Recipe(hidden=0), name="n", backbone="none")
+    codec, x = Codec(tmp_path / "p"), rng.normal(size=(30, 24))
+    with pytest.raises(EmbeddingError, match="a level lies above 32767"):
+        codec.encode_embeddings(x, quality=100)
+    near = codec.decode_batch(codec.encode_embeddings(x, quality=10)) * x
+    assert (near.sum(axis=1) > 0.9 * np.linalg.norm(x, axis=1)).all()
+    assert max(map(len, codec.encode_embeddings(x, max_bytes=80))) <= 80
+
+
+def test_backbones_choose_profiles() -> None:
+    """One that has a trained profile gets it; any other gets the untrained one, in its own name."""
+    assert Codec(backbone="openai-vit-b-32").profile.name == "openai-vit-b-32/predictive"
+    assert Codec(backbone="nobodys-model").profile.name == "any/rotation"
+    assert Codec("any/rotation", backbone="nobodys-model").profile.name == "any/rotation"
+    Codec("openai-vit-b-32/pqvae-400", backbone="openai-vit-b-32")
+    with pytest.raises(OptionError, match="the profile is for 'openai-vit-b-32'; leave one out"):
+        Codec("openai-vit-b-32/pqvae-400", backbone="openai-vit-l-14")
+
+
+def test_images_need_a_backbone_where_the_profile_takes_any() -> None:
+    with pytest.raises(OptionError, match="backbone=NAME or --backbone NAME"):
+        Codec("any/rotation").encode(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ProfileError, match="nobodys-model"):
+        Codec(backbone="nobodys-model").encode(np.zeros((8, 8, 3), np.uint8))
 
 
 # the shipped profiles

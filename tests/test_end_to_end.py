@@ -52,8 +52,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     backbone = Backbone.load(spec, weights=weights, device="cpu")
     np.save(folder / "rows.npy", backbone.embed(pictures(1200, seed=0)))
     profile = folder / "profile.safetensors"
-    done = cli("train", "--embeddings", folder / "rows.npy", "--out", profile, "--steps", 20,
-               "--codewords", 8, "--backbone", spec.name, "--name", "private/small")  # fmt: skip
+    done = cli("train", "--embeddings", folder / "rows.npy", "--out", profile,
+               "--recipe", "pqvae", "--steps", 20, "--codewords", 8, "--backbone", spec.name,
+               "--name", "private/small")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"codewords in use  8 of 8" in done.stdout
     images = [folder / "a.png", folder / "b.jpg", folder / "c.webp"]

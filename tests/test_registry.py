@@ -22,6 +22,8 @@ IDS = {
     "openai-vit-b-32/pqvae-1000": 4,
     "openai-vit-b-32/pqvae-1200": 5,
     "openai-vit-b-32/pqvae-2000": 6,
+    "openai-vit-b-32/predictive": 7,
+    "any/rotation": 8,
 }
 
 
@@ -38,8 +40,8 @@ def test_each_file_is_what_the_registry_says(name: str) -> None:
     assert profile is by_id(row.id)
     assert (profile.name, profile.id, profile.kind) == (row.name, row.id, row.kind)
     assert (profile.backbone, profile.dim) == (row.backbone, row.dim)
-    assert profile.scheme.layout.bits == row.bits
-    assert profile.scheme.tables.size == profile.scheme.layout.size
+    assert getattr(profile.scheme, "bits", None) == row.bits
+    assert (row.bits is None) == (profile.scheme.qualities > 0)
     assert {"data", "embeddings", "recipe", "licence"} <= profile.card.keys()
 
 

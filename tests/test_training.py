@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import cone
 from safetensors.numpy import save_file
 
 from clipcodec import Codec
 from clipcodec.errors import OptionError, TrainingError
 from clipcodec.profile import read_profile
+from clipcodec.training import predictive
 from clipcodec.training.codebook import Codebook
 from clipcodec.training.data import MIN_ROWS, load_embeddings
 from clipcodec.training.export import frequency_tables
@@ -208,3 +210,174 @@ def test_registering_gives_ids_once(tmp_path: Path, tiny_path: Path) -> None:
     assert [r["id"] for r in rows] == [1, 2]
     with pytest.raises(SystemExit, match="id 2 belongs"):
         register(tiny_path, 3, tmp_path)
+
+
+# the recipe `predictive`
+
+RATES = predictive.Recipe(hidden=4, steps=6, replay=2, batch=64)
+
+
+@pytest.fixture(scope="module")
+def cone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rows") / "cone.npy"
+    np.save(path, cone(1200, 32))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def few_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second phase runs the encoder over few rows: the way is the same."""
+    monkeypatch.setattr(predictive, "REPLAYED", 256)
+
+
+def make_rates(
+    rows: Path, out: Path, recipe: predictive.Recipe = RATES, **options: object
+) -> predictive.Result:
+    return predictive.train([str(rows)], out, recipe, name="private/r", backbone="none", **options)  # type: ignore[arg-type]
+
+
+def test_all_rates_from_one_training(tmp_path: Path, cone_file: Path) -> None:
+    """The file loads; unseen rows come back, the better the more bytes; the result is measured."""
+    result = make_rates(cone_file, tmp_path / "p", card={"licence": "CC0"})
+    codec, unseen = Codec(tmp_path / "p"), cone(200, 32, seed=9)
+    assert (codec.profile.kind, codec.profile.dim, codec.profile.name) == ("predictive", 32,
+                                                                           "private/r")  # fmt: skip
+    reached = [
+        (unseen * codec.decode_batch(codec.encode_embeddings(unseen, quality=q))).sum(axis=1).mean()
+        for q in (1, 30, 60, 100)
+    ]
+    assert 0.8 < reached[0] < reached[1] < reached[2] < reached[3]
+    assert reached[3] > 0.999
+    assert (result.rows, result.held_out) == (1200, 120)
+    assert result.quality == codec.profile.scheme.default_quality
+    assert result.cosine >= 0.97
+    default = codec.encode_embeddings(unseen)
+    assert abs(np.mean([len(stream) for stream in default]) - result.bytes) < 1
+    card = codec.profile.card
+    assert card["licence"] == "CC0"
+    assert (card["recipe"]["name"], card["recipe"]["steps"]) == ("predictive", 6)
+    assert (card["embeddings"]["rows"], card["embeddings"]["files"]) == (1200, ["cone.npy"])
+
+
+def test_default_quality_is_the_cosine_asked_for(tmp_path: Path, cone_file: Path) -> None:
+    still = replace(RATES, hidden=0)
+    low, high = (
+        make_rates(cone_file, tmp_path / "p", replace(still, cosine=cosine))
+        for cosine in (0.9, 0.99)
+    )
+    assert low.quality < high.quality
+    assert high.cosine >= 0.99 > low.cosine >= 0.9
+
+
+def test_the_seed_decides_predictive_files(tmp_path: Path, cone_file: Path) -> None:
+    """Same files, recipe and machine: the same profile, byte for byte."""
+    make_rates(cone_file, tmp_path / "a")
+    make_rates(cone_file, tmp_path / "b")
+    make_rates(cone_file, tmp_path / "c", replace(RATES, seed=1))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_texts_bend_the_metric(tmp_path: Path, cone_file: Path) -> None:
+    """What texts can tell apart is kept better; a weight of zero is as no texts."""
+    still, along = replace(RATES, hidden=0), np.zeros((50, 32), np.float32)
+    along[:, 31], along[:, 0] = np.linspace(-1, 1, 50), 1
+    np.save(tmp_path / "text.npy", along)
+    texts = {"text_paths": [str(tmp_path / "text.npy")]}
+    make_rates(cone_file, tmp_path / "plain", still)
+    make_rates(cone_file, tmp_path / "bent", replace(still, text_weight=0.9), **texts)
+    make_rates(cone_file, tmp_path / "unbent", replace(still, text_weight=0.0), **texts)
+    x, errors = cone(200, 32, seed=9), {}
+    for name in ("plain", "bent", "unbent"):
+        codec = Codec(tmp_path / name)
+        y = codec.decode_batch(codec.encode_embeddings(x, max_bytes=14))
+        errors[name] = np.abs(y - x)[:, 31].mean()
+    assert errors["bent"] < 0.8 * errors["plain"]
+    assert errors["unbent"] == pytest.approx(errors["plain"], rel=1e-3)
+    assert Codec(tmp_path / "bent").profile.card["embeddings"]["text_files"] == ["text.npy"]
+
+
+def test_prediction_needs_no_units(tmp_path: Path, cone_file: Path) -> None:
+    """hidden=0: the KLT alone, whatever the steps."""
+    result = make_rates(cone_file, tmp_path / "a", replace(RATES, hidden=0))
+    make_rates(cone_file, tmp_path / "b", replace(RATES, hidden=0, steps=0, replay=0))
+    a, b = (Codec(tmp_path / name) for name in "ab")
+    x = cone(30, 32, seed=9)
+    assert result.cosine >= 0.97
+    assert np.allclose(a.decode_batch(a.encode_embeddings(x)),
+                       b.decode_batch(b.encode_embeddings(x)))  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["flat", "wide", "repeated"])
+def test_rows_of_odd_shapes_still_train(tmp_path: Path, what: str) -> None:
+    """Directions without variance, hardly more rows than dimensions, rows given twice."""
+    rows = cone(1000, 32)
+    if what == "flat":
+        rows[:, 20:] = 0
+    elif what == "wide":
+        rows = cone(1000, 500)
+    else:
+        rows = np.concatenate([rows, rows[:500]])
+    np.save(tmp_path / "x.npy", rows)
+    result = make_rates(tmp_path / "x.npy", tmp_path / "p", replace(RATES, hidden=0))
+    assert result.rows == 1000
+    assert result.cosine >= 0.96
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (cone(MIN_ROWS - 1, 32), f"{MIN_ROWS - 1} distinct"),
+        (np.tile(cone(400, 32), (5, 1)), "400 distinct"),
+        (np.ones((2000, 32)), "1 distinct"),
+        (np.zeros((2000, 32)), "is zero"),
+        (cone(1200, 32).astype(complex), "complex"),
+        (cone(1200, 32) > 0, "bool"),
+        (np.full((1200, 32), "a"), "dtype"),
+        (cone(1200, 32)[0], "shape"),
+    ],
+)
+def test_rows_that_cannot_train(tmp_path: Path, rows: np.ndarray, message: str) -> None:
+    np.save(tmp_path / "x.npy", rows)
+    with pytest.raises(TrainingError, match=message):
+        make_rates(tmp_path / "x.npy", tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden": -1}, "hidden=-1"),
+        ({"steps": -1}, "steps=-1"),
+        ({"replay": -1}, "replay=-1"),
+        ({"seed": -1}, "seed=-1"),
+        ({"text_weight": 1.0}, r"text_weight=1\.0"),
+        ({"shrinkage": 1.5}, r"shrinkage=1\.5"),
+        ({"shrinkage": float("nan")}, "shrinkage=nan"),
+        ({"dropout": 0.95}, r"dropout=0\.95"),
+        ({"cosine": 1.0}, r"cosine=1\.0"),
+        ({"learning_rate": 0.0}, "learning_rate=0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
+    ],
+)
+def test_predictive_settings_that_cannot_work(
+    tmp_path: Path, cone_file: Path, change: dict[str, float], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        make_rates(cone_file, tmp_path / "p", replace(RATES, **change))
+    assert not (tmp_path / "p").exists()
+
+
+def test_texts_of_another_width_are_refused(tmp_path: Path, cone_file: Path) -> None:
+    np.save(tmp_path / "text.npy", cone(30, 31))
+    with pytest.raises(OptionError, match="text embeddings have 31 dimensions, the others 32"):
+        make_rates(cone_file, tmp_path / "p", text_paths=[str(tmp_path / "text.npy")])
+
+
+def test_steps_go_from_coarse_to_fine_at_the_rates_asked_for() -> None:
+    """Reverse water-filling of a flat spectrum: half a bit an octave of variance over error."""
+    from clipcodec.training.klt import ERROR, steps_for
+
+    steps = steps_for(np.ones(8), 5, 0.5, 4.0)
+    assert np.allclose(ERROR * steps[[0, -1]] ** 2, [2**-1.0, 2**-8.0], rtol=1e-3)
+    assert np.allclose(steps[1:] / steps[:-1], (steps[-1] / steps[0]) ** 0.25, rtol=1e-4)

@@ -108,16 +108,18 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
     p.add_argument("--text-embeddings", nargs="+", metavar="FILE",
                    help="predictive: what texts can tell apart is kept better")  # fmt: skip
-    p.add_argument("--text-weight", type=float, metavar="G", help="0 to 0.99 (default: 0.5)")
+    p.add_argument("--text-weight", type=float, metavar="G", help="0 to 0.99 (default: 0.6)")
     p.add_argument("--hidden", type=int, metavar="H", help="predictive: units of a stage's "
                    "network; 0: no prediction (default: by the number of rows)")  # fmt: skip
     p.add_argument("--shrinkage", type=float, metavar="S", help="predictive: 0 to 1, how much to "
                    "distrust the covariance (default: by the number of rows)")  # fmt: skip
-    p.add_argument("--dropout", type=float, metavar="P", help="predictive (default: 0.1)")
+    p.add_argument(
+        "--dropout", type=float, metavar="P", help="predictive (default: by the number of rows)"
+    )
     p.add_argument("--codewords", type=int, metavar="K", help="pqvae: codebook size (default: 4)")
     p.add_argument("--sub-dim", type=int, metavar="D", help="pqvae: channels of a sub-vector "
                    "(default: 16)")  # fmt: skip
-    p.add_argument("--steps", type=int, metavar="N", help="default: as for the shipped profiles")
+    p.add_argument("--steps", type=int, metavar="N", help="default: by the recipe and the rows")
     p.add_argument("--learning-rate", type=float, metavar="R", help="default: as for those")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--backbone", default="openai-vit-b-32",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, TruncatedError, WeightsError
+from ..errors import CorruptError, EmbeddingError, TruncatedError, WeightsError
 from ..quantizers import trellis
 from .rans import PRECISION, BatchReader, BatchWriter, trim
 from .tables import FREQUENCY_BITS
@@ -144,7 +144,7 @@ class LevelCoder:
     def encode(self, levels: Levels, qualities: Qualities, checks: Sequence[int]) -> list[bytes]:
         """Bodies of N messages, check values inside. Levels within ±MAX_LEVEL."""
         if len(levels) and np.abs(levels).max() > MAX_LEVEL:
-            raise ValueError(f"a level above {MAX_LEVEL}")
+            raise EmbeddingError(f"at this quality a level lies above {MAX_LEVEL}: ask for a lower")
         plain = (np.abs(levels) < self.tables.escape).all(axis=1)
         if plain.sum() < _BATCH:
             plain[:] = False

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..embeddings import Embeddings
 from ..entropy import Symbols
 from ..entropy.levels import LevelCoder, LevelTables
-from ..errors import CorruptError, TruncatedError, WeightsError
+from ..errors import CorruptError, EmbeddingError, TruncatedError, WeightsError
 from ..quantizers import trellis
 from ..transforms import PredictiveTransform, RotationTransform
 from .base import Parameters, Shapes, Tensors, config_of, integer
@@ -22,14 +22,12 @@ from .base import Parameters, Shapes, Tensors, config_of, integer
 Floats = NDArray[np.float32]
 Levels = NDArray[np.int64]
 
-WEIGHT = 0.4  # squared steps that a bit is worth: the slope of rate and distortion
-
 
 class Transform(Protocol):
     """Between embeddings and coefficients; see transforms/."""
 
     def analyse(self, x: Embeddings) -> Floats: ...
-    def refine(self, estimate: Floats, band: int, log_step: Floats) -> None: ...
+    def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None: ...
     def synthesise(self, y: Floats) -> Embeddings: ...
 
 
@@ -45,10 +43,17 @@ class Attempt:
 
 
 class Engine:
-    """Transform, trellis quantiser and tables at work together, for one width."""
+    """Transform, trellis quantiser and tables at work together, for one width.
 
-    def __init__(self, transform: Transform, tables: LevelTables, steps: Floats) -> None:
-        self.transform, self.tables, self.steps = transform, tables, steps
+    steps    (Q,) of the quantiser, at each quality
+    weights  (Q,) squared steps that a bit is worth to the encoder
+    """
+
+    def __init__(
+        self, transform: Transform, tables: LevelTables, steps: Floats, weights: Floats
+    ) -> None:
+        self.transform, self.tables = transform, tables
+        self.steps, self.weights = steps, weights
         self.coder = LevelCoder(tables)
         self._bits = tables.bits.copy()
         self._bits[:, 1:] += 1  # signs
@@ -56,11 +61,14 @@ class Engine:
         extra = self._bits[:, 1] - self._bits[:, 0]
         self._extra = np.minimum(extra, np.append(extra[1:], extra[-1]))
 
-    def attempt(self, y: Floats, qualities: Levels, weight: Floats) -> Attempt:
-        """Quantise coefficients (N, n) at qualities (N,); `weight` (N,): squared steps a bit."""
+    def attempt(self, y: Floats, qualities: Levels, economy: Floats | float = 1.0) -> Attempt:
+        """Quantise coefficients (N, n) at qualities (N,).
+
+        economy  (N,) or one for all: how much more than usual a bit is worth
+        """
         tables = self.tables
+        weight = (self.weights[qualities - 1] * economy).astype(np.float32)
         step = self.steps[qualities - 1][:, None]
-        log_step = np.log(step)
         estimate = np.zeros_like(y)
         levels = np.zeros(y.shape, np.int64)
         bits, full, at = np.zeros(len(y)), np.ones(len(y), np.int64), 0
@@ -80,18 +88,17 @@ class Engine:
                 estimate[rows, a:b] += grid * step[rows]
             more, full = tables.band_information(levels[:, a:b], classes, flags, full)
             bits += more
-            self.transform.refine(estimate, band, log_step)
+            self.transform.refine(estimate, band, qualities)
         return Attempt(levels, bits, estimate, ((y - estimate) ** 2).sum(axis=1))
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""
         step = self.steps[qualities - 1][:, None]
-        log_step = np.log(step)
         residual = trellis.dequantize(levels, self.tables.bands) * step
         estimate = np.zeros_like(residual)
         for band, (a, b) in enumerate(self.tables.bands):
             estimate[:, a:b] += residual[:, a:b]
-            self.transform.refine(estimate, band, log_step)
+            self.transform.refine(estimate, band, qualities)
         return estimate
 
 
@@ -121,8 +128,9 @@ class TrellisScheme:
         )
         self._tensors = tensors
         self.steps = tensors["steps"].astype(np.float32)
-        if not (self.steps > 0).all():
-            raise WeightsError("steps are not positive")
+        self.weights = tensors["weights"].astype(np.float32)
+        if not ((self.steps > 0).all() and (self.weights > 0).all()):
+            raise WeightsError("steps or weights are not positive")
 
     @staticmethod
     def _table_shapes(config: Mapping[str, Any], width: int, groups: int) -> Shapes:
@@ -131,6 +139,7 @@ class TrellisScheme:
         alphabet = integer(config["alphabet"], 4, MAX_ALPHABET, "alphabet")
         return {
             "steps": (qualities,),
+            "weights": (qualities,),
             "tables.frequencies": (rows, alphabet),
             "tables.class_of": (qualities, width),
             "tables.flag_of": (qualities, 2 * groups),
@@ -186,7 +195,9 @@ class PredictiveScheme(TrellisScheme):
         if not (tensors["scale"] > 0).all():
             raise WeightsError("scale is not positive")
         bands = meta["config"]["bands"]
-        self._engine = Engine(PredictiveTransform(tensors), self._tables(bands), self.steps)
+        self._engine = Engine(
+            PredictiveTransform(tensors, bands), self._tables(bands), self.steps, self.weights
+        )
 
     @staticmethod
     def shapes(meta: Mapping[str, Any]) -> Shapes:
@@ -199,7 +210,7 @@ class PredictiveScheme(TrellisScheme):
             raise WeightsError(f"bands are {bands!r}, expected bounds from 0 to {dim}")
         for low, high in pairwise(bands):
             integer(high, low + 1, dim, "a band's bound")
-        return PredictiveTransform.shapes(dim, len(bands) - 1, hidden) | (
+        return PredictiveTransform.shapes(dim, bands, hidden, config["qualities"]) | (
             TrellisScheme._table_shapes(
                 config, dim, sum(len(trellis.groups(a, b)) for a, b in pairwise(bands))
             )
@@ -232,6 +243,8 @@ class RotationScheme(TrellisScheme):
             return bytes([quality, size])
         if size < 1 << 14:
             return bytes([quality, 0x80 | size & 0x7F, size >> 7])
+        if size > MAX_DIM:
+            raise EmbeddingError(f"embeddings of width {size}: at most {MAX_DIM}")
         return bytes([quality, 0x80, 0x80, 1])  # MAX_DIM
 
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
@@ -252,4 +265,5 @@ class RotationScheme(TrellisScheme):
 
     @lru_cache(maxsize=8)  # noqa: B019 - profiles live as long as the process
     def engine(self, size: int) -> Engine:
-        return Engine(RotationTransform(size, self._seed), self._tables([0, size]), self.steps)
+        transform = RotationTransform(size, self._seed)
+        return Engine(transform, self._tables([0, size]), self.steps, self.weights)

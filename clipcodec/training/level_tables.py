@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..entropy.levels import LevelTables
 from ..entropy.tables import FREQUENCY_BITS
 from ..quantizers import trellis
-from ..schemes.trellis import WEIGHT, Engine, Transform
+from ..schemes.trellis import Engine, Transform
 
 ALPHABET = 128
 CLASSES = 28
@@ -20,7 +20,7 @@ PER_OCTAVE = 3  # classes of standard deviation over step
 LOWEST = -6  # class 0 stands for 2 ** (LOWEST / PER_OCTAVE) steps
 FLAGS = 24  # classes of a group's odds to hold something, two to one apart
 PRIOR = 20.0  # observations that the analytic distribution counts for
-GRID = 14  # qualities that are counted; what lies between is interpolated
+GRID = 18  # qualities that are counted; what lies between is interpolated
 
 Doubles = NDArray[np.float64]
 
@@ -42,6 +42,7 @@ def fit(
     latents: NDArray[np.float32],
     bands: Sequence[int],
     steps: NDArray[np.float32],
+    weights: NDArray[np.float32],
     *,
     spread: Doubles,
     floor: float = 0.0,
@@ -61,21 +62,21 @@ def fit(
     shares = analytic
     spreads = np.tile(spread, (qualities, 1))
     groups = [g for a, b in pairwise(bands) for g in trellis.groups(a, b)]
-    flag_of = np.full((qualities, 2 * len(groups)), FLAGS // 2)
+    flag_of = flag_row(np.zeros((qualities, 2 * len(groups))))
     flags = flag_rows()
     for _ in range(rounds):
         class_of = classes(spreads, steps)
         tables = LevelTables(
             np.concatenate([frequencies(shares), flags]),
-            class_of, 2 * CLASSES + flag_of, bands,
+            class_of, flag_of, bands,
         )  # fmt: skip
-        engine = Engine(transform, tables, steps)
+        engine = Engine(transform, tables, steps, weights)
         counts = np.zeros((2 * CLASSES, ALPHABET))
         logs, odds, bits, errors = [], [], [], []
         for quality in grid:
             asked = np.full(len(latents), quality)
-            attempt = engine.attempt(latents, asked, np.full(len(latents), WEIGHT, np.float32))
-            residual = _residuals(engine, latents, attempt.levels, steps[quality - 1])
+            attempt = engine.attempt(latents, asked)
+            residual = _residuals(engine, latents, attempt.levels, asked)
             rows = class_of[quality - 1] + (trellis.states(attempt.levels, tables.bands) & 1)
             symbols = np.minimum(np.abs(attempt.levels), ALPHABET - 1)
             full = np.stack([attempt.levels[:, a:b].any(axis=1) for a, b in groups], axis=1)
@@ -90,11 +91,10 @@ def fit(
             bits.append(attempt.bits.mean())
             errors.append(attempt.error.mean())
         spreads = np.exp(_between(every, grid, np.array(logs)))
-        level = np.rint(_between(every, grid, np.array(odds))) + FLAGS // 2
-        flag_of = np.clip(level, 0, FLAGS - 1).astype(np.int64)
+        flag_of = flag_row(_between(every, grid, np.array(odds)))
         shares = counts + PRIOR * analytic
         shares /= shares.sum(axis=1, keepdims=True)
-    class_of, flag_of = classes(spreads, steps), 2 * CLASSES + flag_of
+    class_of = classes(spreads, steps)
     if pooled:
         class_of, flag_of = class_of[:, :1], flag_of[:, :2]
     return Fitted(
@@ -105,16 +105,19 @@ def fit(
 
 
 def _residuals(
-    engine: Engine, latents: NDArray[np.float32], levels: NDArray[np.int64], step: np.float32
+    engine: Engine,
+    latents: NDArray[np.float32],
+    levels: NDArray[np.int64],
+    qualities: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """What was left to code in each coefficient (N, D)."""
-    grid = trellis.dequantize(levels, engine.tables.bands) * step
-    log_step = np.full((len(levels), 1), np.log(step), np.float32)
+    bands = engine.tables.bands
+    grid = trellis.dequantize(levels, bands) * engine.steps[qualities - 1, None]
     estimate, residual = np.zeros_like(latents), np.empty_like(latents)
-    for band, (a, b) in enumerate(engine.tables.bands):
+    for band, (a, b) in enumerate(bands):
         residual[:, a:b] = latents[:, a:b] - estimate[:, a:b]
         estimate[:, a:b] += grid[:, a:b]
-        engine.transform.refine(estimate, band, log_step)
+        engine.transform.refine(estimate, band, qualities)
     return residual
 
 
@@ -169,6 +172,13 @@ def frequencies(shares: Doubles) -> NDArray[np.int64]:
     whole[certain, 0] -= 1
     whole[certain, 1] += 1
     return whole
+
+
+def flag_row(odds: Doubles) -> NDArray[np.int64]:
+    """Row of the flag of a group whose odds of being full are 2**odds to one."""
+    number = np.clip(np.rint(odds) + FLAGS // 2, 0, FLAGS - 1)
+    row: NDArray[np.int64] = 2 * CLASSES + number.astype(np.int64)
+    return row
 
 
 def flag_rows() -> NDArray[np.int64]:

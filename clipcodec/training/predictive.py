@@ -22,7 +22,7 @@ from ..embeddings import Embeddings
 from ..errors import OptionError
 from ..profile import Tensors, read_profile, write_profile
 from ..quantizers import trellis
-from ..schemes.trellis import WEIGHT, Engine
+from ..schemes.trellis import Engine
 from ..transforms import PredictiveTransform
 from . import level_tables
 from .data import load_embeddings
@@ -32,6 +32,8 @@ from .refiner import Loop, Quantiser, Refiner, scalar
 
 QUALITIES = 100
 LOW, HIGH = 0.08, 4.0  # bits a dimension of the coarsest and the finest quality, in theory
+LEARNED = 1.8  # bits a dimension up to which the network learns: above, there is little to predict
+WEIGHT = 0.4  # squared steps that a bit is worth: the flat optimum at all rates
 COUNTED = 2000  # rows that the tables are fitted to
 REPLAYED = 1 << 14  # rows that the encoder runs over at a time, for the second phase
 EPOCHS = 3  # over the rows that were replayed
@@ -40,26 +42,57 @@ _FRACTIONS = (0.012, 0.027, 0.047, 0.078, 0.125, 0.19, 0.28, 0.44, 0.69)  # of D
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the shipped profiles are trained.
+    """How the shipped profiles are trained. None: chosen by the number of rows (see `complete`).
 
     steps     of the optimiser against a scalar quantiser; then `replay` against the real encoder
     hidden    units of each stage's network; 0: no prediction, the KLT alone
-    shrinkage of the covariance, 0 … 1; None: estimated from the number of rows (klt.oas)
+    shrinkage of the covariance, 0 … 1; None: estimated (klt.oas)
     text_weight  how much the metric listens to the text embeddings, if there are any
     cosine    held-out cosine that the default quality has at least
     """
 
-    steps: int = 8000
-    replay: int = 3000
-    hidden: int = 192
+    steps: int | None = None
+    replay: int | None = None
+    hidden: int | None = None
     batch: int = 1024
     learning_rate: float = 2e-3
     weight_decay: float = 5e-2
-    dropout: float = 0.05
+    dropout: float | None = None
     shrinkage: float | None = None
-    text_weight: float = 0.5
+    text_weight: float = 0.6
     cosine: float = 0.97
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with nothing left open."""
+
+    steps: int
+    replay: int
+    hidden: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    dropout: float
+    shrinkage: float | None
+    text_weight: float
+    cosine: float
+    seed: int
+
+
+def complete(recipe: Recipe, rows: int) -> Plan:
+    """Few rows bear a small network and few steps: it would learn them by heart."""
+    steps = min(7_500, rows // 7) if recipe.steps is None else recipe.steps
+    hidden = 0 if rows < 4_000 else 96 if rows < 30_000 else 256
+    by_rows = {
+        "steps": steps,
+        "replay": steps * 4 // 15,
+        "hidden": hidden,
+        "dropout": 0.2 if rows < 30_000 else 0.1,
+    }
+    given = {name: value for name, value in asdict(recipe).items() if value is not None}
+    return Plan(**{"shrinkage": None, **by_rows, **given})
 
 
 @dataclass(frozen=True)
@@ -98,12 +131,13 @@ def train(
         raise OptionError(
             f"text embeddings have {text.shape[1]} dimensions, the others {x.shape[1]}"
         )
-    fit, held = hold_out(len(x), recipe.seed)
+    plan = complete(recipe, len(x))
+    fit, held = hold_out(len(x), plan.seed)
     base = klt(
         x[fit], counts[fit].astype(np.float64),
-        shrinkage=recipe.shrinkage, text=text, text_weight=recipe.text_weight,
+        shrinkage=plan.shrinkage, text=text, text_weight=plan.text_weight,
     )  # fmt: skip
-    trainer = Trainer(x[fit], counts[fit], base, recipe, quiet=quiet)
+    trainer = Trainer(x[fit], counts[fit], base, plan, quiet=quiet)
     trainer.phase_one()
     trainer.phase_two()
     fitted = trainer.fit_tables(x[held])
@@ -114,8 +148,8 @@ def train(
         "rows": len(x),
         "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
     }
-    everything = {"embeddings": described, "recipe": {"name": "predictive", **asdict(recipe)}}
-    quality = _default_quality(fitted, trainer.engine(fitted), x[held], recipe.cosine)
+    everything = {"embeddings": described, "recipe": {"name": "predictive", **asdict(plan)}}
+    quality = _default_quality(fitted, trainer.engine(fitted), x[held], plan.cosine)
     _write(
         out, trainer, tensors, fitted, x[fit], quality, name=name, backbone=backbone,
         card={**(card or {}), **everything},
@@ -164,50 +198,54 @@ class Trainer:
         x: Embeddings,
         counts: NDArray[np.int64],
         base: Klt,
-        recipe: Recipe,
+        plan: Plan,
         *,
         quiet: bool,
     ) -> None:
-        self.recipe, self.base, self.quiet = recipe, base, quiet
+        self.plan, self.base, self.quiet = plan, base, quiet
         self.bands = bands_for(x.shape[1])
         self.steps = steps_for(base.variance, QUALITIES, LOW, HIGH)
+        self.weights = np.full(QUALITIES, WEIGHT, np.float32)
+        self.gain = np.ones((QUALITIES, len(self.bands) - 1, 2), np.float32)
         self.latents = ((x - base.mean) @ base.analysis).astype(np.float32)
         self.scale = np.sqrt(base.variance).astype(np.float32)
         self.share = counts / counts.sum()
-        self.rng = np.random.default_rng(recipe.seed)
-        torch.manual_seed(recipe.seed)
-        self.refiner = Refiner(self.bands, recipe.hidden, recipe.dropout, recipe.seed)
-        ends = float(self.steps[0]), float(self.steps[-1])
+        self.rng = np.random.default_rng(plan.seed)
+        torch.manual_seed(plan.seed)
+        self.refiner = Refiner(self.bands, plan.hidden, plan.dropout, plan.seed)
+        finest = float(steps_for(base.variance, 2, LOW, LEARNED)[1])
+        self.learned = int((self.steps >= finest).sum())  # qualities
+        ends = float(self.steps[0]), float(self.steps[self.learned - 1])
         self.loop = Loop(self.refiner, torch.from_numpy(self.scale), ends)
         self.optimiser = torch.optim.AdamW(
-            self.refiner.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99),
-            weight_decay=recipe.weight_decay, fused=True,
+            self.refiner.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99),
+            weight_decay=plan.weight_decay, fused=True,
         )  # fmt: skip
         self.done = 0
 
     def phase_one(self) -> None:
         """A scalar quantiser with a dead zone stands in for the trellis: fast."""
-        for _ in self._bar(self.recipe.steps, "scalar"):
-            rows = self.rng.choice(len(self.latents), self.recipe.batch, p=self.share)
+        for _ in self._bar(self.plan.steps, "scalar"):
+            rows = self.rng.choice(len(self.latents), self.plan.batch, p=self.share)
             exponent = self.rng.random((len(rows), 1), np.float32)
-            step = self.steps[0] * (self.steps[-1] / self.steps[0]) ** exponent
+            step = self.steps[0] * (self.steps[self.learned - 1] / self.steps[0]) ** exponent
             self._step(self.latents[rows], step, scalar)
 
     def phase_two(self) -> None:
         """The encoder runs over many rows; the network learns from the levels that it chose."""
-        steps_left = self.recipe.replay if self.recipe.hidden else 0
+        steps_left = self.plan.replay if self.plan.hidden else 0
         bar = self._bar(steps_left, "trellis")
         fitted: level_tables.Fitted | None = None
         while steps_left:
             rows = self.rng.choice(len(self.latents), REPLAYED, p=self.share)
-            if fitted is None or steps_left % 1000 < REPLAYED * EPOCHS // self.recipe.batch:
+            if fitted is None or steps_left % 1000 < REPLAYED * EPOCHS // self.plan.batch:
                 fitted = self._fit(self.latents[rows[:COUNTED]], rounds=2 if fitted else 3)
             latents, grid, step = self._replay(rows, self.engine(fitted))
             for _ in range(EPOCHS):
                 order = self.rng.permutation(len(latents))
-                for at in range(0, len(order), self.recipe.batch):
+                for at in range(0, len(order), self.plan.batch):
                     if steps_left:
-                        some = order[at : at + self.recipe.batch]
+                        some = order[at : at + self.plan.batch]
                         self._step(latents[some], step[some], replayed(grid[some], self.bands))
                         steps_left -= 1
                         bar.update()
@@ -217,13 +255,10 @@ class Trainer:
         self, rows: NDArray[np.int64], engine: Engine
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         latents = self.latents[rows]
-        qualities = self.rng.integers(1, QUALITIES + 1, len(rows))
+        qualities = self.rng.integers(1, self.learned + 1, len(rows))
         levels = np.concatenate(
             [
-                engine.attempt(
-                    latents[at : at + 2048], qualities[at : at + 2048],
-                    np.full(len(latents[at : at + 2048]), WEIGHT, np.float32),
-                ).levels
+                engine.attempt(latents[at : at + 2048], qualities[at : at + 2048]).levels
                 for at in range(0, len(rows), 2048)
             ]
         )  # fmt: skip
@@ -236,11 +271,11 @@ class Trainer:
     def _step(
         self, latents: NDArray[np.float32], step: NDArray[np.float32], quantise: Quantiser
     ) -> None:
-        recipe = self.recipe
-        if not recipe.hidden:
+        plan = self.plan
+        if not plan.hidden:
             return
-        total = recipe.steps + recipe.replay
-        rate = recipe.learning_rate * min(1.0, (self.done + 1) / 100)
+        total = plan.steps + plan.replay
+        rate = plan.learning_rate * min(1.0, (self.done + 1) / 100)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * (1 + math.cos(math.pi * self.done / total)) / 2
         with torch.autocast("cpu", torch.bfloat16):
@@ -253,7 +288,7 @@ class Trainer:
         self.done += 1
 
     def _bar(self, steps: int, what: str) -> Any:
-        steps = steps if self.recipe.hidden else 0
+        steps = steps if self.plan.hidden else 0
         return tqdm(
             range(steps), disable=True if self.quiet else None, unit="step", leave=False, desc=what
         )
@@ -272,28 +307,86 @@ class Trainer:
             "synthesis": self.base.synthesis.astype(np.float16),
             "scale": self.scale,
             "refine.hidden": stack(r.hidden),
-            "refine.bias": bias - self.loop.low * quality,
+            "refine.bias": bias - self.loop.center * quality,
             "refine.quality": quality.copy(),
             "refine.out": stack(r.out),
+            "refine.gain": self.gain,
+            "steps": self.steps,
+            "weights": self.weights,
         }
+
+    def transform(self) -> PredictiveTransform:
+        return PredictiveTransform(self.tensors(), self.bands)
 
     def engine(self, fitted: level_tables.Fitted) -> Engine:
         from ..entropy.levels import LevelTables
 
         tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, self.bands)
-        return Engine(PredictiveTransform(self.tensors()), tables, self.steps)
+        return Engine(
+            PredictiveTransform(self.tensors(), self.bands), tables, self.steps, self.weights
+        )
 
     def fit_tables(self, held: Embeddings) -> level_tables.Fitted:
-        """Tables from rows that the network has not seen."""
-        return self._fit(PredictiveTransform(self.tensors()).analyse(held), rounds=5)
+        """Gains and tables from rows that the network has not seen."""
+        transform = self.transform()
+        latents = transform.analyse(held)
+        if self.plan.hidden:
+            rough = self._fit(latents, rounds=3)
+            self.gain = gains(transform, self.engine(rough), latents)
+        return self._fit(latents, rounds=5)
 
     def _fit(self, latents: NDArray[np.float32], rounds: int) -> level_tables.Fitted:
-        shrinkage = self.recipe.shrinkage or 0.0
+        shrinkage = self.plan.shrinkage or 0.0
         return level_tables.fit(
-            PredictiveTransform(self.tensors()), latents, self.bands, self.steps,
+            self.transform(), latents, self.bands, self.steps, self.weights,
             spread=self.scale.astype(np.float64), rounds=rounds,
             floor=shrinkage * float(self.base.variance.mean()),
         )  # fmt: skip
+
+
+class _Calibrator:
+    """A transform that follows its network just as far as is best for the rows at hand."""
+
+    def __init__(
+        self, inner: PredictiveTransform, latents: NDArray[np.float32], ends: list[int]
+    ) -> None:
+        self.inner, self.latents, self.ends = inner, latents, ends
+        self.gain = np.zeros((len(ends), 2))
+
+    def analyse(self, x: Embeddings) -> NDArray[np.float32]:
+        return self.inner.analyse(x)
+
+    def synthesise(self, y: NDArray[np.float32]) -> Embeddings:
+        return self.inner.synthesise(y)
+
+    def refine(
+        self, estimate: NDArray[np.float32], band: int, qualities: NDArray[np.int64]
+    ) -> None:
+        added = self.inner.correction(estimate, band, qualities)
+        end = self.ends[band]
+        for part, columns in enumerate((slice(0, end), slice(end, None))):
+            step, missing = added[:, columns], (self.latents - estimate)[:, columns]
+            power = float((step * step).sum())
+            gain = float((step * missing).sum()) / power if power else 0.0
+            self.gain[band, part] = np.clip(gain, 0, 1)
+            estimate[:, columns] += self.gain[band, part] * step
+
+
+def gains(
+    transform: PredictiveTransform, engine: Engine, latents: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(Q, stages, 2) how far to follow the network, by least squares: decoded bands, later ones."""
+    ends = [end for _, end in engine.tables.bands]
+    grid = np.unique(np.linspace(1, QUALITIES, level_tables.GRID).round().astype(np.int64))
+    found = []
+    for quality in grid:
+        calibrator = _Calibrator(transform, latents, ends)
+        own = Engine(calibrator, engine.tables, engine.steps, engine.weights)
+        own.attempt(latents, np.full(len(latents), quality))
+        found.append(calibrator.gain.ravel())
+    every = np.arange(1, QUALITIES + 1)
+    columns = [np.interp(every, grid, column) for column in np.array(found).T]
+    return np.stack(columns, axis=1).reshape(QUALITIES, len(ends), 2).astype(np.float32)
 
 
 def replayed(grid: NDArray[np.float32], bands: list[int]) -> Quantiser:
@@ -314,8 +407,7 @@ def _default_quality(
     low, high = 0, QUALITIES
     while high - low > 1:
         middle = (low + high) // 2
-        weight = np.full(len(held), WEIGHT, np.float32)
-        attempt = engine.attempt(latents, np.full(len(held), middle), weight)
+        attempt = engine.attempt(latents, np.full(len(held), middle))
         y = engine.transform.synthesise(attempt.latent)
         reached = ((y * held).sum(axis=1) / np.linalg.norm(y, axis=1)).mean()
         low, high = (low, middle) if reached >= cosine else (middle, high)
@@ -346,7 +438,7 @@ def _write(
             "rows": len(fitted.frequencies),
             "alphabet": fitted.frequencies.shape[1],
             "bands": trainer.bands,
-            "hidden": trainer.recipe.hidden,
+            "hidden": trainer.plan.hidden,
         },
         "statistics": stat_meta,
         "card": dict(card),
@@ -354,7 +446,6 @@ def _write(
     everything = {
         **tensors,
         **stat_tensors,
-        "steps": trainer.steps,
         "tables.frequencies": fitted.frequencies,
         "tables.class_of": fitted.class_of,
         "tables.flag_of": fitted.flag_of,

@@ -71,6 +71,7 @@ class Loop:
     def __init__(self, refiner: Refiner, scale: Tensor, steps: tuple[float, float]) -> None:
         self.refiner, self.scale = refiner, scale
         self.low, self.span = math.log(min(steps)), math.log(max(steps) / min(steps))
+        self.center = self.low + self.span / 2
         self.variance = (scale**2).repeat(_BINS, 1)
 
     def loss(self, u: Tensor, step: Tensor, quantise: Quantiser) -> Tensor:
@@ -93,7 +94,7 @@ class Loop:
             if band:
                 total = total + (residual**2 / torch.maximum(variance, floor)).sum(1).mean()
             estimate = torch.cat([estimate[:, :a], decoded, estimate[:, b:]], 1)
-            estimate = self.refiner.refine(estimate, band, log_step - self.low)
+            estimate = self.refiner.refine(estimate, band, log_step - self.center)
         error = ((u - estimate) * self.scale) ** 2
         return total + 0.5 * (error / floor).sum(1).mean()
 

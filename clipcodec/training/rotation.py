@@ -12,13 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
+from ..entropy import Symbols
+from ..entropy.levels import LevelTables
 from ..profile import Tensors, write_profile
+from ..quantizers import trellis
 from ..registry import ANY_BACKBONE, UNTRAINED
+from ..schemes.trellis import Engine
 from . import level_tables
 from .klt import steps_for
 
 QUALITIES = 100
-LOW, HIGH = 0.05, 6.0  # bits a dimension of the coarsest and the finest quality, in theory
+LOW, HIGH = 0.6, 6.0  # bits a dimension of the coarsest and the finest step, in theory
+SPARSE = 24  # qualities of the coarsest step that leave groups of coefficients out
+SPARSEST = 0.02  # share of the groups that quality 1 keeps
+WEIGHT = 0.4  # squared steps that a bit is worth, where none is left out
 _SEED = 0x636C6970  # "clip"
 _ROWS, _WIDTH = 2000, 512
 _DEFAULT = 60  # cosine .98
@@ -30,9 +37,7 @@ class Gaussian:
     def analyse(self, x: Embeddings) -> NDArray[np.float32]:
         return x
 
-    def refine(
-        self, estimate: NDArray[np.float32], band: int, log_step: NDArray[np.float32]
-    ) -> None:
+    def refine(self, estimate: NDArray[np.float32], band: int, qualities: Symbols) -> None:
         pass
 
     def synthesise(self, y: NDArray[np.float32]) -> Embeddings:
@@ -42,13 +47,36 @@ class Gaussian:
 def write(path: Path) -> None:
     """Write the profile; the same numpy gives the same file."""
     latents = np.random.default_rng(0).standard_normal((_ROWS, _WIDTH), np.float32)
-    steps = steps_for(np.ones(_WIDTH), QUALITIES, LOW, HIGH)
+    steps = steps_for(np.ones(_WIDTH), QUALITIES - SPARSE, LOW, HIGH)
+    weights = np.full(len(steps), WEIGHT, np.float32)
     fitted = level_tables.fit(
-        Gaussian(), latents, [0, _WIDTH], steps, spread=np.ones(_WIDTH), pooled=True, rounds=6
+        Gaussian(), latents, [0, _WIDTH], steps, weights,
+        spread=np.ones(_WIDTH), pooled=True, rounds=6,
+    )  # fmt: skip
+    steps, weights = (np.concatenate([np.repeat(v[:1], SPARSE), v]) for v in (steps, weights))
+    class_of, flag_of = (
+        np.concatenate([np.repeat(v[:1], SPARSE, axis=0), v])
+        for v in (fitted.class_of, fitted.flag_of)
     )
-    for quality, bits, error in zip(fitted.grid, fitted.bits, fitted.error, strict=True):
-        print(f"quality {quality:3}: {bits / _WIDTH:.3f} bits a dimension, "
-              f"error {error / _WIDTH:.5f} of the variance")  # fmt: skip
+    # Below the coarsest step the bound is near a straight line, and scalar quantisers fall short
+    # of it: better to code some groups at that step and leave the others out.
+    shares = np.geomspace(SPARSEST, 0.9, SPARSE)
+    flag_of[:SPARSE] = level_tables.flag_row(np.log2(shares / (1 - shares)))[:, None]
+    tables = LevelTables(fitted.frequencies, class_of, flag_of, [0, _WIDTH])
+    engine = Engine(Gaussian(), tables, steps, weights)
+    some = latents[:200]
+    for i, share in enumerate(shares):
+        low, high = 1.0, 8.0
+        for _ in range(12):
+            middle = (low + high) / 2
+            levels = engine.attempt(some, np.full(len(some), i + 1), middle).levels
+            full = levels.reshape(-1, trellis.GROUP).any(axis=1).mean()
+            low, high = (middle, high) if full > share else (low, middle)
+        weights[i] *= middle
+    for quality in (1, 6, 12, 18, 24, 25, 30, 40, 50, 60, 70, 80, 90, 100):
+        attempt = engine.attempt(some, np.full(len(some), quality))
+        print(f"quality {quality:3}: {attempt.bits.mean() / _WIDTH:.3f} bits a dimension, "
+              f"error {attempt.error.mean() / _WIDTH:.5f} of the variance")  # fmt: skip
     meta = {
         "kind": "rotation",
         "name": UNTRAINED,
@@ -70,9 +98,10 @@ def write(path: Path) -> None:
     }
     tensors: Tensors = {
         "steps": steps,
+        "weights": weights,
         "tables.frequencies": fitted.frequencies,
-        "tables.class_of": fitted.class_of,
-        "tables.flag_of": fitted.flag_of,
+        "tables.class_of": class_of,
+        "tables.flag_of": flag_of,
     }
     write_profile(path, meta, tensors)
 

@@ -7,7 +7,7 @@ the estimate, and a small ReLU network then refines the whole of it: the bands s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
+from ..entropy.tables import Symbols
 
 Floats = NDArray[np.float32]
 
@@ -22,21 +23,26 @@ Floats = NDArray[np.float32]
 class PredictiveTransform:
     """Analysis, refinement and synthesis of one profile. Weights become float32 on first use."""
 
-    def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], bands: Sequence[int]) -> None:
         self._tensors = tensors
+        self._ends = list(bands[1:])
 
     @staticmethod
-    def shapes(dim: int, bands: int, hidden: int) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor."""
+    def shapes(
+        dim: int, bands: Sequence[int], hidden: int, qualities: int
+    ) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor, for bands with these bounds."""
+        stages = len(bands) - 1
         return {
             "center": (dim,),
             "analysis": (dim, dim),
             "synthesis": (dim, dim),
             "scale": (dim,),
-            "refine.hidden": (bands, dim, hidden),
-            "refine.bias": (bands, hidden),
-            "refine.quality": (bands, hidden),
-            "refine.out": (bands, hidden, dim),
+            "refine.hidden": (stages, dim, hidden),
+            "refine.bias": (stages, hidden),
+            "refine.quality": (stages, hidden),
+            "refine.out": (stages, hidden, dim),
+            "refine.gain": (qualities, stages, 2),
         }
 
     def _floats(self, name: str) -> Floats:
@@ -67,16 +73,32 @@ class PredictiveTransform:
         y: Floats = np.asarray((x - self._center) @ self._analysis, np.float32)
         return y
 
-    def refine(self, estimate: Floats, band: int, log_step: Floats) -> None:
-        """After `band` has been decoded: refine the estimate (N, D) in place.
+    @cached_property
+    def _log_steps(self) -> Floats:
+        return np.log(self._floats("steps"))
 
-        log_step  (N, 1), logarithm of the quantiser's step
-        """
+    @cached_property
+    def _gain(self) -> Floats:
+        return self._floats("refine.gain")
+
+    def correction(self, estimate: Floats, band: int, qualities: Symbols) -> Floats:
+        """(N, D): what the network of `band` would add to the estimate at a gain of one."""
         hidden, bias, quality, out = self._refine
-        if hidden.shape[2]:
-            units = estimate @ hidden[band]
-            units += bias[band] + log_step * quality[band]
-            estimate += np.maximum(units, 0, out=units) @ out[band]
+        units = estimate @ hidden[band]
+        units += bias[band] + self._log_steps[qualities - 1, None] * quality[band]
+        added: Floats = np.maximum(units, 0, out=units) @ out[band]
+        return added
+
+    def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None:
+        """After `band` has been decoded at qualities (N,): refine the estimate (N, D) in place."""
+        if not self._tensors["refine.hidden"].shape[2]:
+            return
+        added = self.correction(estimate, band, qualities)
+        known, unknown = self._gain[qualities - 1, band, :, None].transpose(1, 0, 2)
+        end = self._ends[band]
+        added[:, :end] *= known
+        added[:, end:] *= unknown
+        estimate += added
 
     def synthesise(self, y: Floats) -> Embeddings:
         """Coefficients (N, D) → embeddings (N, D), not yet of unit norm."""

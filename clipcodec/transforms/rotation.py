@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
+from ..entropy.tables import Symbols
 
 Floats = NDArray[np.float32]
 _MASK = (1 << 64) - 1
@@ -31,7 +32,7 @@ class RotationTransform:
         scaled: Floats = (y * self._root).astype(np.float32)
         return scaled
 
-    def refine(self, estimate: Floats, band: int, log_step: Floats) -> None:
+    def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None:
         """Nothing is predicted."""
 
     def synthesise(self, y: Floats) -> Embeddings:

@@ -1,0 +1,1 @@
+"""Rate and distortion of every profile beside its peers. Nothing outside this folder imports it."""
