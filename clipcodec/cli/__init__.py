@@ -108,6 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
     p.add_argument("--text-embeddings", nargs="+", metavar="FILE",
                    help="predictive: what texts can tell apart is kept better")  # fmt: skip
+    p.add_argument("--held-out", nargs="+", metavar="FILE", help="predictive: embeddings that "
+                   "tables are fitted to (default: some of the others)")  # fmt: skip
     p.add_argument("--text-weight", type=float, metavar="G", help="0 to 0.99 (default: 0.6)")
     p.add_argument("--hidden", type=int, metavar="H", help="predictive: units of a stage's "
                    "network; 0: no prediction (default: by the number of rows)")  # fmt: skip

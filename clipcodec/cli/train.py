@@ -37,7 +37,8 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
     from ..training.predictive import Recipe, train
 
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.out, recipe, text_paths=args.text_embeddings, **common)
+    result = train(args.embeddings, args.out, recipe, text_paths=args.text_embeddings,
+                   held_paths=args.held_out, **common)  # fmt: skip
     print(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
     print(f"  held out          {result.held_out} embeddings")
     print(f"  default quality   {result.quality}")
@@ -49,8 +50,9 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
 def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
     from ..training.pqvae import Recipe, train
 
-    if args.text_embeddings:
-        raise OptionError("--text-embeddings: only --recipe predictive listens to texts")
+    for name, files in (("text-embeddings", args.text_embeddings), ("held-out", args.held_out)):
+        if files:
+            raise OptionError(f"--{name}: not for --recipe pqvae")
     recipe = _recipe(Recipe, given, args)
     result = train(args.embeddings, args.out, recipe, **common)
     print(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")

@@ -35,6 +35,7 @@ LOW, HIGH = 0.08, 4.0  # bits a dimension of the coarsest and the finest quality
 LEARNED = 1.8  # bits a dimension up to which the network learns: above, there is little to predict
 WEIGHT = 0.4  # squared steps that a bit is worth: the flat optimum at all rates
 COUNTED = 2000  # rows that the tables are fitted to
+MIN_HELD = 100  # rows that are enough to fit tables to
 REPLAYED = 1 << 14  # rows that the encoder runs over at a time, for the second phase
 EPOCHS = 3  # over the rows that were replayed
 _FRACTIONS = (0.012, 0.027, 0.047, 0.078, 0.125, 0.19, 0.28, 0.44, 0.69)  # of D: where bands end
@@ -60,7 +61,7 @@ class Recipe:
     dropout: float | None = None
     shrinkage: float | None = None
     text_weight: float = 0.6
-    cosine: float = 0.97
+    cosine: float = 0.98
     seed: int = 0
 
 
@@ -115,10 +116,14 @@ def train(
     name: str,
     backbone: str,
     text_paths: list[str] | None = None,
+    held_paths: list[str] | None = None,
     card: Mapping[str, Any] | None = None,
     quiet: bool = True,
 ) -> Result:
     """Train on the embeddings in `paths` and write the profile `out`.
+
+    text_paths  embeddings of texts, for the metric
+    held_paths  embeddings that gains, tables and figures are from; None: some rows of `paths`
 
     Seeded: the same files, recipe, name, card, machine and torch give the same file. Raises
     TrainingError for the data, OptionError for the recipe.
@@ -126,13 +131,13 @@ def train(
     started = time.perf_counter()
     _check(recipe)
     x, counts = load_embeddings(paths)
-    text = load_embeddings(text_paths, least=1)[0] if text_paths else None
-    if text is not None and text.shape[1] != x.shape[1]:
-        raise OptionError(
-            f"text embeddings have {text.shape[1]} dimensions, the others {x.shape[1]}"
-        )
     plan = complete(recipe, len(x))
-    fit, held = hold_out(len(x), plan.seed)
+    text = _beside(text_paths, x, "text", least=1)
+    given = _beside(held_paths, x, "held-out", least=MIN_HELD)
+    fit, kept = hold_out(len(x), plan.seed)
+    held = x[kept]
+    if given is not None:
+        fit, held = np.arange(len(x)), given[:: -(-len(given) // COUNTED)]
     base = klt(
         x[fit], counts[fit].astype(np.float64),
         shrinkage=plan.shrinkage, text=text, text_weight=plan.text_weight,
@@ -140,27 +145,28 @@ def train(
     trainer = Trainer(x[fit], counts[fit], base, plan, quiet=quiet)
     trainer.phase_one()
     trainer.phase_two()
-    fitted = trainer.fit_tables(x[held])
+    fitted = trainer.fit_tables(held)
     tensors = trainer.tensors()
     described = {
         "files": [Path(path).name for path in paths],
         "text_files": [Path(path).name for path in text_paths or []],
+        "held_out_files": [Path(path).name for path in held_paths or []],
         "rows": len(x),
         "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
     }
     everything = {"embeddings": described, "recipe": {"name": "predictive", **asdict(plan)}}
-    quality = _default_quality(fitted, trainer.engine(fitted), x[held], plan.cosine)
+    quality = _default_quality(fitted, trainer.engine(fitted), held, plan.cosine)
     _write(
         out, trainer, tensors, fitted, x[fit], quality, name=name, backbone=backbone,
         card={**(card or {}), **everything},
     )  # fmt: skip
     codec = Codec(read_profile(out))
-    streams = codec.encode_embeddings(x[held])
+    streams = codec.encode_embeddings(held)
     return Result(
         rows=len(x),
         held_out=len(held),
         quality=quality,
-        cosine=float((codec.decode_batch(streams) * x[held]).sum(axis=1).mean()),
+        cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
         bytes=float(np.mean([len(stream) for stream in streams])),
         seconds=time.perf_counter() - started,
     )
@@ -176,6 +182,18 @@ def _check(recipe: Recipe) -> None:
             raise OptionError(f"{name}={value} is not in {low} … {high}")
     if not 0 < recipe.learning_rate <= 1:
         raise OptionError(f"learning_rate={recipe.learning_rate} is not above 0 and at most 1")
+
+
+def _beside(paths: list[str] | None, x: Embeddings, what: str, least: int) -> Embeddings | None:
+    """Further embeddings, of the same width as x."""
+    if not paths:
+        return None
+    rows = load_embeddings(paths, least=least)[0]
+    if rows.shape[1] != x.shape[1]:
+        raise OptionError(
+            f"{what} embeddings have {rows.shape[1]} dimensions, the others {x.shape[1]}"
+        )
+    return rows
 
 
 def hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
