@@ -24,6 +24,7 @@ IDS = {
     "openai-vit-b-32/pqvae-2000": 6,
     "openai-vit-b-32/predictive": 7,
     "any/rotation": 8,
+    "openai-vit-l-14-336/predictive": 9,
 }
 
 

@@ -61,7 +61,9 @@ def codec_jobs(evaluation: Evaluation, profile: str, budgets: Sequence[int]) -> 
     return jobs
 
 
-def baseline_jobs(evaluation: Evaluation, training: Embeddings) -> list[Job]:
+def baseline_jobs(
+    evaluation: Evaluation, training: Embeddings, names: Sequence[str] = baselines.FAISS
+) -> list[Job]:
     """The reference codecs, fitted to `training`. Raises ImportError where faiss is missing."""
     baselines.import_faiss()
     x = evaluation.rows
@@ -82,7 +84,7 @@ def baseline_jobs(evaluation: Evaluation, training: Embeddings) -> list[Job]:
     jobs = [
         job(f"faiss {name.partition('Q')[0]}Q", name,
             partial(baselines.faiss_codec, name, training, x))
-        for name in baselines.FAISS
+        for name in names
     ]  # fmt: skip
     for size in baselines.PCA_BYTES:
         jobs.append(job("PCA, fixed length", "", partial(baselines.pca_codec, klt, x, size)))
@@ -166,6 +168,7 @@ def run(
     budgets: Sequence[int] = BUDGETS,
     rows: int = 20_000,
     reference: bool = True,
+    faiss: Sequence[str] = baselines.FAISS,
     figures: bool = True,
     quiet: bool = False,
 ) -> list[Point]:
@@ -173,6 +176,7 @@ def run(
 
     rows       training rows that the reference codecs are fitted to, drawn at random
     reference  whether to measure the reference codecs as well
+    faiss      which of faiss's
     """
     from tqdm import tqdm
 
@@ -184,7 +188,7 @@ def run(
     if reference:
         training = load_training(folder)
         chosen = np.random.default_rng(0).permutation(len(training))[:rows]
-        jobs += baseline_jobs(evaluation, training[chosen])
+        jobs += baseline_jobs(evaluation, training[chosen], faiss)
         fitted = len(chosen)
     points, unreached = [], []
     bar = tqdm(jobs, disable=quiet, unit="point")
@@ -213,6 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default=registry.DEFAULT, help="name or file; %(default)s")
     parser.add_argument("--max-bytes", type=int, nargs="+", default=BUDGETS, metavar="N")
     parser.add_argument("--rows", type=int, default=20_000, help="training rows; %(default)s")
+    parser.add_argument("--faiss", nargs="*", default=baselines.FAISS, metavar="INDEX",
+                        help="names of faiss's factory; %(default)s")  # fmt: skip
     parser.add_argument("--no-baselines", action="store_true", help="clipcodec's profiles alone")
     parser.add_argument("--no-figures", action="store_true", help="the table alone")
     args = parser.parse_args(arguments)
@@ -226,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             budgets=args.max_bytes,
             rows=args.rows,
             reference=not args.no_baselines,
+            faiss=args.faiss,
             figures=not args.no_figures,
         )
     except (ClipcodecError, ImportError, OSError) as error:
