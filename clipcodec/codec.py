@@ -229,11 +229,37 @@ class Codec:
         else:
             symbols, qualities = scheme.quantize(x), np.zeros(len(x), np.int64)
         streams = pack(profile, symbols, qualities, names)
+        if scheme.qualities and target.max_bytes is not None:
+            self._shorten(x, symbols, qualities, streams, int(target.max_bytes), at)
         rate.check_sizes(target, streams, profile.name, at)
         if target.min_cosine is not None:
             cosines = (x * _reconstruct(profile, symbols, qualities)).sum(axis=1)
             rate.check_cosines(target, cosines, profile.name, at)
         return streams
+
+    def _shorten(
+        self,
+        x: Embeddings,
+        symbols: Symbols,
+        qualities: Symbols,
+        streams: list[bytes],
+        limit: int,
+        at: int,
+    ) -> None:
+        """Streams that came out a byte longer than the search foresaw: once more, in place."""
+        profile = self.profile
+        header = header_size(profile, x.shape[1])
+        for less in range(1, limit):
+            over = [i for i, stream in enumerate(streams) if len(stream) > limit]
+            if not over:
+                return
+            target = rate.Target(max_bytes=limit - less)
+            symbols[over], qualities[over] = rate.choose(
+                profile.scheme, x[over], target, header, profile.name, at + over[0]
+            )
+            again = pack(profile, symbols[over], qualities[over], profile.scheme.coders)
+            for i, stream in zip(over, again, strict=True):
+                streams[i] = stream
 
     # streams
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import cone
 
-from clipcodec import Codec
+from clipcodec import Codec, rate
 from clipcodec.errors import OptionError, RateError
 from clipcodec.profile import Profile
 from clipcodec.rate import Target, check_cosines, check_fixed_rate, check_sizes
@@ -89,6 +89,17 @@ def test_a_budget_is_kept_and_a_larger_one_is_never_wasted(codec: Codec) -> None
         last = error
     plenty = codec.encode_embeddings(x, max_bytes=10_000)
     assert (cosines(codec, x, plenty) > 0.999).all()
+
+
+def test_a_budget_is_kept_where_the_search_misjudges_sizes(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is one on what the coder puts out, not on what was foreseen."""
+    foreseen = rate._Search.sizes
+    monkeypatch.setattr(rate._Search, "sizes", lambda self, a: foreseen(self, a) - 2)
+    streams = codec.encode_embeddings(cone(100, 24, seed=1), max_bytes=16)
+    assert max(map(len, streams)) <= 16
+    assert codec.decode_batch(streams).shape == (100, 24)
 
 
 def test_a_budget_is_filled(codec: Codec) -> None:
