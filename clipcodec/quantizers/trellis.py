@@ -24,6 +24,8 @@ Levels = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Bands = Sequence[tuple[int, int]]
 
+_NEXT: list[list[int]] = NEXT.tolist()
+_FEW = 8  # rows
 _INTO = [[(s, p) for s in range(STATES) for p in (0, 1) if NEXT[s, p] == t] for t in range(STATES)]
 _FROM = np.array(
     [[s for s, _ in pair] for pair in _INTO]
@@ -38,9 +40,23 @@ def states(levels: Levels, bands: Bands) -> NDArray[np.int64]:
     """The state before each of the levels (N, n); it is 0 at the start of every band."""
     out = np.zeros(levels.shape, np.int64)
     parity = levels & 1
+    if 0 < len(levels) < _FEW:
+        out[:] = [_walk(row, bands) for row in parity.tolist()]
+        return out
     for start, end in bands:
         for i in range(start, end - 1):
             out[:, i + 1] = NEXT[out[:, i], parity[:, i]]
+    return out
+
+
+def _walk(parity: list[int], bands: Bands) -> list[int]:
+    """`states` of one row: for few, Python's integers are faster than numpy's calls."""
+    out = []
+    for start, end in bands:
+        state = 0
+        for i in range(start, end):
+            out.append(state)
+            state = _NEXT[state][parity[i]]
     return out
 
 
