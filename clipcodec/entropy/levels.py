@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, EmbeddingError, TruncatedError, WeightsError
+from ..errors import CorruptError, EmbeddingError, WeightsError
 from ..quantizers import trellis
-from .rans import PRECISION, BatchReader, BatchWriter, trim
+from .rans import PRECISION, BatchReader, BatchWriter, check_bodies, trim
 from .tables import FREQUENCY_BITS
 
 MAX_LEVEL = (1 << 15) - 1
@@ -164,13 +164,7 @@ class LevelCoder:
         """
         # a level takes 3 bytes, its escaped rest at most 19 bits, its sign 1
         longest = 8 + 3 * self.tables.flag_of.shape[1] + 6 * self.tables.size
-        for body in bodies:
-            if not body:
-                raise TruncatedError("stream ends after its header")
-            if len(body) > longest:
-                raise CorruptError(f"rANS body of {len(body)} bytes: at most {longest} exist")
-            if not body[-1]:
-                raise CorruptError("rANS body ends with a zero byte, which is never written")
+        check_bodies(bodies, longest)
         levels = np.zeros((len(bodies), self.tables.size), np.int64)
         checks = np.zeros(len(bodies), np.int64)
         single = np.ones(len(bodies), bool)

@@ -71,13 +71,7 @@ class RansCoder:
         Raises TruncatedError (empty) or CorruptError (too long, not canonical).
         """
         longest = self.size * PRECISION // 8 + 8
-        for body in bodies:
-            if not body:
-                raise TruncatedError("stream ends after its header")
-            if len(body) > longest:
-                raise CorruptError(f"rANS body of {len(body)} bytes: at most {longest} exist")
-            if not body[-1]:
-                raise CorruptError("rANS body ends with a zero byte, which is never written")
+        check_bodies(bodies, longest)
         symbols = np.empty((len(bodies), self.size), np.int64)
         if len(bodies) >= _BATCH:
             symbols[:, self.coded], seeds = self._decode_batch(bodies)
@@ -200,6 +194,17 @@ def _ans_coder(words: Any) -> Any:
     import constriction
 
     return constriction.stream.stack.AnsCoder(np.asarray(words, np.uint32))
+
+
+def check_bodies(bodies: Sequence[bytes], longest: int) -> None:
+    """Raise TruncatedError or CorruptError for what no coder writes, before any state is read."""
+    for body in bodies:
+        if not body:
+            raise TruncatedError("stream ends after its header")
+        if len(body) > longest:
+            raise CorruptError(f"rANS body of {len(body)} bytes: at most {longest} exist")
+        if not body[-1]:
+            raise CorruptError("rANS body ends with a zero byte, which is never written")
 
 
 def trim(words: NDArray[Any]) -> bytes:
