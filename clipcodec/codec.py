@@ -18,7 +18,6 @@ from .bitstream import CODERS, DIGEST_BYTES, VERSION, Header, split
 from .embeddings import Embeddings, as_embedding, as_embeddings
 from .entropy import Symbols
 from .errors import (
-    CorruptError,
     DecodeError,
     EmbeddingError,
     OptionError,
@@ -28,7 +27,7 @@ from .errors import (
 from .profile import Profile, read_profile
 from .schemes import Parameters
 from .statistics import check_statistics
-from .streams import header_size, pack, unpack
+from .streams import encode_rows, reconstruct, unpack
 
 if TYPE_CHECKING:
     from .backbone import Backbone
@@ -213,53 +212,14 @@ class Codec:
         starts = range(0, len(x), _CHUNK)
         names = self.profile.scheme.coders if entropy == AUTO else (entropy,)
         streams: list[bytes] = []
-        for part in _in_threads(lambda at: self._encode_part(x, at, target, names), starts):
+        profile = self.profile
+
+        def work(at: int) -> list[bytes]:
+            return encode_rows(profile, x[at : at + _CHUNK], target, names, at)
+
+        for part in _in_threads(work, starts):
             streams += part
         return streams
-
-    def _encode_part(
-        self, rows: Embeddings, at: int, target: rate.Target, names: Sequence[str]
-    ) -> list[bytes]:
-        x = rows[at : at + _CHUNK]
-        profile = self.profile
-        scheme = profile.scheme
-        if scheme.qualities:
-            header = header_size(profile, x.shape[1])
-            symbols, qualities = rate.choose(scheme, x, target, header, profile.name, at)
-        else:
-            symbols, qualities = scheme.quantize(x), np.zeros(len(x), np.int64)
-        streams = pack(profile, symbols, qualities, names)
-        if scheme.qualities and target.max_bytes is not None:
-            self._shorten(x, symbols, qualities, streams, int(target.max_bytes), at)
-        rate.check_sizes(target, streams, profile.name, at)
-        if target.min_cosine is not None:
-            cosines = (x * _reconstruct(profile, symbols, qualities)).sum(axis=1)
-            rate.check_cosines(target, cosines, profile.name, at)
-        return streams
-
-    def _shorten(
-        self,
-        x: Embeddings,
-        symbols: Symbols,
-        qualities: Symbols,
-        streams: list[bytes],
-        limit: int,
-        at: int,
-    ) -> None:
-        """Streams that came out a byte longer than the search foresaw: once more, in place."""
-        profile = self.profile
-        header = header_size(profile, x.shape[1])
-        for less in range(1, limit):
-            over = [i for i, stream in enumerate(streams) if len(stream) > limit]
-            if not over:
-                return
-            target = rate.Target(max_bytes=limit - less)
-            symbols[over], qualities[over] = rate.choose(
-                profile.scheme, x[over], target, header, profile.name, at + over[0]
-            )
-            again = pack(profile, symbols[over], qualities[over], profile.scheme.coders)
-            for i, stream in zip(over, again, strict=True):
-                streams[i] = stream
 
     # streams
 
@@ -271,7 +231,7 @@ class Codec:
         """
         header, owner, parameters, body = self._open(stream)
         symbols = unpack(owner, header, [parameters], [body])
-        row: Embeddings = _reconstruct(owner, symbols, np.array([parameters.quality]))[0]
+        row: Embeddings = reconstruct(owner, symbols, np.array([parameters.quality]))[0]
         return row
 
     def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
@@ -310,7 +270,7 @@ class Codec:
             header, chunk = job
             symbols = _unpack_named(owners[header], header, chunk, parameters, bodies)
             qualities = np.array([parameters[i].quality for i in chunk])
-            out[chunk] = _reconstruct(owners[header], symbols, qualities)
+            out[chunk] = reconstruct(owners[header], symbols, qualities)
 
         jobs = [
             (header, rows[at : at + _CHUNK])
@@ -391,16 +351,6 @@ def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
     own = read_profile(name)
     registered = registry.by_digest(own.digest)
     return registered or own
-
-
-def _reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
-    """Symbols (N, n) → embeddings (N, D) of unit norm."""
-    rows = profile.scheme.reconstruct(symbols, qualities)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not (np.isfinite(norms) & (norms > 0)).all():
-        raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
-    unit: Embeddings = rows / norms
-    return unit
 
 
 def _unpack_named(

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from .errors import EmbeddingError
 
 Embeddings = NDArray[np.float32]
+_CHUNK = 2048  # rows in float64 at a time
 
 
 def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
     """Rows (N, D) of any real dtype and norm, as contiguous float32 of unit norm.
 
+    Equal values give equal rows, whatever their dtype, layout and company.
     Raises EmbeddingError naming the first row that is zero or not finite, or the shape when it is
     not (N, `dim`).
     """
@@ -32,16 +34,28 @@ def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
         raise EmbeddingError(
             f"embeddings of shape {array.shape}: expected {expected}; is this the right profile?"
         )
-    finite = np.isfinite(array).all(axis=1)
+    unit = np.empty(array.shape, np.float32)
+    for at in range(0, len(array), _CHUNK):
+        unit[at : at + _CHUNK] = _directions(array[at : at + _CHUNK], at)
+    return unit
+
+
+def _directions(rows: NDArray[Any], first: int) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):  # of long doubles: what float64 cannot hold is refused
+        x = np.ascontiguousarray(rows, np.float64)
+    finite = np.isfinite(x).all(axis=1)
     if not finite.all():
-        raise EmbeddingError(f"embedding {int(np.argmin(finite))} holds NaN or infinite values")
+        at = first + int(np.argmin(finite))
+        raise EmbeddingError(f"embedding {at} holds NaN or infinite values")
     # scaled by its largest value first: squares of huge or tiny floats leave the range of float64
-    peak = np.abs(array).max(axis=1, keepdims=True, initial=0)
+    peak = np.abs(x).max(axis=1, keepdims=True)
     if not peak.all():
-        raise EmbeddingError(f"embedding {int(np.argmin(peak))} is zero and has no direction")
-    scaled = array / peak
-    unit = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.ascontiguousarray(unit, dtype=np.float32)
+        at = first + int(np.argmin(peak))
+        raise EmbeddingError(f"embedding {at} is zero and has no direction")
+    x = x / peak
+    norms: NDArray[np.float64] = np.sqrt((x * x).sum(axis=1, keepdims=True))
+    unit: NDArray[np.float64] = x / norms
+    return unit
 
 
 def as_embedding(x: Any, dim: int | None = None) -> Embeddings:
@@ -72,9 +86,7 @@ def _real_array(x: Any) -> NDArray[Any]:
         raise EmbeddingError("a masked array: fill or drop the masked values first")
     if array.dtype.kind not in "fiu":
         raise EmbeddingError(f"embeddings of dtype {array.dtype}: expected real numbers")
-    # float32 keeps batches fast; whatever it cannot hold is kept in float64
-    narrow = array.dtype.kind == "f" and array.dtype.itemsize <= 4
-    return array.astype(np.float32 if narrow else np.float64, copy=False)
+    return array
 
 
 def _is_tensor(x: Any) -> bool:

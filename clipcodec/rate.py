@@ -2,13 +2,18 @@
 
 A profile of one rate meets a target or does not. One of many rates is searched: first for the
 quality, then, around it, for the weight of a bit against the error that fills the budget best.
+Every embedding is searched for itself, by the same attempts in whatever company it comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from itertools import starmap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +26,25 @@ if TYPE_CHECKING:
     from .schemes import TrellisScheme
     from .schemes.trellis import Attempt, Engine
 
-_PROBES = 96  # attempts under way at once for few embeddings
-_FEWEST_PROBES = 8  # of each, to be worth it
-# turns of the search: quality above the place's own, and steps aside from it. First to bracket the
-# target, then to look around: sizes are whole levels apart, and no path is like the next
-_TURNS = ((0, 0), (0, 0), (0, 0), (0, 0), (1, 0), (-1, 0), (2, 0), (0, -0.4), (1, -0.4), (-1, -0.4))
-_SAMPLE, _GRID = 24, 12  # embeddings and qualities of the first look
-_EXCHANGE = 0.12  # logarithm of the weight that makes up for one quality, until measured
+# First the target is bracketed: in a few turns; where it lies far from the usual in more, until the
+# bracket is narrow, in qualities
+_BRACKETINGS, _MOST_BRACKETINGS, _NARROW = 4, 14, 4.0
+# Then turns that look around, each of attempts made at once: steps aside from the place, and
+# qualities above its own. Sizes are whole levels apart, and no path is like the next
+_LOOK_AROUND: Sequence[Sequence[tuple[float, int]]] = (
+    ((0.0, 1), (0.0, -1)),
+    ((0.0, 0), (0.0, 2)),
+    ((-0.4, 0), (-0.4, 1), (-0.4, -1)),
+)
+_PARTS = 64  # of one quality: places are whole parts
+_EXCHANGE = 0.12  # logarithm of the weight that makes up for one quality
+_WEIGHTS = np.array([math.exp(_EXCHANGE * i / _PARTS) for i in range(-25 * _PARTS, 50 * _PARTS)])
+_SAMPLE, _GRID = 24, 12  # embeddings and qualities that show a profile's course
+_TOGETHER = 96  # attempts: up to so many, numpy's calls cost more than the work
 _NOWHERE = 1e-6  # norm of what decodes to no direction
 _SEED_BITS = 24  # rANS state: check value and eight signs
 _SEED_SIGNS = 8
+_ROUNDING = 1e-5  # between the latents of encoder and decoder
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,14 @@ class Target:
             raise OptionError(f"max_bytes={self.max_bytes} is not a positive whole number")
         if self.min_cosine is not None and not 0 <= self.min_cosine <= 1:
             raise OptionError(f"min_cosine={self.min_cosine} is not in 0 … 1")
+
+    def stricter(self) -> Target:
+        """A byte less, or a little closer: for what the search misjudged."""
+        if self.max_bytes is not None:
+            return Target(max_bytes=max(int(self.max_bytes) - 1, 1))
+        if self.min_cosine is not None:
+            return Target(min_cosine=1 - 0.97 * (1 - self.min_cosine))
+        return self
 
 
 def choose(
@@ -101,7 +123,7 @@ class _Search:
         first: int,
     ) -> None:
         self.engine, self.x, self.last = engine, x, qualities
-        self.latent = engine.transform.analyse(x)
+        self.latent = engine.encoder.analyse(x)
         self.header, self.profile, self.first = header, profile, first
         self.levels = np.zeros(self.latent.shape, np.int64)
         self.quality = np.ones(len(x), np.int64)
@@ -120,16 +142,13 @@ class _Search:
         sizes: NDArray[np.int64] = self.header + np.maximum(body, 3).astype(np.int64)
         return sizes
 
-    def cosines(self, attempt: Attempt, rows: Symbols) -> NDArray[np.float32]:
-        y = self.engine.transform.synthesise(attempt.latent)
-        norms = np.maximum(np.linalg.norm(y, axis=1), 1e-30)
-        cosines: NDArray[np.float32] = (y * self.x[rows]).sum(axis=1) / norms
-        return cosines
+    def cosines(self, attempt: Attempt, rows: Symbols) -> NDArray[np.float64]:
+        return _cosines(self.x[rows], self.engine.encoder.synthesise(attempt.latent))
 
     def void(self, attempt: Attempt) -> NDArray[np.bool_]:
         """Rows whose levels are all zero and decode to no direction."""
         empty: NDArray[np.bool_] = np.asarray(~attempt.levels.any(axis=1))
-        norms = np.linalg.norm(self.engine.transform.synthesise(attempt.latent[empty]), axis=1)
+        norms = np.linalg.norm(self.engine.encoder.synthesise(attempt.latent[empty]), axis=1)
         void: NDArray[np.bool_] = np.zeros(len(empty), np.bool_)
         void[empty] = norms < _NOWHERE
         return void
@@ -161,10 +180,11 @@ class _Search:
             fits = sizes <= limit
             cost = np.where(fits & ~self.void(attempt), attempt.error, np.inf)
             self._keep(attempt, rows, qualities, cost.astype(np.float32), least)
-            excess = np.log(np.maximum(attempt.bits, 1.0) / room)
+            excess = _log(np.maximum(attempt.bits, 1.0)) - math.log(room)
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
-        self._approach(judge)
+        typical = course(self.engine, self.last)
+        self._approach(judge, typical.meets(math.log(room), typical.bits))
         for coarser in (*2.0 ** np.arange(0, 16), *0.9 ** np.arange(1, 25)):
             # below the lowest quality, down to no level at all, or up to the first one that gives
             # a direction; from a few qualities above it, too, whose last level may be cheaper
@@ -183,9 +203,9 @@ class _Search:
     def at_least(self, cosine: float) -> tuple[Symbols, Symbols]:
         """The smallest streams whose decoded embeddings have at least this cosine."""
         smallest = np.full(len(self.x), np.inf, np.float32)
-        best = np.full(len(self.x), -1, np.float32)
-        # what is promised is checked once more when all is coded: leave room for rounding
-        needed = cosine + 2e-6
+        best = np.full(len(self.x), -1.0)
+        # what is promised is checked once more on what is decoded, in float32
+        needed = cosine + _ROUNDING * math.sqrt(1 - cosine**2) + 1e-7
         miss = max(1 - needed, 1e-7)
 
         def judge(attempt: Attempt, rows: Symbols, qualities: Symbols) -> NDArray[np.float64]:
@@ -194,10 +214,11 @@ class _Search:
             good = cosines >= needed
             cost = np.where(good, self.sizes(attempt) + 1e-3 * (1 - cosines), np.inf)
             self._keep(attempt, rows, qualities, cost.astype(np.float32), smallest)
-            excess = np.log(miss / np.maximum(1 - cosines.astype(np.float64), 1e-7))
+            excess = math.log(miss) - _log(np.maximum(1 - cosines, 1e-7))
             return np.where(good, np.maximum(excess, 1e-4), np.minimum(excess, -1e-4))
 
-        self._approach(judge)
+        typical = course(self.engine, self.last)
+        self._approach(judge, typical.meets(-math.log(miss), typical.errors))
         left = np.flatnonzero(np.isinf(smallest))
         if len(left):  # the finest that there is, every bit worth next to nothing
             highest = np.full(len(left), self.last)
@@ -219,76 +240,116 @@ class _Search:
     ) -> None:
         """Remember the attempts of least cost; of several for one row, the best."""
         where = np.flatnonzero(cost < least[rows])
-        order = where[np.argsort(-cost[where], kind="stable")]
+        order = where[np.lexsort((-where, -cost[where]))]  # the last one stays: the first of equals
         least[rows[order]] = cost[order]
         self.levels[rows[order]] = attempt.levels[order]
         self.quality[rows[order]] = qualities[order]
 
-    def _approach(self, judge: _Judge) -> None:
+    def _approach(self, judge: _Judge, start: tuple[float, float]) -> None:
         """Attempts ever closer to the target, each given to `judge`, which says how far it was.
 
-        A place t is quality ⌈t⌉ with a weight of a bit so much above the usual as makes up for
-        the rest: t is continuous, below the lowest quality and above the highest, too. It is
-        bracketed from both sides, starting where a sample of the embeddings crosses the target.
+        A place is quality ⌈place⌉ with a weight of a bit so much above the usual as makes up for
+        the rest: it is continuous, below the lowest quality and above the highest, too. It is
+        bracketed from both sides, from where a typical embedding meets the target, `start`: place,
+        and how far a quality moves it there.
         """
         count = len(self.x)
-        everyone = np.arange(count)
+        first, slope = start
+        place = np.full(count, first)
         low, high = np.full(count, -np.inf), np.full(count, np.inf)
         below, above = np.full(count, np.nan), np.full(count, np.nan)
 
-        def attempt(asked: Symbols, tried: NDArray[np.float64], finer: Symbols | int) -> None:
-            # also on a finer quality at a greater weight, for variety
-            qualities = np.clip(np.ceil(tried) + finer, 1, self.last).astype(np.int64)
-            weight = np.exp(np.clip(exchange * (qualities - tried), -3, 6))
-            excess = judge(self.attempt(asked, qualities, weight), asked, qualities)
-            for sign, edge, value in ((-1, low, below), (1, high, above)):
-                there = np.flatnonzero(excess * sign > 0)
-                order = there[np.argsort(sign * -tried[there], kind="stable")]
-                closer = order[(tried[order] - edge[asked[order]]) * sign < 0]
-                edge[asked[closer]], value[asked[closer]] = tried[closer], excess[closer]
-
-        exchange = _EXCHANGE
-        probes = _PROBES // max(count, 1)
-        if probes >= _FEWEST_PROBES:  # numpy's calls cost the same for many attempts
-            place = np.full(count, (self.last + 1) / 2)
-            for span in (self.last / 2, self.last / probes, 1.0):
-                tried = (place[:, None] + np.linspace(-span, span, probes)).ravel()
-                attempt(np.repeat(everyone, probes), tried, np.tile(np.arange(probes) % 2, count))
-                ends = np.nan_to_num(low, neginf=1), np.nan_to_num(high, posinf=self.last)
-                place = (ends[0] + ends[1]) / 2
-            return
-        start, slope, exchange = self._crossing(judge)
-        place = np.full(count, start)
-        for finer, shift in _TURNS:
-            attempt(everyone, place + shift, finer)
+        def turn(rows: Symbols, attempts: Sequence[tuple[float, int]]) -> None:
+            tried = [np.rint((place[rows] + aside) * _PARTS) / _PARTS for aside, _ in attempts]
+            excesses = self._turn(judge, rows, tried, [finer for _, finer in attempts])
+            for t, excess in zip(tried, excesses, strict=True):
+                lower, upper = (excess < 0) & (t > low[rows]), (excess > 0) & (t < high[rows])
+                low[rows[lower]], below[rows[lower]] = t[lower], excess[lower]
+                high[rows[upper]], above[rows[upper]] = t[upper], excess[upper]
             with np.errstate(invalid="ignore"):
                 share = np.clip(-below / (above - below), 0.3, 0.7)
                 inside = low + share * (high - low)
             outside = np.where(np.isnan(above), low - below / slope, high - above / slope)
-            place = np.where(np.isnan(inside), outside, inside)
-
-    def _crossing(self, judge: _Judge) -> tuple[float, float, float]:
-        """Where a sample of the embeddings meets the target, how fast it moves there, and the
-        logarithm of the weight that makes up for one quality.
-        """
-        sample = np.arange(0, len(self.x), max(1, len(self.x) // _SAMPLE))[:_SAMPLE]
-        grid = np.unique(np.linspace(1, self.last, _GRID).astype(np.int64))
-
-        def curve(qualities: Symbols, weight: float) -> NDArray[np.float64]:
-            asked, tried = np.repeat(sample, len(qualities)), np.tile(qualities, len(sample))
-            excess = judge(self.attempt(asked, tried, weight), asked, tried)
-            middle: NDArray[np.float64] = np.median(
-                excess.reshape(len(sample), len(qualities)), axis=0
+            place[:] = np.where(
+                np.isnan(inside), np.clip(outside, -self.last, 2 * self.last), inside
             )
-            return middle
 
-        usual = np.maximum.accumulate(curve(grid, 1.0))
-        place = float(np.interp(0, usual, grid))
-        i = int(np.clip(np.searchsorted(grid, place), 1, len(grid) - 1))
-        slope = max(float(usual[i] - usual[i - 1]) / float(grid[i] - grid[i - 1]), 0.01)
-        near = np.array([max(1, round(place))])
-        response = float((curve(near, 1.0) - curve(near, 2.0))[0]) / np.log(2)
-        return place, slope, float(np.clip(slope / max(response, 0.01), 0.02, 0.4))
+        rows = np.arange(count)
+        for done in range(1, _MOST_BRACKETINGS + 1):
+            turn(rows, [(0.0, 0)])
+            if done >= _BRACKETINGS:
+                rows = np.flatnonzero(high - low > _NARROW)
+            if not len(rows):
+                break
+        for attempts in _LOOK_AROUND:
+            turn(np.arange(count), attempts)
+
+    def _turn(
+        self, judge: _Judge, rows: Symbols, places: list[NDArray[np.float64]], finer: list[int]
+    ) -> list[NDArray[np.float64]]:
+        """The excess of each of the rows at each of its places, on qualities so much finer."""
+
+        def attempt(rows: Symbols, tried: NDArray[np.float64], up: Symbols) -> NDArray[np.float64]:
+            qualities = np.clip(np.ceil(tried) + up, 1, self.last).astype(np.int64)
+            parts = (_PARTS * (qualities - tried)).astype(np.int64) + 25 * _PARTS
+            weight = _WEIGHTS[np.clip(parts, 0, len(_WEIGHTS) - 1)]
+            return judge(self.attempt(rows, qualities, weight), rows, qualities)
+
+        count = len(rows)
+        jobs = [(rows, t, np.full(count, up)) for t, up in zip(places, finer, strict=True)]
+        if count * len(jobs) > _TOGETHER:
+            return list(starmap(attempt, jobs))
+        everyone, tried, up = (np.concatenate(column) for column in zip(*jobs, strict=True))
+        return list(attempt(everyone, tried, up).reshape(len(jobs), count))
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a profile makes of typical embeddings, at some of its qualities: bits, and error as
+    1 - cosine, both as logarithms."""
+
+    qualities: list[int]
+    bits: list[float]
+    errors: list[float]
+
+    def meets(self, wanted: float, course: list[float]) -> tuple[float, float]:
+        """The place where a rising course meets what is wanted, and its slope there."""
+        at = bisect_left(course, wanted, 1, len(course) - 1)
+        (q, after), (v, w) = self.qualities[at - 1 : at + 1], course[at - 1 : at + 1]
+        slope = max((w - v) / (after - q), 0.01)
+        return min(max(q + (wanted - v) / slope, 1.0), float(self.qualities[-1])), slope
+
+
+@lru_cache(maxsize=32)
+def course(engine: Engine, last: int) -> Course:
+    """Measured on random embeddings of the engine's own spread."""
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((_SAMPLE, engine.tables.size), np.float32) * engine.encoder.spread
+    grid = np.unique(np.linspace(1, last, _GRID).astype(np.int64))
+    attempt = engine.attempt(np.repeat(y, len(grid), axis=0), np.tile(grid, _SAMPLE))
+    asked, given = engine.encoder.synthesise(y), engine.encoder.synthesise(attempt.latent)
+    missing = 1 - _cosines(np.repeat(asked, len(grid), axis=0), given)
+
+    def middle(values: NDArray[np.float64], sign: int) -> list[float]:
+        logs = sign * _log(np.median(values.reshape(_SAMPLE, len(grid)), axis=0))
+        rising: list[float] = np.maximum.accumulate(logs).tolist()
+        return rising
+
+    return Course(grid.tolist(), middle(attempt.bits, 1), middle(missing, -1))
+
+
+def _cosines(x: Embeddings, y: Embeddings) -> NDArray[np.float64]:
+    """Of each row of x with the same of y; 0 with what has no direction."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    norms = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    cosines: NDArray[np.float64] = (x * y).sum(axis=1) / np.maximum(norms, 1e-30)
+    return cosines
+
+
+def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Natural logarithms by the C library's one function: numpy has several, by place."""
+    floored = np.maximum(values, 1e-9)
+    return np.array([math.log(v) for v in floored.tolist()])
 
 
 def check_fixed_rate(target: Target, profile: str) -> None:
@@ -310,7 +371,7 @@ def check_sizes(target: Target, streams: list[bytes], profile: str, first: int =
 
 
 def check_cosines(
-    target: Target, cosines: NDArray[np.float32], profile: str, first: int = 0
+    target: Target, cosines: NDArray[np.floating[Any]], profile: str, first: int = 0
 ) -> None:
     """Raise RateError for the first decoded embedding below `min_cosine`."""
     if target.min_cosine is None:

@@ -1,14 +1,71 @@
-"""Symbols ↔ whole streams of one profile: which coder, and the check value."""
+"""Embeddings ↔ whole streams of one profile: the rate, the coder and the check value."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .bitstream import DIGEST_BYTES, Header, check_seed, check_value
+from .embeddings import Embeddings
 from .entropy import Symbols
 from .errors import CorruptError
 from .profile import Profile
+from .rate import Target, check_cosines, check_sizes, choose
 from .schemes import Parameters
+
+
+def encode_rows(
+    profile: Profile, x: Embeddings, target: Target, names: Sequence[str], first: int = 0
+) -> list[bytes]:
+    """Streams of unit-norm embeddings x (N, D) that meet the target, each by the shortest coder.
+
+    first  number of the first embedding, for errors
+    Raises OptionError or RateError.
+    """
+    scheme = profile.scheme
+    if not scheme.qualities:
+        symbols, qualities = scheme.quantize(x), np.zeros(len(x), np.int64)
+        streams = pack(profile, symbols, qualities, names)
+        check_sizes(target, streams, profile.name, first)
+        if target.min_cosine is not None:
+            check_cosines(target, _cosines(profile, x, symbols, qualities), profile.name, first)
+        return streams
+    header = header_size(profile, x.shape[1])
+    streams = [b""] * len(x)
+    rows, sought = np.arange(len(x)), target
+    while len(rows):  # more than once if the search misjudged; it raises RateError in the end
+        at = first + int(rows[0])
+        symbols, qualities = choose(scheme, x[rows], sought, header, profile.name, at)
+        bodies = pack(profile, symbols, qualities, names)
+        for i, stream in zip(rows.tolist(), bodies, strict=True):
+            streams[i] = stream
+        missed = np.zeros(len(rows), bool)
+        if target.max_bytes is not None:
+            missed = np.array([len(stream) > target.max_bytes for stream in bodies])
+        if target.min_cosine is not None:
+            missed = ~(_cosines(profile, x[rows], symbols, qualities) >= target.min_cosine)
+        rows, sought = rows[missed], sought.stricter()
+    return streams
+
+
+def _cosines(
+    profile: Profile, x: Embeddings, symbols: Symbols, qualities: Symbols
+) -> NDArray[np.float64]:
+    decoded = reconstruct(profile, symbols, qualities).astype(np.float64)
+    cosines: NDArray[np.float64] = (x * decoded).sum(axis=1)
+    return cosines
+
+
+def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
+    """Symbols (N, n) → embeddings (N, D) of unit norm; CorruptError where there is no direction."""
+    rows = profile.scheme.reconstruct(symbols, qualities)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not (np.isfinite(norms) & (norms > 0)).all():
+        raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
+    unit: Embeddings = rows / norms
+    return unit
 
 
 def header_size(profile: Profile, size: int) -> int:

@@ -26,6 +26,7 @@ MAX_LEVEL = (1 << 15) - 1
 _SEED_SIGNS = 8
 _CHUNK = 16  # signs a push
 _LENGTH_BITS = 4  # of the length of an escaped rest
+_BIT_PARTS = 1 << 12
 _BATCH = 24  # from this many messages on, numpy beats a loop over messages
 
 Levels = NDArray[np.int64]
@@ -67,7 +68,9 @@ class LevelTables:
         )
         right = np.concatenate([left[:, 1:], np.full((len(left), 1), 1 << PRECISION)], axis=1)
         self.left, self.width = left, right - left
-        self.bits = (PRECISION - np.log2(self.width)).astype(np.float32)  # signs aside
+        # in whole parts of 4096: sums of them are exact, in any order. Signs aside
+        bits = np.rint((PRECISION - np.log2(self.width)) * _BIT_PARTS) / _BIT_PARTS
+        self.bits = bits.astype(np.float32)
 
     def _validate(self) -> None:
         f, levels, flags = self.frequencies, self.class_of, self.flag_of
@@ -119,7 +122,7 @@ class LevelTables:
     def escape_bits(self, magnitudes: Levels) -> NDArray[np.float64]:
         """Bits that each magnitude takes beyond its symbol: none below the escape."""
         rest = np.maximum(magnitudes - self.escape + 1, 1)
-        bits: NDArray[np.float64] = _LENGTH_BITS + np.floor(np.log2(rest))
+        bits: NDArray[np.float64] = _LENGTH_BITS + np.frexp(rest)[1] - 1.0
         return np.where(magnitudes >= self.escape, bits, 0)
 
 

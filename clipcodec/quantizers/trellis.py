@@ -98,7 +98,9 @@ def quantize(
     second = np.empty((n, STATES, count), bool)
     skipped = []
     for group, (start, end) in enumerate(groups(0, n)):
-        zeros = (size[start:end] ** 2).sum(axis=0)
+        zeros = np.zeros(count, np.float32)
+        for values_squared in size[start:end] ** 2:  # one by one: numpy sums a lone row otherwise
+            zeros += values_squared
         empty = total + zeros + priced[group, full, 0, everyone]
         total = total + priced[group, full, 1, everyone]
         for i in range(start, end):

@@ -38,7 +38,7 @@ class PqvaeScheme:
         self.dim: int | None = self.layout.dim
         self.tables = FrequencyTables(*(tensors[name] for name in _TABLES))
         self.transform = PqvaeTransform(self.layout, tensors)
-        self._codebook = tensors["codebook"]
+        self._codebook, self._lift = tensors["codebook"], tensors["analysis.lift"]
 
     @staticmethod
     def shapes(meta: Mapping[str, Any]) -> Shapes:
@@ -54,7 +54,7 @@ class PqvaeScheme:
 
     @cached_property
     def quantizer(self) -> SharedProductQuantizer:
-        return SharedProductQuantizer(self._codebook)
+        return SharedProductQuantizer(self._codebook, self._lift)
 
     @cached_property
     def _coders(self) -> dict[str, Coder]:

@@ -26,6 +26,8 @@ Levels = NDArray[np.int64]
 class Transform(Protocol):
     """Between embeddings and coefficients; see transforms/."""
 
+    @property
+    def spread(self) -> Floats: ...
     def analyse(self, x: Embeddings) -> Floats: ...
     def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None: ...
     def synthesise(self, y: Floats) -> Embeddings: ...
@@ -47,12 +49,19 @@ class Engine:
 
     steps    (Q,) of the quantiser, at each quality
     weights  (Q,) squared steps that a bit is worth to the encoder
+    encoder  the transform as the encoder computes it, if it does so in another way
     """
 
     def __init__(
-        self, transform: Transform, tables: LevelTables, steps: Floats, weights: Floats
+        self,
+        transform: Transform,
+        tables: LevelTables,
+        steps: Floats,
+        weights: Floats,
+        encoder: Transform | None = None,
     ) -> None:
         self.transform, self.tables = transform, tables
+        self.encoder = encoder or transform
         self.steps, self.weights = steps, weights
         self.coder = LevelCoder(tables)
         self._bits = tables.bits.copy()
@@ -88,7 +97,7 @@ class Engine:
                 estimate[rows, a:b] += grid * step[rows]
             more, full = tables.band_information(levels[:, a:b], classes, flags, full)
             bits += more
-            self.transform.refine(estimate, band, qualities)
+            self.encoder.refine(estimate, band, qualities)
         return Attempt(levels, bits, estimate, ((y - estimate) ** 2).sum(axis=1))
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
@@ -196,7 +205,11 @@ class PredictiveScheme(TrellisScheme):
             raise WeightsError("scale is not positive")
         bands = meta["config"]["bands"]
         self._engine = Engine(
-            PredictiveTransform(tensors, bands), self._tables(bands), self.steps, self.weights
+            PredictiveTransform(tensors, bands),
+            self._tables(bands),
+            self.steps,
+            self.weights,
+            PredictiveTransform(tensors, bands, exact=True),
         )
 
     @staticmethod

@@ -78,7 +78,7 @@ def write(
     card: Mapping[str, Any],
 ) -> None:
     """Write the profile of a trained PQVAE: `tensors` in shipping precision, `rows` to count on."""
-    quantizer = SharedProductQuantizer(tensors["codebook"])
+    quantizer = SharedProductQuantizer(tensors["codebook"], tensors["analysis.lift"])
     transform = PqvaeTransform(layout, tensors)
     symbols = np.concatenate(
         [transform.analyse(part, quantizer) for part in np.array_split(rows, len(rows) // 2048 + 1)]

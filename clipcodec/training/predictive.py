@@ -369,6 +369,7 @@ class _Calibrator:
         self, inner: PredictiveTransform, latents: NDArray[np.float32], ends: list[int]
     ) -> None:
         self.inner, self.latents, self.ends = inner, latents, ends
+        self.spread = inner.spread
         self.gain = np.zeros((len(ends), 2))
 
     def analyse(self, x: Embeddings) -> NDArray[np.float32]:

@@ -34,6 +34,8 @@ _DEFAULT = 60  # cosine .98
 class Gaussian:
     """Stands where a transform would: its coefficients are drawn, nothing is predicted."""
 
+    spread = np.ones(_WIDTH, np.float32)
+
     def analyse(self, x: Embeddings) -> NDArray[np.float32]:
         return x
 

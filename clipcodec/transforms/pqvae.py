@@ -8,7 +8,8 @@ later groups mend what earlier ones left.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..entropy.tables import Symbols
+from ..exact import Doubles, ExactProduct
 from ..quantizers import SharedProductQuantizer
 from .layout import Layout
 
@@ -60,10 +62,6 @@ class PqvaeTransform:
         }
 
     @cached_property
-    def _analysis(self) -> dict[str, Array]:
-        return self._load("analysis")
-
-    @cached_property
     def _synthesis(self) -> dict[str, Array]:
         return self._load("synthesis")
 
@@ -75,28 +73,17 @@ class PqvaeTransform:
     def _scale(self) -> Array:
         return self._tensors["scale"].astype(np.float32)
 
+    @cached_property
+    def _analysis(self) -> _Analysis:
+        norm = (1 + float(np.linalg.norm(self._center))) / float(self._scale[0])
+        return _Analysis(self.layout, self._load("analysis"), self._synthesis["lower"], norm)
+
     def analyse(self, x: Embeddings, quantizer: SharedProductQuantizer) -> Symbols:
-        """Embeddings (N, D) → symbols (N, n), group by group, nearest codeword each."""
-        w, layout = self._analysis, self.layout
-        x = (x - self._center) / self._scale
-        open_loop: Array = x @ w["linear"] + w["bias"]
-        open_loop += np.maximum(x @ w["hidden"] + w["hidden_bias"], 0) @ w["out"]
-        step = layout.positions * layout.rank
-        chosen = np.empty_like(open_loop)
-        symbols = np.empty((len(x), layout.size), np.int64)
-        at = 0  # row of the packed feedback matrices
-        for group in range(layout.groups):
-            end = group * step
-            latent = open_loop[:, end : end + step]
-            if group:
-                latent = latent + chosen[:, :end] @ w["feedback"][at : at + end]
-                at += end
-            lifted: Array = latent.reshape(len(x), layout.positions, layout.rank) @ w["lift"]
-            columns = slice(group * layout.positions, (group + 1) * layout.positions)
-            symbols[:, columns] = quantizer.quantize(lifted)
-            codewords = quantizer.dequantize(symbols[:, columns]) @ self._synthesis["lower"]
-            chosen[:, end : end + step] = codewords.reshape(len(x), step)
-        return symbols
+        """Embeddings (N, D) → symbols (N, n), group by group, nearest codeword each.
+
+        The quantiser takes coordinates along `analysis.lift`.
+        """
+        return self._analysis((x - self._center) / self._scale, quantizer)
 
     def synthesise(self, latent: Array) -> Embeddings:
         """Codewords (N, n, d_sub) → embeddings (N, D), not yet of unit norm."""
@@ -105,6 +92,48 @@ class PqvaeTransform:
         for hidden, bias, out in zip(w["hidden"], w["hidden_bias"], w["out"], strict=True):
             y += np.maximum(y @ hidden + bias, 0) @ out
         return np.asarray(y * self._scale + self._center, np.float32)
+
+
+class _Analysis:
+    """The encoder's networks, in products whose sums are exact."""
+
+    def __init__(self, layout: Layout, w: dict[str, Array], lower: Array, norm: float) -> None:
+        """lower: what a codeword adds to the latent; norm: of the largest input."""
+        self.layout, self.bias, self.hidden_bias = layout, w["bias"], w["hidden_bias"]
+        self.linear = ExactProduct(w["linear"], norm)
+        self.hidden = ExactProduct(w["hidden"], norm)
+        units = np.abs(self.hidden_bias) + norm * np.sqrt((w["hidden"] ** 2).sum(axis=0))
+        self.out = ExactProduct(w["out"], units)
+        self.lower, self.feedback = lower, w["feedback"]
+
+    @lru_cache(maxsize=4)  # noqa: B019 - as long-lived as its profile
+    def _lowered(self, quantizer: SharedProductQuantizer) -> tuple[Doubles, list[ExactProduct]]:
+        """Each codeword's part in the latent, and what it feeds back to each group after it."""
+        lowered = ExactProduct(self.lower, np.abs(quantizer.codebook).max())(quantizer.codebook)
+        step = self.layout.positions * self.layout.rank
+        bounds = [step * (g * (g - 1) // 2) for g in range(1, self.layout.groups + 1)]
+        reach = np.abs(lowered).max()
+        return lowered, [ExactProduct(self.feedback[a:b], reach) for a, b in pairwise(bounds)]
+
+    def __call__(self, x: Array, quantizer: SharedProductQuantizer) -> Symbols:
+        layout = self.layout
+        lowered, feedback = self._lowered(quantizer)
+        open_loop = self.linear(x) + self.bias
+        open_loop += self.out(np.maximum(self.hidden(x) + self.hidden_bias, 0))
+        step = layout.positions * layout.rank
+        chosen = np.empty_like(open_loop)
+        symbols = np.empty((len(x), layout.size), np.int64)
+        for group in range(layout.groups):
+            end = group * step
+            latent = open_loop[:, end : end + step]
+            if group:
+                latent = latent + feedback[group - 1](chosen[:, :end])
+            columns = slice(group * layout.positions, (group + 1) * layout.positions)
+            symbols[:, columns] = quantizer.quantize(
+                latent.reshape(len(x), layout.positions, layout.rank)
+            )
+            chosen[:, end : end + step] = lowered[symbols[:, columns]].reshape(len(x), step)
+        return symbols
 
 
 def feedback_shape(layout: Layout) -> tuple[int, int]:

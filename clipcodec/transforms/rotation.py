@@ -20,11 +20,15 @@ _MASK = (1 << 64) - 1
 
 
 class RotationTransform:
-    """Analysis and synthesis for width D. Nothing is learned, nothing refined."""
+    """Analysis and synthesis for width D. Nothing is learned, nothing refined.
+
+    spread  (D,) standard deviation of each coefficient
+    """
 
     def __init__(self, dim: int, seed: int) -> None:
         self._first, self._second = (_signs(dim, seed + i) for i in (0, 1))
         self._root = np.sqrt(dim)
+        self.spread = np.ones(dim, np.float32)
 
     def analyse(self, x: Embeddings) -> Floats:
         """Embeddings (N, D) → coefficients (N, D), times √D: of variance near one."""
