@@ -46,12 +46,14 @@ def test_the_bytes_do_not_depend_on_company(wanted: tuple[str, dict[str, Any]]) 
     """Alone, in batches of any size and order, in many threads: each embedding has one stream."""
     profile, options = wanted
     codec = Codec(profile)
-    x = rows(profile, 300)
+    x = rows(profile, 200)
     together = codec.encode_embeddings(x, **options)
-    assert [codec.encode_embedding(row, **options) for row in x[:40]] == together[:40]
+    assert [codec.encode_embedding(row, **options) for row in x[:12]] == together[:12]
     assert codec.encode_embeddings(x[::-1], **options) == together[::-1]
     for size in (3, 25, 97):  # either side of every switch between one way and the other
-        parts = [codec.encode_embeddings(x[at : at + size], **options) for at in range(0, 194, size)]
+        parts = [
+            codec.encode_embeddings(x[at : at + size], **options) for at in range(0, 194, size)
+        ]
         assert sum(parts, [])[:194] == together[:194]
 
 
@@ -93,7 +95,7 @@ from test_determinism import WANTED, rows
 from clipcodec import Codec
 digest = hashlib.sha256()
 for profile, options in WANTED:
-    for stream in Codec(profile).encode_embeddings(rows(profile, 60), **options):
+    for stream in Codec(profile).encode_embeddings(rows(profile, 25), **options):
         digest.update(stream)
 print(digest.hexdigest())
 """

@@ -276,6 +276,14 @@ class RotationScheme(TrellisScheme):
             raise CorruptError(f"width {size} is not in 1 … {MAX_DIM}, or not in shortest form")
         return Parameters(quality, size), rest[used:]
 
+    def decode(
+        self, coder: str, bodies: list[bytes], parameters: Sequence[Parameters]
+    ) -> tuple[Symbols, list[int]]:
+        levels, checks = super().decode(coder, bodies, parameters)
+        if not levels.any(axis=1).all():
+            raise CorruptError("all levels are zero: that is no direction")
+        return levels, checks
+
     @lru_cache(maxsize=8)  # noqa: B019 - profiles live as long as the process
     def engine(self, size: int) -> Engine:
         transform = RotationTransform(size, self._seed)
