@@ -68,9 +68,9 @@ class Profile:
     """A profile file, read when first needed; `id` and `sha256` are what the registry has of it.
 
     Of what the text demands of a file this checks what a decoder leans on: limits, the tensors
-    above with their shapes, types and values, tables and code lengths. It looks neither at names,
-    `card` and statistics nor for unknown keys and tensors, nor at what serves an encoder. A file
-    that fails is not at hand: `unknown-profile`.
+    above with their shapes, types and (once they are needed) values, tables and code lengths. It
+    looks neither at names, `card` and statistics nor for unknown keys and tensors, nor at what
+    serves an encoder. A file that fails is not at hand: `unknown-profile`.
     """
 
     def __init__(self, path: Path | str, id: int | None = None, sha256: str = "") -> None:
