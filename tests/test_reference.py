@@ -166,10 +166,13 @@ class Case:
 
     def encoded(self, rng: np.random.Generator, count: int, coder: str) -> list[bytes]:
         """Embeddings, encoded at some quality."""
-        quality: Any = {}
-        if self.profile.scheme.qualities:
-            quality = {"quality": int(rng.integers(1, self.profile.scheme.qualities + 1))}
-        return self.codec.encode_embeddings(self.rows(rng, count), entropy=coder, **quality)
+        highest = self.profile.scheme.qualities
+        while True:
+            quality: Any = {"quality": int(rng.integers(1, highest + 1))} if highest else {}
+            try:
+                return self.codec.encode_embeddings(self.rows(rng, count), entropy=coder, **quality)
+            except clipcodec.RateError:  # too few coefficients for so low a quality
+                continue
 
     def drawn(
         self, rng: np.random.Generator, count: int, coder: str
