@@ -141,8 +141,9 @@ class Profile:
             return self.tensor(name)[index * size : (index + 1) * size]
         first, end = self.header[name]["data_offsets"]
         found = struct.unpack(f"<{math.prod(shape)}{code}", self.values[first:end])
-        self.rule(all(abs(v) <= 1e18 for v in found), f"{name} is not finite")
-        return array("H" if code in "BH" else "d", found)
+        values = array("H" if code in "BH" else "f", found)
+        self.rule(all(abs(v) <= 1e18 for v in values), f"{name} is not finite")
+        return values
 
     @cache  # noqa: B019
     def columns(self, name: str, index: int = -1) -> list[array[Any]]:
@@ -372,12 +373,12 @@ def levels(stream: Stream) -> int:
 
 def multiples(stream: Stream) -> list[float]:
     """r·step of section 3 of trellis.md, in float32."""
-    values, s = array("f", [stream.profile.tensor("steps")[stream.quality - 1]]), 0
+    step, values, s = stream.profile.tensor("steps")[stream.quality - 1], array("f"), 0
     for i, k in enumerate(stream.symbols):
         s = 0 if i in stream.bands else s
-        values.append((2 * k - (s % 2) * ((k > 0) - (k < 0))) * values[0])
+        values.append((2 * k - (s % 2) * ((k > 0) - (k < 0))) * step)
         s = NEXT[k % 2][s]
-    return values.tolist()[1:]
+    return values.tolist()
 
 
 # --- from symbols to an embedding -----------------------------------------------------------------
@@ -455,9 +456,8 @@ def rotation(stream: Stream) -> list[float]:
 
 
 def unit(stream: Stream) -> list[float]:
-    x = {"pqvae": pqvae, "predictive": predictive, "rotation": rotation}[stream.profile.kind](
-        stream
-    )
+    synthesise = {"pqvae": pqvae, "predictive": predictive, "rotation": rotation}
+    x = array("f", synthesise[stream.profile.kind](stream))
     norm = math.hypot(*x)
     need(0 < norm < math.inf, "corrupt", f"an embedding of norm {norm}")
     return [v / norm for v in x]
