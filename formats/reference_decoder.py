@@ -169,10 +169,12 @@ class Profile:
 
 @cache
 def registered() -> tuple[Profile, ...]:
-    """The profiles of registry.json; their files lie beside it where links have been followed."""
-    path = Path(__file__).with_name("registry.json").resolve()
-    entries = json.loads(path.read_bytes())["profiles"]
-    return tuple(Profile(path.parent / e["file"], e["id"], e["sha256"]) for e in entries)
+    """The profiles of registry.json, here or where the package keeps it; their files lie beside."""
+    here = Path(__file__).resolve().parent
+    folder = here.parent / "clipcodec" / "profiles"
+    folder = folder if folder.is_dir() else here
+    entries = json.loads((folder / "registry.json").read_bytes())["profiles"]
+    return tuple(Profile(folder / e["file"], e["id"], e["sha256"]) for e in entries)
 
 
 # --- stream and header: sections 2, 3 and 5 -------------------------------------------------------

@@ -98,9 +98,9 @@ def write_pqvae(path: Path, codewords: int, *, tables: int, deep: bool = False) 
 def level_tables(rng: np.random.Generator, rows: int, alphabet: int) -> np.ndarray:
     """Magnitudes by the first half of the rows, flags by the second; some frequencies are 0."""
     counts = rng.multinomial(1 << 16, [0.4, *[0.6 / (alphabet - 1)] * (alphabet - 1)], rows)
-    flags = rng.integers(1, 1 << 16, rows - rows // 2)
     counts[rows // 2 :] = 0
-    counts[rows // 2 :, 0], counts[rows // 2 :, 1] = flags, (1 << 16) - flags
+    # 2 is no flag, but a table may give it room
+    counts[rows // 2 :, :3] = rng.multinomial(1 << 16, [0.45, 0.45, 0.1], rows - rows // 2)
     counts[0, 0] += counts[0, 2]
     counts[0, 2] = 0
     return counts
@@ -456,6 +456,27 @@ def test_bodies_are_judged_alike(cases: list[Case], monkeypatch: pytest.MonkeyPa
             ends[coder, agree(case, opened.header + damage(rng, opened.body))] += 1
     assert min(ends[coder, "accepted"] for coder in ("raw", "huffman", "rans")) > 100
     assert min(ends[coder, "corrupt"] for coder in ("raw", "huffman", "rans")) > 100
+
+
+def test_a_width_spelled_long_is_corrupt(
+    cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For itself, not because the check value covers the header."""
+    case = next(case for case in cases if case.profile.id == 8)
+    stream = clipcodec.encode_embedding(np.arange(9.0), profile="any/rotation", quality=40)
+    assert stream[:3].hex() == "682809"
+    monkeypatch.setattr(streams, "check_value", lambda *_: _Anything())
+    monkeypatch.setattr(reference, "crc_hqx", lambda *_: _Anything())
+    for width, end in (("09", "accepted"), ("8900", "corrupt"), ("898000", "corrupt")):
+        assert agree(case, stream[:2] + bytes.fromhex(width) + stream[3:]) == end
+
+
+def test_levels_that_are_all_zero_are_streams_of_predictive_alone(cases: list[Case]) -> None:
+    for case in cases:
+        if case.kind != "pqvae":
+            zeros, one = np.zeros((1, case.profile.dim or 20), np.int64), np.ones(1, np.int64)
+            stream = streams.pack(case.profile, zeros, one, ["rans"])[0]
+            assert agree(case, stream) == ("accepted" if case.profile.dim else "corrupt")
 
 
 def test_a_disagreement_is_seen(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
