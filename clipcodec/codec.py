@@ -237,7 +237,7 @@ class Codec:
     def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
         """N streams to embeddings (N, D) in order. All must have one width.
 
-        Raises as `decode` does, naming the first stream at fault.
+        Raises as `decode` does, naming a stream at fault.
         """
         if isinstance(streams, (bytes, bytearray, memoryview, str)) or not isinstance(
             streams, Iterable

@@ -61,10 +61,10 @@ def _cosines(
 def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
     """Symbols (N, n) → embeddings (N, D) of unit norm; CorruptError where there is no direction."""
     rows = profile.scheme.reconstruct(symbols, qualities)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     if not (np.isfinite(norms) & (norms > 0)).all():
         raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
-    unit: Embeddings = rows / norms
+    unit: Embeddings = (rows / norms).astype(np.float32)
     return unit
 
 

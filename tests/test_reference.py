@@ -309,6 +309,43 @@ def test_examples_of_the_text_hold(example: list[Any], stream: str, symbols: lis
     assert reference.symbols(bytes.fromhex(stream), example) == symbols
 
 
+def rejected_examples() -> list[tuple[str, str]]:
+    """Stream and class of every row of the table at the end of section 5."""
+    text = (FORMATS / "clipcodec-1.md").read_text("utf-8")
+    table = text[text.index("| stream | breaks rule | class |") : text.index("## 6. Limits")]
+    rows = [[cell.strip(" `") for cell in line.split("|")] for line in table.splitlines()[2:]]
+    return [(row[1].replace("(empty)", ""), row[3]) for row in rows if len(row) > 3]
+
+
+@pytest.mark.parametrize(("stream", "kind"), rejected_examples())
+def test_what_the_text_rejects_is_rejected(example: list[Any], stream: str, kind: str) -> None:
+    with pytest.raises(reference.Rejected) as caught:
+        reference.symbols(bytes.fromhex(stream), example)
+    assert caught.value.kind == kind
+
+
+def test_there_are_such_examples() -> None:
+    assert len(rejected_examples()) > 9
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind"),
+    [
+        ("6d 01", "truncated"),
+        ("4d 01 2f 67 39 be", "corrupt"),
+        ("6d 02 2f 67 39 be", "corrupt"),
+        ("6d 01 2f 67 39 be 00", "corrupt"),
+        ("6d 01 2f 67 39", "corrupt"),
+    ],
+)
+def test_what_the_page_of_levels_rejects_is_rejected(
+    example: list[Any], stream: str, kind: str
+) -> None:
+    with pytest.raises(reference.Rejected) as caught:
+        reference.symbols(bytes.fromhex(stream), example)
+    assert caught.value.kind == kind
+
+
 def test_embeddings_of_the_text_hold(example: list[Any]) -> None:
     stages = reference.embedding(bytes.fromhex("6d01beb92706e79e6303"), example)
     assert stages == pytest.approx([0.410592, -0.154487, 0.821184, 0.364971], abs=1e-6)
