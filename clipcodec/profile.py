@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .concurrency import loading
 from .errors import WeightsError
 from .schemes import KINDS
 from .schemes.base import check_tensors, integer
@@ -132,8 +133,9 @@ def _metadata(data: bytes) -> dict[str, Any]:
 
 
 def _load_tensors(data: bytes) -> Tensors:
-    import safetensors
-    import safetensors.numpy
+    with loading:
+        import safetensors
+        import safetensors.numpy
 
     try:
         return safetensors.numpy.load(data)

@@ -8,12 +8,12 @@ later groups mend what earlier ones left.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..concurrency import cached_property
 from ..embeddings import Embeddings
 from ..entropy.tables import Symbols
 from ..quantizers import SharedProductQuantizer
