@@ -8,6 +8,7 @@ and nothing else here is locked while it works.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -17,9 +18,22 @@ T = TypeVar("T")
 loading = threading.RLock()
 """Held while profiles are read and modules imported. Never while waiting for a network."""
 
+_inherited: list[str] = []
+
+
+def inherited_torch() -> bool:
+    """Was this process forked from one with torch in it? True once, for whoever minds it."""
+    return bool(_inherited and _inherited.pop())
+
+
+def _after_in_child() -> None:
+    loading.release()
+    _inherited[:] = ["torch"] if "torch" in sys.modules else []
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release
+        before=loading.acquire, after_in_parent=loading.release, after_in_child=_after_in_child
     )
 
 
