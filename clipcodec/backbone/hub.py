@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import ssl
@@ -117,7 +118,7 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
     if dead:
         message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({dead}): {remedy}"
         raise WeightsUnavailableError(message)
-    with _progress_bars(sys.stderr.isatty() if progress is None else progress):
+    with _progress(sys.stderr.isatty() if progress is None else progress):
         for name in files:
             try:
                 path = Path(hub.hf_hub_download(repository, name, library_name="open_clip"))
@@ -170,16 +171,22 @@ def _unreachable(url: str, seconds: float) -> str | None:
 
 
 @contextmanager
-def _progress_bars(show: bool) -> Iterator[None]:
-    utils = load_module("huggingface_hub.utils")
-    if show or utils.are_progress_bars_disabled():
+def _progress(show: bool) -> Iterator[None]:
+    """Bars and remarks on retries, or neither: what fails in the end is said by an error."""
+    utils, log = load_module("huggingface_hub.utils"), logging.getLogger("huggingface_hub")
+    bars, level = not utils.are_progress_bars_disabled(), log.level
+    if show:
         yield
         return
-    utils.disable_progress_bars()
     try:
+        log.setLevel(logging.CRITICAL)
+        if bars:
+            utils.disable_progress_bars()
         yield
     finally:
-        utils.enable_progress_bars()
+        log.setLevel(level)
+        if bars:
+            utils.enable_progress_bars()
 
 
 def replacement(path: Path, spec: BackboneSpec) -> str:
