@@ -98,7 +98,10 @@ def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that `import clipcodec` costs nothing."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    from .concurrency import loading
+
+    with loading:
+        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -87,6 +87,11 @@ class Codec:
         self._device = device
         self._weights = weights
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: names and paths, no weights (`Profile` and the backbone are opened again)."""
+        weights = None if self._weights is None else os.path.abspath(self._weights)
+        return {**self.__dict__, "_weights": weights}
+
     @property
     def profile(self) -> Profile:
         """The profile to encode with. The default is loaded when first needed, not to decode."""

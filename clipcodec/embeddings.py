@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import numpy.ma  # np.ma and np.unique would import it in the midst of work
 from numpy.typing import NDArray
 
 from .errors import EmbeddingError

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import OutputExistsError
@@ -12,17 +14,28 @@ from .errors import OutputExistsError
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
     """Write `data` to a temporary file beside `path` and move it there.
 
+    A process killed meanwhile leaves at worst that file, `.clipcodec-….tmp`, which may be deleted.
     Devices and pipes are written straight. Raises OutputExistsError when `path` exists and
-    `overwrite` is false, OSError as usual.
+    `overwrite` is false, OSError naming `path` for all else.
     """
     target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    if target.exists() and not target.is_file() and not target.is_dir():
-        target.write_bytes(data)
-        return
-    refuse_existing(target, overwrite=overwrite)
-    temporary = target.with_name(f".clipcodec-{secrets.token_hex(6)}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
+        if target.exists() and not target.is_file() and not target.is_dir():
+            target.write_bytes(data)
+            return
+        refuse_existing(target, overwrite=overwrite)
+        _replace(target, data, overwrite=overwrite)
+    except OutputExistsError:
+        raise
+    except OSError as error:
+        why = f"cannot be written: {error.strerror or error}"
+        raise OSError(error.errno or errno.EIO, why, os.fspath(path)) from error
+
+
+def _replace(target: Path, data: bytes, *, overwrite: bool) -> None:
+    temporary = target.with_name(f".clipcodec-{secrets.token_hex(6)}.tmp")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -30,7 +43,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
         if overwrite or not _link(temporary, target):
             os.replace(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of what cannot be written, why counts, not what comes of it
+            temporary.unlink()
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -24,6 +24,7 @@ import sys
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
+from .concurrency import loading
 from .errors import ImageError, ImageFileError
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def load_rgb(image: ImageInput) -> Image.Image:
     Raises `ImageFileError` if a file cannot be read, `ImageError` for all else that is no usable
     image.
     """
-    from PIL import Image
+    with loading:
+        from PIL import Image
 
     if isinstance(image, Image.Image):
         return _guard(image, lambda: _to_rgb(image))
@@ -139,7 +141,8 @@ def _read(image: Any) -> bytes:
 def _decode(data: bytes) -> Image.Image:
     from PIL import Image
 
-    Image.init()
+    with loading:
+        Image.init()  # imports a module a format
     formats = [name for name in Image.ID if name not in _REFUSED_FORMATS]
     try:
         opened = Image.open(BytesIO(data), formats=formats)

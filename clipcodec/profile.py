@@ -11,11 +11,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .concurrency import loading
 from .errors import WeightsError
 from .schemes import KINDS
 from .schemes.base import check_tensors, integer
@@ -33,7 +35,8 @@ Tensors = dict[str, NDArray[Any]]
 class Profile:
     """One loaded profile. `id` is None for a private one; `digest` is the file's SHA-256.
 
-    `dim` and `statistics` are None where any embedding will do.
+    `dim` and `statistics` are None where any embedding will do. A pickle holds no weights: the
+    registered name, or the absolute path and the digest of a private file, which is read again.
     """
 
     name: str
@@ -45,6 +48,20 @@ class Profile:
     card: Mapping[str, Any]
     statistics: Statistics | None
     scheme: Any  # one of schemes.KINDS
+    path: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.id is not None:
+            from .registry import by_name
+
+            return by_name, (self.name,)
+        return _reopen, (self.path, self.digest.hex())
+
+    def __copy__(self) -> Profile:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Profile:
+        return self
 
 
 def read_profile(
@@ -70,12 +87,35 @@ def read_profile(
             "the file is damaged, reinstall clipcodec"
         )
     try:
-        return _parse(data, id, digest.digest())
+        return _parse(data, id, digest.digest(), os.path.abspath(where))
     except WeightsError as error:
         raise WeightsError(f"profile {where}: {error}") from error
 
 
-def _parse(data: bytes, id: int | None, digest: bytes) -> Profile:
+def _reopen(path: str, sha256: str) -> Profile:
+    """A pickled private profile. Read once for all pickles, until the file changes."""
+    try:
+        file = os.stat(path)
+    except OSError as error:
+        raise WeightsError(
+            f"profile {path!r} cannot be read ({error.strerror}), and a pickle holds its path and "
+            "SHA-256 alone: put the file there, or make a Codec from where it is now"
+        ) from error
+    return _opened(path, sha256, (file.st_ino, file.st_size, file.st_mtime_ns))
+
+
+@lru_cache(maxsize=8)
+def _opened(path: str, sha256: str, state: tuple[int, ...]) -> Profile:
+    profile = read_profile(path)
+    if profile.digest.hex() != sha256:
+        raise WeightsError(
+            f"profile {path} has SHA-256 {profile.digest.hex()}, the pickled one had {sha256}: "
+            "the file was changed; bring the old one back, or make a new Codec from this one"
+        )
+    return profile
+
+
+def _parse(data: bytes, id: int | None, digest: bytes, path: str) -> Profile:
     meta = _metadata(data)
     tensors = _load_tensors(data)
     try:
@@ -110,7 +150,7 @@ def _parse(data: bytes, id: int | None, digest: bytes) -> Profile:
     built = scheme(meta, tensors)
     return Profile(
         name=name, id=id, digest=digest, kind=kind, backbone=backbone, dim=built.dim, card=card,
-        statistics=statistics, scheme=built,
+        statistics=statistics, scheme=built, path=path,
     )  # fmt: skip
 
 
@@ -132,11 +172,12 @@ def _metadata(data: bytes) -> dict[str, Any]:
 
 
 def _load_tensors(data: bytes) -> Tensors:
-    import safetensors
-    import safetensors.numpy
-
     try:
-        return safetensors.numpy.load(data)
+        with loading:
+            import safetensors
+            import safetensors.numpy
+
+            return safetensors.numpy.load(data)
     except KeyError as error:
         raise WeightsError(f"tensors of type {error}: floats must be F16, F32 or F64") from error
     except (safetensors.SafetensorError, ValueError, TypeError) as error:

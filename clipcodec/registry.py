@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from .concurrency import loading
 from .errors import ProfileError, UnknownProfileError
 from .profile import Profile, read_profile
 
@@ -15,7 +15,6 @@ DEFAULT = "openai-vit-b-32/predictive"
 UNTRAINED = "any/rotation"
 ANY_BACKBONE = "any"
 _FOLDER = Path(__file__).parent / "profiles"
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ _loaded: dict[str, Profile] = {}
 
 
 def _load(row: ProfileInfo) -> Profile:
-    with _lock:  # one load a profile, whatever the number of threads
-        if row.name not in _loaded:
-            _loaded[row.name] = read_profile(_FOLDER / row.file, id=row.id, sha256=row.sha256)
-        return _loaded[row.name]
+    if row.name not in _loaded:
+        with loading:  # one load a profile, whatever the number of threads
+            if row.name not in _loaded:
+                _loaded[row.name] = read_profile(_FOLDER / row.file, id=row.id, sha256=row.sha256)
+    return _loaded[row.name]

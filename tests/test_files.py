@@ -77,3 +77,18 @@ def test_directories_are_not_overwritten(tmp_path: Path) -> None:
 def test_devices_are_written_and_stay_devices() -> None:
     write_atomic("/dev/null", b"data", overwrite=False)
     assert not Path("/dev/null").is_file()
+
+
+def test_errors_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    """Not the temporary one, which nobody asked for."""
+    path = tmp_path / "none" / "a"
+    with pytest.raises(FileNotFoundError, match="cannot be written: No such file") as caught:
+        write_atomic(path, b"new", overwrite=True)
+    assert caught.value.filename == str(path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_device_is_named() -> None:
+    with pytest.raises(OSError, match="cannot be written: No space left") as caught:
+        write_atomic("/dev/full", b"new", overwrite=True)
+    assert caught.value.filename == "/dev/full"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import re
 import ssl
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_VARIABLE = "CLIPCODEC_WEIGHTS"
 _PROBE_SECONDS = 2.0
+_DISK = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
+    errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
+}  # fmt: skip
 # In the order in which open_clip looks for them.
 _LOCAL_FILES = (
     "open_clip_model.safetensors",
@@ -70,7 +76,14 @@ def published(spec: BackboneSpec, *, progress: bool | None) -> Path:
     repository, files = _hub_files(spec)
     hub = load_module("huggingface_hub")
     for name in files:
-        cached = hub.try_to_load_from_cache(repository, name)
+        try:
+            cached = hub.try_to_load_from_cache(repository, name)
+        except OSError as error:
+            raise WeightsUnavailableError(
+                f"the Hugging Face cache cannot be read ({_why(error)}): see to its permissions,"
+                " set HF_HOME to another folder, or give a file with weights=, --weights or"
+                f" {ENVIRONMENT_VARIABLE}"
+            ) from error
         if isinstance(cached, str):  # neither absent nor known not to exist
             return Path(cached)
     return _download(spec, repository, files, progress)
@@ -105,7 +118,7 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
     if dead:
         message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({dead}): {remedy}"
         raise WeightsUnavailableError(message)
-    with _progress_bars(sys.stderr.isatty() if progress is None else progress):
+    with _progress(sys.stderr.isatty() if progress is None else progress):
         for name in files:
             try:
                 path = Path(hub.hf_hub_download(repository, name, library_name="open_clip"))
@@ -114,11 +127,22 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
                 unknown = isinstance(error, errors.LocalEntryNotFoundError)
                 if absent and not unknown and name != files[-1]:
                     continue  # open_clip's second choice is still to come
-                message = f"{missing}, and downloading {repository} failed ({error}): {remedy}"
+                if isinstance(error, OSError) and error.errno in _DISK:
+                    remedy = (
+                        "make room there and see to its permissions, set HF_HOME to another folder,"
+                        f" or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
+                    )
+                message = (
+                    f"{missing}, and downloading {repository} failed ({_why(error)}): {remedy}"
+                )
                 raise WeightsUnavailableError(message) from error
             verify(path, spec)
             return path
     raise AssertionError("files is never empty")
+
+
+def _why(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _unreachable(url: str, seconds: float) -> str | None:
@@ -147,16 +171,30 @@ def _unreachable(url: str, seconds: float) -> str | None:
 
 
 @contextmanager
-def _progress_bars(show: bool) -> Iterator[None]:
-    utils = load_module("huggingface_hub.utils")
-    if show or utils.are_progress_bars_disabled():
+def _progress(show: bool) -> Iterator[None]:
+    """Bars and remarks on retries, or neither: what fails in the end is said by an error."""
+    utils, log = load_module("huggingface_hub.utils"), logging.getLogger("huggingface_hub")
+    bars, level = not utils.are_progress_bars_disabled(), log.level
+    if show:
         yield
         return
-    utils.disable_progress_bars()
     try:
+        log.setLevel(logging.CRITICAL)
+        if bars:
+            utils.disable_progress_bars()
         yield
     finally:
-        utils.enable_progress_bars()
+        log.setLevel(level)
+        if bars:
+            utils.enable_progress_bars()
+
+
+def replacement(path: Path, spec: BackboneSpec) -> str:
+    """What to do about a damaged file: one of the cache is fetched anew once it is gone."""
+    blob = path.resolve()
+    if any(part.startswith("models--") for part in blob.parts):
+        return f"delete {str(blob)!r} and run 'clipcodec fetch {spec.name}'"
+    return f"give the .safetensors or .pt file of {spec.arch}"
 
 
 def sha256(path: Path) -> str:

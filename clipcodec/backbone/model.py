@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency import inherited_torch, loading
 from ..errors import OptionError, ProfileError, WeightsError
-from .hub import ENVIRONMENT_VARIABLE, locate
+from .hub import ENVIRONMENT_VARIABLE, locate, replacement
 from .spec import BackboneSpec, load_module, settings, spec
 from .weights import read_tensors
 
@@ -37,6 +38,9 @@ class Backbone:
     dim     width of the embeddings
     device  where it runs, as torch writes it: "cpu", "cuda:0", …
     path    the weights file that was loaded
+
+    A pickle holds no weights: they are read from `path` again, once a process. A fork on a CPU
+    goes on with one thread, as OpenMP's others are gone; CUDA does not follow a fork.
     """
 
     def __init__(
@@ -44,6 +48,16 @@ class Backbone:
     ) -> None:
         self.spec, self.path, self.dim, self.device = spec, path, spec.dim, str(device)
         self._tower, self._preprocess = tower, preprocess
+        self._process = os.getpid()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.spec, self.device, os.path.abspath(self.path))
+
+    def __copy__(self) -> Backbone:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Backbone:
+        return self
 
     @classmethod
     def load(
@@ -64,9 +78,10 @@ class Backbone:
         """
         chosen = spec(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
         path = locate(chosen, weights)
-        target = _device(device)
-        tower, preprocess = _load_tower(chosen, path)
-        return cls(chosen, path, target, tower.to(target), preprocess)
+        with loading:
+            target = _device(device)
+            tower, preprocess = _load_tower(chosen, path)
+            return cls(chosen, path, target, tower.to(target), preprocess)
 
     @classmethod
     def cached(
@@ -87,11 +102,13 @@ class Backbone:
         cut to 32:1 around its centre first: CLIP's crop sees only the central square, but resizing
         the whole would take gigabytes. Devices and batch sizes change a row by about 1e-5.
 
-        Raises `WeightsError` if the network's output is zero or not finite.
+        Raises `WeightsError` if the network's output is zero or not finite, `OptionError` in a
+        fork of the process that loaded it onto a device other than the CPU.
         """
         import numpy as np
         import torch
 
+        self._mind_fork()
         rows = [np.empty((0, self.dim), np.float32)]
         for start in range(0, len(images), _BATCH):
             batch = [self._preprocess(_shorten(item)) for item in images[start : start + _BATCH]]
@@ -109,9 +126,37 @@ class Backbone:
             rows.append(values / norms)
         return np.concatenate(rows)
 
+    def _mind_fork(self) -> None:
+        if self._process != os.getpid() and self.device != "cpu":
+            raise OptionError(
+                f"device {self.device!r} does not follow a fork: start processes by 'spawn' or"
+                " 'forkserver', or fork before the first image"
+            )
+        _one_thread_in_a_fork()
+
 
 _cache: dict[Any, Backbone] = {}
 _cache_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child: the thread that held it, for a download perhaps, is not here."""
+    global _cache_lock
+    _cache_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def _reopen(spec: BackboneSpec, device: str, path: str) -> Backbone:
+    return Backbone.cached(spec, device=device, weights=path)
+
+
+def _one_thread_in_a_fork() -> None:
+    """OpenMP would wait for ever for the threads that it had in the parent."""
+    if inherited_torch():
+        load_module("torch").set_num_threads(1)
 
 
 def _load_tower(spec: BackboneSpec, path: Path) -> tuple[Any, Any]:
@@ -139,7 +184,8 @@ def _load_tower(spec: BackboneSpec, path: Path) -> tuple[Any, Any]:
             value = value.to(torch.float32, copy=True)
             if not bool(torch.isfinite(value.sum())):  # one pass; NaN and infinity stay in a sum
                 raise WeightsError(
-                    f"weights file {str(path)!r} is damaged: visual.{name} holds NaN or infinity"
+                    f"weights file {str(path)!r} is damaged: visual.{name} holds NaN or infinity;"
+                    f" {replacement(path, spec)}"
                 )
         state[name] = value
     tower.load_state_dict(state, strict=True, assign=True)
@@ -180,6 +226,7 @@ def _build(spec: BackboneSpec) -> tuple[Any, Any]:
 
 def _device(device: Device) -> torch.device:
     library = load_module("torch")
+    _one_thread_in_a_fork()
     if device is None:
         mps = library.backends.mps.is_available()
         device = "cuda" if library.cuda.is_available() else "mps" if mps else "cpu"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..concurrency import loading
 from ..errors import ProfileError, WeightsUnavailableError
 
 LOCAL, GENERAL = "local-dir:", "open_clip:"
@@ -115,7 +116,8 @@ def settings(name: str, arch: str, pretrained: str | None) -> tuple[dict[str, An
 
 def load_module(name: str) -> Any:
     try:
-        return importlib.import_module(name)
+        with loading:
+            return importlib.import_module(name)
     except ImportError as error:
         raise WeightsUnavailableError(
             f"a backbone needs {name.partition('.')[0]}, which cannot be imported ({error}):"

@@ -7,14 +7,15 @@ very backbone.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..errors import WeightsError
-from .hub import published, sha256, verify
+from ..errors import WeightsError, WeightsUnavailableError
+from .hub import published, replacement, sha256, verify
 from .spec import BackboneSpec, load_module, settings
 from .spec import spec as find_spec
 
@@ -43,6 +44,13 @@ def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             head = file.read(9)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise WeightsUnavailableError(
+            f"weights file {str(path)!r} cannot be opened ({error.strerror}): see to its"
+            " permissions, or give another file"
+        ) from error
+    try:
         if path.suffix == ".safetensors" or head[8:] == b"{":
             with load_module("safetensors").safe_open(str(path), "pt") as opened:
                 names = list(opened.keys())
@@ -57,8 +65,7 @@ def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"weights file {str(path)!r} cannot be read ({reason}): it is damaged, cut short, or"
-            f" holds something other than tensors; {path.stat().st_size} bytes found, the"
-            f" .safetensors or .pt file of {spec.arch} expected"
+            f" holds something other than tensors ({size} bytes found): {replacement(path, spec)}"
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]  # open_clip's training checkpoints

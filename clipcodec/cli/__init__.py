@@ -1,17 +1,22 @@
 """The `clipcodec` command: argparse verbs, each with its imports inside.
 
 Data goes to stdout, words to stderr. Exit 0: done; 1: an input failed (named on stderr, the rest
-went on, unless no backbone could be loaded); 2: the command line is wrong; 130: interrupted.
+went on, unless no backbone could be loaded); 2: the command line is wrong; 130: interrupted;
+129, 143: hung up, terminated. Being stopped so leaves no half-written file.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 from .. import __version__
 from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError, RateError
@@ -23,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     args = build_parser().parse_args(argv)
     try:
-        with warnings.catch_warnings():
+        with _stoppable(), warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(
                 f"clipcodec: warning: {message}", file=sys.stderr
             )
@@ -36,12 +41,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone
         return 1
     except (ClipcodecError, OSError) as error:
-        print(f"clipcodec: {error}", file=sys.stderr)
+        words = import_module(".common", __name__).words
+        print(f"clipcodec: {words(error)}", file=sys.stderr)
         usage = isinstance(error, (OptionError, ProfileError)) and not isinstance(error, RateError)
         return 2 if usage else 1
     except KeyboardInterrupt:
         print("clipcodec: interrupted", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and SIGHUP, unless they are ignored, unwind as Ctrl-C does: cleaning up."""
+    changed = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, _stop)
+                changed.append(number)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop(number: int, _frame: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not cut the cleaning short
+    raise SystemExit(128 + number)
 
 
 def build_parser() -> argparse.ArgumentParser:

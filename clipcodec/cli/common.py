@@ -54,9 +54,17 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
 
 def report(name: str, error: Exception) -> None:
     """One failed input, in words, on stderr."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     label = "stdin" if name == STDIO else name
-    print(f"clipcodec: {label}: {text}", file=sys.stderr)
+    print(f"clipcodec: {label}: {words(error, name)}", file=sys.stderr)
+
+
+def words(error: Exception, name: str = "") -> str:
+    """What an error says, on one line; its file is named unless that is `name`."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        named = error.filename not in (None, name)
+        text = f"{error.filename}: {error.strerror}" if named else error.strerror
+    return " ".join(text.split())
 
 
 def refuse_shared(targets: Iterable[str]) -> None:

@@ -6,10 +6,10 @@ Codes are assigned by increasing length, then increasing symbol, so the lengths 
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import cached_property
 
 import numpy as np
 
+from ..concurrency import cached_property
 from ..errors import CorruptError, TruncatedError
 from .raw import CHECK_BYTES
 from .tables import MAX_CODE_LENGTH, FrequencyTables, Symbols

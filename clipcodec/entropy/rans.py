@@ -9,12 +9,13 @@ the same bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..concurrency import cached_property, loading
 from ..errors import CorruptError, TruncatedError
 from .tables import FREQUENCY_BITS, FrequencyTables, Symbols
 
@@ -47,9 +48,7 @@ class RansCoder:
     @cached_property
     def _models(self) -> list[Any]:
         """One model a position. `perfect=False` gives exactly `left` and `width` above."""
-        import constriction  # its submodules exist as attributes only
-
-        categorical = constriction.stream.model.Categorical
+        categorical = _constriction().stream.model.Categorical
         scaled = self.frequencies / (1 << FREQUENCY_BITS)
         distinct = [categorical(row, perfect=False) for row in scaled]
         return [distinct[t] for t in self.table_of[self.coded]]
@@ -191,9 +190,21 @@ class BatchReader:
 
 
 def _ans_coder(words: Any) -> Any:
-    import constriction
+    return _constriction().stream.stack.AnsCoder(np.asarray(words, np.uint32))
 
-    return constriction.stream.stack.AnsCoder(np.asarray(words, np.uint32))
+
+@lru_cache(maxsize=1)
+def _constriction() -> Any:
+    with loading:
+        import constriction  # its submodules exist as attributes only
+
+        # the first calls set up what is shared by all
+        model = constriction.stream.model.Categorical(np.full(2, 0.5), perfect=False)
+        coder = constriction.stream.stack.AnsCoder(np.ones(1, np.uint32))
+        coder.encode_reverse(0, model)
+        coder.decode(model)
+        coder.get_compressed()
+    return constriction
 
 
 def check_bodies(bodies: Sequence[bytes], longest: int) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..concurrency import cached_property
 from ..errors import WeightsError
 
 FREQUENCY_BITS = 16

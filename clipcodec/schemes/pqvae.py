@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bitstream import CODERS
+from ..concurrency import cached_property
 from ..embeddings import Embeddings
 from ..entropy import Coder, FrequencyTables, RawCoder, Symbols, coders
 from ..errors import WeightsError

@@ -8,13 +8,14 @@ later groups mend what earlier ones left.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..concurrency import cached_property
 from ..embeddings import Embeddings
 from ..entropy.tables import Symbols
 from ..exact import Doubles, ExactProduct

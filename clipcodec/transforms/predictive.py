@@ -8,12 +8,12 @@ the estimate, and a small ReLU network then refines the whole of it: the bands s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..concurrency import cached_property
 from ..embeddings import Embeddings
 from ..entropy.tables import Symbols
 from ..exact import ExactProduct

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import numpy.fft  # np.fft would import it in the midst of work
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
