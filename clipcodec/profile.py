@@ -28,6 +28,10 @@ FILE_VERSION = 1
 MAX_FILE_BYTES = 1 << 28
 MAX_HEADER_BYTES = 1 << 20
 
+_STORED = {"F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
+    f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)
+}  # safetensors' name of a type: as it lies in the file
+
 Tensors = dict[str, NDArray[Any]]
 
 
@@ -172,16 +176,21 @@ def _metadata(data: bytes) -> dict[str, Any]:
 
 
 def _load_tensors(data: bytes) -> Tensors:
-    try:
-        with loading:
-            import safetensors
-            import safetensors.numpy
+    """Tensors in this machine's byte order; safetensors.numpy.load takes the file's for it."""
+    with loading:
+        import safetensors
 
-            return safetensors.numpy.load(data)
+    deserialize: Any = safetensors.deserialize  # typed in some of its releases only
+    tensors = {}
+    try:
+        for name, row in deserialize(data):
+            stored = np.frombuffer(row["data"], _STORED[row["dtype"]]).reshape(row["shape"])
+            tensors[name] = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     except KeyError as error:
         raise WeightsError(f"tensors of type {error}: floats must be F16, F32 or F64") from error
     except (safetensors.SafetensorError, ValueError, TypeError) as error:
         raise WeightsError(f"damaged safetensors data: {error}") from error
+    return tensors
 
 
 def _real(value: Any) -> float:
