@@ -35,9 +35,9 @@ class RansCoder:
         below = np.cumsum(self.frequencies, axis=1) - self.frequencies
         left = (below * ((1 << PRECISION) - k) >> FREQUENCY_BITS) + np.arange(k)
         right = np.concatenate([left[:, 1:], np.full((len(left), 1), 1 << PRECISION)], axis=1)
-        self.left, self.width = left.astype(_U64), (right - left).astype(_U64)
+        self.left, self.width = left, right - left
         folded = 0  # symbols in the seed, beside the 16 bits of the check value
-        while folded < self.size and k ** (folded + 1) <= 1 << SEED_BITS - 16:
+        while k ** (folded + 1) <= 1 << SEED_BITS - 16:
             folded += 1
         # the flattest tables lose least by it
         steepness = self.frequencies.max(axis=1)[self.table_of]
