@@ -326,9 +326,8 @@ class LevelCoder:
             shift = PRECISION - bits[rows]
             signs[rows, chunk] = quantile >> shift
             reader.advance(signs[rows, chunk] << shift, np.left_shift(1, shift), quantile, rows)
-        seed = reader.seeds() - 1
-        checks[:], signs[:, 0] = np.divmod(seed, 1 << _SEED_SIGNS)
-        single |= (seed < 0) | (checks >> 16 != 0)
+        checks[:], signs[:, 0] = np.divmod(reader.seeds() - 1, 1 << _SEED_SIGNS)
+        single |= checks >> 16 != 0  # -1 where no seed is left
         single |= signs[:, 0] >> np.minimum(counts, _SEED_SIGNS) != 0
         negative = signs[row, (rank + _CHUNK - _SEED_SIGNS) // _CHUNK] >> _place(rank) & 1
         levels[row, column] *= 1 - 2 * negative
