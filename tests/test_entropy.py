@@ -307,6 +307,21 @@ def test_tables_that_code_nothing_are_refused(
         FrequencyTables(frequencies, lengths, table_of)
 
 
+def test_equal_remainders_go_to_the_first() -> None:
+    """However many there are: the frequencies of one count fall once, by one."""
+    row = FrequencyTables.from_counts([[1, 2, 3] * 100], [0]).frequencies[0]
+    assert row.sum() == 65536
+    falls = [np.diff(row[count::3]).tolist() for count in range(3)]
+    assert all(set(fall) <= {0, -1} and fall.count(-1) <= 1 for fall in falls)
+    assert any(-1 in fall for fall in falls)
+
+
+def test_counts_of_any_type_give_the_same_frequencies() -> None:
+    counts = np.random.default_rng(0).gamma(0.3, size=(1, 4000)).astype(np.float32)
+    exact = FrequencyTables.from_counts(counts.astype(np.float64), [0])
+    assert (FrequencyTables.from_counts(counts, [0]).frequencies == exact.frequencies).all()
+
+
 @pytest.mark.parametrize("name", ["raw", "huffman", "rans"])
 def test_tables_of_small_integers_are_the_same_tables(name: str) -> None:
     """Profile files hold bytes and 16-bit words; none of the arithmetic may stay in them."""
