@@ -317,7 +317,7 @@ def test_equal_remainders_go_to_the_first() -> None:
 
 
 def test_counts_of_any_type_give_the_same_frequencies() -> None:
-    counts = np.random.default_rng(0).gamma(0.3, size=(1, 4000)).astype(np.float32)
+    counts = np.random.default_rng(0).gamma(0.3, size=(2000, 4)).astype(np.float32)
     exact = FrequencyTables.from_counts(counts.astype(np.float64), [0])
     assert (FrequencyTables.from_counts(counts, [0]).frequencies == exact.frequencies).all()
 
