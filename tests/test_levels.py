@@ -167,7 +167,7 @@ def test_many_without_escapes_go_together(monkeypatch: pytest.MonkeyPatch, nonze
     places = np.setdiff1d(np.arange(90), np.arange(20, 36))[: max(nonzero, 1)]  # a group for nobody
     levels = np.zeros((30, 90), np.int64)
     levels[:, places[:nonzero]] = rng.choice([-3, -2, -1, 1, 2, 3], (30, nonzero))
-    levels[0] = 0  # and one message of zeros
+    levels[:2] = 0  # and two messages of zeros
     qualities, checks = rng.integers(1, 4, 30), [0, 0xFFFF, *rng.integers(0, 1 << 16, 28).tolist()]
     singles = [coder.encode(levels[[i]], qualities[[i]], [checks[i]])[0] for i in range(30)]
     monkeypatch.delattr(LevelCoder, "_encode_one")
@@ -176,6 +176,29 @@ def test_many_without_escapes_go_together(monkeypatch: pytest.MonkeyPatch, nonze
     decoded, found = coder.decode(singles, qualities)
     assert (decoded == levels).all()
     assert found == checks
+
+
+def test_symbols_of_one_quantile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tables call impossible takes 24 bits, and drives the state to its very edges.
+
+    A seed of 2^16 … 2^17 is 2^40 … 2^41 after one of them: just enough to put out a word.
+    """
+    tables = LevelTables([[32768, 32768, 0, 0]] * 3, [[0]], [[2, 2]], [0, 4, 6])
+    coder = LevelCoder(tables)
+    rows = [[0, 0, 0, 0, 2, 2], [1, -2, 2, 0, 0, 0], [0, 0, 0, 1, 0, -2], [2, 2, -2, 2, 2, 2]]
+    levels, checks = np.array(rows * 10), [0x100 + 6 * i for i in range(40)]
+    many = np.ones(40, int)
+    bodies = []
+    for row, check in zip(levels.tolist(), checks, strict=True):
+        found, signs = entries(tables, row, 1)
+        bodies.append(written(found, seed_of(check, signs)))
+    one = [coder.encode(levels[[i]], ONE, [checks[i]])[0] for i in range(40)]
+    assert one == bodies
+    assert [coder.decode([body], ONE)[0].tolist() for body in bodies] == [[r] for r in rows * 10]
+    monkeypatch.delattr(LevelCoder, "_encode_one")
+    monkeypatch.delattr(LevelCoder, "_decode_one")
+    assert coder.encode(levels, many, checks) == bodies
+    assert coder.decode(bodies, many)[0].tolist() == rows * 10
 
 
 def test_no_messages_are_no_bodies() -> None:
@@ -320,6 +343,17 @@ def test_magnitudes_end_where_packing_does(sign: int) -> None:
     found[-2] = plain(MAX_LEVEL - 1 - (1 << 14), 14)
     with pytest.raises(CorruptError, match=OUT_OF_RANGE):
         coder.decode([written(found, seed_of(7, signs))], ONE)
+
+
+def test_long_signs_of_others_hide_no_damage() -> None:
+    """A message without signs, its state out of range, among messages with four chunks of them."""
+    tables = LevelTables(FREQUENCIES, [[0]], [[2, 2]], [0, 60])
+    coder, many = LevelCoder(tables), np.ones(30, int)
+    good = coder.encode(np.ones((29, 60), int), many[:29], [7] * 29)
+    zeros, _ = entries(tables, [0] * 60, 1)
+    assert coder.decode([*good, written(zeros, seed_of(5, []))], many)[1][-1] == 5
+    with pytest.raises(CorruptError, match=NO_CHECK):
+        coder.decode([*good, written(zeros, (1 << 24) + seed_of(5, []))], many)
 
 
 def test_levels_beyond_sixteen_bits_are_refused() -> None:

@@ -317,7 +317,7 @@ class LevelCoder:
             levels[rows, a:b] = found.T
             single[rows] |= (found.max(axis=0) == tables.escape) | ~found.any(axis=0)
         row, column, rank, counts = _nonzero(levels)
-        chunks = max(int(counts.max(initial=0)) - _SEED_SIGNS + _CHUNK - 1, 0) // _CHUNK
+        chunks = max(int(counts.max()) - _SEED_SIGNS + _CHUNK - 1, 0) // _CHUNK
         signs = np.zeros((len(bodies), chunks + 1), np.int64)
         for chunk in range(1, chunks + 1):
             bits = np.clip(counts - _SEED_SIGNS - _CHUNK * (chunk - 1), 0, _CHUNK)
@@ -376,7 +376,7 @@ class _Reader:
     def seed(self) -> int:
         """The check value and the seed's signs, when all else is read."""
         seed = self.x - 1
-        if self.words or not 0 <= seed < 1 << 16 + _SEED_SIGNS:
+        if not 0 <= seed < 1 << 16 + _SEED_SIGNS:  # while words remain, it is more than a word
             raise CorruptError("rANS state does not end in a check value: the stream is damaged")
         return seed
 

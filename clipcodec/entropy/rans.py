@@ -185,9 +185,8 @@ class BatchReader:
             self.state[rows] = self.state[rows] << _WORD | self.words[rows, self.left_over[rows]]
 
     def seeds(self) -> Symbols:
-        """What is left of each state; 0 where words remain, or more than one word."""
-        whole = (self.left_over == 0) & (self.state >> _WORD == 0)
-        return np.where(whole, self.state, 0).astype(np.int64)
+        """What is left of each state; 0 where that is more than a word, as when words remain."""
+        return np.where(self.state >> _WORD == 0, self.state, 0).astype(np.int64)
 
 
 def _ans_coder(words: Any) -> Any:
