@@ -367,7 +367,10 @@ def test_levels_beyond_sixteen_bits_are_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"frequencies": [[65536, 0, 0]] * 3}, "K >= 4"),
+        (
+            {"frequencies": [[65536, 0, 0]] * 3},
+            r"^frequencies of levels: expected \(R, K\) with K >= 4",
+        ),
         ({"frequencies": [65536, 0, 0, 0]}, "K >= 4"),
         ({"frequencies": [[65537, -1, 0, 0]] * 3}, "K >= 4"),
         ({"frequencies": [[65535, 0, 0, 0]] * 3}, "sum to"),
@@ -383,5 +386,6 @@ def test_levels_beyond_sixteen_bits_are_refused() -> None:
 def test_tables_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
     given = {"frequencies": FREQUENCIES, "class_of": [[0]], "flag_of": [[2, 2]], "bands": [0, 4, 6]}
     LevelTables(**given)
+    LevelTables(**given | {"class_of": [[1]]})  # the last row but one
     with pytest.raises(WeightsError, match=message):
         LevelTables(**given | change)

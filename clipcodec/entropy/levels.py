@@ -55,7 +55,6 @@ class LevelTables:
         self._validate()
         self.alphabet = self.frequencies.shape[1]
         self.escape = self.alphabet - 1
-        self.qualities = len(self.class_of)
         if self.class_of.shape[1] == 1:
             self.class_of = np.repeat(self.class_of, self.size, axis=1)
         if self.flag_of.shape[1] == 2:
