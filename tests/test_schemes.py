@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from clipcodec import registry
-from clipcodec.errors import CorruptError, DecodeError, TruncatedError, WeightsError
+from clipcodec.errors import CorruptError, DecodeError, EmbeddingError, TruncatedError, WeightsError
 from clipcodec.profile import METADATA_KEY, Profile, read_profile
 from clipcodec.schemes import KINDS, Parameters, RotationScheme
 from clipcodec.schemes.base import check_tensors
@@ -50,6 +50,15 @@ def test_a_fixed_rate_says_nothing(tiny: Profile) -> None:
     assert tiny.scheme.split(b"body") == (Parameters(0, 12), b"body")
 
 
+def test_a_fixed_rate_is_that_of_its_packed_symbols(tiny: Profile) -> None:
+    """Twelve symbols of five: what the registry's table of profiles states."""
+    assert tiny.scheme.bits == 12 * 3
+    assert len(tiny.scheme.packed(np.zeros((1, 12), np.int64))[0]) == 5
+    for row in registry.registered():
+        scheme = registry.by_name(row.name).scheme
+        assert row.bits == (None if scheme.qualities else scheme.bits)
+
+
 def test_predictive_says_its_quality(rates: Profile) -> None:
     scheme = rates.scheme
     assert scheme.parameters(7, 24).hex() == "07"
@@ -80,6 +89,11 @@ def test_rotation_says_quality_and_width(rotation: RotationScheme, size: int, st
 def test_every_width_comes_back(rotation: RotationScheme) -> None:
     for size in range(1, (1 << 14) + 1):
         assert rotation.split(rotation.parameters(100, size)) == (Parameters(100, size), b"")
+
+
+def test_widths_beyond_the_format_are_refused(rotation: RotationScheme) -> None:
+    with pytest.raises(EmbeddingError, match="width 16385: at most 16384"):
+        rotation.parameters(1, (1 << 14) + 1)
 
 
 @pytest.mark.parametrize(

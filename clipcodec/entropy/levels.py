@@ -56,7 +56,6 @@ class LevelTables:
         self._validate()
         self.alphabet = self.frequencies.shape[1]
         self.escape = self.alphabet - 1
-        self.qualities = len(self.class_of)
         if self.class_of.shape[1] == 1:
             self.class_of = np.repeat(self.class_of, self.size, axis=1)
         if self.flag_of.shape[1] == 2:
@@ -320,7 +319,7 @@ class LevelCoder:
             levels[rows, a:b] = found.T
             single[rows] |= (found.max(axis=0) == tables.escape) | ~found.any(axis=0)
         row, column, rank, counts = _nonzero(levels)
-        chunks = max(int(counts.max(initial=0)) - _SEED_SIGNS + _CHUNK - 1, 0) // _CHUNK
+        chunks = max(int(counts.max()) - _SEED_SIGNS + _CHUNK - 1, 0) // _CHUNK
         signs = np.zeros((len(bodies), chunks + 1), np.int64)
         for chunk in range(1, chunks + 1):
             bits = np.clip(counts - _SEED_SIGNS - _CHUNK * (chunk - 1), 0, _CHUNK)
@@ -329,9 +328,8 @@ class LevelCoder:
             shift = PRECISION - bits[rows]
             signs[rows, chunk] = quantile >> shift
             reader.advance(signs[rows, chunk] << shift, np.left_shift(1, shift), quantile, rows)
-        seed = reader.seeds() - 1
-        checks[:], signs[:, 0] = np.divmod(seed, 1 << _SEED_SIGNS)
-        single |= (seed < 0) | (checks >> 16 != 0)
+        checks[:], signs[:, 0] = np.divmod(reader.seeds() - 1, 1 << _SEED_SIGNS)
+        single |= checks >> 16 != 0  # -1 where no seed is left
         single |= signs[:, 0] >> np.minimum(counts, _SEED_SIGNS) != 0
         negative = signs[row, (rank + _CHUNK - _SEED_SIGNS) // _CHUNK] >> _place(rank) & 1
         levels[row, column] *= 1 - 2 * negative
@@ -380,7 +378,7 @@ class _Reader:
     def seed(self) -> int:
         """The check value and the seed's signs, when all else is read."""
         seed = self.x - 1
-        if self.words or not 0 <= seed < 1 << 16 + _SEED_SIGNS:
+        if not 0 <= seed < 1 << 16 + _SEED_SIGNS:  # while words remain, it is more than a word
             raise CorruptError("rANS state does not end in a check value: the stream is damaged")
         return seed
 

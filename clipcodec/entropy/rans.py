@@ -36,9 +36,9 @@ class RansCoder:
         below = np.cumsum(self.frequencies, axis=1) - self.frequencies
         left = (below * ((1 << PRECISION) - k) >> FREQUENCY_BITS) + np.arange(k)
         right = np.concatenate([left[:, 1:], np.full((len(left), 1), 1 << PRECISION)], axis=1)
-        self.left, self.width = left.astype(_U64), (right - left).astype(_U64)
+        self.left, self.width = left, right - left
         folded = 0  # symbols in the seed, beside the 16 bits of the check value
-        while folded < self.size and k ** (folded + 1) <= 1 << SEED_BITS - 16:
+        while k ** (folded + 1) <= 1 << SEED_BITS - 16:
             folded += 1
         # the flattest tables lose least by it
         steepness = self.frequencies.max(axis=1)[self.table_of]
@@ -184,9 +184,8 @@ class BatchReader:
             self.state[rows] = self.state[rows] << _WORD | self.words[rows, self.left_over[rows]]
 
     def seeds(self) -> Symbols:
-        """What is left of each state; 0 where words remain, or more than one word."""
-        whole = (self.left_over == 0) & (self.state >> _WORD == 0)
-        return np.where(whole, self.state, 0).astype(np.int64)
+        """What is left of each state; 0 where that is more than a word, as when words remain."""
+        return np.where(self.state >> _WORD == 0, self.state, 0).astype(np.int64)
 
 
 def _ans_coder(words: Any) -> Any:
