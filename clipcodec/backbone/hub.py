@@ -113,7 +113,7 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
     )
     if constants.HF_HUB_OFFLINE:
         raise WeightsUnavailableError(f"{missing}, and HF_HUB_OFFLINE forbids a download: {remedy}")
-    if str(constants.HF_HUB_CACHE).startswith("~"):  # a folder of that name would be made here
+    if str(constants.HF_HUB_CACHE).startswith("~"):  # no home directory was found
         raise WeightsUnavailableError(
             f"{missing}, and there is no home directory to download them to: set HF_HOME to a"
             f" folder, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
