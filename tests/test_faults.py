@@ -632,6 +632,16 @@ def test_without_a_home_weights_are_wanting_in_one_line(
     assert fetch(tmp_path / "given", hub, before=NOBODY, HOME=environment["HOME"]).returncode == 0
 
 
+def test_without_any_home_nothing_is_downloaded_to_a_folder_named_tilde(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = complaint(fetch(None, hub, before=NOBODY, HOME=None))
+    assert "there is no home directory" in line
+    assert "set HF_HOME to a folder" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- decoding asks for nothing ---
 
 SEALED = """

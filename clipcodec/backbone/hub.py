@@ -113,6 +113,11 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
     )
     if constants.HF_HUB_OFFLINE:
         raise WeightsUnavailableError(f"{missing}, and HF_HUB_OFFLINE forbids a download: {remedy}")
+    if str(constants.HF_HUB_CACHE).startswith("~"):  # no home directory was found
+        raise WeightsUnavailableError(
+            f"{missing}, and there is no home directory to download them to: set HF_HOME to a"
+            f" folder, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
+        )
     # huggingface_hub retries a dead network for half a minute; one short question spares that.
     dead = _unreachable(constants.ENDPOINT, _PROBE_SECONDS)
     if dead:
