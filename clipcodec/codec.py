@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from .images import ImageInput
 
 AUTO = "auto"
-_CHUNK = 2048  # embeddings under way at a time: bounds memory, fills the matrix products
+_CHUNK = 2048  # embeddings under way at a time: fills the matrix products
+_NUMBERS = _CHUNK * 768  # of them: bounds memory, some 64 bytes each, a thread
+_THREADS = 8  # more of them wait for the interpreter, and hold memory
 _IMAGES = 64
 
 
@@ -214,15 +216,15 @@ class Codec:
         return target
 
     def _encode(self, x: Embeddings, target: rate.Target, entropy: str) -> list[bytes]:
-        starts = range(0, len(x), _CHUNK)
+        step = _rows(x.shape[1])
         names = self.profile.scheme.coders if entropy == AUTO else (entropy,)
         streams: list[bytes] = []
         profile = self.profile
 
         def work(at: int) -> list[bytes]:
-            return encode_rows(profile, x[at : at + _CHUNK], target, names, at)
+            return encode_rows(profile, x[at : at + step], target, names, at)
 
-        for part in _in_threads(work, starts):
+        for part in _in_threads(work, range(0, len(x), step)):
             streams += part
         return streams
 
@@ -275,12 +277,12 @@ class Codec:
             header, chunk = job
             symbols = _unpack_named(owners[header], header, chunk, parameters, bodies)
             qualities = np.array([parameters[i].quality for i in chunk])
-            out[chunk] = reconstruct(owners[header], symbols, qualities)
+            out[chunk] = reconstruct(owners[header], symbols, qualities, chunk)
 
         jobs = [
-            (header, rows[at : at + _CHUNK])
-            for (header, _), rows in groups.items()
-            for at in range(0, len(rows), _CHUNK)
+            (header, rows[at : at + _rows(size)])
+            for (header, size), rows in groups.items()
+            for at in range(0, len(rows), _rows(size))
         ]
         _in_threads(work, jobs)
         return out
@@ -389,8 +391,13 @@ def _in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Results in order; several items share the cores, as numpy leaves the interpreter free."""
     if len(items) < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1, _THREADS)) as pool:
         return list(pool.map(work, items))
+
+
+def _rows(width: int) -> int:
+    """How many embeddings, or rows of symbols, of this width are under way at a time."""
+    return max(1, min(_CHUNK, _NUMBERS // width))
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterable[list[T]]:

@@ -35,7 +35,10 @@ def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
         raise EmbeddingError(
             f"embeddings of shape {array.shape}: expected {expected}; is this the right profile?"
         )
-    unit = np.empty(array.shape, np.float32)
+    try:
+        unit = np.empty(array.shape, np.float32)
+    except ValueError as error:  # nothing, of a shape that only narrower numbers can have
+        raise EmbeddingError(f"embeddings of shape {array.shape}: {error}") from error
     for at in range(0, len(array), _CHUNK):
         unit[at : at + _CHUNK] = _directions(array[at : at + _CHUNK], at)
     return unit

@@ -24,26 +24,33 @@ def encode_rows(
     first  number of the first embedding, for errors
     Raises OptionError or RateError.
     """
-    scheme = profile.scheme
-    if not scheme.qualities:
-        symbols, qualities = scheme.quantize(x), np.zeros(len(x), np.int64)
-        streams = pack(profile, symbols, qualities, names)
-        check_sizes(target, streams, profile.name, first)
-        if target.min_cosine is not None:
-            check_cosines(target, _cosines(profile, x, symbols, qualities), profile.name, first)
-        return streams
+    with np.errstate(all="ignore"):  # a private profile's numbers may overflow
+        if profile.scheme.qualities:
+            return _searched(profile, x, target, names, first)
+        symbols, qualities = profile.scheme.quantize(x), np.zeros(len(x), np.int64)
+    streams = pack(profile, symbols, qualities, names)
+    check_sizes(target, streams, profile.name, first)
+    if target.min_cosine is not None:
+        check_cosines(target, _cosines(profile, x, symbols, qualities), profile.name, first)
+    return streams
+
+
+def _searched(
+    profile: Profile, x: Embeddings, target: Target, names: Sequence[str], first: int
+) -> list[bytes]:
+    """As `encode_rows`, for a profile of many rates."""
     header = header_size(profile, x.shape[1])
     streams = [b""] * len(x)
     rows, sought = np.arange(len(x)), target
     while len(rows):  # more than once if the search misjudged; it raises RateError in the end
         at = first + int(rows[0])
-        symbols, qualities = choose(scheme, x[rows], sought, header, profile.name, at)
-        bodies = pack(profile, symbols, qualities, names)
-        for i, stream in zip(rows.tolist(), bodies, strict=True):
+        symbols, qualities = choose(profile.scheme, x[rows], sought, header, profile.name, at)
+        found = pack(profile, symbols, qualities, names)
+        for i, stream in zip(rows.tolist(), found, strict=True):
             streams[i] = stream
         missed = np.zeros(len(rows), bool)
         if target.max_bytes is not None:
-            missed = np.array([len(stream) > target.max_bytes for stream in bodies])
+            missed = np.array([len(stream) > target.max_bytes for stream in found])
         if target.min_cosine is not None:
             missed = ~(_cosines(profile, x[rows], symbols, qualities) >= target.min_cosine)
         rows, sought = rows[missed], sought.stricter()
@@ -58,13 +65,24 @@ def _cosines(
     return cosines
 
 
-def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
-    """Symbols (N, n) → embeddings (N, D) of unit norm; CorruptError where there is no direction."""
-    rows = profile.scheme.reconstruct(symbols, qualities)
-    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    if not (np.isfinite(norms) & (norms > 0)).all():
-        raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
-    unit: Embeddings = (rows / norms).astype(np.float32)
+def reconstruct(
+    profile: Profile, symbols: Symbols, qualities: Symbols, places: Sequence[int] | None = None
+) -> Embeddings:
+    """Symbols (N, n) → embeddings (N, D) of unit norm; CorruptError where there is no direction.
+
+    places  of the streams in a batch, to name the one at fault
+    """
+    with np.errstate(all="ignore"):  # what overflows is judged at the end
+        rows = profile.scheme.reconstruct(symbols, qualities)
+        # the squares of the smallest and the largest floats lie outside of float32
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+        if len(bad):
+            stream = "" if places is None else f"stream {places[bad[0]]}: "
+            raise CorruptError(
+                f"{stream}these symbols of profile {profile.name} decode to no direction"
+            )
+        unit: Embeddings = (rows / norms).astype(np.float32)
     return unit
 
 

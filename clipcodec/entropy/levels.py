@@ -27,6 +27,7 @@ _SEED_SIGNS = 8
 _CHUNK = 16  # signs a push
 _LENGTH_BITS = 4  # of the length of an escaped rest
 _BIT_PARTS = 1 << 12
+_KEPT = 1 << 18  # places of rows kept as lists: all qualities of common widths, few of the widest
 _BATCH = 24  # from this many messages on, numpy beats a loop over messages
 
 Levels = NDArray[np.int64]
@@ -57,7 +58,7 @@ class LevelTables:
         self.alphabet = self.frequencies.shape[1]
         self.escape = self.alphabet - 1
         if self.class_of.shape[1] == 1:
-            self.class_of = np.repeat(self.class_of, self.size, axis=1)
+            self.class_of = np.broadcast_to(self.class_of, (len(self.class_of), self.size))
         if self.flag_of.shape[1] == 2:
             self.flag_of = np.tile(self.flag_of, (1, sum(map(len, self.groups))))
         # every symbol owns at least one of 2**24 quantiles, whatever its frequency
@@ -255,6 +256,8 @@ class LevelCoder:
         if rows is None:
             tables = self.tables
             rows = tables.class_of[quality - 1].tolist(), tables.flag_of[quality - 1].tolist()
+            if len(self._row_lists) * tables.size >= _KEPT:
+                self._row_lists.clear()
             self._row_lists[quality] = rows
         return rows
 

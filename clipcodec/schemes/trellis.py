@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..entropy import Symbols
-from ..entropy.levels import LevelCoder, LevelTables
+from ..entropy.levels import MAX_LEVEL, LevelCoder, LevelTables
 from ..errors import CorruptError, EmbeddingError, TruncatedError, WeightsError
 from ..quantizers import trellis
 from ..transforms import PredictiveTransform, RotationTransform
@@ -21,6 +21,8 @@ from .base import Parameters, Shapes, Tensors, config_of, integer
 
 Floats = NDArray[np.float32]
 Levels = NDArray[np.int64]
+_FARTHEST = 2 * MAX_LEVEL + 8  # steps
+_OVERFLOW = "the numbers of this profile overflow on this embedding: no stream can hold it"
 
 
 class Transform(Protocol):
@@ -82,7 +84,7 @@ class Engine:
         levels = np.zeros(y.shape, np.int64)
         bits, full, at = np.zeros(len(y)), np.ones(len(y), np.int64), 0
         for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):
-            residual = (y[:, a:b] - estimate[:, a:b]) / step
+            residual = _within_reach((y[:, a:b] - estimate[:, a:b]) / step)
             classes = tables.class_of[qualities - 1, a:b]
             flags = tables.flag_of[qualities - 1, at : at + 2 * len(groups)]
             at += 2 * len(groups)
@@ -98,7 +100,10 @@ class Engine:
             more, full = tables.band_information(levels[:, a:b], classes, flags, full)
             bits += more
             self.encoder.refine(estimate, band, qualities)
-        return Attempt(levels, bits, estimate, ((y - estimate) ** 2).sum(axis=1))
+        error = ((y - estimate) ** 2).sum(axis=1)
+        if not np.isfinite(error).all():
+            raise EmbeddingError(_OVERFLOW)
+        return Attempt(levels, bits, estimate, error)
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""
@@ -109,6 +114,13 @@ class Engine:
             estimate[:, a:b] += residual[:, a:b]
             self.transform.refine(estimate, band, qualities)
         return estimate
+
+
+def _within_reach(residual: Floats) -> Floats:
+    """In steps. What no level can say becomes a level too high, which the coder refuses."""
+    if np.isnan(residual).any():
+        raise EmbeddingError(_OVERFLOW)
+    return np.clip(residual, -_FARTHEST, _FARTHEST)
 
 
 _TABLES = {
