@@ -106,6 +106,7 @@ def extreme(r: Random, profile: Profile) -> tuple[np.ndarray, bytes]:
         spread = r.choice((0.3, 1.0, 3.0, 100.0, 32767.0))
         levels = [r.gauss(0, 1) * spread * (r.random() < 0.7) for _ in range(size)]
         symbols = np.rint(np.clip(np.nan_to_num(levels), -32767, 32767)).astype(np.int64)
+        symbols[0] = symbols[0] if symbols.any() else 1  # all zero is no stream of some kinds
     else:
         most = scheme.layout.codewords - 1
         symbols = np.array([r.choice((0, most, r.randint(0, most))) for _ in range(size)])
