@@ -45,7 +45,7 @@ def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
 
 
 def _directions(rows: NDArray[Any], first: int) -> NDArray[np.float64]:
-    with np.errstate(over="ignore"):  # of long doubles: what float64 cannot hold is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # what float64 cannot hold is refused
         x = np.ascontiguousarray(rows, np.float64)
     finite = np.isfinite(x).all(axis=1)
     if not finite.all():

@@ -52,6 +52,9 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
     refuse_existing(path, overwrite=force)
 
 
+_LONGEST = 1000  # characters of a message
+
+
 def report(name: str, error: Exception) -> None:
     """One failed input, in words, on stderr."""
     label = "stdin" if name == STDIO else name
@@ -64,7 +67,8 @@ def words(error: Exception, name: str = "") -> str:
     if isinstance(error, OSError) and error.strerror:
         named = error.filename not in (None, name)
         text = f"{error.filename}: {error.strerror}" if named else error.strerror
-    return " ".join(text.split())
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"  # it may quote a whole file
 
 
 def refuse_shared(targets: Iterable[str]) -> None:
