@@ -223,11 +223,12 @@ class Codec:
         x = rows[at : at + _CHUNK]
         profile = self.profile
         scheme = profile.scheme
-        if scheme.qualities:
-            header = header_size(profile, x.shape[1])
-            symbols, qualities = rate.choose(scheme, x, target, header, profile.name, at)
-        else:
-            symbols, qualities = scheme.quantize(x), np.zeros(len(x), np.int64)
+        with np.errstate(all="ignore"):  # a private profile's numbers may overflow
+            if scheme.qualities:
+                header = header_size(profile, x.shape[1])
+                symbols, qualities = rate.choose(scheme, x, target, header, profile.name, at)
+            else:
+                symbols, qualities = scheme.quantize(x), np.zeros(len(x), np.int64)
         streams = pack(profile, symbols, qualities, names)
         if scheme.qualities and target.max_bytes is not None:
             self._shorten(x, symbols, qualities, streams, int(target.max_bytes), at)
@@ -395,11 +396,13 @@ def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
 
 def _reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
     """Symbols (N, n) → embeddings (N, D) of unit norm."""
-    rows = profile.scheme.reconstruct(symbols, qualities)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not (np.isfinite(norms) & (norms > 0)).all():
-        raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
-    unit: Embeddings = rows / norms
+    with np.errstate(all="ignore"):  # what overflows is judged at the end
+        rows = profile.scheme.reconstruct(symbols, qualities)
+        # the squares of the smallest and the largest floats lie outside of float32
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        if not (np.isfinite(norms) & (norms > 0)).all():
+            raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
+        unit: Embeddings = (rows / norms).astype(np.float32)
     return unit
 
 

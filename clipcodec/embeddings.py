@@ -74,7 +74,8 @@ def _real_array(x: Any) -> NDArray[Any]:
         raise EmbeddingError(f"embeddings of dtype {array.dtype}: expected real numbers")
     # float32 keeps batches fast; whatever it cannot hold is kept in float64
     narrow = array.dtype.kind == "f" and array.dtype.itemsize <= 4
-    return array.astype(np.float32 if narrow else np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite
+        return array.astype(np.float32 if narrow else np.float64, copy=False)
 
 
 def _is_tensor(x: Any) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import ProfileError, UnknownProfileError
+from .errors import ProfileError, UnknownProfileError, WeightsError
 from .profile import Profile, read_profile
 
 DEFAULT = "openai-vit-b-32/predictive"
@@ -38,9 +38,12 @@ class ProfileInfo:
 
 @lru_cache(maxsize=1)
 def registered() -> tuple[ProfileInfo, ...]:
-    """All registered profiles, in the order of their ids."""
-    rows = json.loads((_FOLDER / "registry.json").read_text("utf-8"))["profiles"]
-    return tuple(ProfileInfo(**row) for row in rows)
+    """All registered profiles, in the order of their ids. WeightsError: a damaged installation."""
+    try:
+        rows = json.loads((_FOLDER / "registry.json").read_text("utf-8"))["profiles"]
+        return tuple(ProfileInfo(**row) for row in rows)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise WeightsError(f"the registry of profiles is damaged, reinstall: {error}") from error
 
 
 def by_name(name: str) -> Profile:

@@ -100,7 +100,8 @@ class Backbone:
             if isinstance(features, tuple):  # CoCa's tower gives its tokens, too
                 features = features[0]
             values = features.float().cpu().numpy()
-            norms = np.linalg.norm(values, axis=1, keepdims=True)
+            with np.errstate(over="ignore"):
+                norms = np.linalg.norm(values, axis=1, keepdims=True)
             if values.shape[1:] != (self.dim,) or not np.all(np.isfinite(norms) & (norms > 0)):
                 raise WeightsError(
                     f"{self.path}: the network's output is not {self.dim} finite numbers per image,"

@@ -81,7 +81,7 @@ def _card(path: str | None) -> dict[str, object]:
         return {}
     try:
         card = json.loads(Path(path).read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{path} is not JSON: {error}") from error
     if not isinstance(card, dict):
         raise TrainingError(f"{path} holds {type(card).__name__}, expected a JSON object")

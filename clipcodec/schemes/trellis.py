@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..entropy import Symbols
-from ..entropy.levels import LevelCoder, LevelTables
+from ..entropy.levels import MAX_LEVEL, LevelCoder, LevelTables
 from ..errors import CorruptError, EmbeddingError, TruncatedError, WeightsError
 from ..quantizers import trellis
 from ..transforms import PredictiveTransform, RotationTransform
@@ -21,6 +21,7 @@ from .base import Parameters, Shapes, Tensors, config_of, integer
 
 Floats = NDArray[np.float32]
 Levels = NDArray[np.int64]
+_FARTHEST = 2 * MAX_LEVEL + 8  # steps
 
 
 class Transform(Protocol):
@@ -73,7 +74,7 @@ class Engine:
         levels = np.zeros(y.shape, np.int64)
         bits, full, at = np.zeros(len(y)), np.ones(len(y), np.int64), 0
         for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):
-            residual = (y[:, a:b] - estimate[:, a:b]) / step
+            residual = _within_reach((y[:, a:b] - estimate[:, a:b]) / step)
             classes = tables.class_of[qualities - 1, a:b]
             flags = tables.flag_of[qualities - 1, at : at + 2 * len(groups)]
             at += 2 * len(groups)
@@ -100,6 +101,13 @@ class Engine:
             estimate[:, a:b] += residual[:, a:b]
             self.transform.refine(estimate, band, qualities)
         return estimate
+
+
+def _within_reach(residual: Floats) -> Floats:
+    """In steps. What no level can say becomes a level too high, which the coder refuses."""
+    if np.isnan(residual).any():
+        raise EmbeddingError("the profile's numbers overflow on this embedding: it fits no profile")
+    return np.clip(residual, -_FARTHEST, _FARTHEST)
 
 
 _TABLES = {

@@ -12,6 +12,7 @@ from ..embeddings import Embeddings, as_embeddings
 from ..errors import EmbeddingError, TrainingError
 
 MIN_ROWS = 1000
+MAX_WIDTH = 1 << 14
 TENSOR = "embeddings"
 
 
@@ -28,6 +29,8 @@ def load_embeddings(
     widths = {part.shape[1] for part in parts}
     if len(widths) > 1:
         raise TrainingError(f"embedding files of several widths {sorted(widths)}: give one width")
+    if max(widths) > MAX_WIDTH:
+        raise TrainingError(f"embeddings of width {max(widths)}: at most {MAX_WIDTH}")
     rows = np.concatenate(parts)
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
     if len(first) < least:

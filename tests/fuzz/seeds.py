@@ -1,0 +1,115 @@
+"""Streams to begin with."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from clipcodec import BackboneWarning, ClipcodecError, Codec, registry
+from clipcodec.bitstream import DIGEST_BYTES
+from clipcodec.profile import Profile, read_profile
+from clipcodec.streams import pack
+
+from . import profiles
+
+_FEW = 48  # symbols
+VECTORS = Path(__file__).parents[2] / "formats" / "vectors" / "1"
+
+
+def vectors(part: str) -> list[bytes]:
+    """The streams of `accept` or `reject`: a folder with a file a scenario, or one file."""
+    folder = VECTORS / part
+    if folder.is_dir():
+        rows = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    else:
+        rows = json.loads(folder.with_suffix(".json").read_text("utf-8"))
+    return [bytes.fromhex(row["stream"]) for row in rows]
+
+
+@lru_cache(maxsize=1)
+def codecs() -> dict[bytes, Codec]:
+    """A codec for each private profile, by the digest in its streams."""
+    return {p.digest[:DIGEST_BYTES]: Codec(p) for p in private()}
+
+
+@lru_cache(maxsize=1)
+def private() -> list[Profile]:
+    """Some drawn profiles, the same ones always."""
+    return [load(profiles.pack(*profiles.draw(Random(seed)))) for seed in range(24)]
+
+
+@lru_cache(maxsize=1)
+def _scratch() -> Path:
+    return Path(tempfile.mkdtemp(prefix="clipcodec-fuzz-"))
+
+
+def file(data: bytes, name: str) -> Path:
+    """A file with this content, overwritten by the next of that name."""
+    path = _scratch() / name
+    path.write_bytes(data)
+    return path
+
+
+def load(data: bytes) -> Profile:
+    return read_profile(file(data, "profile.safetensors"))
+
+
+@lru_cache(maxsize=1)
+def streams() -> tuple[list[bytes], list[bytes]]:
+    """Valid streams (of every coder, private profiles and small widths, too), and rejected ones."""
+    valid = vectors("accept")
+    rng = np.random.default_rng(0)
+    rotation = registry.by_name(registry.UNTRAINED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BackboneWarning)
+        for profile in [*private(), rotation, rotation, rotation]:
+            size = profile.dim or int(rng.integers(2, 40))
+            valid += encoded(profile, rng.normal(size=(3, size)))
+    for profile in [*private(), *(registry.by_id(row.id) for row in registry.registered())]:
+        valid += [extreme(Random(i), profile)[1] for i in range(4)]
+    return valid, vectors("reject")
+
+
+@lru_cache(maxsize=1)
+def small() -> list[bytes]:
+    """Those valid streams that cost little to decode."""
+    codecs_ = codecs()
+    return [
+        stream
+        for stream in streams()[0]
+        if codecs_.get(stream[1 : 1 + DIGEST_BYTES], Codec()).info(stream).symbols <= _FEW
+    ]
+
+
+def encoded(profile: Profile, rows: np.ndarray) -> list[bytes]:
+    """Streams of embeddings by every coder; none where the profile has no symbols for them."""
+    out: list[bytes] = []
+    with np.errstate(all="ignore"):
+        for coder in profile.scheme.coders:
+            try:
+                out += Codec(profile).encode_embeddings(rows, entropy=coder)
+            except ClipcodecError:
+                continue
+    return out
+
+
+def extreme(r: Random, profile: Profile) -> tuple[np.ndarray, bytes]:
+    """Symbols that no embedding has, and their stream: any levels, any quality, any width."""
+    scheme = profile.scheme
+    quality = r.randint(1, scheme.qualities) if scheme.qualities else 0
+    size = scheme.split(bytes([quality, 1]))[0].size if profile.dim else r.randint(1, 40)
+    if scheme.qualities:
+        spread = r.choice((0.3, 1.0, 3.0, 100.0, 32767.0))
+        levels = [round(r.gauss(0, 1) * spread) * (r.random() < 0.7) for _ in range(size)]
+        symbols = np.clip(levels, -32767, 32767).astype(np.int64)
+    else:
+        most = scheme.layout.codewords - 1
+        symbols = np.array([r.choice((0, most, r.randint(0, most))) for _ in range(size)])
+    coder = r.choice(scheme.coders)
+    return symbols, pack(profile, symbols[None], np.array([quality]), [coder])[0]

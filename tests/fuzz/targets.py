@@ -1,0 +1,197 @@
+"""Streams: what is made of them, and what must hold.
+
+A target makes an input from random numbers, and judges any input: it returns the outcome in a word,
+or raises what is a bug.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from clipcodec import Codec, DecodeError, registry
+from clipcodec.bitstream import DIGEST_BYTES
+from clipcodec.streams import pack
+
+from . import seeds
+from .mutate import damaged, header
+
+_ALONE = Codec()
+_MANY = 24  # from this many streams on, every coder takes its other path
+
+
+@dataclass(frozen=True)
+class Target:
+    """`make` draws an input, `judge` says what became of it; `share` of a long run's inputs."""
+
+    name: str
+    share: float
+    make: Callable[[Random], bytes]
+    judge: Callable[[bytes], str]
+
+
+def codec_of(stream: bytes) -> Codec:
+    """The codec whose private profile the stream names, or one without."""
+    return seeds.codecs().get(stream[1 : 1 + DIGEST_BYTES], _ALONE)
+
+
+def stream(r: Random) -> bytes:
+    """A damaged stream, now and then a sound one, or bytes without sense."""
+    valid, bad = seeds.streams()
+    if r.random() < 0.85:
+        valid = seeds.small()
+    way = r.random()
+    if way < 0.02:
+        return r.randbytes(r.randint(0, 64))
+    if way < 0.04:
+        return r.choice(valid)
+    start = r.choice(valid) if way < 0.96 else r.choice(bad)
+    if way < 0.2:
+        digests = sorted(seeds.codecs())
+        body = start[r.randint(1, 9) :] if r.random() < 0.5 else r.randbytes(r.randint(1, 40))
+        return header(r, digests) + body
+    data = damaged(r, start, valid)
+    # a digest with an error in it is soon found unknown: most others get further
+    return start[:5] + data[5:] if start and start[0] & 15 == 0 and r.random() < 0.8 else data
+
+
+def judge_stream(data: bytes) -> str:
+    """An embedding of unit norm from the only stream of its symbols, or a DecodeError."""
+    codec = codec_of(data)
+    try:
+        row = codec.decode(data)
+    except DecodeError as error:
+        if data and data[-1] % 16 == 0:
+            _same_error(codec, data, error)
+        return type(error).__name__
+    assert row.dtype == np.float32
+    assert abs(float(np.linalg.norm(row.astype(np.float64))) - 1) < 1e-5, "not of unit norm"
+    symbols = codec.symbols(data)
+    assert repacked(codec, data, symbols) == data, "another stream of the same symbols"
+    info = codec.info(data)
+    assert (info.size, info.dim, info.symbols) == (len(data), len(row), len(symbols))
+    assert np.isfinite(info.information)
+    if data[-1] % 4:
+        return "decoded"
+    together = codec.decode_batch([data] * _MANY)
+    assert together.shape == (_MANY, len(row))
+    assert np.abs(together - row).max() < 1e-5, "a batch decodes to something else"
+    return "decoded, among others too"
+
+
+def _same_error(codec: Codec, data: bytes, error: DecodeError) -> None:
+    """Alone or among others, by `symbols` or `info`: the same class."""
+    for work in (codec.symbols, codec.info, lambda d: codec.decode_batch([d] * _MANY)):
+        try:
+            work(data)
+        except DecodeError as other:
+            assert type(other) is type(error), f"{other!r} instead of {error!r}"
+        else:
+            # symbols without an embedding may be had
+            assert "no direction" in str(error), f"accepted, where decode raises {error!r}"
+
+
+def repacked(codec: Codec, data: bytes, symbols: Any) -> bytes:
+    """The stream that the package writes for these symbols, by the same coder and header."""
+    head, owner, parameters, _ = codec._open(data)
+    profile = replace(owner, id=None) if head.digest is not None else owner
+    return pack(profile, symbols[None], np.array([parameters.quality]), [head.coder])[0]
+
+
+def batch(r: Random) -> bytes:
+    """Streams one after another, each with its length in two bytes before it."""
+    valid, _ = seeds.streams()
+    own = r.choice(valid)
+    # of one kind, so that most batches get as far as the coders
+    same = [s for s in valid if s[:1] == own[:1] and codec_of(s) is codec_of(own)]
+    rows = [r.choice(same) for _ in range(r.choice((2, 15, 23, 24, 40)))]
+    for _ in range(r.choice((0, 1, 1, 2))):
+        rows[r.randrange(len(rows))] = damaged(r, r.choice(rows), same)
+    return b"".join(len(row).to_bytes(2, "big") + row for row in rows)
+
+
+def judge_batch(data: bytes) -> str:
+    """As each stream by itself; the first that fails is named."""
+    rows = []
+    while len(data) > 1:
+        end = 2 + int.from_bytes(data[:2], "big")
+        rows.append(data[2:end])
+        data = data[end:]
+    codec = codec_of(rows[0]) if rows else _ALONE
+    single: list[Any] = []
+    for row in rows:
+        try:
+            single.append(codec.decode(row))
+        except DecodeError as error:
+            single.append(error)
+    wrong = [i for i, one in enumerate(single) if isinstance(one, DecodeError)]
+    try:
+        together = codec.decode_batch(rows)
+    except DecodeError as error:
+        widths = {len(one) for one in single if not isinstance(one, DecodeError)}
+        if not wrong:
+            assert len(widths) > 1, f"a batch of sound streams raises {error!r}"
+            return "several widths"
+        if "widths" in str(error):
+            return "several widths"
+        found = re.match(r"stream (\d+): ", str(error))
+        assert found, f"no stream is named: {error!r}"
+        assert int(found[1]) in wrong, f"a sound stream is named: {error!r}"
+        assert type(error) is type(single[int(found[1])]), f"another class: {error!r}"
+        return type(error).__name__
+    assert not wrong, f"a batch decodes, of which stream {wrong[0]} raises {single[wrong[0]]!r}"
+    for one, row in zip(single, together, strict=True):
+        assert np.abs(one - row).max() < 1e-5, "a batch decodes to something else"
+    return "decoded"
+
+
+def body(r: Random) -> bytes:
+    """A stream whose check value need not be right."""
+    start = r.choice(seeds.small() if r.random() < 0.85 else seeds.streams()[0])
+    way = r.random()
+    if way < 0.3:
+        own = [registry.by_id(row.id) for row in registry.registered()]
+        start = seeds.extreme(r, r.choice(seeds.private() * 3 + own))[1]
+    if way < 0.4:
+        return start
+    _, _, _, rest = codec_of(start)._open(start)
+    head = start[: len(start) - len(rest)]
+    if way < 0.7:
+        length = max(1, len(rest) + r.choice((-4, -1, 0, 0, 0, 1, 4)))
+        return head + r.randbytes(length - 1) + bytes([r.randint(1, 255)])
+    return head + damaged(r, rest, [rest])
+
+
+def judge_body(data: bytes) -> str:
+    """Symbols and check value have one body: what a coder reads, it writes. Check values aside."""
+    codec = codec_of(data)
+    try:
+        head, owner, parameters, rest = codec._open(data)
+        if head.coder not in owner.scheme.coders:
+            return "coder"
+        symbols, checks = owner.scheme.decode(head.coder, [rest], [parameters])
+    except DecodeError as error:
+        return type(error).__name__
+    scheme, quality = owner.scheme, np.array([parameters.quality])
+    assert scheme.encode(head.coder, symbols, quality, checks) == [rest], "another body"
+    assert np.isfinite(scheme.information(symbols, quality)).all()
+    if data[-1] % 8:
+        return "read"
+    many = scheme.decode(head.coder, [rest] * _MANY, [parameters] * _MANY)
+    assert (many[0] == symbols).all(), "many decode to other symbols"
+    assert many[1] == checks * _MANY, "many decode to other check values"
+    again = scheme.encode(head.coder, many[0], quality.repeat(_MANY), many[1])
+    assert again == [rest] * _MANY, "many are encoded to another body"
+    return "read, by many too"
+
+
+TARGETS = [
+    Target("stream", 0.735, stream, judge_stream),
+    Target("body", 0.2, body, judge_body),
+    Target("batch", 0.01, batch, judge_batch),
+]
