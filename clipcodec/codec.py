@@ -278,7 +278,7 @@ class Codec:
     def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
         """N streams to embeddings (N, D) in order. All must have one width.
 
-        Raises as `decode` does, naming the first stream at fault.
+        Raises as `decode` does, naming a stream at fault.
         """
         if isinstance(streams, (bytes, bytearray, memoryview, str)) or not isinstance(
             streams, Iterable
@@ -311,7 +311,7 @@ class Codec:
             header, chunk = job
             symbols = _unpack_named(owners[header], header, chunk, parameters, bodies)
             qualities = np.array([parameters[i].quality for i in chunk])
-            out[chunk] = _reconstruct(owners[header], symbols, qualities)
+            out[chunk] = _reconstruct(owners[header], symbols, qualities, chunk)
 
         jobs = [
             (header, rows[at : at + _CHUNK])
@@ -394,14 +394,18 @@ def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
     return registered or own
 
 
-def _reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
-    """Symbols (N, n) → embeddings (N, D) of unit norm."""
+def _reconstruct(
+    profile: Profile, symbols: Symbols, qualities: Symbols, places: Sequence[int] | None = None
+) -> Embeddings:
+    """Symbols (N, n) → embeddings (N, D) of unit norm; `places`: the streams' in a batch."""
     with np.errstate(all="ignore"):  # what overflows is judged at the end
         rows = profile.scheme.reconstruct(symbols, qualities)
         # the squares of the smallest and the largest floats lie outside of float32
         norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-        if not (np.isfinite(norms) & (norms > 0)).all():
-            raise CorruptError(f"these symbols of profile {profile.name} decode to no direction")
+        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+        if len(bad):
+            error = CorruptError(f"these symbols of profile {profile.name} decode to no direction")
+            raise error if places is None else _named(places[bad[0]], error)
         unit: Embeddings = (rows / norms).astype(np.float32)
     return unit
 

@@ -74,8 +74,11 @@ def _real_array(x: Any) -> NDArray[Any]:
         raise EmbeddingError(f"embeddings of dtype {array.dtype}: expected real numbers")
     # float32 keeps batches fast; whatever it cannot hold is kept in float64
     narrow = array.dtype.kind == "f" and array.dtype.itemsize <= 4
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite
-        return array.astype(np.float32 if narrow else np.float64, copy=False)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite
+            return array.astype(np.float32 if narrow else np.float64, copy=False)
+    except ValueError as error:  # nothing, of a shape that only narrower numbers can have
+        raise EmbeddingError(f"embeddings of shape {array.shape}: {error}") from error
 
 
 def _is_tensor(x: Any) -> bool:

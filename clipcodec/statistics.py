@@ -68,7 +68,8 @@ def check_statistics(
     """
     if len(embeddings) == 0:
         return
-    cosines = embeddings @ (stats.mean / np.linalg.norm(stats.mean))
+    mean = stats.mean.astype(np.float64)  # whose squares float32 may not hold
+    cosines = embeddings @ (mean / np.linalg.norm(mean)).astype(np.float32)
     lowest, average = float(cosines.min()), float(cosines.mean())
     batch = len(embeddings) >= _BATCH_RULE_ROWS
     batch_limit = stats.floor + (stats.low - stats.floor) / 3

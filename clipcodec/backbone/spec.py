@@ -87,7 +87,7 @@ def settings(name: str, arch: str, pretrained: str | None) -> tuple[dict[str, An
             raise ProfileError(
                 f"no backbone {name!r}: cannot read {str(file)!r} ({error})"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             message = f"backbone {name!r}: {str(file)!r} is no open_clip configuration ({error!r})"
             raise ProfileError(message) from error
         return config, {}

@@ -22,6 +22,7 @@ from .base import Parameters, Shapes, Tensors, config_of, integer
 Floats = NDArray[np.float32]
 Levels = NDArray[np.int64]
 _FARTHEST = 2 * MAX_LEVEL + 8  # steps
+_OVERFLOW = "the numbers of this profile overflow on this embedding: no stream can hold it"
 
 
 class Transform(Protocol):
@@ -90,7 +91,10 @@ class Engine:
             more, full = tables.band_information(levels[:, a:b], classes, flags, full)
             bits += more
             self.transform.refine(estimate, band, qualities)
-        return Attempt(levels, bits, estimate, ((y - estimate) ** 2).sum(axis=1))
+        error = ((y - estimate) ** 2).sum(axis=1)
+        if not np.isfinite(error).all():
+            raise EmbeddingError(_OVERFLOW)
+        return Attempt(levels, bits, estimate, error)
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""
@@ -106,7 +110,7 @@ class Engine:
 def _within_reach(residual: Floats) -> Floats:
     """In steps. What no level can say becomes a level too high, which the coder refuses."""
     if np.isnan(residual).any():
-        raise EmbeddingError("the profile's numbers overflow on this embedding: it fits no profile")
+        raise EmbeddingError(_OVERFLOW)
     return np.clip(residual, -_FARTHEST, _FARTHEST)
 
 

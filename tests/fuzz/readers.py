@@ -55,7 +55,7 @@ def _round_trip(codec: Codec, rows: Any, r: Random) -> str:
         return f"loaded, {type(error).__name__}"
     for stream in streams:
         outcome = judge_stream(stream)
-        assert outcome == "decoded" or not highest, f"encoded, but {outcome}"
+        assert outcome.startswith("decoded") or not highest, f"encoded, but {outcome}"
     return "loaded"
 
 
@@ -333,7 +333,7 @@ def judge_command(data: bytes) -> str:
 
 
 TARGETS = [
-    Target("profile", 0.02, profiles.damaged_file, judge_profile),
+    Target("profile", 0.015, profiles.damaged_file, judge_profile),
     Target("array", 0.01, array, judge_array),
     Target("tensors", 0.01, tensors, judge_tensors),
     Target("image", 0.007, picture, judge_picture),

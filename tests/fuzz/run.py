@@ -64,11 +64,13 @@ def run(args: argparse.Namespace) -> int:
     Random(0).shuffle(jobs)  # so that what is printed on the way is of all targets
     found: Counter[tuple[str, str]] = Counter()
     slowest: dict[str, float] = {}
+    peak = 0
     began = last = time.monotonic()
     # spawned, not forked: threads of numerical libraries do not survive a fork
     with multiprocessing.get_context("spawn").Pool(args.jobs, prepare) as pool:
-        for done, (name, outcomes, longest) in enumerate(pool.imap_unordered(work, jobs), 1):
+        for done, (name, outcomes, longest, memory) in enumerate(pool.imap_unordered(work, jobs), 1):
             found.update({(name, outcome): n for outcome, n in outcomes.items()})
+            peak = max(peak, memory)
             slowest[name] = max(slowest.get(name, 0), longest)
             if time.monotonic() - last > 60:
                 last = time.monotonic()
@@ -81,9 +83,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: {total:,} inputs, the slowest {1e3 * slowest[name]:.0f} ms")
         for n, outcome in reversed(rows):
             print(f"  {n:>11,}  {outcome}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{sum(found.values()):,} inputs in {time.monotonic() - began:.0f} s, "
-          f"memory of a process at most {peak:.0f} MiB")  # fmt: skip
+          f"memory of a process at most {peak / 1024:.0f} MiB")  # fmt: skip
     return 1 if any(outcome.startswith("BUG") for _, outcome in found) else 0
 
 
@@ -102,8 +103,9 @@ def _too_long(*_: Any) -> None:
     raise TimeoutError(f"more than {SECONDS} s")
 
 
-def work(job: tuple[str, int, int, str]) -> tuple[str, Counter[str], float]:
-    """One chunk: how often each outcome came, and the longest time of an input."""
+def work(job: tuple[str, int, int, str]) -> tuple[str, Counter[str], float, int]:
+    """One chunk: how often each outcome came, the longest time of an input,
+    and the memory of the process so far."""
     name, seed, chunk, crashes = job
     target, r = ALL[name], Random(f"{name} {seed} {chunk}")
     found: Counter[str] = Counter()
@@ -115,7 +117,7 @@ def work(job: tuple[str, int, int, str]) -> tuple[str, Counter[str], float]:
         outcome = judged(target, data, crashes)
         longest = max(longest, time.perf_counter() - began)
         found[outcome] += 1
-    return name, found, longest
+    return name, found, longest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def judged(target: Target, data: bytes, crashes: str) -> str:

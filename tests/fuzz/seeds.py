@@ -17,6 +17,7 @@ from clipcodec.profile import Profile, read_profile
 from clipcodec.streams import pack
 
 from . import profiles
+from .mutate import FEW
 
 _FEW = 48  # symbols
 VECTORS = Path(__file__).parents[2] / "formats" / "vectors" / "1"
@@ -64,12 +65,12 @@ def load(data: bytes) -> Profile:
 def streams() -> tuple[list[bytes], list[bytes]]:
     """Valid streams (of every coder, private profiles and small widths, too), and rejected ones."""
     valid = vectors("accept")
-    rng = np.random.default_rng(0)
+    rng, r = np.random.default_rng(0), Random(0)
     rotation = registry.by_name(registry.UNTRAINED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BackboneWarning)
         for profile in [*private(), rotation, rotation, rotation]:
-            size = profile.dim or int(rng.integers(2, 40))
+            size = profile.dim or r.choice(FEW[1:])
             valid += encoded(profile, rng.normal(size=(3, size)))
     for profile in [*private(), *(registry.by_id(row.id) for row in registry.registered())]:
         valid += [extreme(Random(i), profile)[1] for i in range(4)]
@@ -103,7 +104,7 @@ def extreme(r: Random, profile: Profile) -> tuple[np.ndarray, bytes]:
     """Symbols that no embedding has, and their stream: any levels, any quality, any width."""
     scheme = profile.scheme
     quality = r.randint(1, scheme.qualities) if scheme.qualities else 0
-    size = scheme.split(bytes([quality, 1]))[0].size if profile.dim else r.randint(1, 40)
+    size = scheme.split(bytes([quality, 1]))[0].size if profile.dim else r.choice(FEW)
     if scheme.qualities:
         spread = r.choice((0.3, 1.0, 3.0, 100.0, 32767.0))
         levels = [round(r.gauss(0, 1) * spread) * (r.random() < 0.7) for _ in range(size)]
