@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from .images import ImageInput
 
 AUTO = "auto"
-_CHUNK = 2048  # embeddings under way at a time: bounds memory, fills the matrix products
+_CHUNK = 2048  # embeddings under way at a time: fills the matrix products
+_NUMBERS = _CHUNK * 768  # of them: bounds memory, some 64 bytes each, a thread
+_THREADS = 8  # more of them wait for the interpreter, and hold memory
 _IMAGES = 64
 
 
@@ -210,7 +212,7 @@ class Codec:
         return target
 
     def _encode(self, x: Embeddings, target: rate.Target, entropy: str) -> list[bytes]:
-        starts = range(0, len(x), _CHUNK)
+        starts = range(0, len(x), _rows(x.shape[1]))
         names = self.profile.scheme.coders if entropy == AUTO else (entropy,)
         streams: list[bytes] = []
         for part in _in_threads(lambda at: self._encode_part(x, at, target, names), starts):
@@ -220,7 +222,7 @@ class Codec:
     def _encode_part(
         self, rows: Embeddings, at: int, target: rate.Target, names: Sequence[str]
     ) -> list[bytes]:
-        x = rows[at : at + _CHUNK]
+        x = rows[at : at + _rows(rows.shape[1])]
         profile = self.profile
         scheme = profile.scheme
         with np.errstate(all="ignore"):  # a private profile's numbers may overflow
@@ -314,9 +316,9 @@ class Codec:
             out[chunk] = _reconstruct(owners[header], symbols, qualities, chunk)
 
         jobs = [
-            (header, rows[at : at + _CHUNK])
-            for (header, _), rows in groups.items()
-            for at in range(0, len(rows), _CHUNK)
+            (header, rows[at : at + _rows(size)])
+            for (header, size), rows in groups.items()
+            for at in range(0, len(rows), _rows(size))
         ]
         _in_threads(work, jobs)
         return out
@@ -441,8 +443,13 @@ def _in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Results in order; several items share the cores, as numpy leaves the interpreter free."""
     if len(items) < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1, _THREADS)) as pool:
         return list(pool.map(work, items))
+
+
+def _rows(width: int) -> int:
+    """How many embeddings, or rows of symbols, of this width are under way at a time."""
+    return max(1, min(_CHUNK, _NUMBERS // width))
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterable[list[T]]:

@@ -57,7 +57,9 @@ def read_profile(
     where = os.fspath(path)
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size  # 0: a pipe, say
+            # no more than there is, as `read` takes the memory for what it is asked for
+            data = file.read(min(size or MAX_FILE_BYTES, MAX_FILE_BYTES) + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise WeightsError(f"profile {where!r} cannot be read: {why}") from error

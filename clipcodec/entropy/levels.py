@@ -26,6 +26,7 @@ MAX_LEVEL = (1 << 15) - 1
 _SEED_SIGNS = 8
 _CHUNK = 16  # signs a push
 _LENGTH_BITS = 4  # of the length of an escaped rest
+_KEPT = 1 << 18  # places of rows kept as lists: all qualities of common widths, few of the widest
 _BATCH = 24  # from this many messages on, numpy beats a loop over messages
 
 Levels = NDArray[np.int64]
@@ -57,7 +58,7 @@ class LevelTables:
         self.escape = self.alphabet - 1
         self.qualities = len(self.class_of)
         if self.class_of.shape[1] == 1:
-            self.class_of = np.repeat(self.class_of, self.size, axis=1)
+            self.class_of = np.broadcast_to(self.class_of, (self.qualities, self.size))
         if self.flag_of.shape[1] == 2:
             self.flag_of = np.tile(self.flag_of, (1, sum(map(len, self.groups))))
         # every symbol owns at least one of 2**24 quantiles, whatever its frequency
@@ -253,6 +254,8 @@ class LevelCoder:
         if rows is None:
             tables = self.tables
             rows = tables.class_of[quality - 1].tolist(), tables.flag_of[quality - 1].tolist()
+            if len(self._row_lists) * tables.size >= _KEPT:
+                self._row_lists.clear()
             self._row_lists[quality] = rows
         return rows
 

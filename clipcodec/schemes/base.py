@@ -14,6 +14,7 @@ from ..errors import WeightsError
 
 Tensors = Mapping[str, NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
+_PIECE = 1 << 20  # values looked at together: a file's check takes little memory beside the file
 _LARGEST = np.float32(1e18)  # its square is a float32, too
 
 
@@ -98,5 +99,9 @@ def check_tensors(tensors: Tensors, shapes: Shapes, tables: Mapping[str, str]) -
 
 
 def _moderate(tensor: NDArray[Any]) -> bool:
+    flat = tensor.reshape(-1)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
-        return bool((np.abs(tensor.astype(np.float32)) <= _LARGEST).all())
+        return all(
+            bool((np.abs(flat[at : at + _PIECE].astype(np.float32)) <= _LARGEST).all())
+            for at in range(0, flat.size, _PIECE)
+        )

@@ -149,12 +149,11 @@ def _rotation(r: Random) -> tuple[dict[str, Any], Tensors]:
 def _levels(r: Random, width: int, number: int) -> tuple[dict[str, Any], Tensors]:
     qualities, rows = r.choice((1, 2, 5, 255)), r.choice((2, 3, 6))
     alphabet = _alphabet(r, 4, 256)
+    frequencies = np.stack([_frequencies(r, alphabet, 0) for _ in range(rows)])
     tensors = {
         "steps": _positive(r, (qualities,)),
         "weights": _positive(r, (qualities,)),
-        "tables.frequencies": np.stack(
-            [_frequencies(r, alphabet, 0) for _ in range(rows)]
-        ).astype(np.uint16),
+        "tables.frequencies": frequencies.astype(np.uint16),
         "tables.class_of": _rows(r, (qualities, width), rows - 1),
         "tables.flag_of": _rows(r, (qualities, 2 * number), rows),
     }

@@ -195,8 +195,8 @@ def judge_picture(data: bytes) -> str:
 @lru_cache(maxsize=1)
 def _network() -> tuple[Any, dict[str, bytes]]:
     """The description of a small network, and its weights in both file formats."""
-    from ..tiny_models import make_folder, make_model
-    from ..tiny_models import save as save_model
+    from tiny_models import make_folder, make_model
+    from tiny_models import save as save_model
 
     folder = seeds._scratch() / "network"
     spec = make_folder(folder, layers=1, width=16)
@@ -247,7 +247,7 @@ def judge_weights(data: bytes) -> str:
 
 
 def text(r: Random) -> bytes:
-    from ..tiny_models import config
+    from tiny_models import config
 
     row = json.loads((Path(registry.__file__).parent / "profiles" / "registry.json").read_text())
     value = r.choice(({"data": "mine", "licence": {"a": [1, 2]}}, row,

@@ -16,6 +16,7 @@ import os
 import re
 import resource
 import signal
+import sys
 import time
 import traceback
 import warnings
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("--replay", type=Path, metavar="FILE", help="judge one saved input")
     args = parser.parse_args()
     if args.replay:
+        prepare()
         print(ALL[args.replay.name.partition("-")[0]].judge(args.replay.read_bytes()))
         return 0
     return run(args)
@@ -68,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     began = last = time.monotonic()
     # spawned, not forked: threads of numerical libraries do not survive a fork
     with multiprocessing.get_context("spawn").Pool(args.jobs, prepare) as pool:
-        for done, (name, outcomes, longest, memory) in enumerate(pool.imap_unordered(work, jobs), 1):
+        results = pool.imap_unordered(work, jobs)
+        for done, (name, outcomes, longest, memory) in enumerate(results, 1):
             found.update({(name, outcome): n for outcome, n in outcomes.items()})
             peak = max(peak, memory)
             slowest[name] = max(slowest.get(name, 0), longest)
@@ -91,12 +94,18 @@ def run(args: argparse.Namespace) -> int:
 def prepare() -> None:
     """Of each process: warnings are bugs, time and memory are bounded."""
     os.environ["HF_HUB_OFFLINE"] = "1"
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_models
+    only_warnings_that_are_meant()
+    signal.signal(signal.SIGALRM, _too_long)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def only_warnings_that_are_meant() -> None:
+    """Any other is an error."""
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", BackboneWarning)  # random rows are unlike any picture's
     for module in ("PIL", "torch", "open_clip", "timm"):
         warnings.filterwarnings("ignore", module=module)
-    signal.signal(signal.SIGALRM, _too_long)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def _too_long(*_: Any) -> None:

@@ -107,8 +107,8 @@ def extreme(r: Random, profile: Profile) -> tuple[np.ndarray, bytes]:
     size = scheme.split(bytes([quality, 1]))[0].size if profile.dim else r.choice(FEW)
     if scheme.qualities:
         spread = r.choice((0.3, 1.0, 3.0, 100.0, 32767.0))
-        levels = [round(r.gauss(0, 1) * spread) * (r.random() < 0.7) for _ in range(size)]
-        symbols = np.clip(levels, -32767, 32767).astype(np.int64)
+        levels = [r.gauss(0, 1) * spread * (r.random() < 0.7) for _ in range(size)]
+        symbols = np.rint(np.clip(np.nan_to_num(levels), -32767, 32767)).astype(np.int64)
     else:
         most = scheme.layout.codewords - 1
         symbols = np.array([r.choice((0, most, r.randint(0, most))) for _ in range(size)])

@@ -63,12 +63,11 @@ def stream(r: Random) -> bytes:
 def judge_stream(data: bytes) -> str:
     """An embedding of unit norm from the only stream of its symbols, or a DecodeError."""
     codec = codec_of(data)
-    try:
-        row = codec.decode(data)
-    except DecodeError as error:
+    row = attempt(codec.decode, data)
+    if isinstance(row, DecodeError):
         if data and data[-1] % 32 == 0:
-            _same_error(codec, data, error)
-        return type(error).__name__
+            _same_error(codec, data, row)
+        return type(row).__name__
     assert row.dtype == np.float32
     assert abs(float(np.linalg.norm(row.astype(np.float64))) - 1) < 1e-5, "not of unit norm"
     symbols = codec.symbols(data)
@@ -91,15 +90,22 @@ def alike(codec: Codec, data: bytes, one: Any, other: Any) -> bool:
     return bool(np.abs(one - other).max() < 1e-5)
 
 
+def attempt(work: Callable[..., Any], *args: Any) -> Any:
+    """What comes of it, or the DecodeError."""
+    try:
+        return work(*args)
+    except DecodeError as error:
+        return error
+
+
 def _same_error(codec: Codec, data: bytes, error: DecodeError) -> None:
     """Alone or among others, by `symbols` or `info`: the same class."""
-    for work in (codec.symbols, codec.info, lambda d: codec.decode_batch([d] * _MANY)):
-        try:
-            work(data)
-        except DecodeError as other:
+    others = (codec.symbols, data), (codec.info, data), (codec.decode_batch, [data] * _MANY)
+    for work, given in others:
+        other = attempt(work, given)
+        if isinstance(other, DecodeError):
             assert type(other) is type(error), f"{other!r} instead of {error!r}"
-        else:
-            # symbols without an embedding may be had
+        else:  # symbols without an embedding may be had
             assert "no direction" in str(error), f"accepted, where decode raises {error!r}"
 
 
@@ -130,27 +136,19 @@ def judge_batch(data: bytes) -> str:
         rows.append(data[2:end])
         data = data[end:]
     codec = codec_of(rows[0]) if rows else _ALONE
-    single: list[Any] = []
-    for row in rows:
-        try:
-            single.append(codec.decode(row))
-        except DecodeError as error:
-            single.append(error)
+    single = [attempt(codec.decode, row) for row in rows]
     wrong = [i for i, one in enumerate(single) if isinstance(one, DecodeError)]
-    try:
-        together = codec.decode_batch(rows)
-    except DecodeError as error:
+    together = attempt(codec.decode_batch, rows)
+    if isinstance(together, DecodeError):
         widths = {len(one) for one in single if not isinstance(one, DecodeError)}
-        if not wrong:
-            assert len(widths) > 1, f"a batch of sound streams raises {error!r}"
+        assert wrong or len(widths) > 1, f"a batch of sound streams raises {together!r}"
+        if "widths" in str(together):
             return "several widths"
-        if "widths" in str(error):
-            return "several widths"
-        found = re.match(r"stream (\d+): ", str(error))
-        assert found, f"no stream is named: {error!r}"
-        assert int(found[1]) in wrong, f"a sound stream is named: {error!r}"
-        assert type(error) is type(single[int(found[1])]), f"another class: {error!r}"
-        return type(error).__name__
+        found = re.match(r"stream (\d+): ", str(together))
+        assert found, f"no stream is named: {together!r}"
+        assert int(found[1]) in wrong, f"a sound stream is named: {together!r}"
+        assert type(together) is type(single[int(found[1])]), f"another class: {together!r}"
+        return type(together).__name__
     assert not wrong, f"a batch decodes, of which stream {wrong[0]} raises {single[wrong[0]]!r}"
     for data, one, row in zip(rows, single, together, strict=True):
         assert alike(codec, data, one, row), "a batch decodes to something else"
@@ -177,13 +175,16 @@ def body(r: Random) -> bytes:
 def judge_body(data: bytes) -> str:
     """Symbols and check value have one body: what a coder reads, it writes. Check values aside."""
     codec = codec_of(data)
-    try:
-        head, owner, parameters, rest = codec._open(data)
-        if head.coder not in owner.scheme.coders:
-            return "coder"
-        symbols, checks = owner.scheme.decode(head.coder, [rest], [parameters])
-    except DecodeError as error:
-        return type(error).__name__
+    opened = attempt(codec._open, data)
+    if isinstance(opened, DecodeError):
+        return type(opened).__name__
+    head, owner, parameters, rest = opened
+    if head.coder not in owner.scheme.coders:
+        return "coder"
+    read = attempt(owner.scheme.decode, head.coder, [rest], [parameters])
+    if isinstance(read, DecodeError):
+        return type(read).__name__
+    symbols, checks = read
     scheme, quality = owner.scheme, np.array([parameters.quality])
     assert scheme.encode(head.coder, symbols, quality, checks) == [rest], "another body"
     assert np.isfinite(scheme.information(symbols, quality)).all()
