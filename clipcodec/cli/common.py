@@ -52,7 +52,7 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
     refuse_existing(path, overwrite=force)
 
 
-_LONGEST = 1000  # characters of a message
+_WORDS = 1000  # characters of a message
 
 
 def report(name: str, error: Exception) -> None:
@@ -68,7 +68,7 @@ def words(error: Exception, name: str = "") -> str:
         named = error.filename not in (None, name)
         text = f"{error.filename}: {error.strerror}" if named else error.strerror
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"  # it may quote a whole file
+    return text if len(text) <= _WORDS else f"{text[:_WORDS]} …"  # it may quote a whole file
 
 
 def refuse_shared(targets: Iterable[str]) -> None:
