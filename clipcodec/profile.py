@@ -25,6 +25,7 @@ METADATA_KEY = "clipcodec"
 FILE_VERSION = 1
 MAX_FILE_BYTES = 1 << 28
 MAX_HEADER_BYTES = 1 << 20
+_LONGEST_REASON = 400  # characters
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -74,7 +75,9 @@ def read_profile(
     try:
         return _parse(data, id, digest.digest())
     except WeightsError as error:
-        raise WeightsError(f"profile {where}: {error}") from error
+        why = str(error)  # may quote a megabyte of the file
+        why = why if len(why) <= _LONGEST_REASON else f"{why[:_LONGEST_REASON]}…"
+        raise WeightsError(f"profile {where}: {why}") from error
 
 
 def _parse(data: bytes, id: int | None, digest: bytes) -> Profile:
