@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -214,6 +215,7 @@ def test_a_profile_file_takes_little_more_than_twice_its_size(tmp_path: Path) ->
     assert peak(lambda: clipcodec.Codec(path)) < 2.1 * len(data) / MIB + 16
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit to set")
 def test_arrays_that_claim_terabytes_are_refused(tmp_path: Path) -> None:
     """In the address space of a small machine; in a process of its own, as that is limited."""
     code = """if True:
@@ -342,6 +344,30 @@ def test_json_too_deep_or_infinite(tmp_path: Path, text: str) -> None:
     if text.startswith("["):
         with pytest.raises(TrainingError, match="not JSON"):
             _card(str(path))
+
+
+def test_cards_cannot_break_or_fake_what_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Was a UnicodeEncodeError, or a SHA-256 of the card's own, or a terminal's escape code."""
+    from clipcodec.cli import main
+
+    meta, tensors = drawn("rotation")
+    meta["card"] = {"a": "\ud800", "sha256": "0" * 64, "c": "\x9b31m"}
+    path = seeds.file(profiles.pack(meta, tensors), "card.safetensors")
+    assert main(["profiles", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert said.isascii()
+    assert json.loads(said)["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_messages_end(tmp_path: Path) -> None:
+    """Were as long as the name or list that they quote."""
+    meta, tensors = drawn("rotation")
+    for change in ({"name": "a" * 100_000 + "\x1b"}, {"config": {"a": [*range(100_000)]}}):
+        with pytest.raises(WeightsError) as caught:
+            seeds.load(profiles.pack(meta | change, tensors))
+        assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"profiles": 3}', '{"profiles": [{"name": "a"}]}'])

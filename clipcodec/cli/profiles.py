@@ -16,8 +16,10 @@ def run(args: argparse.Namespace) -> int:
         return _fetch(args.backbones, args.quiet)
     if args.name:
         profile = resolve(args.name)
-        print(json.dumps({"name": profile.name, "sha256": profile.digest.hex(),
-                          **profile.card}, indent=2, ensure_ascii=False))  # fmt: skip
+        # ours first and last: a card may say anything, but not what the file is; and in ASCII, as
+        # it may hold what no terminal should see
+        ours = {"name": profile.name, "sha256": profile.digest.hex()}
+        print(json.dumps({**ours, **profile.card, **ours}, indent=2))
     elif args.json:
         print(json.dumps([asdict(row) for row in registered()], indent=2))
     else:

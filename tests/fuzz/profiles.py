@@ -26,7 +26,8 @@ def draw(r: Random) -> tuple[dict[str, Any], Tensors]:
     """Metadata and tensors of a valid profile."""
     kind = r.choice(("pqvae", "predictive", "rotation"))
     meta, tensors = {"pqvae": _pqvae, "predictive": _predictive, "rotation": _rotation}[kind](r)
-    meta |= {"version": 1, "kind": kind, "name": "private/fuzz", "backbone": "none", "card": {}}
+    meta |= {"version": 1, "kind": kind, "name": "private/fuzz", "backbone": "none",
+             "card": {"data": "drawn", "more": [1, {"a": None}]}}  # fmt: skip
     if kind != "rotation" and r.random() < 0.3:
         axes = r.randint(0, meta["dim"])
         meta["statistics"] = {"low": 0.5, "floor": r.choice((-1, 0, 1.0)), "axes": axes}

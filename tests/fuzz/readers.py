@@ -198,7 +198,7 @@ def _network() -> tuple[Any, dict[str, bytes]]:
     from tiny_models import make_folder, make_model
     from tiny_models import save as save_model
 
-    folder = seeds._scratch() / "network"
+    folder = seeds.scratch() / "network"
     spec = make_folder(folder, layers=1, width=16)
     model = make_model(spec)
     model.transformer = None  # nothing of the text is read
@@ -317,7 +317,7 @@ def judge_command(data: bytes) -> str:
     if not data:
         return "empty"
     path = str(seeds.file(data[1:], "input.bin"))
-    out = str(seeds._scratch() / "output")
+    out = str(seeds.scratch() / "output")
     args = (
         ["info", path], ["decompress", "--json", path],
         ["compress", path, "--profile", "any/rotation", "-f", "-o", out],

@@ -14,9 +14,9 @@ import hashlib
 import multiprocessing
 import os
 import re
-import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -37,6 +37,7 @@ ALL = {target.name: target for target in (*targets.TARGETS, *readers.TARGETS)}
 CHUNK = 500  # inputs drawn from one generator
 SECONDS = 20  # of one input; far above any
 MEMORY = 6 << 30  # address space of a process
+_alarm = getattr(signal, "alarm", lambda seconds: None)  # Windows has none
 
 
 def main() -> int:
@@ -69,7 +70,11 @@ def run(args: argparse.Namespace) -> int:
     peak = 0
     began = last = time.monotonic()
     # spawned, not forked: threads of numerical libraries do not survive a fork
-    with multiprocessing.get_context("spawn").Pool(args.jobs, prepare) as pool:
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory(prefix="clipcodec-fuzz-") as folder,
+        context.Pool(args.jobs, prepare, (folder,)) as pool,
+    ):
         results = pool.imap_unordered(work, jobs)
         for done, (name, outcomes, longest, memory) in enumerate(results, 1):
             found.update({(name, outcome): n for outcome, n in outcomes.items()})
@@ -91,13 +96,17 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(outcome.startswith("BUG") for _, outcome in found) else 0
 
 
-def prepare() -> None:
-    """Of each process: warnings are bugs, time and memory are bounded."""
+def prepare(folder: str | None = None) -> None:
+    """Of each process: warnings are bugs, time and memory are bounded; files go into `folder`."""
+    tempfile.tempdir = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
     sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_models
     only_warnings_that_are_meant()
-    signal.signal(signal.SIGALRM, _too_long)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if sys.platform != "win32":
+        import resource
+
+        signal.signal(signal.SIGALRM, _too_long)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def only_warnings_that_are_meant() -> None:
@@ -126,11 +135,19 @@ def work(job: tuple[str, int, int, str]) -> tuple[str, Counter[str], float, int]
         outcome = judged(target, data, crashes)
         longest = max(longest, time.perf_counter() - began)
         found[outcome] += 1
-    return name, found, longest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return name, found, longest, _memory()
+
+
+def _memory() -> int:
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def judged(target: Target, data: bytes, crashes: str) -> str:
-    signal.alarm(SECONDS)
+    _alarm(SECONDS)
     try:
         return target.judge(data)
     except KeyboardInterrupt:
@@ -139,7 +156,7 @@ def judged(target: Target, data: bytes, crashes: str) -> str:
         keep(target, data, Path(crashes))
         return f"BUG {type(error).__name__} at {place(error)}: {_short(error)}"
     finally:
-        signal.alarm(0)
+        _alarm(0)
 
 
 def place(error: BaseException) -> str:

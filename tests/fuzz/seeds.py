@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import tempfile
 import warnings
 from functools import lru_cache
@@ -43,13 +45,16 @@ def private() -> list[Profile]:
 
 
 @lru_cache(maxsize=1)
-def _scratch() -> Path:
-    return Path(tempfile.mkdtemp(prefix="clipcodec-fuzz-"))
+def scratch() -> Path:
+    """A folder of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="clipcodec-fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def file(data: bytes, name: str) -> Path:
     """A file with this content, overwritten by the next of that name."""
-    path = _scratch() / name
+    path = scratch() / name
     path.write_bytes(data)
     return path
 
