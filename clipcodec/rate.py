@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .concurrency import loading
 from .embeddings import Embeddings
 from .entropy import Symbols
 from .errors import OptionError, RateError
@@ -323,7 +324,9 @@ class Course:
 @lru_cache(maxsize=32)
 def course(engine: Engine, last: int) -> Course:
     """Measured on random embeddings of the engine's own spread."""
-    rng = np.random.default_rng(0)
+    with loading:  # numpy imports it when asked, which no fork may cut
+        import numpy.random as random
+    rng = random.default_rng(0)
     y = rng.standard_normal((_SAMPLE, engine.tables.size), np.float32) * engine.encoder.spread
     grid = np.unique(np.linspace(1, last, _GRID).astype(np.int64))
     attempt = engine.attempt(np.repeat(y, len(grid), axis=0), np.tile(grid, _SAMPLE))
