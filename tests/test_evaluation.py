@@ -216,11 +216,11 @@ def test_a_report_with_all_of_it(
 ) -> None:
     pytest.importorskip("faiss")
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(baselines, "FAISS", ("PQ2x4np",))
     monkeypatch.setattr(baselines, "PCA_BYTES", (2,))
     monkeypatch.setattr(baselines, "KLT_STEPS", (0.1,))
     out = tmp_path / "out"
-    options = {"profile": str(tiny_path), "budgets": [12], "rows": 300, "quiet": True}
+    options = {"profile": str(tiny_path), "budgets": [12], "rows": 300, "quiet": True,
+               "faiss": ("PQ2x4np",)}  # fmt: skip
     points = report.run(data, out, **options)  # type: ignore[arg-type]
     assert {point.series for point in points} == {
         "private/tiny", "any/rotation", "faiss PQ", "PCA, fixed length",

@@ -62,7 +62,7 @@ def codec_jobs(evaluation: Evaluation, profile: str, budgets: Sequence[int]) -> 
 
 
 def baseline_jobs(
-    evaluation: Evaluation, training: Embeddings, names: Sequence[str] | None = None
+    evaluation: Evaluation, training: Embeddings, names: Sequence[str] = baselines.FAISS
 ) -> list[Job]:
     """The reference codecs, fitted to `training`. Raises ImportError where faiss is missing."""
     baselines.import_faiss()
@@ -84,7 +84,7 @@ def baseline_jobs(
     jobs = [
         job(f"faiss {name.partition('Q')[0]}Q", name,
             partial(baselines.faiss_codec, name, training, x))
-        for name in (baselines.FAISS if names is None else names)
+        for name in names
     ]  # fmt: skip
     for size in baselines.PCA_BYTES:
         jobs.append(job("PCA, fixed length", "", partial(baselines.pca_codec, klt, x, size)))
