@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import platform
 import sys
@@ -42,7 +41,9 @@ from clipcodec.bitstream import split
 from clipcodec.registry import by_id, by_name
 from clipcodec.streams import unpack
 
-VECTORS = Path(__file__).parents[1] / "formats" / "vectors" / "1"
+sys.path.insert(0, str(Path(__file__).parents[1] / "formats"))
+import check_vectors
+
 CLASSES = {
     "truncated": clipcodec.TruncatedError,
     "unsupported": clipcodec.UnsupportedError,
@@ -64,7 +65,7 @@ Rows = NDArray[np.float32]
 
 @dataclass
 class Vector:
-    """A stream, the SHA-256 of its packed symbols, and its embedding, or the first values of it."""
+    """A stream, the SHA-256 of its packed symbols, and its embedding."""
 
     stream: bytes
     symbols: str
@@ -80,31 +81,21 @@ class Results:
 
 
 def accepted() -> list[Vector]:
-    """Of accept.json, or of one file a scenario."""
-    folder = VECTORS / "accept"
-    if folder.is_dir():
-        rows = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
-    else:
-        rows = json.loads((VECTORS / "accept.json").read_text("utf-8"))
+    """Those of registered profiles."""
     return [
-        Vector(
-            bytes.fromhex(row["stream"]),
-            row.get("symbols_sha256") or digest(row["symbols"]),
-            row["embedding"],
-        )
-        for row in rows
+        Vector(vector.stream, vector.says["symbols_sha256"], vector.says["embedding"])
+        for vector in check_vectors.vectors()
+        if vector.expect == "accept" and split(vector.stream)[0].profile_id is not None
     ]
 
 
 def rejected() -> list[tuple[str, bytes, str]]:
-    """Name, stream and class of error of each."""
-    folder = VECTORS / "reject"
-    if folder.is_dir():
-        files = sorted(folder.glob("*.json"))
-        rows = [{"comment": path.stem} | json.loads(path.read_text("utf-8")) for path in files]
-    else:
-        rows = json.loads((VECTORS / "reject.json").read_text("utf-8"))
-    return [(row["comment"], bytes.fromhex(row["stream"]), row["expect"]) for row in rows]
+    """Name, stream and class of error of each, but for streams of private profiles."""
+    return [
+        (vector.name, vector.stream, vector.expect)
+        for vector in check_vectors.vectors()
+        if vector.expect != "accept" and not vector.name.startswith("private")
+    ]
 
 
 def digest(symbols: Any) -> str:
@@ -112,7 +103,7 @@ def digest(symbols: Any) -> str:
     return hashlib.sha256(np.asarray(symbols).astype(">i2").tobytes()).hexdigest()
 
 
-def check_vectors() -> tuple[list[str], Rows]:
+def check_all_vectors() -> tuple[list[str], Rows]:
     """What is not as the vectors say, one line each; and all embeddings, one after the other."""
     vectors, codec = accepted(), clipcodec.Codec()
     lines: list[str] = []
@@ -211,10 +202,8 @@ def encode_all(count: int) -> tuple[list[bytes], int]:
                     streams.append(type(error).__name__.encode())
                     continue
                 streams += found
-                # a search for a size shares its attempts among all rows, so only these compare
-                if "quality" in rate or "entropy" in rate:
-                    alone = clipcodec.encode_embedding(rows[0], profile=info.name, **rate)
-                    otherwise += alone != found[0]
+                alone = clipcodec.encode_embedding(rows[0], profile=info.name, **rate)
+                otherwise += alone != found[0]
     return streams, otherwise
 
 
@@ -276,7 +265,7 @@ def main() -> int:
     args = parser.parse_args()
     warnings.simplefilter("ignore", clipcodec.BackboneWarning)
     print(environment())
-    lines, embeddings = check_vectors()
+    lines, embeddings = check_all_vectors()
     print("\n".join(lines) or f"  decoding: {len(accepted())} accepted, {len(rejected())} rejected")
     streams, otherwise = encode_all(args.rows)
     print(f"  encoding: symbols {symbols_of(streams)[:16]} bytes {joined(streams)[:16]}", end=" ")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -59,32 +58,14 @@ def test_a_vector_that_is_not_met_is_named(
     monkeypatch.setattr(tool, "accepted", lambda: vectors)
     monkeypatch.setattr(tool, "rejected", lambda: [(name, vectors[2].stream, "corrupt"),
                                                    ("empty", b"", "corrupt")])  # fmt: skip
-    lines, embeddings = tool.check_vectors()
+    lines, embeddings = tool.check_all_vectors()
     assert sum("other symbols" in line for line in lines) == 2
     assert sum("another embedding" in line for line in lines) == 2
     assert [line for line in lines if line.startswith((name, "empty"))] == [
         "a good stream: decoded, expected corrupt",
         "empty: TruncatedError, expected corrupt",
     ]
-    assert embeddings.shape == (3 * 512,)
-
-
-def test_vectors_of_one_file_each_are_read(
-    tool: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import json
-
-    stream, symbols = tool.accepted()[0].stream, tool.accepted()[0].symbols
-    rows: dict[str, dict[str, Any]] = {
-        "accept": {"stream": stream.hex(), "symbols_sha256": symbols, "embedding": [0.0]},
-        "reject": {"stream": "", "expect": "truncated"},
-    }
-    for folder, row in rows.items():
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "one.json").write_text(json.dumps(row))
-    monkeypatch.setattr(tool, "VECTORS", tmp_path)
-    assert tool.accepted() == [tool.Vector(stream, symbols, [0.0])]
-    assert tool.rejected() == [("one", b"", "truncated")]
+    assert len(embeddings) == sum(len(vector.embedding) for vector in vectors)
 
 
 def test_a_reference_tells_other_embeddings_and_streams(tool: ModuleType, tmp_path: Path) -> None:
