@@ -11,11 +11,10 @@ machine, with every profile and every way to ask for a rate; of what comes out t
 printed, of the symbols and of the bytes.
 
 REFERENCE (.npz) is written by the first run that names it. Later runs compare with it: every value
-of every embedding, which vectors hold only in part, and every encoded stream.
+of every embedding, and every encoded stream.
 
 Exit 1 on any difference from the vectors, or embeddings further than 1e-5 from those of REFERENCE.
-Encoded streams that differ are counted; with --encoder they fail as well. Rounding moves about one
-level in millions, so a thousand rows (--rows) see what the usual few may not.
+Encoded streams that differ are counted; with --encoder they fail as well.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def test_torch_and_numpy_agree() -> None:
     tensors = network.tensors()
     from clipcodec.quantizers import SharedProductQuantizer
 
-    quantizer = SharedProductQuantizer(tensors["codebook"])
+    quantizer = SharedProductQuantizer(tensors["codebook"], tensors["analysis.lift"])
     transform = PqvaeTransform(layout, tensors)
     with torch.no_grad():
         _, quantized, symbols = network.analyse(x)
