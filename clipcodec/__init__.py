@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .concurrency import loading as _loading  # before any thread can be importing it
 from .errors import (
     BackboneWarning,
     ClipcodecError,
@@ -98,9 +99,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that `import clipcodec` costs nothing."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .concurrency import loading
-
-    with loading:
+    with _loading:
         value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
     globals()[name] = value
     return value
