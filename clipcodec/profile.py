@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import WeightsError
+from .errors import WeightsError, brief
 from .schemes import KINDS
 from .schemes.base import check_tensors, integer
 from .statistics import Statistics
@@ -25,7 +25,6 @@ METADATA_KEY = "clipcodec"
 FILE_VERSION = 1
 MAX_FILE_BYTES = 1 << 28
 MAX_HEADER_BYTES = 1 << 20
-_LONGEST_REASON = 400  # characters
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -75,9 +74,7 @@ def read_profile(
     try:
         return _parse(data, id, digest.digest())
     except WeightsError as error:
-        why = str(error)  # may quote a megabyte of the file
-        why = why if len(why) <= _LONGEST_REASON else f"{why[:_LONGEST_REASON]}…"
-        raise WeightsError(f"profile {where}: {why}") from error
+        raise WeightsError(f"profile {where}: {brief(error)}") from error
 
 
 def _parse(data: bytes, id: int | None, digest: bytes) -> Profile:
