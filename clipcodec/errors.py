@@ -44,6 +44,8 @@ __all__ = [
     "BackboneWarning",
 ]
 
+_LONGEST_REASON = 400  # characters
+
 
 class ClipcodecError(Exception):
     """Base of all errors raised on purpose by clipcodec."""
@@ -111,6 +113,12 @@ class TrainingError(ClipcodecError, ValueError):
 
 class OutputExistsError(ClipcodecError, FileExistsError):
     """The output exists, and overwriting was not asked for."""
+
+
+def brief(reason: object) -> str:
+    """A reason as part of a message: not the whole file that a library may quote in it."""
+    text = str(reason)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 class BackboneWarning(UserWarning):

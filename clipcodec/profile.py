@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .concurrency import loading
-from .errors import WeightsError
+from .errors import WeightsError, brief
 from .schemes import KINDS
 from .schemes.base import check_tensors, integer
 from .statistics import Statistics
@@ -27,7 +27,6 @@ METADATA_KEY = "clipcodec"
 FILE_VERSION = 1
 MAX_FILE_BYTES = 1 << 28
 MAX_HEADER_BYTES = 1 << 20
-_LONGEST_REASON = 400  # characters
 
 _STORED = {"F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
     f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)
@@ -96,9 +95,7 @@ def read_profile(
     try:
         return _parse(data, id, digest.digest(), os.path.abspath(where))
     except WeightsError as error:
-        why = str(error)  # may quote a megabyte of the file
-        why = why if len(why) <= _LONGEST_REASON else f"{why[:_LONGEST_REASON]}…"
-        raise WeightsError(f"profile {where}: {why}") from error
+        raise WeightsError(f"profile {where}: {brief(error)}") from error
 
 
 def _reopen(path: str, sha256: str) -> Profile:

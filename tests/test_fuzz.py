@@ -362,12 +362,47 @@ def test_cards_cannot_break_or_fake_what_is_printed(
 
 
 def test_messages_end(tmp_path: Path) -> None:
-    """Were as long as the name or list that they quote."""
+    """Were as long as the name, list or header that they quote."""
+    from clipcodec.cli.compress import _embeddings
+
+    path = tmp_path / "rows.npy"
     meta, tensors = drawn("rotation")
     for change in ({"name": "a" * 100_000 + "\x1b"}, {"config": {"a": [*range(100_000)]}}):
         with pytest.raises(WeightsError) as caught:
             seeds.load(profiles.pack(meta | change, tensors))
         assert len(str(caught.value)) < 1000
+    head = "(" * 3000
+    path.write_bytes(b"\x93NUMPY\3\0" + len(head).to_bytes(4, "little") + head.encode())
+    with pytest.raises(EmbeddingError) as refused:
+        _embeddings(str(path))
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("change", ["int32", "bool", "sparse", "meta", "quantized", "complex"])
+def test_weights_that_are_no_plain_floats(tmp_path: Path, change: str) -> None:
+    """Of the right names and shapes. Were RuntimeErrors of torch, on loading or later."""
+    import torch
+    from tiny_models import make_folder, make_model
+
+    from clipcodec.backbone import Backbone
+
+    spec = make_folder(tmp_path / "network", layers=1, width=16)
+    state = make_model(spec).state_dict()
+    value = state["visual.class_embedding"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, of quantized and sparse tensors
+        state["visual.class_embedding"] = {
+            "int32": lambda: value.int(),
+            "bool": lambda: value > 0,
+            "sparse": lambda: value.to_sparse(),
+            "meta": lambda: value.to("meta"),
+            "quantized": lambda: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+            "complex": lambda: value.to(torch.complex64),
+        }[change]()
+        path = tmp_path / "model.bin"
+        torch.save(state, path)
+        with pytest.raises(WeightsError, match="class_embedding"):
+            Backbone.load(spec, device="cpu", weights=path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"profiles": 3}', '{"profiles": [{"name": "a"}]}'])

@@ -165,7 +165,8 @@ def _load_tower(spec: BackboneSpec, path: Path) -> tuple[Any, Any]:
     torch = load_module("torch")
     tensors = read_tensors(path, spec)
     tower, preprocess = _build(spec)
-    expected = {name: tuple(value.shape) for name, value in tower.state_dict().items()}
+    own = tower.state_dict()
+    expected = {name: tuple(value.shape) for name, value in own.items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     faults = [
         f"visual.{name} {found.get(name, 'missing')} instead of {expected.get(name, 'none')}"
@@ -180,6 +181,13 @@ def _load_tower(spec: BackboneSpec, path: Path) -> tuple[Any, Any]:
         )
     state = {}
     for name, value in tensors.items():
+        dense = value.layout is torch.strided and value.device.type == "cpu"
+        alike = value.is_floating_point() == own[name].is_floating_point()
+        if not (dense and alike) or value.is_quantized:
+            raise WeightsError(
+                f"weights file {str(path)!r}: visual.{name} is a tensor of {value.dtype},"
+                f" {value.layout}, on {value.device}, where plain {own[name].dtype} is expected"
+            )
         if value.is_floating_point():
             # Copied, as safetensors maps the file, which may be replaced while we run.
             value = value.to(torch.float32, copy=True)

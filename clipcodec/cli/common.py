@@ -52,9 +52,6 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
     refuse_existing(path, overwrite=force)
 
 
-_WORDS = 1000  # characters of a message
-
-
 def report(name: str, error: Exception) -> None:
     """One failed input, in words, on stderr."""
     label = "stdin" if name == STDIO else name
@@ -67,8 +64,7 @@ def words(error: Exception, name: str = "") -> str:
     if isinstance(error, OSError) and error.strerror:
         named = error.filename not in (None, name)
         text = f"{error.filename}: {error.strerror}" if named else error.strerror
-    text = " ".join(text.split())
-    return text if len(text) <= _WORDS else f"{text[:_WORDS]} …"  # it may quote a whole file
+    return " ".join(text.split())
 
 
 def refuse_shared(targets: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from ..errors import (
     OptionError,
     OutputExistsError,
     WeightsError,
+    brief,
 )
 from . import SUFFIX
 from .common import (
@@ -114,7 +115,7 @@ def _embeddings(source: bytes | str) -> np.ndarray[Any, np.dtype[Any]] | None:
         try:
             rows = np.load(file, allow_pickle=False)
         except Exception as error:  # a damaged header makes numpy raise nearly anything
-            raise EmbeddingError(f"not a readable .npy file: {error}") from error
+            raise EmbeddingError(f"not a readable .npy file: {brief(error)}") from error
     if rows.ndim not in (1, 2) or not len(rows):
         raise EmbeddingError(f"an array of shape {rows.shape}: expected (D,) or (N, D), N > 0")
     return np.atleast_2d(rows)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings, as_embeddings
-from ..errors import EmbeddingError, TrainingError
+from ..errors import EmbeddingError, TrainingError, brief
 
 MIN_ROWS = 1000
 MAX_WIDTH = 1 << 14
@@ -60,5 +60,5 @@ def _load(path: str) -> Embeddings:
         raise
     except Exception as error:  # SafetensorError derives from Exception alone
         raise TrainingError(
-            f"{path} is not a readable .npy or .safetensors file: {error}"
+            f"{path} is not a readable .npy or .safetensors file: {brief(error)}"
         ) from error

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -212,17 +213,34 @@ def weights(r: Random) -> bytes:
     way = r.random()
     if way < 0.5 and start[8:9] == b"{":
         return profiles._other_header(r, start)
-    if way < 0.6:
+    if way < 0.8:
         import torch
 
-        values: list[Any] = [None, 3, "a", torch.zeros(2), torch.zeros(2).to_sparse(), {}, [1],
-                             torch.zeros(2, dtype=torch.int64)]  # fmt: skip
-        names = ["visual.proj", "visual.conv1.weight", "state_dict", "x", 3]
+        state: Any = torch.load(io.BytesIO(files[".pt"]), weights_only=True)
         buffer = io.BytesIO()
-        state = {r.choice(names): r.choice(values) for _ in range(r.randint(0, 3))}
-        torch.save(r.choice((state, {"state_dict": state}, 7, [state])), buffer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of sparse and quantized tensors
+            own = [name for name in sorted(state) if name.startswith("visual.")]
+            names = [*own, "visual.more", "state_dict", "x", 3]
+            for name in r.sample(names, r.choice((1, 1, 2))):
+                state[name] = _other_tensor(r, state.get(name))
+            torch.save(r.choice((state, {"state_dict": state}, [state])), buffer)
         return buffer.getvalue()
     return damaged(r, start, [start])
+
+
+def _other_tensor(r: Random, value: Any) -> Any:
+    """One of another type, layout, device or content; or something that is no tensor at all."""
+    import torch
+
+    if value is None or r.random() < 0.1:
+        return r.choice((None, 3, "a", {}, [1], torch.zeros(2), torch.zeros(0)))
+    return r.choice((
+        value.int, value.bool, value.double, value.half, lambda: value.to(torch.complex64),
+        value.to_sparse, lambda: value.to("meta"), lambda: value * float("nan"),
+        lambda: value * 1e38, lambda: value * 0, lambda: value[:0], lambda: value[None],
+        lambda: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    ))()  # fmt: skip
 
 
 def judge_weights(data: bytes) -> str:
