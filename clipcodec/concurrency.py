@@ -7,6 +7,9 @@ and nothing else here is locked while it works.
 
 from __future__ import annotations
 
+# these two lock at a fork, too: the last registered goes first, and that must be ours
+import concurrent.futures.thread  # noqa: F401
+import logging  # noqa: F401
 import os
 import sys
 import threading
@@ -18,7 +21,9 @@ T = TypeVar("T")
 loading = threading.RLock()
 """Held while profiles are read and modules imported. Never while waiting for a network."""
 
+_PATIENCE = 20.0  # seconds; profiles load in one, torch in ten
 _inherited: list[str] = []
+_forking = threading.local()
 
 
 def inherited_torch() -> bool:
@@ -27,14 +32,22 @@ def inherited_torch() -> bool:
 
 
 def _after_in_child() -> None:
-    loading.release()
+    _after()
     _inherited[:] = ["torch"] if "torch" in sys.modules else []
 
 
+def _before() -> None:
+    # not for ever: what a thread loads here may wait for a lock that this fork holds already
+    _forking.holds = loading.acquire(timeout=_PATIENCE)
+
+
+def _after() -> None:
+    if getattr(_forking, "holds", False):
+        loading.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=loading.acquire, after_in_parent=loading.release, after_in_child=_after_in_child
-    )
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
 
 
 class cached_property(Generic[T]):
