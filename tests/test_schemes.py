@@ -274,3 +274,13 @@ def test_every_kind_answers_what_the_codec_asks() -> None:
     assert [*KINDS] == ["pqvae", "predictive", "rotation"]
     assert KINDS["predictive"].coders == KINDS["rotation"].coders == ("rans",)
     assert (KINDS["rotation"].dim, KINDS["pqvae"].qualities) == (None, 0)
+
+
+def test_a_scale_whose_inverse_overflows_is_refused(rates_path: Path, tmp_path: Path) -> None:
+    """Encoder and decoder would not agree on what its networks say."""
+    tensors, meta = parts(rates_path)
+    for least in (0.0, 1e-30):
+        tensors["scale"] = np.full_like(tensors["scale"], 1).astype(np.float32)
+        tensors["scale"][-1] = least
+        with pytest.raises(WeightsError, match="scale"):
+            read_profile(rewrite(tmp_path / "p.safetensors", tensors, meta))

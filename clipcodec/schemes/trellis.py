@@ -22,6 +22,7 @@ from .base import Parameters, Shapes, Tensors, config_of, integer
 Floats = NDArray[np.float32]
 Levels = NDArray[np.int64]
 _FARTHEST = 2 * MAX_LEVEL + 8  # steps
+_LEAST_SCALE = 1e-18  # its inverse, times a weight, is a float32 still
 _OVERFLOW = "the numbers of this profile overflow on this embedding: no stream can hold it"
 
 
@@ -213,8 +214,8 @@ class PredictiveScheme(TrellisScheme):
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
         super().__init__(meta, tensors)
         self.dim = int(meta["dim"])
-        if not (tensors["scale"] > 0).all():
-            raise WeightsError("scale is not positive")
+        if not (tensors["scale"].astype(np.float32) >= _LEAST_SCALE).all():
+            raise WeightsError(f"scale is not positive, or below {_LEAST_SCALE}")
         bands = meta["config"]["bands"]
         self._engine = Engine(
             PredictiveTransform(tensors, bands),
