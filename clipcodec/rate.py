@@ -35,7 +35,7 @@ _BRACKETINGS, _MOST_BRACKETINGS, _NARROW = 4, 14, 4.0
 _LOOK_AROUND: Sequence[Sequence[tuple[float, int]]] = (
     ((0.0, 1), (0.0, -1)),
     ((0.0, 0), (0.0, 2)),
-    ((-0.4, 0), (-0.4, 1), (-0.4, -1)),
+    ((-0.4, 0), (-0.4, 1)),
 )
 _PARTS = 64  # of one quality: places are whole parts
 _EXCHANGE = 0.12  # logarithm of the weight that makes up for one quality
