@@ -20,6 +20,7 @@ from .errors import (
     ImageError,
     ImageFileError,
     InputError,
+    LockedError,
     OptionError,
     OutputExistsError,
     ProfileError,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
         profiles,
     )
     from .codec import Codec, StreamInfo
+    from .container import Container, ContainerWriter, Item, create, read_items
+    from .container import open_container as open
     from .registry import ProfileInfo
 
 __version__ = "0.1.0"
@@ -60,7 +63,14 @@ _LAZY = {
     "decode_batch": "api",
     "info": "api",
     "profiles": "api",
+    "Container": "container",
+    "ContainerWriter": "container",
+    "Item": "container",
+    "create": "container",
+    "open": "container",
+    "read_items": "container",
 }
+_NAMES = {"open": "open_container"}  # where a module's name for it differs from the public one
 
 __all__ = [
     "Codec",
@@ -74,6 +84,12 @@ __all__ = [
     "decode_batch",
     "info",
     "profiles",
+    "Container",
+    "ContainerWriter",
+    "Item",
+    "create",
+    "open",
+    "read_items",
     "ClipcodecError",
     "InputError",
     "ImageError",
@@ -91,6 +107,7 @@ __all__ = [
     "WeightsUnavailableError",
     "TrainingError",
     "OutputExistsError",
+    "LockedError",
     "BackboneWarning",
 ]
 
@@ -100,7 +117,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with _loading:
-        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        value = getattr(import_module(f".{_LAZY[name]}", __name__), _NAMES.get(name, name))
     globals()[name] = value
     return value
 

@@ -241,8 +241,10 @@ class Codec:
         row: Embeddings = reconstruct(owner, symbols, np.array([parameters.quality]))[0]
         return row
 
-    def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
+    def decode_batch(self, streams: Iterable[bytes], *, first: int = 0) -> Embeddings:
         """N streams to embeddings (N, D) in order. All must have one width.
+
+        first  number of the first stream, for errors
 
         Raises as `decode` does, naming a stream at fault.
         """
@@ -262,7 +264,7 @@ class Codec:
                     owners[header] = self._owner(header)
                 own, body = owners[header].scheme.split(rest)
             except DecodeError as error:
-                raise _named(i, error) from error
+                raise _named(first + i, error) from error
             bodies.append(body)
             parameters.append(own)
             widths.add(owners[header].dim or own.size)
@@ -275,9 +277,10 @@ class Codec:
 
         def work(job: tuple[Header, list[int]]) -> None:
             header, chunk = job
-            symbols = _unpack_named(owners[header], header, chunk, parameters, bodies)
+            symbols = _unpack_named(owners[header], header, chunk, parameters, bodies, first)
             qualities = np.array([parameters[i].quality for i in chunk])
-            out[chunk] = reconstruct(owners[header], symbols, qualities, chunk)
+            places = [first + i for i in chunk]
+            out[chunk] = reconstruct(owners[header], symbols, qualities, places)
 
         jobs = [
             (header, rows[at : at + _rows(size)])
@@ -366,6 +369,7 @@ def _unpack_named(
     chunk: list[int],
     parameters: list[Parameters],
     bodies: list[bytes],
+    first: int,
 ) -> Symbols:
     """Symbols of some of the bodies; an error names the stream by its place in the batch."""
     try:
@@ -375,7 +379,7 @@ def _unpack_named(
             try:
                 unpack(profile, header, [parameters[i]], [bodies[i]])
             except DecodeError as error:
-                raise _named(i, error) from error
+                raise _named(first + i, error) from error
         raise
 
 

@@ -16,7 +16,8 @@
     ├── WeightsError                     a profile or backbone file is damaged or mismatched
     │   └── WeightsUnavailableError (OSError)  backbone weights: not on disk, not to be fetched
     ├── TrainingError (ValueError)       training data or settings that cannot give a profile
-    └── OutputExistsError (FileExistsError)    the output exists and overwriting was not asked for
+    ├── OutputExistsError (FileExistsError)    the output exists and overwriting was not asked for
+    └── LockedError (BlockingIOError)    another process is writing the container
 
 `BackboneWarning` is a warning: an embedding is unlike those its profile was trained on.
 """
@@ -41,6 +42,7 @@ __all__ = [
     "WeightsUnavailableError",
     "TrainingError",
     "OutputExistsError",
+    "LockedError",
     "BackboneWarning",
 ]
 
@@ -113,6 +115,10 @@ class TrainingError(ClipcodecError, ValueError):
 
 class OutputExistsError(ClipcodecError, FileExistsError):
     """The output exists, and overwriting was not asked for."""
+
+
+class LockedError(ClipcodecError, BlockingIOError):
+    """Another process is writing the file."""
 
 
 def brief(reason: object) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import OutputExistsError
+from .errors import LockedError, OutputExistsError
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
@@ -40,11 +43,18 @@ def _replace(target: Path, data: bytes, *, overwrite: bool) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if overwrite or not _link(temporary, target):
-            os.replace(temporary, target)
+        move(temporary, target, overwrite=overwrite)
     finally:
         with suppress(OSError):  # of what cannot be written, why counts, not what comes of it
             temporary.unlink()
+
+
+def move(source: Path, target: Path, *, overwrite: bool) -> None:
+    """Rename; without `overwrite` OutputExistsError if `target` has come into being meanwhile."""
+    if overwrite or not _link(source, target):
+        os.replace(source, target)
+    else:
+        source.unlink()
 
 
 def _link(source: Path, target: Path) -> bool:
@@ -57,6 +67,28 @@ def _link(source: Path, target: Path) -> bool:
         refuse_existing(target, overwrite=False)
         return False
     return True
+
+
+def lock(number: int, path: Path) -> None:
+    """Be the only writer of the open file `number` until it is closed, or raise LockedError."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = path.stat()
+            if not os.path.samestat(there, os.fstat(number)):  # renamed before it was locked
+                raise FileNotFoundError
+    except OSError as error:
+        if error.errno in _NO_LOCKS:  # a file system without them
+            return
+        raise LockedError(
+            f"{path} is being written by another process: wait, or write another file"
+        ) from None
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -1,0 +1,10 @@
+"""Many streams in one file, `.clpc` (formats/container-1.md): written, appended to, read anywhere.
+
+layout.py has bytes ↔ blocks and no I/O; writer.py and reader.py have the files.
+"""
+
+from .layout import Item
+from .reader import Container, open_container, read_items
+from .writer import ContainerWriter, create
+
+__all__ = ["Container", "ContainerWriter", "Item", "create", "open_container", "read_items"]

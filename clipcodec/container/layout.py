@@ -1,0 +1,306 @@
+"""The bytes of a container (formats/container-1.md): blocks ↔ items. No I/O."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CorruptError, TruncatedError, UnsupportedError
+
+MAGIC = b"\x89CLPC\r\n"
+VERSION = 1
+OPENING = MAGIC + bytes([VERSION])
+DATA, INDEX, METADATA = b"DATA", b"indx", b"meta"
+HEAD_BYTES = 16
+AROUND = HEAD_BYTES + 4  # bytes of a block beside its body
+CLOSING_BYTES = 8  # the size of an index and its check value: where to begin from the end
+
+MAX_ITEMS = 1 << 16  # of a block
+MAX_BODY = 1 << 26  # bytes
+MAX_STREAM = 1 << 17
+MAX_ID = 1 << 12
+MAX_IDS = 1 << 24  # of a block's ids, inflated
+MAX_METADATA = 1 << 20
+
+_HEAD = struct.Struct(">4sII")
+_LONGEST_START = 16
+_IDS = 1  # flag
+
+
+class Item(NamedTuple):
+    """One stream of a container, and its id or None."""
+
+    stream: bytes
+    id: str | None
+
+
+class Head(NamedTuple):
+    """What a block says of itself. size: of its body, in bytes; items: how many it holds."""
+
+    kind: bytes
+    size: int
+    items: int
+
+    @property
+    def whole(self) -> int:
+        """Bytes of the block."""
+        return AROUND + self.size
+
+    def to_bytes(self) -> bytes:
+        head = _HEAD.pack(*self)
+        return head + zlib.crc32(head).to_bytes(4, "big")
+
+
+def check_opening(start: bytes) -> None:
+    """Raise unless a file that begins with these 8 bytes is a container of this version."""
+    if start[: len(MAGIC)] != MAGIC[: len(start)]:
+        raise CorruptError(f"begins with {start.hex(' ') or 'nothing'}: not a clipcodec container")
+    if len(start) < len(OPENING):
+        raise TruncatedError(f"a container of {len(start)} bytes: cut in its first {len(OPENING)}")
+    if start[-1] != VERSION:
+        raise UnsupportedError(
+            f"container version {start[-1]}: this release reads {VERSION} (upgrade clipcodec)"
+        )
+
+
+def parse_head(data: bytes) -> Head:
+    """The head that a block begins with. Raises TruncatedError, CorruptError, UnsupportedError."""
+    if len(data) < HEAD_BYTES:
+        raise TruncatedError("ends inside the head of a block")
+    if zlib.crc32(data[:12]) != int.from_bytes(data[12:16], "big"):
+        raise CorruptError("check value of a block's head does not match: damaged")
+    head = Head(*_HEAD.unpack_from(data))
+    if head.size > MAX_BODY or (head.items and head.kind != DATA):
+        raise CorruptError(f"a block of {head.size} bytes and {head.items} items: above the limits")
+    if head.kind == DATA and not 1 <= head.items <= MAX_ITEMS:
+        raise CorruptError(f"a block of {head.items} items: expected 1 to {MAX_ITEMS}")
+    if head.kind[:1].isupper() and head.kind != DATA:
+        raise UnsupportedError(
+            f"unknown block {head.kind!r}: from a later release, upgrade clipcodec"
+        )
+    return head
+
+
+def parse_block(data: bytes) -> tuple[Head, bytes]:
+    """Head and body of a whole block, both checked."""
+    head = parse_head(data)
+    if len(data) < head.whole:
+        raise TruncatedError(f"ends inside a block of {head.whole} bytes")
+    data = data[: head.whole]
+    if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
+        raise CorruptError("check value of a block does not match: damaged")
+    return head, data[HEAD_BYTES:-4]
+
+
+def block(kind: bytes, body: bytes, count: int = 0) -> bytes:
+    """A whole block."""
+    data = Head(kind, len(body), count).to_bytes() + body
+    return data + zlib.crc32(data).to_bytes(4, "big")
+
+
+# blocks of items
+
+
+def pack_items(streams: Sequence[bytes], ids: Sequence[str | None] | None = None) -> bytes:
+    """A DATA block. ids: None where no item has one."""
+    length = _start_length(streams)
+    places: dict[bytes, int] = {}
+    which = [places.setdefault(stream[:length], len(places)) for stream in streams]
+    sizes = np.array([len(stream) for stream in streams]) - [len(s) for s in _spread(places, which)]
+    least = int(sizes.min())
+    width = int(sizes.max() - least).bit_length()
+    parts = [
+        bytes([0 if ids is None else _IDS]),
+        _varint(len(places)),
+        *(_varint(len(start)) + start for start in places),
+        _pack_bits(np.array(which), (len(places) - 1).bit_length()),
+        _varint(least),
+        bytes([width]),
+        _pack_bits(sizes - least, width),
+        *(stream[length:] for stream in streams),
+    ]
+    if ids is not None:
+        names = [(name or "").encode() for name in ids]
+        parts.append(zlib.compress(b"".join(_varint(len(name)) + name for name in names), 6))
+    return block(DATA, b"".join(parts), len(streams))
+
+
+def _spread(places: dict[bytes, int], which: list[int]) -> list[bytes]:
+    starts = list(places)
+    return [starts[i] for i in which]
+
+
+def _start_length(streams: Sequence[bytes]) -> int:
+    """How many first bytes to say once for all streams that share them: what makes it smallest."""
+    best, chosen = float("inf"), 0
+    for length in range(_LONGEST_START + 1):
+        starts = {stream[:length] for stream in streams}
+        bits = len(streams) * ((len(starts) - 1).bit_length() - 8 * length)
+        size = len(starts) * (length + 1) + bits / 8
+        if size < best:
+            best, chosen = size, length
+        if len(starts) > 256:
+            break
+    return chosen
+
+
+def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None] | None]:
+    """Streams and ids of a DATA block's body. Raises CorruptError."""
+    reader = _Reader(body)
+    flags = reader.byte()
+    if flags & ~_IDS:
+        raise CorruptError(f"flags {flags:#x} of a block: unknown ones are set")
+    distinct = reader.varint()
+    if not 1 <= distinct <= count:
+        raise CorruptError(f"{distinct} starts for {count} items")
+    starts = [reader.take(reader.varint()) for _ in range(distinct)]
+    which = reader.bits(count, (distinct - 1).bit_length())
+    if which.max() >= distinct:
+        raise CorruptError(f"an item has start {which.max()} of {distinct}")
+    least, width = reader.varint(), reader.byte()
+    if width > MAX_STREAM.bit_length() or least > MAX_STREAM:
+        raise CorruptError(f"lengths of {least} and {width} bits more: above the limits")
+    lengths = reader.bits(count, width) + least
+    whole = lengths + np.array([len(start) for start in starts])[which]
+    if whole.max() > MAX_STREAM or whole.min() < 1:
+        raise CorruptError(f"streams of {whole.min()} to {whole.max()} bytes: 1 to {MAX_STREAM}")
+    rests = reader.take(int(lengths.sum()))
+    ends = np.cumsum(lengths).tolist()
+    begins = [0, *ends[:-1]]
+    if distinct == 1:
+        start = starts[0]
+        streams = [start + rests[a:b] for a, b in zip(begins, ends, strict=True)]
+    else:
+        triples = zip(which.tolist(), begins, ends, strict=True)
+        streams = [starts[i] + rests[a:b] for i, a, b in triples]
+    if not flags & _IDS:
+        reader.end()
+        return streams, None
+    return streams, _unpack_ids(reader.rest(), count)
+
+
+def _unpack_ids(deflated: bytes, count: int) -> list[str | None]:
+    inflate = zlib.decompressobj()
+    try:
+        data = inflate.decompress(deflated, MAX_IDS)
+    except zlib.error as error:
+        raise CorruptError(f"ids of a block: {error}") from error
+    if not inflate.eof or inflate.unused_data:
+        raise CorruptError(f"ids of a block: cut, followed by more, or above {MAX_IDS} bytes")
+    reader = _Reader(data)
+    ids: list[str | None] = []
+    for _ in range(count):
+        name = reader.take(reader.varint())
+        if len(name) > MAX_ID:
+            raise CorruptError(f"an id of {len(name)} bytes: at most {MAX_ID}")
+        try:
+            ids.append(name.decode() or None)
+        except UnicodeDecodeError as error:
+            raise CorruptError(f"an id is not UTF-8: {error}") from error
+    reader.end()
+    return ids
+
+
+# index and metadata
+
+
+def pack_index(entries: NDArray[np.int64]) -> bytes:
+    """The index of blocks (size, items), in the order of the file."""
+    body = entries.astype(">u4").tobytes()
+    return block(INDEX, body + (len(body) + 4).to_bytes(4, "big"))
+
+
+def unpack_index(body: bytes) -> NDArray[np.int64]:
+    """Entries (B, 2) of an index: bytes and items of every block before it."""
+    if len(body) % 8 != 4 or int.from_bytes(body[-4:], "big") != len(body):
+        raise CorruptError(f"an index of {len(body)} bytes, and a size that is not its own")
+    return np.frombuffer(body[:-4], ">u4").astype(np.int64).reshape(-1, 2)
+
+
+def pack_metadata(metadata: dict[str, Any]) -> bytes:
+    """The block of the container's metadata; ValueError or TypeError if JSON cannot hold them."""
+    text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if len(text.encode()) > MAX_METADATA:
+        raise ValueError(f"more than {MAX_METADATA} bytes")
+    return block(METADATA, text.encode())
+
+
+def unpack_metadata(body: bytes) -> dict[str, Any]:
+    try:
+        metadata = json.loads(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"metadata are not JSON: {error}") from error
+    if not isinstance(metadata, dict) or len(body) > MAX_METADATA:
+        raise CorruptError(f"metadata are not an object of at most {MAX_METADATA} bytes")
+    return metadata
+
+
+# numbers
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the least significant first; bit 7 set in all bytes but the last."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(0x80 | value & 0x7F)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _pack_bits(values: NDArray[np.int64], width: int) -> bytes:
+    """Each value in `width` bits, most significant first; zero bits up to a whole byte."""
+    bits = values[:, None] >> np.arange(width - 1, -1, -1) & 1
+    return np.packbits(bits.astype(np.uint8)).tobytes()
+
+
+class _Reader:
+    """Takes fields off a body in turn; what is not there is CorruptError."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def take(self, size: int) -> bytes:
+        end = self._at + size
+        if end > len(self._data):
+            raise CorruptError("fields of a block reach beyond its end")
+        taken = self._data[self._at : end]
+        self._at = end
+        return taken
+
+    def rest(self) -> bytes:
+        return self.take(len(self._data) - self._at)
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise CorruptError(f"{len(self._data) - self._at} bytes too many in a block")
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+            if shift > 28:
+                raise CorruptError("a number of more than five bytes")
+        if not byte and shift > 7:
+            raise CorruptError("a number that is not in its shortest form")
+        return value
+
+    def bits(self, count: int, width: int) -> NDArray[np.int64]:
+        packed = np.frombuffer(self.take((count * width + 7) // 8), np.uint8)
+        bits = np.unpackbits(packed)
+        if bits[count * width :].any():
+            raise CorruptError("bits after the last one are not zero")
+        weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
+        return bits[: count * width].reshape(count, width) @ weights
