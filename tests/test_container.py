@@ -76,11 +76,11 @@ def test_items_are_smaller_than_their_streams() -> None:
 
 
 def test_overhead_is_below_a_byte_an_item() -> None:
-    """Beyond the payload, a stream without its header; of one target, or of two mixed."""
+    """Beyond the payload: a stream without the byte that says version, coder and profile."""
     fine, coarse = samples(500), samples(500, quality=20)
     mixed = [stream for pair in zip(fine, coarse, strict=True) for stream in pair]
     for streams in (mixed, samples(500, max_bytes=50), samples(500, min_cosine=0.95)):
-        payload = sum(len(stream) - 2 for stream in streams)
+        payload = sum(len(stream) - 1 for stream in streams)
         assert len(packed(streams)) - payload < len(streams)
 
 
