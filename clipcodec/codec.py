@@ -15,7 +15,7 @@ import numpy as np
 
 from . import rate, registry
 from .bitstream import CODERS, DIGEST_BYTES, VERSION, Header, split
-from .embeddings import Embeddings, as_embedding, as_rows, directions
+from .embeddings import Embeddings, as_embedding, as_rows, directions, forget_pages
 from .entropy import Symbols
 from .errors import (
     DecodeError,
@@ -200,6 +200,7 @@ class Codec:
             x = directions(rows[at : at + step], at)
             warned = warned or self._judge(x, ours=False)
             streams += self._encode(x, target, entropy, at)
+            forget_pages(X)
         return streams
 
     def _judge(self, x: Embeddings, *, ours: bool) -> bool:

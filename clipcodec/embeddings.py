@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from typing import Any
 
@@ -75,6 +76,15 @@ def _directions(rows: NDArray[Any], first: int) -> NDArray[np.float64]:
     norms: NDArray[np.float64] = np.sqrt((x * x).sum(axis=1, keepdims=True))
     unit: NDArray[np.float64] = x / norms
     return unit
+
+
+def forget_pages(x: Any) -> None:
+    """Tell the system that what was read of a read-only memory map is not needed any more.
+
+    Else a process seems to hold the whole file, and is the first to be killed for it.
+    """
+    if isinstance(x, np.memmap) and x.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        x._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def as_embedding(x: Any, dim: int | None = None) -> Embeddings:
