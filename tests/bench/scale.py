@@ -4,7 +4,7 @@
     python tests/bench/scale.py million FOLDER    # a million rows from a file and back
 
 Needs `pip install "clipcodec[evaluation]" zstandard`. All use all cores, one after the other, in
-one run. Peers are fitted to the training rows, and measured on rows of other data sets, as clipcodec
+one run. Peers are fitted to the training rows and measured on rows of other data sets, as clipcodec
 is. Timings are of whole calls, the best of three.
 """
 
