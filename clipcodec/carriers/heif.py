@@ -44,7 +44,7 @@ class _Meta:
 
 
 def matches(data: bytes) -> bool:
-    return data[4:8] == b"ftyp"
+    return data[:1] == b"\0" and data[4:8] == b"ftyp"
 
 
 def packets(data: bytes) -> list[bytes]:
