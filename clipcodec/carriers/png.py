@@ -12,7 +12,7 @@ from .xmp import LIMIT
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"XML:com.adobe.xmp"
-_RAW = b"Raw profile type xmp"  # where ImageMagick 6 puts it, in hexadecimal
+_RAW = b"Raw profile type xmp"  # in hexadecimal, from ImageMagick 6
 
 
 class _Chunk(NamedTuple):
@@ -28,19 +28,20 @@ def matches(data: bytes) -> bool:
 
 
 def packets(data: bytes) -> list[bytes]:
-    """The packet of the iTXt chunk, and one in ImageMagick's form."""
+    """The packet of the iTXt chunk, and one as ImageMagick 6 or libvips 8.14 write it."""
     first: bytes | None = None
-    raw: bytes | None = None
+    other: bytes | None = None
     for chunk in _chunks(data):
         if chunk.kind in (b"iTXt", b"tEXt", b"zTXt"):
             keyword, _, rest = data[chunk.body : chunk.stop].partition(b"\0")
             if chunk.kind == b"iTXt" and keyword == _KEYWORD and first is None:
                 _check(data, chunk)
                 first = _international(rest)
-            elif chunk.kind != b"iTXt" and keyword == _RAW and raw is None:
+            elif chunk.kind != b"iTXt" and keyword in (_KEYWORD, _RAW) and other is None:
                 _check(data, chunk)
-                raw = _raw(_inflated(rest) if chunk.kind == b"zTXt" else rest)
-    return [first or b"", raw or b""]
+                other = _inflated(rest) if chunk.kind == b"zTXt" else rest
+                other = _raw(other) if keyword == _RAW else other
+    return [first or b"", other or b""]
 
 
 def replace(data: bytes, packet: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..errors import ImageError
 
 _XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
+_XMP = (b"XMP ", b"XMP\0")  # the latter from ImageMagick 6
 _MOST = 1 << 16  # chunks; an animation has one a frame
 
 
@@ -24,14 +25,14 @@ def matches(data: bytes) -> bool:
 
 
 def packets(data: bytes) -> list[bytes]:
-    return [next((data[c.body : c.stop] for c in _chunks(data) if c.kind == b"XMP "), b"")]
+    return [next((data[c.body : c.stop] for c in _chunks(data) if c.kind in _XMP), b"")]
 
 
 def replace(data: bytes, packet: bytes) -> bytes:
     """The file with this packet, where one was, else at the end; a simple file gets VP8X."""
     chunks = _chunks(data)
     first, last = chunks[0], chunks[-1].end
-    old = next((c for c in chunks if c.kind == b"XMP "), _Chunk(b"", last, last, last, last))
+    old = next((c for c in chunks if c.kind in _XMP), _Chunk(b"", last, last, last, last))
     if first.kind == b"VP8X":
         if first.stop - first.body < 10:
             raise ImageError(_damaged(first.start))

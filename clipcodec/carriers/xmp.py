@@ -70,7 +70,7 @@ def attach(packet: bytes, stream: bytes) -> bytes:
         return (_NEW_PACKET % uri).encode()
     found = _Reader(packet)
     old = [item for item in found.ours() if _gives_way(item, stream)]
-    if [item.value.strip() for item in old] == [uri]:
+    if [item.value for item in old] == [uri]:
         return packet
     edits = [(item.start, item.end, b"") for item in old]
     if old:
@@ -102,9 +102,16 @@ class _Element:
     last: int = 0
     end: int = 0
     empty: bool = False  # <like this/>
-    value: str = ""  # text, or what rdf:resource says
+    texts: list[str] = field(default_factory=list)
+    resource: str | None = None  # rdf:resource
     array: bool = False
+    nested: bool = False  # an item with elements inside, so without a value
     children: list[_Element] = field(default_factory=list)
+
+    @property
+    def value(self) -> str:
+        text = "".join(self.texts) if self.resource is None else self.resource
+        return text.strip(" \t\r\n")
 
 
 class _Reader:
@@ -139,7 +146,7 @@ class _Reader:
         for relation in self.relations:
             for array in relation.children:
                 for item in array.children:
-                    if item.value.strip().startswith(PREFIX):
+                    if not item.nested and item.value.startswith(PREFIX):
                         yield item
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
@@ -165,15 +172,15 @@ class _Reader:
             return None
         if level == 2 and name != _RELATION:
             return None
-        if level > 4:  # an item with an element inside is no text
-            parent.value = ""
+        if level > 4:
+            parent.nested = True
             return None
         self._count += 1
         if self._count > _ELEMENTS:
             raise ImageError(f"its XMP has above {_ELEMENTS} elements in dc:relation: {_REMEDY}")
         element = self._element()
         element.array = level == 3 and name in _ARRAYS
-        element.value = attributes.get(_RESOURCE, "")
+        element.resource = attributes.get(_RESOURCE)
         if level == 2:
             self.relations.append(element)
         elif level == 3 or (parent.array and name == _ITEM):
@@ -189,7 +196,7 @@ class _Reader:
     def _text(self, text: str) -> None:
         element = self._path[-1][1]
         if element is not None and len(self._path) - self._level > 2:
-            element.value += text
+            element.texts.append(text)
 
     def _end(self, _name: str) -> None:
         element = self._path.pop()[1]
@@ -211,7 +218,7 @@ def _too_large() -> str:
 
 
 def _stream(item: _Element) -> bytes:
-    text = item.value.strip()[len(PREFIX) :]
+    text = item.value[len(PREFIX) :]
     try:
         stream = b64decode(text.encode("ascii"), validate=True)
     except ValueError:
@@ -249,8 +256,7 @@ def _insertion(packet: bytes, found: _Reader, uri: str) -> tuple[int, int, bytes
             return array.last, array.last, _item(packet, array, uri)
     text = _NEW_RELATION % uri
     if found.as_attribute or any(
-        relation.value.strip() or len(relation.children) > len(arrays)
-        for relation in found.relations
+        relation.value or len(relation.children) > len(arrays) for relation in found.relations
     ):
         raise ImageError(f"the dc:relation of its XMP is no array, as XMP has it: {_REMEDY}")
     if found.relations:
