@@ -64,10 +64,10 @@ def replace(data: bytes, packet: bytes) -> bytes:
     kept = [entry for entry in meta.entries if entry.item != item]
     fields = list(file_offsets(kept, meta.sizes[0]))
     movies = [box for box in top if box.kind == b"moov"]
-    if _alone(top[-1], stored, kept) and not movies:
-        data, top = data[: top[-1].start], top[:-1]  # it is the packet that gives way
     for movie in movies:
         fields += chunk_offsets(data, movie)
+    if _alone(top[-1], stored, kept) and all(value < top[-1].start for _, _, value in fields):
+        data, top = data[: top[-1].start], top[:-1]  # it is the packet that gives way
 
     def parts(place: int, now: bytes | bytearray) -> bytes:
         """The content of the meta box, with the packet at `place`."""
