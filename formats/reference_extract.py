@@ -17,7 +17,7 @@ from pathlib import Path
 PREFIX = "data:application/x-clipcodec;base64,"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 RELATION = "{http://purl.org/dc/elements/1.1/}relation"
-LIMIT = 1 << 24
+LIMIT = 1 << 22
 
 
 class Rejected(Exception):
@@ -64,7 +64,9 @@ def jpeg(data: bytes) -> list[bytes]:
     return [first] + [
         packet
         for digits, packet in joined.items()
-        if digits in first and hashlib.md5(packet).hexdigest().upper().encode() == digits
+        if digits in first
+        and len(packet) <= LIMIT
+        and hashlib.md5(packet).hexdigest().upper().encode() == digits
     ]
 
 

@@ -348,7 +348,7 @@ def test_packets_of_all_shapes(packet: str) -> None:
         (RDF % "/>" + "\0\0x", "no sound XML"),
         ("<a>" * 201, "deep"),
         (RDF % f"><r:Description {DC}><d:relation><r:Bag>{'<r:li/>' * 10_001}", "above 10000"),
-        (" " * ((1 << 24) + 1), "above 16777216 bytes"),
+        (" " * ((1 << 22) + 1), "above 4194304 bytes"),
     ],
     ids=str.split,
 )
@@ -399,6 +399,9 @@ def test_padding_makes_room_in_a_jpeg_segment_and_more_is_refused() -> None:
     with pytest.raises(clipcodec.ImageError, match="65502: remove some"):
         attach(tight, ONE)
     assert extract(attach(saved("PNG"), bytes([0x68]) + bytes(90_000))) != []
+    for plain in (saved("PNG"), saved("PNG", pnginfo=png_info())):
+        with pytest.raises(clipcodec.ImageError, match="would have, above 4194304 bytes"):
+            attach(plain, bytes([0x68]) + bytes(1 << 22))
 
 
 # hostile files

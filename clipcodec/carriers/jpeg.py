@@ -44,16 +44,15 @@ def packets(data: bytes) -> list[bytes]:
 
 
 def _extensions(first: bytes, parts: list[bytes]) -> Iterator[bytes]:
-    """What the extension's segments make together; nothing if they are not whole."""
+    """What an extension's segments make together, if they are whole and no larger than a packet."""
     whole: dict[bytes, dict[int, bytes]] = {}
     for part in parts:
         if len(part) > 40 and part[:32] in first:
             whole.setdefault(part[:32], {})[int.from_bytes(part[36:40], "big")] = part[40:]
     for digest, pieces in whole.items():
         packet = b"".join(piece for _, piece in sorted(pieces.items()))
-        if len(packet) > LIMIT:
-            raise ImageError(f"its extended XMP has above {LIMIT} bytes: remove it with exiftool")
-        if md5(packet, usedforsecurity=False).hexdigest().upper().encode() == digest:
+        whole_digest = md5(packet, usedforsecurity=False).hexdigest().upper().encode()
+        if len(packet) <= LIMIT and whole_digest == digest:  # larger ones hold depth maps
             yield packet
 
 

@@ -16,7 +16,7 @@ from xml.parsers import expat
 from ..bitstream import split
 from ..errors import CorruptError, DecodeError, ImageError
 
-LIMIT = 1 << 24  # bytes of a packet
+LIMIT = 1 << 22  # bytes of a packet
 _DEPTH = 200  # elements inside each other
 _ELEMENTS = 10_000  # in all dc:relation
 
@@ -24,9 +24,13 @@ PREFIX = "data:application/x-clipcodec;base64,"
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _DC = "http://purl.org/dc/elements/1.1/"
-_ROOT, _DESCRIPTION, _ITEM = f"{_RDF} RDF", f"{_RDF} Description", f"{_RDF} li"
-_RESOURCE, _RELATION = f"{_RDF} resource", f"{_DC} relation"
-_ARRAYS = (f"{_RDF} Bag", f"{_RDF} Seq", f"{_RDF} Alt")
+_SEPARATOR = "\1"  # of namespace and name, from expat; what XML never has
+_ROOT, _DESCRIPTION, _ITEM, _RESOURCE, _BAG, _SEQ, _ALT = (
+    f"{_RDF}{_SEPARATOR}{name}"
+    for name in ("RDF", "Description", "li", "resource", "Bag", "Seq", "Alt")
+)
+_ARRAYS = (_BAG, _SEQ, _ALT)
+_RELATION = f"{_DC}{_SEPARATOR}relation"
 
 _REMEDY = "rewrite or remove it, with exiftool for example"
 _TAG = re.compile(rb"<([^\s/>]+)[^\"'>]*(?:\"[^\"]*\"[^\"'>]*|'[^']*'[^\"'>]*)*>")
@@ -66,8 +70,13 @@ def owner(stream: bytes) -> Hashable:
 def attach(packet: bytes, stream: bytes) -> bytes:
     """The packet (b"": a new one) with a stream, in place of one of the same profile."""
     uri = PREFIX + b64encode(stream).decode()
-    if not packet:
-        return (_NEW_PACKET % uri).encode()
+    new = _attached(packet, stream, uri) if packet else (_NEW_PACKET % uri).encode()
+    if len(new) > LIMIT:
+        raise ImageError(_too_large())
+    return new
+
+
+def _attached(packet: bytes, stream: bytes, uri: str) -> bytes:
     found = _Reader(packet)
     old = [item for item in found.ours() if _gives_way(item, stream)]
     if [item.value for item in old] == [uri]:
@@ -79,8 +88,6 @@ def attach(packet: bytes, stream: bytes) -> bytes:
         edits = [_insertion(packet, found, uri)]
     for start, end, text in reversed(edits):
         packet = packet[:start] + text + packet[end:]
-    if len(packet) > LIMIT:
-        raise ImageError(_too_large())
     return packet
 
 
@@ -128,7 +135,7 @@ class _Reader:
         self._path: list[tuple[str, _Element | None]] = []
         self._level = 0  # the path's length at rdf:RDF
         self._count = 0
-        self._parser = parser = expat.ParserCreate("UTF-8", " ")
+        self._parser = parser = expat.ParserCreate("UTF-8", _SEPARATOR)
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -214,7 +221,7 @@ def _refuse_doctype(*_: object) -> None:
 
 
 def _too_large() -> str:
-    return f"its XMP has above {LIMIT} bytes: {_REMEDY}"
+    return f"its XMP has, or would have, above {LIMIT} bytes: {_REMEDY}"
 
 
 def _stream(item: _Element) -> bytes:
