@@ -256,6 +256,33 @@ def test_all_places_in_a_heif_file_follow(version: int, packet: bytes) -> None:
             assert (origin + first, origin + second) == (image, image + 2)
 
 
+def test_an_old_packet_stays_where_others_have_places_in_it() -> None:
+    """Such files are no encoder's, but whatever they show must stay the same."""
+    new = attach(by_hand(b"", movie=True), ONE)
+    inside = new.rindex(b"mdat") + 50
+    for field in (new.index(b"iloc") + 20, new.index(b"stco") + 12):
+        spoilt = new[:field] + struct.pack(">I", inside) + new[field + 4 :]
+        changed = attach(spoilt, OTHER)
+        (place,) = struct.unpack_from(">I", changed, field)
+        assert changed[place:].startswith(new[inside:])
+        assert extract(changed) == [OTHER]
+    field = new.index(b"iloc") + 24  # a length, of an extent that begins before
+    length = len(new) - new.index(b"IMAGE")
+    changed = attach(new[:field] + struct.pack(">I", length) + new[field + 4 :], OTHER)
+    assert new[new.index(b"IMAGE") :][:length] == changed[changed.index(b"IMAGE") :][:length]
+
+
+def test_the_new_item_has_a_number_of_its_own() -> None:
+    """1 is the image's, 2 that of a group of images."""
+    assert b"infe\2\0\0\0\0\3\0\0mime" in attach(by_hand(b""), ONE)
+
+
+def test_a_simple_webp_file_says_what_is_in_it() -> None:
+    """Flags of VP8X, as libwebp's own muxer sets them: XMP, and alpha where the image has it."""
+    flags = {"webp": 0x04, "webp-lossless": 0x04, "webp-lossless-alpha": 0x14}
+    assert {name: attach(file(name), ONE)[20] for name in flags} == flags
+
+
 def test_a_box_to_the_end_of_the_file_gets_a_size() -> None:
     data = saved("AVIF") if features.check("avif") else by_hand(b"")
     at = data.rindex(b"mdat") - 4
@@ -385,6 +412,15 @@ def test_a_damaged_stream_is_told_and_gives_way() -> None:
     with pytest.raises(clipcodec.CorruptError, match="attach it anew"):
         extract(bad)
     assert attach(bad, ONE) == new
+
+
+def test_of_several_of_one_profile_one_is_left() -> None:
+    items = "".join(f"<r:li>{xmp.PREFIX}{text}</r:li>" for text in ("aAA=", "ZwAA", "aAE=", "?"))
+    before = RDF % f"><r:Description {DC}><d:relation><r:Bag>{items}<r:li>other</r:li>"
+    after = "</r:Bag></d:relation></r:Description></r:RDF>"
+    packet = xmp.attach((before + after).encode(), ONE)
+    assert xmp.streams(packet) == [ONE, bytes.fromhex("670000")]
+    assert packet.count(b"<r:li>") == 3
 
 
 def test_padding_makes_room_in_a_jpeg_segment_and_more_is_refused() -> None:
