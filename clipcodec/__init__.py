@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         info,
         profiles,
     )
+    from .carriers import attach, extract
     from .codec import Codec, StreamInfo
     from .container import Container, ContainerWriter, Item, create, read_items
     from .container import open_container as open
@@ -69,6 +70,8 @@ _LAZY = {
     "create": "container",
     "open": "container",
     "read_items": "container",
+    "attach": "carriers",
+    "extract": "carriers",
 }
 _NAMES = {"open": "open_container"}  # where a module's name for it differs from the public one
 
@@ -90,6 +93,8 @@ __all__ = [
     "create",
     "open",
     "read_items",
+    "attach",
+    "extract",
     "ClipcodecError",
     "InputError",
     "ImageError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
     """Write `data` to a temporary file beside `path` and move it there.
 
+    A file that is replaced hands its permissions on.
     A process killed meanwhile leaves at worst that file, `.clipcodec-….tmp`, which may be deleted.
     Devices and pipes are written straight. Raises OutputExistsError when `path` exists and
     `overwrite` is false, OSError naming `path` for all else.
@@ -40,6 +42,8 @@ def _replace(target: Path, data: bytes, *, overwrite: bool) -> None:
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "wb") as file:
+            if overwrite and target.exists():
+                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

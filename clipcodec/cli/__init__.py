@@ -84,16 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several inputs) or - "
                    f"for stdout; default: INPUT{SUFFIX}")  # fmt: skip
     _profile(p)
-    p.add_argument("--entropy", choices=("auto", "huffman", "rans", "raw"), default="auto",
-                   help="entropy coder (default: the shortest)")  # fmt: skip
-    target = p.add_mutually_exclusive_group()
-    target.add_argument("--quality", type=float, metavar="Q", help="1 (coarse) to 100 (fine)")
-    target.add_argument("--max-bytes", type=int, metavar="N", help="size limit of a whole stream, "
-                        "filled as well as it can be")  # fmt: skip
-    target.add_argument("--min-cosine", type=float, metavar="C",
-                        help="least cosine after decoding, in as few bytes as can be")  # fmt: skip
-    p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
-                   "alone, it chooses the profile")  # fmt: skip
+    _target(p)
     _backbone(p)
     _force(p)
     _quiet(p)
@@ -110,6 +101,26 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream file; - for stdin")
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
     _profile(p, "profile file that private streams were made with")
+
+    p = _verb(verbs, "attach", "put streams into image files, beside their other metadata")
+    p.add_argument("inputs", nargs="+", metavar="IMAGE", help="JPEG, PNG, WebP, AVIF or HEIF file; "
+                   "- for stdin")  # fmt: skip
+    p.add_argument("-o", "--output", metavar="OUT", help="file, directory (several images) or - "
+                   "for stdout; default, with -f: the image file itself")  # fmt: skip
+    p.add_argument("--stream", metavar="FILE", help="a stream that is there already; - for stdin "
+                   "(default: one made of the image)")  # fmt: skip
+    _profile(p)
+    _target(p)
+    _backbone(p)
+    _force(p)
+    _quiet(p)
+
+    p = _verb(verbs, "extract", "get streams out of image files", module="attach")
+    p.add_argument("inputs", nargs="+", metavar="IMAGE", help="image file; - for stdin")
+    p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several images) or - "
+                   f"for stdout; default: IMAGE{SUFFIX}")  # fmt: skip
+    _profile(p, "of several streams, the one of this profile (name or file)")
+    _force(p)
 
     p = _verb(verbs, "profiles", "the profiles of this release")
     p.add_argument("name", nargs="?", help="show this profile's card (name or file)")
@@ -174,6 +185,20 @@ def _verb(
 
 def _profile(p: argparse.ArgumentParser, text: str = "registered name or profile file") -> None:
     p.add_argument("--profile", metavar="PROFILE", help=text)
+
+
+def _target(p: argparse.ArgumentParser) -> None:
+    """How a stream is made."""
+    p.add_argument("--entropy", choices=("auto", "huffman", "rans", "raw"), default="auto",
+                   help="entropy coder (default: the shortest)")  # fmt: skip
+    target = p.add_mutually_exclusive_group()
+    target.add_argument("--quality", type=float, metavar="Q", help="1 (coarse) to 100 (fine)")
+    target.add_argument("--max-bytes", type=int, metavar="N", help="size limit of a whole stream, "
+                        "filled as well as it can be")  # fmt: skip
+    target.add_argument("--min-cosine", type=float, metavar="C",
+                        help="least cosine after decoding, in as few bytes as can be")  # fmt: skip
+    p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
+                   "alone, it chooses the profile")  # fmt: skip
 
 
 def _backbone(p: argparse.ArgumentParser) -> None:
