@@ -107,7 +107,7 @@ class ColumnEncoder(_Column):
     def check_type(self, type: pa.DataType) -> None:
         """Say early what no row of such a column can be: EmbeddingError."""
         type = _stored(type)
-        if _is_image(type):
+        if _is_image(type) or pa.types.is_null(type):
             return
         if not _is_list(type) or not _is_real(type.value_type):
             raise EmbeddingError(
@@ -136,9 +136,11 @@ class ColumnEncoder(_Column):
         self.check_type(array.type)
         while isinstance(array, pa.ExtensionArray):
             array = array.storage
-        work = self._encode_images if _is_image(array.type) else self._encode_vectors
-        streams, places = work(array)
-        result = binary_array(streams, places, len(array))
+        if pa.types.is_null(array.type):
+            result = pa.nulls(len(array), pa.binary())
+        else:
+            work = self._encode_images if _is_image(array.type) else self._encode_vectors
+            result = binary_array(*work(array), len(array))
         self.row += len(array)
         return result
 
@@ -236,7 +238,7 @@ class ColumnDecoder(_Column):
         self.width = width
 
     def check_type(self, type: pa.DataType) -> None:
-        if not _is_binary(_stored(type)):
+        if not _is_binary(_stored(type)) and not pa.types.is_null(type):
             raise DecodeError(self._named(f"type {type}: expected streams, a binary column"))
 
     def find_width(self, arrays: Iterator[pa.Array]) -> int:
@@ -310,7 +312,7 @@ def vector_array(rows: Embeddings, places: NDArray[np.int64], length: int, width
     """A fixed-size list array of `length` rows with the vectors at `places`, null elsewhere."""
     if len(rows) != length:
         spread = np.zeros((length, width), np.float32)
-        spread[places] = rows
+        spread[places] = rows.reshape(-1, width)
         rows = spread
     values = pa.array(rows.reshape(-1))
     type = pa.list_(pa.float32(), width)

@@ -24,9 +24,10 @@ else:
     pa = need("pyarrow", "arrow")
     pq = need("pyarrow.parquet", "arrow")
 
-_BATCH_BYTES = 1 << 26  # read at a time, as they are unpacked
+_BATCH_BYTES = 1 << 25  # read at a time, as they are unpacked
 _BATCH_ROWS = 1 << 14
-_GROUP_BYTES = 1 << 27  # of a row group written, in memory
+_PROBE_ROWS = 64
+_GROUP_BYTES = 1 << 26  # of a row group written, in memory
 _GROUP_ROWS = 1 << 17
 _READ_AHEAD = 1 << 20  # of each column, in place of a row group at once
 
@@ -110,7 +111,9 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     meta = file.metadata
     size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-    a_row = max(1, size // max(1, meta.num_rows))
+    with _reading(source):  # a probe: the metadata count a value that repeats once
+        probe = next(file.iter_batches(batch_size=_PROBE_ROWS, columns=columns), ())
+    a_row = max(1, size // max(1, meta.num_rows), probe.nbytes // len(probe) if probe else 0)
     rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // a_row))
     with _reading(source):
         batches = file.iter_batches(batch_size=rows, columns=columns)
