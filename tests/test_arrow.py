@@ -745,6 +745,21 @@ def test_columns_of_images(tmp_path: Path, eye: Codec) -> None:
     ]  # fmt: skip
 
 
+def test_columns_of_pixels(eye: Codec) -> None:
+    """Arrow's tensors of one shape; other dimensions are no images, other numbers no pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3), dtype=np.uint8)
+    array = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)
+    assert arrow.encode_array(array.slice(1), profile=eye).to_pylist() == eye.encode_batch(
+        pixels[1:]
+    )
+    floats = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels.astype(np.float32))
+    with pytest.raises(ImageError, match=r"row 0: .* must be uint8"):
+        arrow.encode_array(floats, profile=eye)
+    many = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels[None])
+    with pytest.raises(EmbeddingError, match="expected embeddings"):
+        arrow.encode_array(many, profile=eye)
+
+
 def test_a_bad_image_is_named_or_becomes_null(eye: Codec) -> None:
     files = [*pictures(66), b"not an image", b""]
     array = pa.chunked_array([[None, None], files], pa.binary())

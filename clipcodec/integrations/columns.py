@@ -106,14 +106,14 @@ class ColumnEncoder(_Column):
 
     def check_type(self, type: pa.DataType) -> None:
         """Say early what no row of such a column can be: EmbeddingError."""
-        type = _stored(type)
         if _is_image(type) or pa.types.is_null(type):
             return
-        if not _is_list(type) or not _is_real(type.value_type):
+        given, type = type, _stored(type)
+        if _is_tensor(given) or not _is_list(type) or not _is_real(type.value_type):
             raise EmbeddingError(
                 self._named(
-                    f"type {type}: expected embeddings (a list of floats) or images (binary, the "
-                    "paths of files, or a struct of bytes and path)"
+                    f"type {given}: expected embeddings (a list of floats) or images (binary, the "
+                    "paths of files, a struct of bytes and path, or tensors of pixels)"
                 )
             )
         if pa.types.is_fixed_size_list(type):
@@ -134,13 +134,12 @@ class ColumnEncoder(_Column):
     def encode(self, array: pa.Array) -> pa.Array:
         """The next rows of the column as binary; null stays null."""
         self.check_type(array.type)
-        while isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        if pa.types.is_null(array.type):
+        if _is_image(array.type):
+            result = binary_array(*self._encode_images(array), len(array))
+        elif pa.types.is_null(array.type):
             result = pa.nulls(len(array), pa.binary())
         else:
-            work = self._encode_images if _is_image(array.type) else self._encode_vectors
-            result = binary_array(*work(array), len(array))
+            result = binary_array(*self._encode_vectors(_storage(array)), len(array))
         self.row += len(array)
         return result
 
@@ -257,8 +256,6 @@ class ColumnDecoder(_Column):
     def decode(self, array: pa.Array) -> pa.Array:
         """The next rows of the column as a fixed-size list of float32; null stays null."""
         self.check_type(array.type)
-        while isinstance(array, pa.ExtensionArray):
-            array = array.storage
         streams = _slices(array)
         places = np.arange(len(array))
         if array.null_count:
@@ -333,8 +330,7 @@ def _without(array: pa.Array, places: NDArray[np.int64]) -> pa.Array:
 
 def _slices(array: pa.Array) -> list[Any]:
     """The bytes of every row, cut from one buffer; None for null."""
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+    array = _storage(array)
     if not pa.types.is_large_binary(array.type):
         array = array.cast(pa.large_binary())
     _, offsets, data = array.buffers()
@@ -352,12 +348,27 @@ def _slices(array: pa.Array) -> list[Any]:
 
 
 def _images(array: pa.Array) -> Iterator[Any]:
-    """What each row of an image column gives `load_rgb`: bytes or a path; None for null."""
-    for value in array.to_pylist():
+    """What `load_rgb` takes for each row of an image column; None for null."""
+    if _is_tensor(array.type):
+        for row in _storage(array):
+            if not row.is_valid:
+                yield None
+            elif isinstance(row, pa.StructScalar):
+                yield row["data"].values.to_numpy().reshape(row["shape"].as_py())
+            else:
+                yield row.values.to_numpy().reshape(array.type.shape)
+        return
+    for value in _storage(array).to_pylist():
         if isinstance(value, dict):  # as Hugging Face's Image: a path where there are no bytes
             yield value["bytes"] if value["bytes"] is not None else value.get("path")
         else:
             yield value
+
+
+def _storage(array: pa.Array) -> pa.Array:
+    while isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    return array
 
 
 def _stored(type: pa.DataType) -> pa.DataType:
@@ -391,7 +402,21 @@ def _is_binary(type: pa.DataType) -> bool:
     )
 
 
+def _is_tensor(type: pa.DataType) -> bool:
+    """Tensors of more than one dimension: Arrow's, or those of Ray, of one shape or of many."""
+    if not isinstance(type, pa.BaseExtensionType):
+        return False
+    stored = _stored(type)
+    if pa.types.is_struct(stored):
+        return {field.name for field in stored} == {"data", "shape"}
+    return len(getattr(type, "shape", ())) > 1
+
+
 def _is_image(type: pa.DataType) -> bool:
+    if _is_tensor(type):
+        one = not pa.types.is_struct(_stored(type))  # shape, or each its own
+        return not one or (len(type.shape) <= 3 and not getattr(type, "permutation", None))
+    type = _stored(type)
     if pa.types.is_struct(type):
         place = type.get_field_index("bytes")
         return place >= 0 and _is_binary(type.field(place).type)

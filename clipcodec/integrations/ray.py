@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .arrow import decode_table, encode_table
-from .columns import EncodeOptions, OnBadRow, Profiles, as_codec
+from .columns import ColumnEncoder, EncodeOptions, OnBadRow, Profiles
 from .extras import need
 
 if TYPE_CHECKING:
@@ -32,15 +32,12 @@ class Encoder:
     The profile, and the backbone if the column holds images, are loaded once a worker.
     """
 
-    def __init__(self, column: str, *, into: str | None, keep: bool, **options: Any) -> None:
-        codec = as_codec(options.pop("profile", None))
-        codec.profile  # noqa: B018  now, so that a missing file is said before any batch
-        self._encode = partial(
-            encode_table, column=column, into=into, keep=keep, profile=codec, **options
-        )
+    def __init__(self, column: str, **options: Any) -> None:
+        self._column = column
+        self._options = options
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return self._encode(batch)
+        return encode_table(batch, self._column, **self._options)
 
 
 def compress_dataset(
@@ -64,14 +61,16 @@ def compress_dataset(
     ray_remote_args  more for `ray.data.Dataset.map_batches`: num_cpus, memory, …
     options          see `arrow.EncodeOptions`; on_bad_row is called in the worker
 
-    A private profile's file, and weights that are named by path, must be at that path on every
-    node. Errors are those of `arrow.encode_table`, inside Ray's; rows count from 0 in each batch.
+    Options are judged here. A private profile's file, and weights that are named by path, must be
+    at that path on every node. What a worker finds are the errors of `arrow.encode_table`, inside
+    Ray's; rows count from 0 in each batch.
 
     Encoding is deterministic, and Ray runs a batch again whose worker died: nothing is lost or
     doubled. For files see docs/ray.md: write with mode="overwrite" or "error", never twice with
     the default, "append".
     """
     encoder: Any = Encoder
+    options["profile"] = ColumnEncoder(column, **options).codec
     return ds.map_batches(
         encoder,
         fn_constructor_kwargs={"column": column, "into": into, "keep": keep, **options},
