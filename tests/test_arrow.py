@@ -669,6 +669,7 @@ columns.ColumnEncoder.encode = stop
     assert len(os.listdir(out.parent)) == (2 if name == "SIGKILL" else 1)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says the peak there")
 def test_memory_is_bounded(tmp_path: Path, rates_path: Path) -> None:
     """1.6 GB of other columns, in a file that says it has little: the peak stays far below."""
     heavy = pa.array(["x" * 2_000_000]).dictionary_encode()
@@ -681,13 +682,14 @@ def test_memory_is_bounded(tmp_path: Path, rates_path: Path) -> None:
             writer.write_table(t.slice(i, 100).cast(schema))
     assert (tmp_path / "t.parquet").stat().st_size < 1 << 22
     peak = """
-import atexit, resource
-atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10))
+import atexit
+atexit.register(lambda: print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]))
 """
     done = cli("compress", tmp_path / "t.parquet", "--column", "v", "--profile", rates_path,
                before=peak)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 1000  # MB
+    print("MB", done.stdout)
+    assert int(done.stdout) < 800_000  # KiB
 
 
 def test_without_pyarrow_the_command_names_the_pip_line(file: Path) -> None:
@@ -755,7 +757,7 @@ def test_columns_of_pixels(eye: Codec) -> None:
     floats = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels.astype(np.float32))
     with pytest.raises(ImageError, match=r"row 0: .* must be uint8"):
         arrow.encode_array(floats, profile=eye)
-    many = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels[None])
+    many = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels[..., None])
     with pytest.raises(EmbeddingError, match="expected embeddings"):
         arrow.encode_array(many, profile=eye)
 
@@ -803,6 +805,7 @@ def test_duckdb_reads_and_decodes(tmp_path: Path, file: Path, codec: Codec, rows
     assert np.allclose([row[1] for row in found], np.sort(scores)[::-1][:3], atol=1e-5)
     # what DuckDB writes has lost the metadata; the streams say what they are
     db.execute(f"COPY (SELECT id, embedding FROM '{small}') TO '{tmp_path}/duck.parquet'")
+    db.close()
     arrow.decompress_parquet(
         tmp_path / "duck.parquet", tmp_path / "b.parquet", "embedding", profile=codec
     )
@@ -836,6 +839,30 @@ def test_series_round_trip(codec: Codec, rows: np.ndarray) -> None:
     for bad in ([1], [b"\xff"], [rows[0]]):
         with pytest.raises(DecodeError):
             decode_series(pd.Series(bad), profile=codec)
+
+
+def test_the_snippets_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of docs/tables.md in their order; Spark's and Hugging Face's have their own tests."""
+    pytest.importorskip("duckdb")
+    pytest.importorskip("pandas")
+    text = (Path(__file__).parents[1] / "docs" / "tables.md").read_text("utf-8")
+    blocks = [part.partition("```")[0] for part in text.split("```python")[1:]]
+    others = ("pyspark", "mapInArrow", "datasets")
+    blocks = [block for block in blocks if not any(word in block for word in others)]
+    assert len(blocks) == 4
+    monkeypatch.chdir(tmp_path)
+    rows = Codec().profile.statistics.draw(20, seed=0)
+    pq.write_table(pa.table({"id": range(20), "embedding": fixed(rows)}), "table.parquet")
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, names)
+    expected = clipcodec.encode_embeddings(rows, max_bytes=48)
+    assert names["streams"].to_pylist() == expected
+    assert names["best"][0][0] == 0
+    names["db"].close()
+    assert names["frame"]["clip"].tolist() == expected
+    assert names["table"].column_names == ["id", "embedding", "clip"]
+    assert names["bad"] == []
 
 
 def test_hugging_face_features_stay_in_step(tmp_path: Path, codec: Codec, rows: np.ndarray) -> None:

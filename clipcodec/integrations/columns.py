@@ -414,8 +414,10 @@ def _is_tensor(type: pa.DataType) -> bool:
 
 def _is_image(type: pa.DataType) -> bool:
     if _is_tensor(type):
-        one = not pa.types.is_struct(_stored(type))  # shape, or each its own
-        return not one or (len(type.shape) <= 3 and not getattr(type, "permutation", None))
+        if pa.types.is_struct(_stored(type)):  # each has its own shape
+            return True
+        order = list(getattr(type, "permutation", None) or ())
+        return len(type.shape) <= 3 and order == sorted(order)
     type = _stored(type)
     if pa.types.is_struct(type):
         place = type.get_field_index("bytes")
