@@ -376,6 +376,21 @@ def test_a_width_that_only_a_late_stream_says() -> None:
     assert nothing["v"].null_count == 2
 
 
+@pytest.mark.parametrize("width", [b"0", b"x", b"99999999999999", b"99999", b"-3"])
+def test_a_width_that_cannot_be_is_not_believed(
+    codec: Codec, streams: list[bytes], width: bytes
+) -> None:
+    """The metadata of a foreign file take no memory."""
+    field = pa.field("v", pa.binary(), metadata={"clipcodec.format_version": "1",
+                                                 "clipcodec.dimensions": width})  # fmt: skip
+    batch = pa.record_batch([pa.array([None, *streams[:2]])], pa.schema([field]))
+    assert next(arrow.decode_batches([batch], profile=codec))["v"].type.list_size == D
+    wrong = field.with_metadata({"clipcodec.dimensions": "25"})
+    batch = pa.record_batch([pa.array([None, *streams[:2]])], pa.schema([wrong]))
+    with pytest.raises(DecodeError, match="'v': streams of 24 dimensions, expected 25"):
+        next(arrow.decode_batches([batch], "v", profile=codec))
+
+
 def test_field_metadata_say_what_the_streams_are(codec: Codec, rows: np.ndarray) -> None:
     coded = arrow.encode_table(table(rows), "embedding", into="clip", profile=codec)
     assert coded.column_names == ["id", "clip", "text"]

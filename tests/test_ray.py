@@ -137,7 +137,6 @@ def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(
     dead = [path.name.removeprefix("dead-") for path in marks.glob("dead-*")]
     workers = {path.name.removeprefix("pid-") for path in marks.glob("pid-*")}
     assert len(dead) == 1
-    print(workers, len(list(out.glob("*"))))
     assert len(workers - {*dead}) >= 1
     assert read(out) == expected
     field = pq.read_schema(next(out.glob("*.parquet"))).field("v")

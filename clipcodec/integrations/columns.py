@@ -331,8 +331,9 @@ def _without(array: pa.Array, places: NDArray[np.int64]) -> pa.Array:
 def _slices(array: pa.Array) -> list[Any]:
     """The bytes of every row, cut from one buffer; None for null."""
     array = _storage(array)
-    if not pa.types.is_large_binary(array.type):
-        array = array.cast(pa.large_binary())
+    if pa.types.is_binary_view(array.type):  # not to be cast before pyarrow 18
+        array = pa.array(array.to_pylist(), pa.large_binary())
+    array = array.cast(pa.large_binary())
     _, offsets, data = array.buffers()
     if not len(array):
         return []

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -92,6 +93,7 @@ def _open(source: PathLike) -> Iterator[pq.ParquetFile]:
     open(source, "rb").close()  # an OSError of Python's names the file
     with _reading(source):
         file = pq.ParquetFile(os.fspath(source), buffer_size=_READ_AHEAD, pre_buffer=False)
+        file.schema_arrow.names  # noqa: B018  damage may have got into them
     with file:
         yield file
 
@@ -100,7 +102,7 @@ def _open(source: PathLike) -> Iterator[pq.ParquetFile]:
 def _reading(source: PathLike) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise InputError(
             f"{os.fspath(source)!r} is not a readable Parquet file: {brief(error)}"
         ) from error
@@ -134,11 +136,15 @@ def _rewrite(
     progress: Progress,
 ) -> int:
     total, done = file.metadata.num_rows, 0
+    batches = _batches(file, source)
+    first = [*islice(batches, 1)]  # reading finds the damage on which metadata alone would abort
+    with _reading(source):
+        settings = _settings(file, recode)
     with _written(target, overwrite=overwrite) as sink:
-        writer = pq.ParquetWriter(sink, recode.schema, **_settings(file, recode))
+        writer = pq.ParquetWriter(sink, recode.schema, **settings)
         try:
             group: list[pa.RecordBatch] = []
-            for batch in _batches(file, source):
+            for batch in chain(first, batches):
                 group.append(recode(batch))
                 done += len(batch)
                 rows, size = sum(map(len, group)), sum(b.nbytes for b in group)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..bitstream import VERSION
 from ..codec import Codec
 from ..errors import OptionError
+from ..schemes.trellis import MAX_DIM
 from .extras import need
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def is_stream_field(field: pa.Field) -> bool:
 def dimensions_of(field: pa.Field) -> int | None:
     """The width that a field of streams says it decodes to."""
     text = (field.metadata or {}).get(DIMENSIONS, b"")
-    return int(text) if text.isdigit() and int(text) else None
+    # a file may say anything, and memory is taken for it
+    return int(text) if text.isdigit() and len(text) < 6 and 0 < int(text) <= MAX_DIM else None
 
 
 def stream_column(schema: pa.Schema) -> str:
