@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tiny_models
 from conftest import cone
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -110,6 +110,7 @@ def test_every_kind_of_list_gives_the_bytes_of_encode_embeddings(
         assert coded.to_pylist() == expected[a:b]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), max_size=6), st.data())
 def test_round_trip_with_nulls_in_any_chunks(
     rates: Any, parts: list[tuple[int, int]], data: st.DataObject
@@ -302,6 +303,17 @@ def test_a_damaged_stream_is_named_or_becomes_null(codec: Codec, streams: list[b
     assert np.allclose(column[9].as_py(), codec.decode(streams[5]), atol=1e-5)
 
 
+def test_a_damaged_stream_ahead_of_the_width_is_named(streams: list[bytes]) -> None:
+    """Without metadata the first stream that is fine says the width; the others are named."""
+    stream = clipcodec.encode_embedding(cone(1, 40)[0], profile="any/rotation", quality=50)
+    t = pa.table({"v": [None, b"\xff", stream]})
+    with pytest.raises(UnsupportedError, match="column 'v', row 1: first byte 0xff"):
+        arrow.decode_table(t, "v")
+    made = arrow.decode_table(t, "v", on_bad_row=lambda _: None)
+    assert made["v"].type == pa.list_(pa.float32(), 40)
+    assert made["v"].null_count == 2
+
+
 def test_private_streams_want_their_profile(streams: list[bytes]) -> None:
     with pytest.raises(clipcodec.UnknownProfileError, match="row 0: the stream was made with a"):
         arrow.decode_array(pa.array(streams))
@@ -319,7 +331,9 @@ def test_streams_of_several_widths_are_refused() -> None:
 
 def test_the_column_of_streams_is_found_by_its_metadata(codec: Codec, rows: np.ndarray) -> None:
     coded = arrow.encode_table(table(rows), "embedding", profile=codec)
-    assert arrow.decode_table(coded, profile=codec).column_names == coded.column_names
+    back = arrow.decode_table(coded, profile=codec)
+    assert back.column_names == coded.column_names
+    assert arrow.decoded_schema(coded.schema, profile=codec) == back.schema
     with pytest.raises(OptionError, match="holds streams already"):
         arrow.encode_table(coded, "embedding", profile=codec)
     with pytest.raises(OptionError, match=r"marked as streams: none; .* 'id', 'embedding'"):
@@ -703,8 +717,16 @@ atexit.register(lambda: print(open("/proc/self/status").read().split("VmHWM:")[1
     done = cli("compress", tmp_path / "t.parquet", "--column", "v", "--profile", rates_path,
                before=peak)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    print("MB", done.stdout)
     assert int(done.stdout) < 800_000  # KiB
+
+
+def test_what_else_is_missing_is_not_hidden() -> None:
+    """Only the module itself gives the pip line, not one that it needs in turn."""
+    from clipcodec.integrations.extras import MissingDependencyError, need
+
+    with pytest.raises(MissingDependencyError, match=r"pip install 'clipcodec\[arrow\]'") as info:
+        need("no_such_module.part", "arrow")
+    assert isinstance(info.value, ImportError)
 
 
 def test_without_pyarrow_the_command_names_the_pip_line(file: Path) -> None:

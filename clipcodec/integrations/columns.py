@@ -38,7 +38,8 @@ class EncodeOptions(TypedDict, total=False):
                 backbone, a device and weights of its own
     quality, max_bytes, min_cosine, entropy    as for `clipcodec.encode_embeddings`
     on_bad_row  None: the first row that cannot be encoded raises its error. Else it is called with
-                each such error, which names the row, and the row becomes null.
+                each such error, which names the row, and the row becomes null. (A rate that the
+                profile cannot reach is the options' fault, and always raises.)
     """
 
     profile: Profiles
