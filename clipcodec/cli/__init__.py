@@ -86,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     _profile(p)
     _target(p)
     _backbone(p)
+    _table(p, "embeddings or images in .parquet inputs")
     _force(p)
     _quiet(p)
 
@@ -95,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
                    f"for stdout; default: each input's name with .npy for {SUFFIX}")  # fmt: skip
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
     _profile(p, "profile file that private streams were made with")
+    _table(p, "streams in .parquet inputs (default: the one marked so)")
     _force(p)
 
     p = _verb(verbs, "info", "what a stream is", module="decompress")
@@ -205,6 +207,14 @@ def _backbone(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", help="cpu, cuda, … (default: the best there is)")
     p.add_argument("--weights", metavar="FILE", help="local backbone weights, .pt or .safetensors "
                    "(default: $CLIPCODEC_WEIGHTS, else open_clip's download)")  # fmt: skip
+
+
+def _table(p: argparse.ArgumentParser, text: str) -> None:
+    p.add_argument("--column", metavar="NAME", help=f"tables: {text}")
+    p.add_argument("--into", metavar="NAME", help="tables: the result's column (default: the same)")
+    p.add_argument("--keep-column", action="store_true", help="tables: keep the first, with --into")
+    p.add_argument("--skip-bad-rows", action="store_true", help="tables: name a row that fails, "
+                   "make it null and go on; exit 1")  # fmt: skip
 
 
 def _force(p: argparse.ArgumentParser) -> None:

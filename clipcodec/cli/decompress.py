@@ -14,7 +14,7 @@ import numpy as np
 
 from ..codec import Codec, StreamInfo
 from ..errors import ClipcodecError, DecodeError
-from . import SUFFIX
+from . import SUFFIX, tables
 from .common import (
     STDIO,
     read_stream,
@@ -26,6 +26,8 @@ from .common import (
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.verb == "decompress" and tables.are_tables(args):
+        return tables.decompress(args)
     codec = Codec(args.profile)
     if args.verb == "info":
         return _each(args.inputs, lambda name: _info(codec, name, args.json))
