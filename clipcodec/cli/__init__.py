@@ -80,9 +80,11 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     p = _verb(verbs, "compress", "images or .npy embeddings to streams")
-    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image or .npy file; - for stdin")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image or .npy file; - for stdin; "
+                   "with -o OUT.clpc also a directory, \"pattern\", list.txt or shard.tar")
     p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several inputs) or - "
-                   f"for stdout; default: INPUT{SUFFIX}")  # fmt: skip
+                   f"for stdout; default: INPUT{SUFFIX}; OUT.clpc: one container of all")
+    # fmt: skip
     _profile(p)
     p.add_argument("--entropy", choices=("auto", "huffman", "rans", "raw"), default="auto",
                    help="entropy coder (default: the shortest)")  # fmt: skip
@@ -95,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
                    "alone, it chooses the profile")  # fmt: skip
     _backbone(p)
+    _many(p)
     _force(p)
     _quiet(p)
 
@@ -180,6 +183,19 @@ def _backbone(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", help="cpu, cuda, … (default: the best there is)")
     p.add_argument("--weights", metavar="FILE", help="local backbone weights, .pt or .safetensors "
                    "(default: $CLIPCODEC_WEIGHTS, else open_clip's download)")  # fmt: skip
+
+
+def _many(p: argparse.ArgumentParser) -> None:
+    many = p.add_argument_group("with -o OUT.clpc")
+    many.add_argument("--resume", action="store_true", help="go on with OUT.clpc: what it holds is "
+                      "not done again, what is new is added")  # fmt: skip
+    many.add_argument("--dry-run", action="store_true", help="list what would be done")
+    many.add_argument("--workers", type=int, metavar="N", help="processes that decode images and "
+                      "encode embeddings (default: one a core); 0: none")  # fmt: skip
+    many.add_argument("--batch-size", type=int, metavar="N", help="images that the backbone takes "
+                      "at a time (default: 64)")  # fmt: skip
+    many.add_argument("--precision", choices=("fp32", "bf16", "fp16"),
+                      help="of the backbone's arithmetic (default: fp32)")  # fmt: skip
 
 
 def _force(p: argparse.ArgumentParser) -> None:
