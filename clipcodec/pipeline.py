@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def compress(
     max_bytes: int | None = None,
     min_cosine: float | None = None,
     entropy: str = AUTO,
-) -> Iterator[list[Result]]:
+) -> Generator[list[Result], None, None]:
     """Entries (`sources.find`) to streams, in order, some hundred at a time.
 
     workers     processes; 0: all is done in this one; None: one a core. A script that uses them is
@@ -79,8 +79,10 @@ def compress(
     An entry at fault is a result that says so. Raises OptionError, what loading the backbone
     raises, and WorkerError if a worker ends before its time. Close the iterator to end the workers.
     """
-    options = dict(quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy)
-    codec.encode_embeddings(np.empty((0, codec.profile.dim or 1)), **options)  # judges the options
+    codec.encode_embeddings(  # of no embeddings: judges the options
+        np.empty((0, codec.profile.dim or 1)), quality=quality, max_bytes=max_bytes,
+        min_cosine=min_cosine, entropy=entropy,
+    )  # fmt: skip
     if workers is not None and not 0 <= workers <= 256:
         raise OptionError(f"workers={workers}: expected 0 (this process alone) to 256")
     if batch_size < 1:
@@ -101,7 +103,7 @@ class _Pipeline:
         self._warned = False
         self._encoding: deque[tuple[list[_Slot], Future[Encoded] | None]] = deque()
 
-    def run(self, entries: Iterable[Entry]) -> Iterator[list[Result]]:
+    def run(self, entries: Iterable[Entry]) -> Generator[list[Result], None, None]:
         executor = pool(self._workers, self._task)
         try:
             yield from self._run(executor, iter(entries))
@@ -156,7 +158,8 @@ class _Pipeline:
             yield from self._finish(*waiting.popleft()[:2])
 
     def _finish(self, chunk: list[Entry], future: Future[list[Any]] | None) -> Iterator[_Slot]:
-        decoded = iter([] if future is None else self._result(future, chunk[0].name))
+        found: list[Any] = [] if future is None else self._result(future, chunk[0].name)
+        decoded = iter(found)
         for id, name, content in chunk:
             kind: Any = "image"
             value: Any = content

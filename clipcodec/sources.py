@@ -67,8 +67,10 @@ class Entry(NamedTuple):
 class Source(Protocol):
     """One input. count: how many entries it has, if that is known without reading it."""
 
-    count: int | None
     images: bool
+
+    @property
+    def count(self) -> int | None: ...
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
         """The entries whose id is wanted, and those that cannot be read; asks for all in order."""
@@ -240,7 +242,7 @@ class _Header(tarfile.TarInfo):
 
 class Archive:
     images = True
-    count = None
+    count: int | None = None
 
     def __init__(self, name: str, stdin: BinaryIO | None) -> None:
         self._name, self._stdin = name, stdin
@@ -251,7 +253,7 @@ class Archive:
         try:
             with self._open() as archive:
                 while (member := archive.next()) is not None:
-                    archive.members = []  # it would keep them all
+                    archive.members = []  # type: ignore[attr-defined]  # it would keep them all
                     base = member.name.rpartition("/")[2]
                     if not member.isfile() or base.startswith(".") or not _is_image(base):
                         continue

@@ -91,8 +91,8 @@ class Backbone:
         is checked after a download and by `fetch`, not at each load: it would double the reading
         time.
 
-        Raises `ProfileError`, `OptionError` (device, precision), `WeightsUnavailableError` (nothing on disk
-        and no network) or `WeightsError` (damaged, or of another network).
+        Raises `ProfileError`, `OptionError` (device, precision), `WeightsUnavailableError` (nothing
+        on disk and no network) or `WeightsError` (damaged, or of another network).
         """
         chosen = spec(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
         path = locate(chosen, weights)

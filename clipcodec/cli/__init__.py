@@ -80,11 +80,15 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     p = _verb(verbs, "compress", "images or .npy embeddings to streams")
-    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image or .npy file; - for stdin; "
-                   "with -o OUT.clpc also a directory, \"pattern\", list.txt or shard.tar")
+    p.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="image or .npy file; - for stdin; "
+        'with -o OUT.clpc also a directory, "pattern", list.txt or shard.tar',
+    )
     p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several inputs) or - "
-                   f"for stdout; default: INPUT{SUFFIX}; OUT.clpc: one container of all")
-    # fmt: skip
+                   f"for stdout; default: INPUT{SUFFIX}; OUT.clpc: a container")  # fmt: skip
     _profile(p)
     p.add_argument("--entropy", choices=("auto", "huffman", "rans", "raw"), default="auto",
                    help="entropy coder (default: the shortest)")  # fmt: skip
@@ -101,17 +105,22 @@ def build_parser() -> argparse.ArgumentParser:
     _force(p)
     _quiet(p)
 
-    p = _verb(verbs, "decompress", "streams to embeddings")
-    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream file; - for stdin")
+    p = _verb(verbs, "decompress", "streams and containers to embeddings")
+    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
+                   "- for stdin")  # fmt: skip
     p.add_argument("-o", "--output", metavar="OUT", help=".npy file for all inputs together, or - "
                    f"for stdout; default: each input's name with .npy for {SUFFIX}")  # fmt: skip
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
+    p.add_argument("--ids", metavar="FILE", help="write the ids of containers' items, one a line")
+    _partial(p)
     _profile(p, "profile file that private streams were made with")
     _force(p)
 
-    p = _verb(verbs, "info", "what a stream is", module="decompress")
-    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream file; - for stdin")
+    p = _verb(verbs, "info", "what a stream or container is", module="decompress")
+    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
+                   "- for stdin")  # fmt: skip
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
+    _partial(p)
     _profile(p, "profile file that private streams were made with")
 
     p = _verb(verbs, "profiles", "the profiles of this release")
@@ -196,6 +205,11 @@ def _many(p: argparse.ArgumentParser) -> None:
                       "at a time (default: 64)")  # fmt: skip
     many.add_argument("--precision", choices=("fp32", "bf16", "fp16"),
                       help="of the backbone's arithmetic (default: fp32)")  # fmt: skip
+
+
+def _partial(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--partial", action="store_true", help="read a container that was cut or is "
+                   "being written up to its last good block")  # fmt: skip
 
 
 def _force(p: argparse.ArgumentParser) -> None:

@@ -73,7 +73,7 @@ def _refuse(output: str, begun: _Begun, *, force: bool) -> None:
     """Say early that something is there."""
     if begun.path.is_file() and not force:
         raise OutputExistsError(
-            f"{begun.path} exists: --resume goes on with it and adds what is missing, -f begins anew"
+            f"{begun.path} exists: --resume goes on with it, adding what is missing; -f begins anew"
         )
     refuse_existing(Path(os.path.realpath(output)), overwrite=True)
 
@@ -265,10 +265,15 @@ def _dry_run(
 def _looked_at(source: Source, ledger: _Ledger) -> Iterator[Entry]:
     """Entries without the contents of archives, and with an error for a file that is not there."""
     found: list[str] = []
-    skim = isinstance(source, Archive)
-    wanted = ledger.wanted
-    if skim:
-        wanted = lambda id: bool(ledger.wanted(id) and found.append(id))  # noqa: E731
+
+    def wanted(id: str) -> bool:
+        if not ledger.wanted(id):
+            return False
+        if isinstance(source, Archive):
+            found.append(id)
+            return False
+        return True
+
     for entry in source.entries(wanted):
         content = entry.content
         if isinstance(content, str) and not os.path.exists(content):
