@@ -196,9 +196,10 @@ def _backbone(p: argparse.ArgumentParser) -> None:
 
 def _many(p: argparse.ArgumentParser) -> None:
     many = p.add_argument_group("with -o OUT.clpc")
-    many.add_argument("--resume", action="store_true", help="go on with OUT.clpc: what it holds is "
+    many.add_argument("--resume", action="store_true", default=None, help="go on with OUT.clpc: what it holds is "
                       "not done again, what is new is added")  # fmt: skip
-    many.add_argument("--dry-run", action="store_true", help="list what would be done")
+    many.add_argument("--dry-run", action="store_true", default=None,
+                      help="list what would be done")  # fmt: skip
     many.add_argument("--workers", type=int, metavar="N", help="processes that decode images and "
                       "encode embeddings (default: one a core); 0: none")  # fmt: skip
     many.add_argument("--batch-size", type=int, metavar="N", help="images that the backbone takes "

@@ -35,7 +35,7 @@ def concerns(args: argparse.Namespace) -> bool:
         if holds_many(name):
             raise OptionError(f"{name} holds many images: name a container, -o OUT{CONTAINER}")
     for option in ("workers", "batch_size", "precision", "resume", "dry_run"):
-        if getattr(args, option) not in (None, False):
+        if getattr(args, option) is not None:
             flag = "--" + option.replace("_", "-")
             raise OptionError(f"{flag} is for a container: give -o OUT{CONTAINER}")
     return False
@@ -90,14 +90,15 @@ def _backbone(codec: Codec, weights: str | None, precision: str) -> dict[str, An
 class _Begun:
     """The container to go on with, if there is one: finished or not.
 
-    path   of the file that holds, or will hold, the streams while it is written
+    path   the finished one, else the unfinished one
+    part   the unfinished one
     found  is there anything in it
     """
 
     def __init__(self, output: str, resume: bool) -> None:
         target = Path(os.path.realpath(output))
-        part = target.with_name(target.name + PART)
-        self.path = target if target.is_file() else part
+        self.part = target.with_name(target.name + PART)
+        self.path = target if target.is_file() else self.part
         self._recorded: Any = {}
         self.found = False
         if resume and self.path.is_file():
@@ -177,8 +178,9 @@ class _Work:
     """One run, from an open writer to a finished container."""
 
     def __init__(self, args: argparse.Namespace, writer: ContainerWriter, begun: _Begun) -> None:
-        self._writer, self._path, self._fresh = writer, begun.path, not begun.found
-        self._output, self._quiet = args.output, args.quiet
+        self._writer, self._fresh = writer, not begun.found
+        self._path = begun.path if args.resume else begun.part  # that is being written
+        self._output, self._quiet, self._force = args.output, args.quiet, args.force
         self._ledger = _Ledger(begun.ids())
         self._done = self._bytes = 0
 
@@ -194,7 +196,7 @@ class _Work:
                 with suppress(OSError):
                     self._path.unlink()
             else:
-                _say(f"what was written is in {self._path}: the same command with --resume goes on")
+                self._say_how_to_go_on()
             raise
         if not self._quiet:
             seconds = max(time.monotonic() - began, 1e-9)
@@ -219,6 +221,12 @@ class _Work:
                 if time.monotonic() - flushed > _FLUSH_SECONDS:
                     self._writer.flush()
                     flushed = time.monotonic()
+
+    def _say_how_to_go_on(self) -> None:
+        how = "the same command with --resume goes on"
+        if self._force:
+            how = f"to go on with it give --resume, not -f, with no {self._output} in its way"
+        _say(f"what was written is in {self._path}: {how}")
 
     def _append(self, group: list[Result]) -> None:
         for id, name, stream in group:
