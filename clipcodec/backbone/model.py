@@ -84,8 +84,8 @@ class Backbone:
         weights  a .safetensors, .pt or .bin file. None: the file that CLIPCODEC_WEIGHTS names, else
                  the Hugging Face cache, else a download into it (as open_clip would make).
         device   None: CUDA if there is one, else Apple's MPS, else the CPU
-        precision  "fp32"; "bf16" or "fp16" are faster where the device has them, and move
-                 embeddings by some 1e-2
+        precision  "fp32"; "bf16" and "fp16" are faster where the device has them, and turn an
+                 embedding to a cosine of 0.9999 or so
 
         Checked here: names, shapes and finiteness of every tensor of the image encoder. The SHA-256
         is checked after a download and by `fetch`, not at each load: it would double the reading

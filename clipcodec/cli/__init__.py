@@ -196,8 +196,8 @@ def _backbone(p: argparse.ArgumentParser) -> None:
 
 def _many(p: argparse.ArgumentParser) -> None:
     many = p.add_argument_group("with -o OUT.clpc")
-    many.add_argument("--resume", action="store_true", default=None, help="go on with OUT.clpc: what it holds is "
-                      "not done again, what is new is added")  # fmt: skip
+    many.add_argument("--resume", action="store_true", default=None, help="go on with OUT.clpc: "
+                      "what it holds is not done again, what is new is added")  # fmt: skip
     many.add_argument("--dry-run", action="store_true", default=None,
                       help="list what would be done")  # fmt: skip
     many.add_argument("--workers", type=int, metavar="N", help="processes that decode images and "

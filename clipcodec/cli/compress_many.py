@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     compress(codec, (), **settings)  # a wrong option is to be told first
     if args.resume and args.force:
         raise OptionError("--resume keeps what is there, -f replaces it: give one of them")
-    begun = _Begun(args.output, args.resume)
+    begun = _Begun(args.output, resume=bool(args.resume))
     if not args.resume:
         _refuse(args.output, begun, force=args.force)
     sources, root = find(args.inputs, prefix=begun.prefix)
@@ -95,7 +95,7 @@ class _Begun:
     found  is there anything in it
     """
 
-    def __init__(self, output: str, resume: bool) -> None:
+    def __init__(self, output: str, *, resume: bool) -> None:
         target = Path(os.path.realpath(output))
         self.part = target.with_name(target.name + PART)
         self.path = target if target.is_file() else self.part
