@@ -424,6 +424,43 @@ def test_a_dry_run_lists_and_writes_nothing(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_with_nothing_to_do_no_backbone_is_loaded(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "o.clpc"
+    assert compress(world, world.images, "-o", out) == 0
+    before = out.read_bytes()
+    monkeypatch.setattr(Codec, "backbone", lambda self: pytest.fail("loaded"))
+    assert compress(world, world.images, "-o", out, "--resume") == 0
+    assert out.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_progress_is_for_terminals_only(rows: Path, tmp_path: Path) -> None:
+    """With the rate and the time left; -q keeps it away."""
+    import fcntl
+    import struct
+    import termios
+
+    command = ["compress", str(rows), *ROWS, "--workers", "0", "-o"]
+    assert "image/s" not in cli(*command, tmp_path / "a.clpc").stderr
+    for more, shown in ((["-q"], False), ([], True)):
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "clipcodec", *command, str(tmp_path / "o.clpc"), "-f", *more],
+            stderr=theirs, env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        )  # fmt: skip
+        assert child.wait(120) == 0
+        os.write(theirs, b"END")
+        seen = b""
+        while not seen.endswith(b"END"):
+            seen += os.read(ours, 1 << 16)
+        os.close(ours)
+        os.close(theirs)
+        assert (b"100/100 [" in seen and b"image/s" in seen) == shown, seen
+
+
 # --- wrong command lines ---
 
 

