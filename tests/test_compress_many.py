@@ -458,7 +458,7 @@ def test_progress_is_for_terminals_only(rows: Path, tmp_path: Path) -> None:
             seen += os.read(ours, 1 << 16)
         os.close(ours)
         os.close(theirs)
-        assert (b"100/100 [" in seen and b"image/s" in seen) == shown, seen
+        assert (b"0/100 [" in seen and b"image/s" in seen) == shown, seen
 
 
 # --- wrong command lines ---
