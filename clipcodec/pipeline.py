@@ -18,13 +18,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from .backbone import BATCH
 from .codec import AUTO, Codec
 from .errors import ClipcodecError, OptionError, WorkerError
 from .rate import Target
 from .sources import Entry
 from .workers import Encoded, Task, decode, encode, pool
 
-BATCH = 64
 GROUP = 256  # embeddings that are encoded together
 _SECONDS = 5.0  # or those of so long a time
 _CHUNK = 8  # images that a worker decodes in one go

@@ -10,7 +10,7 @@ nothing.
 """
 
 from .hub import ENVIRONMENT_VARIABLE, locate, sha256
-from .model import BATCH, PRECISIONS, Backbone
+from .model import BATCH, Backbone
 from .preprocess import Preprocess, shorten
 from .spec import BACKBONES, BackboneSpec, spec
 from .weights import fetch
@@ -19,7 +19,6 @@ __all__ = [
     "BACKBONES",
     "BATCH",
     "ENVIRONMENT_VARIABLE",
-    "PRECISIONS",
     "Backbone",
     "BackboneSpec",
     "Preprocess",

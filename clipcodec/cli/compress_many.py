@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from ..backbone import BATCH
 from ..codec import Codec
 from ..container import Container, ContainerWriter, create
 from ..container.writer import PART
 from ..errors import ImageFileError, InputError, OptionError, OutputExistsError, TruncatedError
 from ..files import refuse_existing
-from ..pipeline import BATCH, Result, compress
+from ..pipeline import Result, compress
 from ..sources import Archive, Entry, Source, find, holds_many
 from .common import words
 
