@@ -31,6 +31,7 @@ from .errors import (
     UnsupportedError,
     WeightsError,
     WeightsUnavailableError,
+    WorkerError,
 )
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ __all__ = [
     "TrainingError",
     "OutputExistsError",
     "LockedError",
+    "WorkerError",
     "BackboneWarning",
 ]
 
