@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .container import Container, ContainerWriter, Item, create, read_items
     from .container import open_container as open
     from .registry import ProfileInfo
+    from .retrieval import Hits, SearchIndex, search
 
 __version__ = "0.1.0"
 
@@ -69,6 +70,9 @@ _LAZY = {
     "create": "container",
     "open": "container",
     "read_items": "container",
+    "search": "retrieval",
+    "SearchIndex": "retrieval",
+    "Hits": "retrieval",
 }
 _NAMES = {"open": "open_container"}  # where a module's name for it differs from the public one
 
@@ -90,6 +94,9 @@ __all__ = [
     "create",
     "open",
     "read_items",
+    "search",
+    "SearchIndex",
+    "Hits",
     "ClipcodecError",
     "InputError",
     "ImageError",

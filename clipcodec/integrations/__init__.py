@@ -1,0 +1,1 @@
+"""clipcodec in other systems, one module each; what they need are optional extras."""
