@@ -96,9 +96,9 @@ def from_faiss(
 ) -> Iterator[tuple[int, bytes]]:
     """(id, stream) of every vector of a flat faiss index, in its order, in bounded memory.
 
-    index    one that can give its vectors back by place: IndexFlat, or another without lists,
-             such as IndexScalarQuantizer, whose vectors are what it kept of them; also inside
-             IndexIDMap, whose ids are kept. Elsewhere the id is the place
+    index    IndexFlat, or another without lists, such as IndexScalarQuantizer or IndexHNSWFlat:
+             its vectors are what it kept of them. In an IndexIDMap, whose ids are kept; elsewhere
+             the id is the place
     profile, quality, max_bytes, min_cosine, entropy   as for `clipcodec.encode_embeddings`
 
     Raises InputError for any other index, EmbeddingError or RateError naming the vector's id.
@@ -111,28 +111,24 @@ def from_faiss(
     options: dict[str, Any] = dict(
         quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
     )
-    codec = Codec(profile)
-    codec.encode_embeddings(np.empty((0, index.d)), **options)  # judged here, not at the first row
     store, ids = _store(faiss, index)
+    codec = Codec(profile)
+    codec.encode_embeddings(np.empty((0, store.d)), **options)  # judged here, not at the first row
     return _encoded(codec, options, store, ids)
 
 
 def _store(faiss: Any, index: Any) -> tuple[Any, NDArray[np.int64]]:
     """What holds the vectors of an index, and their ids."""
-    store = faiss.downcast_index(index)
-    if isinstance(store, faiss.IndexIDMap | faiss.IndexIDMap2):
-        ids = faiss.vector_to_array(store.id_map)
-        return _store(faiss, store.index)[0], ids
-    try:
-        if isinstance(store, faiss.IndexIVF):
-            raise RuntimeError("its lists do not keep the order")
-        if store.ntotal:
-            store.reconstruct_n(0, 1)
-    except RuntimeError as error:
+    store = faiss.downcast_index(index) if isinstance(index, faiss.Index) else index
+    if isinstance(store, (faiss.IndexIDMap, faiss.IndexIDMap2)):
+        return _store(faiss, store.index)[0], faiss.vector_to_array(store.id_map)
+    if isinstance(store, faiss.IndexPreTransform):
+        _store(faiss, store.index)  # only to judge it: the vectors come back through `store`
+    elif not isinstance(store, (faiss.IndexFlatCodes, faiss.IndexHNSW)):
         raise InputError(
-            f"{type(store).__name__} cannot give its vectors back by place: only flat indexes can "
-            "be compressed"
-        ) from error
+            f"{type(store).__name__} does not give its vectors back by place: only flat "
+            "indexes can be compressed, IndexFlat or IndexIDMap of one, say"
+        )
     return store, np.arange(store.ntotal)
 
 
