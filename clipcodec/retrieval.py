@@ -67,9 +67,9 @@ class SearchIndex:
 
     source   as for `search`; more may be added later
     exact    keep float32 rows, 4·D bytes each, which give the scores of `search`. Otherwise rows
-             are kept rotated and rounded to int8, D + 4 bytes, and scores are off by 0.001 or less.
-             Symbols of `any/rotation` are int8 already, save at the highest qualities, and kept
-             as they are
+             are kept rotated and rounded to int8, D + 4 bytes, and scores are off by 0.001 at
+             most as a rule. Symbols of `any/rotation` are int8 already, save at the highest
+             qualities, and kept as they are
     profile  a private profile's file; a container brings its own
 
     May be searched from many threads. Raises as `search` does.
@@ -259,11 +259,11 @@ def _rotation() -> RotationScheme:
 def _from_symbols(codec: Codec, streams: list[bytes], dim: int) -> _Block | None:
     """Dequantised levels, if all streams are whole ones of `any/rotation`."""
     try:
+        owner = codec._open(streams[0])[1]
+        if owner.name != registry.UNTRAINED:
+            return None
         opened = [codec._open(stream) for stream in streams]
-        owner = opened[0][1]
-        if owner.name != registry.UNTRAINED or any(
-            other is not owner or parameters.size != dim for _, other, parameters, _ in opened
-        ):
+        if any(other is not owner or own.size != dim for _, other, own, _ in opened):
             return None
 
         def work(at: int) -> NDArray[np.float32]:
