@@ -29,6 +29,7 @@ from .streams import unpack
 _BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _NUMBERS = _BLOCK * 768  # of their embeddings
 _STEP = 2048  # rows scored at a time: they stay in cache
+_FEW = 512  # rows rotated at a time: in complex128, they stay in cache
 _QUERIES = 1024  # scored at a time
 _LARGEST = 127
 
@@ -102,7 +103,7 @@ class SearchIndex:
         blocks = list(self._blocks)
         for block in new:
             if blocks and blocks[-1].joins(block):
-                block = blocks.pop().joined(block)
+                block = _together([blocks.pop(), block])
             blocks.append(block)
         self._blocks = blocks  # at once: a search that is under way keeps the old ones
 
@@ -119,7 +120,12 @@ class SearchIndex:
             return block if self._exact and not whole.equals(block) else whole
         if self._exact:
             return block
-        return _rounded(_rotation().engine(block.values.shape[1]).transform.analyse(block.values))
+        rotate = _rotation().engine(block.values.shape[1]).transform.analyse
+        parts = [
+            _rounded(rotate(block.values[at : at + _FEW]))
+            for at in range(0, len(block.values), _FEW)
+        ]
+        return _together(parts)
 
 
 def codec_of(source: Any, profile: ProfileLike) -> Codec:
@@ -161,11 +167,12 @@ class _Block:
             and (self.scale is None) == (other.scale is None)
         )
 
-    def joined(self, other: _Block) -> _Block:
-        values = np.concatenate([self.values, other.values])
-        if self.scale is None or other.scale is None:
-            return _Block(values)
-        return _Block(values, np.concatenate([self.scale, other.scale]))
+
+def _together(parts: list[_Block]) -> _Block:
+    """Blocks that `joins` each other, as one."""
+    values = np.concatenate([part.values for part in parts])
+    scales = [part.scale for part in parts if part.scale is not None]
+    return _Block(values, np.concatenate(scales) if scales else None)
 
 
 def _rounded(coefficients: NDArray[np.float32], least: float = 0.0) -> _Block:
