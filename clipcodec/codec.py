@@ -15,7 +15,7 @@ import numpy as np
 
 from . import rate, registry
 from .bitstream import CODERS, DIGEST_BYTES, VERSION, Header, split
-from .embeddings import Embeddings, as_embedding, as_embeddings
+from .embeddings import Embeddings, as_embedding, as_rows, directions, forget_pages
 from .entropy import Symbols
 from .errors import (
     DecodeError,
@@ -176,7 +176,9 @@ class Codec:
         where the profile's backbone puts none.
         """
         target = self._target(quality, max_bytes, min_cosine, entropy)
-        return self._encode(self._given(as_embedding(x, self.profile.dim)), target, entropy)[0]
+        row = as_embedding(x, self.profile.dim)
+        self._judge(row, ours=False)
+        return self._encode(row, target, entropy)[0]
 
     def encode_embeddings(
         self,
@@ -187,18 +189,26 @@ class Codec:
         min_cosine: float | None = None,
         entropy: str = AUTO,
     ) -> list[bytes]:
-        """Embeddings (N, D), any norms, to N streams; errors as for `encode_embedding`."""
+        """Embeddings (N, D), any norms, to N streams; errors as for `encode_embedding`.
+
+        Of a memory map no more than some 16,000 rows are in memory at a time.
+        """
         target = self._target(quality, max_bytes, min_cosine, entropy)
-        return self._encode(self._given(as_embeddings(X, self.profile.dim)), target, entropy)
+        rows, streams, warned = as_rows(X, self.profile.dim), list[bytes](), False
+        step = _THREADS * _rows(rows.shape[1])
+        for at in range(0, len(rows), step):
+            x = directions(rows[at : at + step], at)
+            warned = warned or self._judge(x, ours=False)
+            streams += self._encode(x, target, entropy, at)
+            forget_pages(X)
+        return streams
 
-    def _given(self, x: Embeddings) -> Embeddings:
+    def _judge(self, x: Embeddings, *, ours: bool) -> bool:
         """Warn of embeddings that another model seems to have made."""
-        self._judge(x, ours=False)
-        return x
-
-    def _judge(self, x: Embeddings, *, ours: bool) -> None:
-        if self.profile.statistics is not None:
-            check_statistics(x, self.profile.statistics, self.profile.backbone, ours=ours)
+        profile = self.profile
+        if profile.statistics is None:
+            return False
+        return check_statistics(x, profile.statistics, profile.backbone, ours=ours)
 
     def _target(
         self, quality: float | None, max_bytes: int | None, min_cosine: float | None, entropy: str
@@ -215,14 +225,16 @@ class Codec:
             rate.check_fixed_rate(target, self.profile.name)
         return target
 
-    def _encode(self, x: Embeddings, target: rate.Target, entropy: str) -> list[bytes]:
+    def _encode(
+        self, x: Embeddings, target: rate.Target, entropy: str, first: int = 0
+    ) -> list[bytes]:
         step = _rows(x.shape[1])
         names = self.profile.scheme.coders if entropy == AUTO else (entropy,)
         streams: list[bytes] = []
         profile = self.profile
 
         def work(at: int) -> list[bytes]:
-            return encode_rows(profile, x[at : at + step], target, names, at)
+            return encode_rows(profile, x[at : at + step], target, names, first + at)
 
         for part in _in_threads(work, range(0, len(x), step)):
             streams += part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from typing import Any
 
@@ -18,9 +19,16 @@ _CHUNK = 2048  # rows in float64 at a time
 def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
     """Rows (N, D) of any real dtype and norm, as contiguous float32 of unit norm.
 
-    Equal values give equal rows, whatever their dtype, layout and company.
-    Raises EmbeddingError naming the first row that is zero or not finite, or the shape when it is
-    not (N, `dim`).
+    Equal values give equal rows, whatever their dtype, layout and company. Raises as `as_rows` and
+    `directions` do.
+    """
+    return directions(as_rows(x, dim))
+
+
+def as_rows(x: Any, dim: int | None = None) -> NDArray[Any]:
+    """Rows (N, D) as they are; arrays, memory maps among them, are not copied.
+
+    Raises EmbeddingError for what is not numbers, or not of shape (N, `dim`).
     """
     array = _real_array(x)
     if array.shape == (0,):
@@ -35,12 +43,20 @@ def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
         raise EmbeddingError(
             f"embeddings of shape {array.shape}: expected {expected}; is this the right profile?"
         )
+    return array
+
+
+def directions(rows: NDArray[Any], first: int = 0) -> Embeddings:
+    """Rows (N, D) to unit norm. first: number of the first, for errors.
+
+    Raises EmbeddingError naming the first row that is zero or not finite.
+    """
     try:
-        unit = np.empty(array.shape, np.float32)
+        unit = np.empty(rows.shape, np.float32)
     except ValueError as error:  # nothing, of a shape that only narrower numbers can have
-        raise EmbeddingError(f"embeddings of shape {array.shape}: {error}") from error
-    for at in range(0, len(array), _CHUNK):
-        unit[at : at + _CHUNK] = _directions(array[at : at + _CHUNK], at)
+        raise EmbeddingError(f"embeddings of shape {rows.shape}: {error}") from error
+    for at in range(0, len(rows), _CHUNK):
+        unit[at : at + _CHUNK] = _directions(rows[at : at + _CHUNK], first + at)
     return unit
 
 
@@ -60,6 +76,15 @@ def _directions(rows: NDArray[Any], first: int) -> NDArray[np.float64]:
     norms: NDArray[np.float64] = np.sqrt((x * x).sum(axis=1, keepdims=True))
     unit: NDArray[np.float64] = x / norms
     return unit
+
+
+def forget_pages(x: Any) -> None:
+    """Tell the system that what was read of a read-only memory map is not needed any more.
+
+    Else a process seems to hold the whole file, and is the first to be killed for it.
+    """
+    if isinstance(x, np.memmap) and x.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        x._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def as_embedding(x: Any, dim: int | None = None) -> Embeddings:

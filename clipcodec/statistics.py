@@ -45,8 +45,10 @@ class Statistics:
 
 def check_statistics(
     embeddings: NDArray[np.float32], stats: Statistics, name: str, *, ours: bool = False
-) -> None:
+) -> bool:
     """Do these (N, D) unit-norm rows come from the network on which `stats` were measured?
+
+    Warns and returns True if not; where we made them (`ours`) it may raise WeightsError.
 
     CLIP's image embeddings lie in a cone around their mean direction `stats.mean`; another network
     has another cone, and the cosine between the two is that of random directions, 0 ± 1/sqrt(D).
@@ -67,7 +69,7 @@ def check_statistics(
     ±0.15.
     """
     if len(embeddings) == 0:
-        return
+        return False
     mean = stats.mean.astype(np.float64)  # whose squares float32 may not hold
     cosines = embeddings @ (mean / np.linalg.norm(mean)).astype(np.float32)
     lowest, average = float(cosines.min()), float(cosines.mean())
@@ -90,6 +92,8 @@ def check_statistics(
             BackboneWarning,
             stacklevel=_caller(),
         )
+        return True
+    return False
 
 
 def _caller() -> int:

@@ -354,8 +354,8 @@ def forged(
         put(flags[2 * group + full], 0)
         full = 0
     start: bytes = first_bytes(profile, "rans") + scheme.parameters(quality, size)
-    signed = -level if signs & 1 else level
-    packed = (signed % (1 << 16)).to_bytes(2, "big") + bytes(2 * size - 2)
+    packed = level.to_bytes(2, "big") + bytes(2 * size - 2)
+    packed += bytes([(signs & 1) << 7]) if level else b""
     check = check_value(check_seed(start, None), packed)
     writer = BatchWriter(np.array([(check + change << 8) + signs + 1]), len(entries))
     for left, width in reversed(entries):

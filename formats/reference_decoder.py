@@ -117,6 +117,8 @@ class Profile:
             self.rule(self.header[name]["shape"] == right, f"shape of {name}")
             self.rule(self.header[name]["dtype"] in types, f"type of {name}")
             self.rule(name not in ("steps", "scale") or min(self.tensor(name)) > 0, name)
+            if kind == "predictive" and name == "scale":
+                self.rule(min(self.tensor(name)) >= 1e-18, name)
         for t in range(tables):
             f = self.tensor("tables.frequencies", t)
             self.rule(sum(f) == 1 << 16 and (kind != "pqvae" or min(f) > 0), f"table {t}")
@@ -231,7 +233,8 @@ class Stream:
         if kind == "pqvae":
             packed = pack(self.symbols, (self.profile.k - 1).bit_length())
         else:
-            packed = struct.pack(f">{self.n}h", *self.symbols)
+            signs = [int(k < 0) for k in self.symbols if k]
+            packed = struct.pack(f">{self.n}H", *map(abs, self.symbols)) + pack(signs, 1)
         right = crc_hqx(self.header + digest + packed, 0xFFFF)
         need(check == right, "corrupt", f"check value {check:04x}, not {right:04x}")
         need(kind != "rotation" or any(self.symbols), "corrupt", "levels that are all zero")
@@ -243,7 +246,7 @@ class Stream:
 def pack(symbols: Sequence[int], b: int) -> bytes:
     bits = "".join(format(s, f"0{b}b") for s in symbols)
     bits += "0" * (-len(bits) % 8)
-    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+    return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
 
 
 def raw(stream: Stream) -> int:

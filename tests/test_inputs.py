@@ -7,6 +7,8 @@ buffer that Python has.
 from __future__ import annotations
 
 import mmap
+import subprocess
+import sys
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -214,3 +216,29 @@ def test_a_mapped_file_is_refused_by_its_type(tmp_path: Path) -> None:
     stream = clipcodec.encode_embedding(WHOLE[0])
     with pytest.raises(clipcodec.DecodeError, match="mmap"):
         clipcodec.decode(mapped(stream, tmp_path))  # type: ignore[arg-type]
+
+
+def test_a_memory_map_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    """Of 400 MB no more than 150 MB are in memory at a time, also as the system counts it."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc")
+    path = tmp_path / "x.npy"
+    rows = np.lib.format.open_memmap(path, "w+", np.float32, (200_000, 512))
+    for at in range(0, len(rows), 20_000):
+        rows[at : at + 20_000] = 1
+    del rows
+    code = (
+        "import clipcodec, numpy as np, re\n"
+        "def most():\n"
+        "    return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+        "codec = clipcodec.Codec()\n"
+        "codec.encode_embeddings(np.ones((3, 512)))\n"
+        "clipcodec.Codec._encode = lambda self, x, *rest: [b''] * len(x)\n"
+        "before = most()\n"
+        f"assert len(codec.encode_embeddings(np.load({str(path)!r}, mmap_mode='r'))) == 200_000\n"
+        "print(most() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 150_000  # KiB

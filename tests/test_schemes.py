@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from clipcodec import registry
+from clipcodec.bitstream import check_value
 from clipcodec.errors import CorruptError, DecodeError, EmbeddingError, TruncatedError, WeightsError
 from clipcodec.profile import METADATA_KEY, Profile, read_profile
 from clipcodec.schemes import KINDS, Parameters, RotationScheme
@@ -131,9 +134,37 @@ def test_qualities_out_of_range_are_damage(
             scheme.split(b"")
 
 
-def test_check_values_cover_levels_as_sixteen_bits(rates: Profile) -> None:
-    packed = rates.scheme.packed(np.array([[1, -1, 300], [0, 32767, -32767]]))
-    assert [row.hex() for row in packed] == ["0001ffff012c", "00007fff8001"]
+def test_check_values_cover_magnitudes_then_signs(rates: Profile) -> None:
+    """16 bits each, and a bit for each but zeros, in whole bytes of a row's own."""
+    packed = rates.scheme.packed(np.array([[1, -1, 300], [0, 32767, -32767], [0, 0, 0]]))
+    assert [row.hex() for row in packed] == ["00010001012c40", "00007fff7fff40", "000000000000"]
+    rows = np.array([[-1] * 8, [0, -1] * 4, [2] * 8, [0] * 7 + [-300]])
+    assert [row[16:].hex() for row in rates.scheme.packed(rows)] == ["ff", "f0", "00", "80"]
+    assert rates.scheme.packed(np.array([[-1] * 9 + [1] * 8]))[0][34:].hex() == "ff8000"
+    assert rates.scheme.packed(np.zeros((0, 3), np.int64)) == []
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.floats(0, 1))
+def test_rows_are_packed_alike_alone_and_together(
+    rates: Profile, seed: int, size: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-32767, 32768, (20, size)) * (rng.random((20, size)) < share)
+    together = rates.scheme.packed(rows)
+    for row, one in zip(rows, together, strict=True):
+        assert rates.scheme.packed(row[None]) == [one]
+        assert one[: 2 * size] == np.abs(row).astype(">u2").tobytes()
+        assert one[2 * size :] == np.packbits(row[row != 0] < 0).tobytes()
+
+
+def test_whatever_happens_to_sixteen_signs_in_a_row_is_noticed(rates: Profile) -> None:
+    """Zeros between them or not. Over two's complement, a CRC misses p, p + 4, p + 11, p + 16."""
+    places = np.sort(np.append([3, 7, 14, 19], np.arange(20, 56, 3)))
+    levels = np.zeros((1 << 16, 60), np.int64)
+    levels[:, places] = 1 - 2 * (np.arange(1 << 16)[:, None] >> np.arange(16) & 1)
+    assert len({check_value(0xFFFF, row) for row in rates.scheme.packed(levels)}) == 1 << 16
+    plain = levels[[0, 15]].astype(">i2")
+    assert len({check_value(0xFFFF, row.tobytes()) for row in plain}) == 1
 
 
 def test_one_engine_serves_many_streams(rotation: RotationScheme, rates: Profile) -> None:

@@ -62,20 +62,33 @@ def test_the_trellis_is_the_formats() -> None:
 
 
 def test_literal_paths() -> None:
-    """Even levels stay in state 0, odd ones go round; a new band begins at 0."""
+    """Even levels keep to Q0, odd ones go round; a new band begins with Q0."""
     levels = np.array([[2, -4, 0, 6, 0, 8], [1, 1, -1, 2, 0, -3], [1, 0, 0, 0, 0, 0]])
-    assert trellis.states(levels, BAND).tolist() == [
+    assert trellis.odd(levels, BAND).tolist() == [
         [0, 0, 0, 0, 0, 0],
-        [0, 1, 2, 4, 1, 3],
-        [0, 1, 3, 6, 4, 1],
+        [0, 1, 0, 0, 1, 1],
+        [0, 1, 1, 0, 0, 1],
     ]
     assert trellis.dequantize(levels, BAND).tolist() == [
         [4, -8, 0, 12, 0, 16],
         [2, 1, -2, 4, 0, -5],
         [2, 0, 0, 0, 0, 0],
     ]
-    assert trellis.states(levels[1:2], [(0, 2), (2, 6)]).tolist() == [[0, 1, 0, 1, 3, 6]]
+    assert trellis.odd(levels[1:2], [(0, 2), (2, 6)]).tolist() == [[0, 1, 0, 1, 1, 0]]
     assert trellis.dequantize(levels[1:2], [(0, 2), (2, 6)]).tolist() == [[2, 1, -2, 3, 0, -6]]
+
+
+@given(st.lists(st.integers(-(2**15) + 1, 2**15 - 1), min_size=1, max_size=70), st.integers(0, 69))
+def test_the_quantiser_is_the_lowest_bit_of_the_state(row: list[int], cut: int) -> None:
+    """Running sums of parities find what walking through NEXT finds, in every band."""
+    bands = [(0, cut), (cut, len(row))] if 0 < cut < len(row) else [(0, len(row))]
+    expected = []
+    for start, end in bands:
+        state = 0
+        for level in row[start:end]:
+            expected.append(state & 1)
+            state = NEXT[state][level & 1]
+    assert trellis.odd(np.array([row, row]), bands).tolist() == [expected, expected]
 
 
 def test_groups_are_of_sixteen_and_never_cross_a_band() -> None:

@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,12 +25,14 @@ CLOSING_BYTES = 8  # the size of an index and its check value: where to begin fr
 MAX_ITEMS = 1 << 16  # of a block
 MAX_BODY = 1 << 26  # bytes
 MAX_STREAM = 1 << 17
+MAX_START = 255  # or a small block could hold streams of gigabytes
 MAX_ID = 1 << 12
 MAX_IDS = 1 << 24  # of a block's ids, inflated
 MAX_METADATA = 1 << 20
 
 _HEAD = struct.Struct(">4sII")
-_LONGEST_START = 16
+_LONGEST_START = 16  # that is tried
+_MOST_STARTS = 256
 _IDS = 1  # flag
 
 
@@ -109,21 +112,18 @@ def block(kind: bytes, body: bytes, count: int = 0) -> bytes:
 
 def pack_items(streams: Sequence[bytes], ids: Sequence[str | None] | None = None) -> bytes:
     """A DATA block. ids: None where no item has one."""
-    length = _start_length(streams)
-    places: dict[bytes, int] = {}
-    which = [places.setdefault(stream[:length], len(places)) for stream in streams]
-    sizes = np.array([len(stream) for stream in streams]) - [len(s) for s in _spread(places, which)]
-    least = int(sizes.min())
-    width = int(sizes.max() - least).bit_length()
-    parts = [
-        bytes([0 if ids is None else _IDS]),
-        _varint(len(places)),
-        *(_varint(len(start)) + start for start in places),
-        _pack_bits(np.array(which), (len(places) - 1).bit_length()),
-        _varint(least),
-        bytes([width]),
-        _pack_bits(sizes - least, width),
-        *(stream[length:] for stream in streams),
+    cuts = (_cut(streams, length) for length in range(_LONGEST_START + 1))
+    cut = min(
+        takewhile(lambda cut: len(cut.starts) <= _MOST_STARTS, cuts), key=lambda cut: cut.size
+    )
+    parts = [bytes([0 if ids is None else _IDS]), _varint(len(cut.starts))]
+    for start, least in zip(cut.starts, cut.least, strict=True):
+        parts += [_varint(len(start)), start, _varint(least)]
+    parts += [
+        _pack_bits(cut.which, (len(cut.starts) - 1).bit_length()),
+        bytes([cut.width]),
+        _pack_bits(cut.more, cut.width),
+        *(stream[cut.length :] for stream in streams),
     ]
     if ids is not None:
         names = [(name or "").encode() for name in ids]
@@ -131,23 +131,34 @@ def pack_items(streams: Sequence[bytes], ids: Sequence[str | None] | None = None
     return block(DATA, b"".join(parts), len(streams))
 
 
-def _spread(places: dict[bytes, int], which: list[int]) -> list[bytes]:
-    starts = list(places)
-    return [starts[i] for i in which]
+class _Cut(NamedTuple):
+    """Streams cut after `length` bytes: what is said once, and how.
+
+    which  of the starts each has; least: the shortest rest after each start
+    more   bytes each rest has beyond that, in `width` bits
+    size   bytes of the block that depend on the cut
+    """
+
+    length: int
+    starts: list[bytes]
+    which: NDArray[np.int64]
+    least: list[int]
+    more: NDArray[np.int64]
+    width: int
+    size: float
 
 
-def _start_length(streams: Sequence[bytes]) -> int:
-    """How many first bytes to say once for all streams that share them: what makes it smallest."""
-    best, chosen = float("inf"), 0
-    for length in range(_LONGEST_START + 1):
-        starts = {stream[:length] for stream in streams}
-        bits = len(streams) * ((len(starts) - 1).bit_length() - 8 * length)
-        size = len(starts) * (length + 1) + bits / 8
-        if size < best:
-            best, chosen = size, length
-        if len(starts) > 256:
-            break
-    return chosen
+def _cut(streams: Sequence[bytes], length: int) -> _Cut:
+    places: dict[bytes, int] = {}
+    which = np.array([places.setdefault(stream[:length], len(places)) for stream in streams])
+    rests = np.maximum(np.array([len(stream) for stream in streams]) - length, 0)
+    least = np.full(len(places), MAX_STREAM)
+    np.minimum.at(least, which, rests)
+    more = rests - least[which]
+    width = int(more.max()).bit_length()
+    bits = len(streams) * ((len(places) - 1).bit_length() + width)
+    size = len(places) * (length + 2) + bits / 8 + float(rests.sum())
+    return _Cut(length, list(places), which, least.tolist(), more, width, size)
 
 
 def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None] | None]:
@@ -159,14 +170,20 @@ def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None]
     distinct = reader.varint()
     if not 1 <= distinct <= count:
         raise CorruptError(f"{distinct} starts for {count} items")
-    starts = [reader.take(reader.varint()) for _ in range(distinct)]
+    starts, least = list[bytes](), list[int]()
+    for _ in range(distinct):
+        starts.append(reader.take(reader.varint()))
+        least.append(reader.varint())
+        if len(starts[-1]) > MAX_START or least[-1] > MAX_STREAM:
+            raise CorruptError(f"a start of {len(starts[-1])} bytes and {least[-1]}: at most "
+                               f"{MAX_START} and {MAX_STREAM}")  # fmt: skip
     which = reader.bits(count, (distinct - 1).bit_length())
     if which.max() >= distinct:
         raise CorruptError(f"an item has start {which.max()} of {distinct}")
-    least, width = reader.varint(), reader.byte()
-    if width > MAX_STREAM.bit_length() or least > MAX_STREAM:
-        raise CorruptError(f"lengths of {least} and {width} bits more: above the limits")
-    lengths = reader.bits(count, width) + least
+    width = reader.byte()
+    if width > MAX_STREAM.bit_length():
+        raise CorruptError(f"lengths of {width} bits: at most {MAX_STREAM.bit_length()}")
+    lengths = reader.bits(count, width) + np.array(least)[which]
     whole = lengths + np.array([len(start) for start in starts])[which]
     if whole.max() > MAX_STREAM or whole.min() < 1:
         raise CorruptError(f"streams of {whole.min()} to {whole.max()} bytes: 1 to {MAX_STREAM}")
@@ -298,6 +315,8 @@ class _Reader:
         return value
 
     def bits(self, count: int, width: int) -> NDArray[np.int64]:
+        if not width:
+            return np.zeros(count, np.int64)
         packed = np.frombuffer(self.take((count * width + 7) // 8), np.uint8)
         bits = np.unpackbits(packed)
         if bits[count * width :].any():

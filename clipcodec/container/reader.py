@@ -226,7 +226,7 @@ def read_items(file: Readable) -> Iterator[Item]:
     >>> for stream, id in clipcodec.read_items(sys.stdin.buffer): ...
     """
     layout.check_opening(_exactly(file, len(layout.OPENING)))
-    last, place = b"", 0
+    last, place, entries = b"", 0, list[tuple[int, int]]()
     while start := _exactly(file, layout.HEAD_BYTES):
         try:
             head = layout.parse_head(start)
@@ -235,13 +235,24 @@ def read_items(file: Readable) -> Iterator[Item]:
             streams, ids = list[bytes](), None
             if head.kind == layout.DATA:
                 streams, ids = layout.unpack_items(body, head.items)
+            elif head.kind == layout.INDEX:
+                _check_index(body, entries)
+            elif head.kind == layout.METADATA and not entries:
+                layout.unpack_metadata(body)
         except DecodeError as error:
             raise type(error)(f"container, after {place} items: {error}") from error
+        entries.append((head.whole, head.items))
         yield from map(Item, streams, ids or [None] * len(streams))
         place += len(streams)
         last = head.kind
     if last != layout.INDEX:
         raise TruncatedError(f"container, after {place} items: ends without its index: cut")
+
+
+def _check_index(body: bytes, entries: list[tuple[int, int]]) -> None:
+    found = layout.unpack_index(body)
+    if not np.array_equal(found, np.array(entries, np.int64).reshape(-1, 2)):
+        raise CorruptError("its index does not fit the blocks before it: damaged")
 
 
 def _exactly(file: Readable, size: int) -> bytes:
@@ -354,6 +365,8 @@ def _by_walking(file: Source, *, whole: bool) -> tuple[NDArray[np.int64], Decode
                 head, body = layout.parse_block(file.read_at(at, head.whole))
                 if head.kind == layout.DATA:
                     layout.unpack_items(body, head.items)
+                elif head.kind == layout.INDEX:
+                    _check_index(body, entries)
         except DecodeError as error:
             why = error
             break

@@ -105,7 +105,7 @@ class LevelTables:
         classes (N, k), flags (N, 2·G), full (N,) whether the group before was full.
         """
         magnitudes, k = np.abs(levels), levels.shape[1]
-        rows = classes + (trellis.states(levels, [(0, k)]) & 1)
+        rows = classes + trellis.odd(levels, [(0, k)])
         each = self.bits[rows, np.minimum(magnitudes, self.escape)].astype(np.float64)
         each += magnitudes > 0
         if magnitudes.max(initial=0) >= self.escape:
@@ -277,7 +277,7 @@ class LevelCoder:
             rows = np.flatnonzero(bits)
             shift = PRECISION - bits[rows]
             writer.push(signs[rows, chunk] << shift, np.left_shift(1, shift), rows)
-        table = tables.class_of[qualities - 1] + (trellis.states(levels, tables.bands) & 1)
+        table = tables.class_of[qualities - 1] + trellis.odd(levels, tables.bands)
         left, width = tables.left[table, magnitudes].T, tables.width[table, magnitudes].T
         left, width = np.ascontiguousarray(left), np.ascontiguousarray(width)
         full = [magnitudes[:, a:b].any(axis=1).astype(np.int64) for a, b, _ in self._groups]
@@ -301,24 +301,28 @@ class LevelCoder:
         tables = self.tables
         reader = BatchReader(bodies)
         single = np.zeros(len(bodies), bool)
-        classes = tables.class_of[qualities - 1]
-        states = np.zeros(len(bodies), np.int64)
+        everyone = np.arange(len(bodies))
+        classes, flags = tables.class_of.T[:, qualities - 1], tables.flag_of[qualities - 1]
+        states = np.zeros((3, len(bodies)), np.int64)  # the quantiser now, before, and before that
         full = np.ones(len(bodies), np.int64)
         for group, (a, b, first) in enumerate(self._groups):
             if first:
                 states[:] = 0
-            full = self._pop_batch(reader, tables.flag_of[qualities - 1, 2 * group + full], None)
+            full = self._pop_batch(reader, flags[everyone, 2 * group + full])
             single |= full > 1
             np.minimum(full, 1, out=full)
             rows = np.flatnonzero(full)
             if not len(rows):
                 continue
-            state, row_classes = states[rows], classes[rows, a:b].T.copy()
+            part, table = reader.part(rows), np.ascontiguousarray(classes[a:b, rows])
+            odd, before, earlier = states[:, rows]
             found = np.empty((b - a, len(rows)), np.int64)
             for i in range(b - a):
-                found[i] = self._pop_batch(reader, row_classes[i] + (state & 1), rows)
-                state = trellis.NEXT[state, found[i] & 1]
-            states[rows] = state
+                found[i] = self._pop_batch(part, table[i] + odd)
+                # see `trellis.odd`
+                odd, before, earlier = odd ^ before ^ earlier ^ (found[i] & 1), odd, before
+            reader.join(part, rows)
+            states[:, rows] = odd, before, earlier
             levels[rows, a:b] = found.T
             single[rows] |= (found.max(axis=0) == tables.escape) | ~found.any(axis=0)
         row, column, rank, counts = _nonzero(levels)
@@ -327,10 +331,12 @@ class LevelCoder:
         for chunk in range(1, chunks + 1):
             bits = np.clip(counts - _SEED_SIGNS - _CHUNK * (chunk - 1), 0, _CHUNK)
             rows = np.flatnonzero(bits)
-            quantile = reader.quantile(rows)
-            shift = PRECISION - bits[rows]
-            signs[rows, chunk] = quantile >> shift
-            reader.advance(signs[rows, chunk] << shift, np.left_shift(1, shift), quantile, rows)
+            part, shift = reader.part(rows), PRECISION - bits[rows]
+            quantile = part.quantile()
+            chosen = quantile >> shift
+            part.advance(chosen << shift, np.left_shift(1, shift), quantile)
+            reader.join(part, rows)
+            signs[rows, chunk] = chosen
         checks[:], signs[:, 0] = np.divmod(reader.seeds() - 1, 1 << _SEED_SIGNS)
         single |= checks >> 16 != 0  # -1 where no seed is left
         single |= signs[:, 0] >> np.minimum(counts, _SEED_SIGNS) != 0
@@ -338,14 +344,17 @@ class LevelCoder:
         levels[row, column] *= 1 - 2 * negative
         return single
 
-    def _pop_batch(
-        self, reader: BatchReader, table: NDArray[np.int64], rows: NDArray[np.int64] | None
-    ) -> NDArray[np.int64]:
-        quantile = reader.quantile(rows)
-        found = np.searchsorted(self._flat, (table << PRECISION) + quantile, side="right") - 1
-        reader.advance(self._flat_left[found], self._flat_width[found], quantile, rows)
-        symbol: NDArray[np.int64] = found - table * self.tables.alphabet
-        return symbol
+    def _pop_batch(self, reader: BatchReader, table: Levels) -> Levels:
+        """The next symbol of every message, by its own table."""
+        quantile = reader.quantile()
+        zero = table * self.tables.alphabet
+        found: Levels = zero.copy()
+        more = np.flatnonzero(quantile >= self._flat_left.take(zero + 1))  # few, as a rule
+        sought = (table[more] << PRECISION) + quantile[more]
+        found[more] = np.searchsorted(self._flat, sought, side="right") - 1
+        reader.advance(self._flat_left.take(found), self._flat_width.take(found), quantile)
+        found -= zero
+        return found
 
 
 class _Reader:
@@ -405,7 +414,7 @@ def _negate(levels: list[int], places: Sequence[int], signs: int) -> None:
 
 def _nonzero(levels: Levels) -> tuple[Levels, Levels, Levels, Levels]:
     """Row, column and rank within its row of every level but zeros; their number in each row."""
-    row, column = np.nonzero(levels)
+    row, column = np.divmod(np.flatnonzero(levels), levels.shape[1])
     counts = np.bincount(row, minlength=len(levels))
     rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     return row, column, rank, counts
@@ -413,7 +422,9 @@ def _nonzero(levels: Levels) -> tuple[Levels, Levels, Levels, Levels]:
 
 def _place(rank: Levels) -> Levels:
     """Bit of a sign within the seed or its chunk."""
-    return np.where(rank < _SEED_SIGNS, rank, (rank - _SEED_SIGNS) % _CHUNK)
+    ranks = np.arange(rank.max(initial=0) + 1)
+    place: Levels = np.where(ranks < _SEED_SIGNS, ranks, (ranks - _SEED_SIGNS) % _CHUNK).take(rank)
+    return place
 
 
 def _pack_signs(levels: Levels) -> tuple[Levels, Levels]:

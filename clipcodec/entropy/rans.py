@@ -155,33 +155,42 @@ class BatchReader:
     def __init__(self, bodies: Sequence[bytes]) -> None:
         width = max(map(len, bodies)) + 3 & ~3
         joined = b"".join(body.ljust(width, b"\0") for body in bodies)
-        self.words = np.frombuffer(joined, "<u4").reshape(len(bodies), -1).astype(_U64)
+        self.words = np.frombuffer(joined, "<u4").astype(_U64)
+        self.start = np.arange(len(bodies)) * (width // 4)  # of each message's words
         self.left_over = np.array([len(body) + 3 >> 2 for body in bodies])
-        self.state, self._everyone = np.zeros(len(bodies), _U64), np.arange(len(bodies))
-        self._refill(self._everyone)
-        self._refill(self._everyone)
+        self.state = np.zeros(len(bodies), _U64)
+        self._refill()
+        self._refill()
 
-    def quantile(self, rows: Symbols | None = None) -> Symbols:
-        """Where in 2**24 the next symbol of every message, or of those in `rows`, lies."""
-        state = self.state if rows is None else self.state[rows]
-        low: Symbols = (state & _U64((1 << PRECISION) - 1)).astype(np.int64)
-        return low
+    def part(self, rows: Symbols) -> BatchReader:
+        """A reader of some of the messages; what it reads is read here after `join`."""
+        part = BatchReader.__new__(BatchReader)
+        part.words, part.start = self.words, self.start[rows]
+        part.left_over, part.state = self.left_over[rows], self.state[rows]
+        return part
 
-    def advance(
-        self, left: Symbols, width: Symbols, quantile: Symbols, rows: Symbols | None = None
-    ) -> None:
+    def join(self, part: BatchReader, rows: Symbols) -> None:
+        """Go on where a part has got to."""
+        self.left_over[rows], self.state[rows] = part.left_over, part.state
+
+    def quantile(self) -> Symbols:
+        """Where in 2**24 the next symbol of every message lies."""
+        return (self.state & _U64((1 << PRECISION) - 1)).view(np.int64)
+
+    def advance(self, left: Symbols, width: Symbols, quantile: Symbols) -> None:
         """Take off the symbol whose interval holds the quantile."""
-        rows = self._everyone if rows is None else rows
-        state = width.astype(_U64) * (self.state[rows] >> _U64(PRECISION))
-        state += (quantile - left).astype(_U64)
-        self.state[rows] = state
-        self._refill(rows[state >> _WORD == 0])
+        self.state >>= _U64(PRECISION)
+        self.state *= width.view(_U64)
+        self.state += (quantile - left).view(_U64)
+        self._refill()
 
-    def _refill(self, rows: Symbols) -> None:
-        rows = rows[(self.state[rows] >> _WORD == 0) & (self.left_over[rows] > 0)]
+    def _refill(self) -> None:
+        rows = np.flatnonzero(self.state <= _LOW)
+        rows = rows[self.left_over[rows] > 0]
         if len(rows):
             self.left_over[rows] -= 1
-            self.state[rows] = self.state[rows] << _WORD | self.words[rows, self.left_over[rows]]
+            words = self.words[self.start[rows] + self.left_over[rows]]
+            self.state[rows] = self.state[rows] << _WORD | words
 
     def seeds(self) -> Symbols:
         """What is left of each state; 0 where that is more than a word, as when words remain."""

@@ -24,8 +24,6 @@ Levels = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Bands = Sequence[tuple[int, int]]
 
-_NEXT: list[list[int]] = NEXT.tolist()
-_FEW = 8  # rows
 _INTO = [[(s, p) for s in range(STATES) for p in (0, 1) if NEXT[s, p] == t] for t in range(STATES)]
 _FROM = np.array(
     [[s for s, _ in pair] for pair in _INTO]
@@ -36,34 +34,26 @@ _OFFSET = (0, 2, 3, 1)
 _FIRST = (0, 1, 2, 1)  # the smallest magnitude that is not zero by this rule
 
 
-def states(levels: Levels, bands: Bands) -> NDArray[np.int64]:
-    """The state before each of the levels (N, n); it is 0 at the start of every band."""
-    out = np.zeros(levels.shape, np.int64)
-    parity = levels & 1
-    if 0 < len(levels) < _FEW:
-        out[:] = [_walk(row, bands) for row in parity.tolist()]
-        return out
-    for start, end in bands:
-        for i in range(start, end - 1):
-            out[:, i + 1] = NEXT[out[:, i], parity[:, i]]
-    return out
+def odd(levels: Levels, bands: Bands) -> NDArray[np.uint8]:
+    """Which quantiser each of the levels (N, n) uses, Q0 or Q1; every band begins with Q0.
 
-
-def _walk(parity: list[int], bands: Bands) -> list[int]:
-    """`states` of one row: for few, Python's integers are faster than numpy's calls."""
-    out = []
+    That is the lowest bit b of the state, and NEXT says of it b(t + 1) = b(t) ^ b(t - 1) ^ b(t - 2)
+    ^ parity(t). As 1 + x + x^2 + x^3 = (1 + x)^3 in bits, three running sums of parities give it.
+    """
+    out = np.zeros(levels.shape, np.uint8)
+    parity = (levels & 1).astype(np.uint8)
     for start, end in bands:
-        state = 0
-        for i in range(start, end):
-            out.append(state)
-            state = _NEXT[state][parity[i]]
+        total = parity[:, start : end - 1]
+        for _ in range(3):
+            total = np.bitwise_xor.accumulate(total, axis=1)
+        out[:, start + 1 : end] = total
     return out
 
 
 def dequantize(levels: Levels, bands: Bands) -> Floats:
     """Levels (N, n) → whole multiples of the step, float32 (N, n)."""
-    odd = states(levels, bands) & 1
-    grid: Floats = (2 * levels - np.sign(levels) * odd).astype(np.float32)
+    whole = levels.astype(np.int32)
+    grid: Floats = (2 * whole - np.sign(whole) * odd(levels, bands)).astype(np.float32)
     return grid
 
 

@@ -186,8 +186,21 @@ class TrellisScheme:
         return Parameters(rest[0], self.dim or 0), rest[1:]
 
     def packed(self, symbols: Symbols) -> Sequence[bytes]:
-        """Levels as 16-bit two's complement, most significant byte first."""
-        return [row.tobytes() for row in symbols.astype(">i2")]
+        """Magnitudes as 16 bits, most significant byte first; then the signs of all but zeros.
+
+        Side by side, as in the body: the CRC notices any damage to 16 signs in a row.
+        """
+        n, size = symbols.shape
+        levels = np.zeros((n, size + 7), np.int16)
+        levels[:, :size] = symbols
+        kept = levels != 0
+        counts = np.count_nonzero(kept, axis=1)
+        # zeros past the end, as many as fill the last byte: the signs of all rows in one go
+        kept[:, size:] = np.arange(7) < (-counts % 8)[:, None]
+        signs = np.packbits(levels.ravel()[np.flatnonzero(kept)] < 0).tobytes()
+        bounds = pairwise([0, *np.cumsum((counts + 7) // 8).tolist()])
+        magnitudes = np.abs(levels[:, :size]).astype(">u2")
+        return [row.tobytes() + signs[a:b] for row, (a, b) in zip(magnitudes, bounds, strict=True)]
 
     def encode(
         self, coder: str, symbols: Symbols, qualities: Symbols, checks: list[int]

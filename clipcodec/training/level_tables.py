@@ -77,7 +77,7 @@ def fit(
             asked = np.full(len(latents), quality)
             attempt = engine.attempt(latents, asked)
             residual = _residuals(engine, latents, attempt.levels, asked)
-            rows = class_of[quality - 1] + (trellis.states(attempt.levels, tables.bands) & 1)
+            rows = class_of[quality - 1] + trellis.odd(attempt.levels, tables.bands)
             symbols = np.minimum(np.abs(attempt.levels), ALPHABET - 1)
             full = np.stack([attempt.levels[:, a:b].any(axis=1) for a, b in groups], axis=1)
             wide = np.repeat(full, [b - a for a, b in groups], axis=1)

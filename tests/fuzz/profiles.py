@@ -135,7 +135,7 @@ def _predictive(r: Random) -> tuple[dict[str, Any], Tensors]:
     config, tensors = _levels(r, dim, number)
     shapes = PredictiveTransform.shapes(dim, bands, hidden, config["qualities"])
     tensors |= {name: _floats(r, shape) for name, shape in shapes.items()}
-    tensors["scale"] = _positive(r, (dim,))
+    tensors["scale"] = np.maximum(_positive(r, (dim,)), np.float32(1e-18))  # the least allowed
     if r.random() < 0.7:  # else an encoder and a decoder that have nothing in common
         turn = np.linalg.qr(np.random.default_rng(r.getrandbits(32)).normal(size=(dim, dim)))[0]
         tensors["analysis"], tensors["synthesis"] = turn, turn.T.copy()

@@ -1,0 +1,265 @@
+"""clipcodec beside its peers at scale: size, what is kept, speed, memory; prints Markdown.
+
+    python tests/bench/scale.py peers FOLDER      # FOLDER as clipcodec.evaluation.report has it
+    python tests/bench/scale.py million FOLDER    # a million rows from a file and back
+
+Needs `pip install "clipcodec[evaluation]" zstandard`. All use all cores, one after the other, in
+one run. Peers are fitted to the training rows and measured on rows of other data sets, as clipcodec
+is. Timings are of whole calls, the best of three.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import clipcodec
+from clipcodec.evaluation.metrics import load_evaluation, load_training
+
+BUDGETS = (25, 34, 50, 100)
+FAISS = ("PQ32x8np", "OPQ32,PQ32x8np", "PQ64x8np", "SQ4", "SQ8", "SQfp16")
+STEPS = (0.06, 0.03, 0.015)  # of the per-dimension quantiser, for embeddings of unit norm
+RUNS = 3
+MILLION = 1_000_000
+AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class Peer:
+    """encode: rows (N, D) to something stored; size: its bytes; decode: back to rows."""
+
+    name: str
+    encode: Callable[[np.ndarray], Any]
+    size: Callable[[Any], int]
+    decode: Callable[[Any], np.ndarray]
+
+
+def ours() -> Iterator[Peer]:
+    """Whole containers, index and check values included."""
+
+    def encode(x: np.ndarray, profile: str | None, target: dict[str, int]) -> bytes:
+        file = io.BytesIO()
+        with clipcodec.create(file) as writer:
+            writer.extend(clipcodec.encode_embeddings(x, profile=profile, **target))
+        return file.getvalue()
+
+    def decode(data: bytes) -> np.ndarray:
+        return clipcodec.open(io.BytesIO(data)).decode_all()
+
+    def peer(name: str, profile: str | None, **target: int) -> Peer:
+        return Peer(f"clipcodec, {name}", lambda x: encode(x, profile, target), len, decode)
+
+    yield peer("default quality", None)
+    yield peer("quality=80", None, quality=80)
+    for budget in BUDGETS:
+        yield peer(f"max_bytes={budget}", None, max_bytes=budget)
+    yield peer("any/rotation, default quality", "any/rotation")
+    yield peer("pqvae-800", "openai-vit-b-32/pqvae-800")
+
+
+def faiss_peers(training: np.ndarray) -> Iterator[Peer]:
+    import faiss
+
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    for name in FAISS:
+        index = faiss.index_factory(training.shape[1], name, faiss.METRIC_INNER_PRODUCT)
+        index.train(training)
+        yield Peer(f"faiss {name}", index.sa_encode, lambda codes: codes.nbytes, index.sa_decode)
+
+
+def float16_peers() -> Iterator[Peer]:
+    import zstandard
+
+    def npy(x: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        np.save(file, x.astype(np.float16))
+        return file.getvalue()
+
+    def load(data: bytes) -> np.ndarray:
+        return np.load(io.BytesIO(data)).astype(np.float32)
+
+    yield Peer("float16 .npy", npy, len, load)
+    for level in (3, 19):
+        yield Peer(
+            f"float16 .npy, zstd -{level}",
+            lambda x, level=level: zstandard.compress(npy(x), level),
+            len,
+            lambda data: load(zstandard.decompress(data)),
+        )
+
+
+def scalar_peers(training: np.ndarray) -> Iterator[Peer]:
+    """One step for all dimensions, tables fitted to each, rANS by constriction a row, as in
+    Dubois et al., Lossy Compression for Lossless Prediction (2021), without their training.
+    """
+    import constriction
+
+    ans = constriction.stream.stack.AnsCoder
+    for step in STEPS:
+        levels = np.rint(training / step).astype(np.int32)
+        low, high = levels.min(), levels.max()
+        models = [
+            constriction.stream.model.Categorical(
+                np.bincount(column - low, minlength=high - low + 1) + 0.01, perfect=False
+            )
+            for column in levels.T
+        ]
+
+        def encode(x: np.ndarray, step: float = step, models: Any = models, low: int = low,
+                   high: int = high) -> list[np.ndarray]:  # fmt: skip
+            rows = []
+            for row in np.clip(np.rint(x / step).astype(np.int32), low, high) - low:
+                coder = ans()
+                for symbol, model in zip(row[::-1].tolist(), models[::-1], strict=True):
+                    coder.encode_reverse(symbol, model)
+                rows.append(coder.get_compressed())
+            return rows
+
+        def decode(rows: Sequence[np.ndarray], step: float = step, models: Any = models,
+                   low: int = low) -> np.ndarray:  # fmt: skip
+            out = np.empty((len(rows), len(models)), np.float32)
+            for i, words in enumerate(rows):
+                coder = ans(words)
+                out[i] = [coder.decode(model) for model in models]
+            return (out + low) * step
+
+        name = f"scalar quantiser a dimension, rANS, step {step}"
+        yield Peer(name, encode, lambda rows: sum(row.nbytes for row in rows), decode)
+
+
+def best(work: Callable[[], Any], runs: int = RUNS) -> tuple[float, Any]:
+    seconds, result = float("inf"), None
+    for _ in range(runs):
+        began = time.perf_counter()
+        result = work()
+        seconds = min(seconds, time.perf_counter() - began)
+    return seconds, result
+
+
+def peers(folder: Path) -> None:
+    evaluation, training = load_evaluation(folder), load_training(folder, imagenet=1)
+    x, count = evaluation.rows, len(evaluation.rows)
+    print(machine(), end="\n\n")
+    print("| codec | bytes an item | cosine | zero-shot | 10-nn | encode/s | decode/s |")
+    print("|---|---|---|---|---|---|---|")
+    for group in (ours(), faiss_peers(training), float16_peers(), scalar_peers(training)):
+        for peer in group:
+            slow = peer.name.startswith("scalar")
+            encode, stored = best(lambda peer=peer: peer.encode(x), 1 if slow else RUNS)
+            decode, rows = best(
+                lambda peer=peer, stored=stored: peer.decode(stored), 1 if slow else RUNS
+            )
+            scores = evaluation.score(rows)
+            print(
+                f"| {peer.name} | {peer.size(stored) / count:.1f} | {scores.cosine:.4f} | "
+                f"{100 * scores.zero_shot:.1f} % | {100 * scores.neighbours:.1f} % | "
+                f"{count / encode:,.0f} | {count / decode:,.0f} |",
+                flush=True,
+            )
+
+
+# a million rows
+
+
+def write_rows(path: Path, source: np.ndarray) -> None:
+    """The rows again and again, each time with a little noise, so that no two are alike."""
+    rng = np.random.default_rng(0)
+    out = np.lib.format.open_memmap(path, "w+", np.float32, (MILLION, source.shape[1]))
+    for at in range(0, MILLION, AT_ONCE):
+        chosen = np.arange(at, min(at + AT_ONCE, MILLION)) % len(source)
+        noise = rng.standard_normal((len(chosen), source.shape[1]), np.float32)
+        out[at : at + len(chosen)] = source[chosen] + noise * (0.1 / source.shape[1] ** 0.5)
+
+
+def encode_file(rows: str, container: str) -> None:
+    x = np.load(rows, mmap_mode="r")
+    codec = clipcodec.Codec()
+    with clipcodec.create(container, "w") as writer:
+        for at in range(0, len(x), AT_ONCE):
+            writer.extend(codec.encode_embeddings(x[at : at + AT_ONCE]))
+
+
+def decode_file(container: str) -> None:
+    with clipcodec.open(container) as box:
+        assert sum(len(block) for block in box.decode_blocks()) == MILLION
+
+
+def product_rate(seconds: float = 2.0) -> float:
+    """Multiply-adds a second of float32 matrix products, on all cores at once."""
+    a = np.random.default_rng(0).standard_normal((2048, 512), np.float32)
+    b = np.random.default_rng(1).standard_normal((512, 512), np.float32)
+    cores = os.cpu_count() or 1
+
+    def work(_: int) -> int:
+        count, end = 0, time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            a @ b
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(cores) as pool:
+        return sum(pool.map(work, range(cores))) * 2048 * 512 * 512 / seconds
+
+
+def multiply_adds() -> int:
+    """Of decoding one embedding by the default profile: its networks and the synthesis."""
+    shapes = clipcodec.Codec().profile.scheme._tensors  # type: ignore[attr-defined]
+    return sum(int(shapes[name].size) for name in ("refine.hidden", "refine.out", "synthesis"))
+
+
+def child(*args: str) -> tuple[float, int]:
+    """Seconds and peak memory in MiB of this script in a process of its own."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import scale\n"
+        f"getattr(scale, sys.argv[1])(*sys.argv[2:])\n"
+        "print(open('/proc/self/status').read())"
+    )
+    began = time.perf_counter()
+    command = [sys.executable, "-W", "ignore", "-c", code, *args]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = re.search(r"VmHWM:\s+(\d+)", done.stdout)
+    assert found is not None
+    return time.perf_counter() - began, int(found[1]) // 1024
+
+
+def million(folder: Path) -> None:
+    rows = load_evaluation(folder).rows
+    with tempfile.TemporaryDirectory() as temporary:
+        npy, container = Path(temporary) / "rows.npy", Path(temporary) / "rows.clpc"
+        write_rows(npy, rows)
+        print(machine(), end="\n\n")
+        rate, work = product_rate(), multiply_adds()
+        encode, encode_memory = child("encode_file", str(npy), str(container))
+        decode, decode_memory = child("decode_file", str(container))
+        rate = (rate + product_rate()) / 2
+        size = container.stat().st_size
+        with clipcodec.open(container) as box:
+            streams = sum(len(stream) for stream in box)
+        print(f"matrix products, float32, all cores: {rate / 1e9:.1f} G multiply-adds/s")
+        print(f"decoding takes {work:,} multiply-adds a row: at most {rate / work:,.0f} rows/s")
+        print(f"encode: {MILLION / encode:,.0f} rows/s, peak {encode_memory} MiB")
+        print(f"decode: {MILLION / decode:,.0f} rows/s, peak {decode_memory} MiB, "
+              f"{100 * MILLION / decode / (rate / work):.0f} % of that")  # fmt: skip
+        print(f"container: {size / MILLION:.2f} bytes an item; streams: {streams / MILLION:.2f}")
+
+
+def machine() -> str:
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    name = model[1] if model else "?"
+    return f"{os.cpu_count()} cores, {name}, numpy {np.__version__}, load {os.getloadavg()[0]:.1f}"
+
+
+if __name__ == "__main__":
+    {"peers": peers, "million": million}[sys.argv[1]](Path(sys.argv[2]))
