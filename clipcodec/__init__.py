@@ -31,6 +31,7 @@ from .errors import (
     UnsupportedError,
     WeightsError,
     WeightsUnavailableError,
+    WorkerError,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         info,
         profiles,
     )
+    from .carriers import attach, extract
     from .codec import Codec, StreamInfo
     from .container import Container, ContainerWriter, Item, create, read_items
     from .container import open_container as open
@@ -70,6 +72,8 @@ _LAZY = {
     "create": "container",
     "open": "container",
     "read_items": "container",
+    "attach": "carriers",
+    "extract": "carriers",
     "search": "retrieval",
     "SearchIndex": "retrieval",
     "Hits": "retrieval",
@@ -94,6 +98,8 @@ __all__ = [
     "create",
     "open",
     "read_items",
+    "attach",
+    "extract",
     "search",
     "SearchIndex",
     "Hits",
@@ -115,6 +121,7 @@ __all__ = [
     "TrainingError",
     "OutputExistsError",
     "LockedError",
+    "WorkerError",
     "BackboneWarning",
 ]
 

@@ -67,6 +67,7 @@ class Codec:
              `clipcodec.backbone.spec`); without a profile, the best one registered for it
     device   for the backbone: "cpu", "cuda", …; None chooses
     weights  a local file with the backbone's weights; None: CLIPCODEC_WEIGHTS, or open_clip's
+    precision  of the backbone: "fp32", or "bf16" or "fp16", where the device has them
 
     Raises ProfileError for an unknown name, WeightsError for a damaged file. Thread-safe.
     """
@@ -78,6 +79,7 @@ class Codec:
         backbone: str | None = None,
         device: str | None = None,
         weights: str | os.PathLike[str] | None = None,
+        precision: str = "fp32",
     ) -> None:
         self._profile = None if profile is None else resolve(profile)
         if backbone is not None and self._profile is None:
@@ -88,6 +90,7 @@ class Codec:
         self._backbone_name = backbone or own
         self._device = device
         self._weights = weights
+        self._precision = precision
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: names and paths, no weights (`Profile` and the backbone are opened again)."""
@@ -138,20 +141,29 @@ class Codec:
         from .images import load_rgb
 
         pictures = [load_rgb(image) for image in images]
-        embeddings = self._backbone().embed(pictures)
+        embeddings = self.backbone().embed(pictures)
         self._judge(embeddings, ours=True)
         return embeddings
 
-    def _backbone(self) -> Backbone:
-        from .backbone import Backbone
-
+    @property
+    def backbone_name(self) -> str:
+        """Of the image encoder; OptionError if the profile takes any and none was chosen."""
         name = self._backbone_name or self.profile.backbone
         if name == registry.ANY_BACKBONE:
             raise OptionError(
                 f"profile {self.profile.name} takes embeddings of any model: say which one makes "
                 "them, backbone=NAME or --backbone NAME, such as openai-vit-l-14-336"
             )
-        backbone = Backbone.cached(name, device=self._device, weights=self._weights)
+        return name
+
+    def backbone(self) -> Backbone:
+        """The image encoder, loaded. Raises as `encode` does."""
+        from .backbone import Backbone
+
+        name = self.backbone_name
+        backbone = Backbone.cached(
+            name, device=self._device, weights=self._weights, precision=self._precision
+        )
         if self.profile.dim not in (None, backbone.dim):
             raise EmbeddingError(
                 f"backbone {name} gives {backbone.dim} dimensions, "

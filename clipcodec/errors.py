@@ -17,7 +17,8 @@
     │   └── WeightsUnavailableError (OSError)  backbone weights: not on disk, not to be fetched
     ├── TrainingError (ValueError)       training data or settings that cannot give a profile
     ├── OutputExistsError (FileExistsError)    the output exists and overwriting was not asked for
-    └── LockedError (BlockingIOError)    another process is writing the container
+    ├── LockedError (BlockingIOError)    another process is writing the container
+    └── WorkerError (RuntimeError)       a worker process ended before its work
 
 `BackboneWarning` is a warning: an embedding is unlike those its profile was trained on.
 """
@@ -43,6 +44,7 @@ __all__ = [
     "TrainingError",
     "OutputExistsError",
     "LockedError",
+    "WorkerError",
     "BackboneWarning",
 ]
 
@@ -119,6 +121,10 @@ class OutputExistsError(ClipcodecError, FileExistsError):
 
 class LockedError(ClipcodecError, BlockingIOError):
     """Another process is writing the file."""
+
+
+class WorkerError(ClipcodecError, RuntimeError):
+    """A worker process ended before its work was done: killed, or out of memory."""
 
 
 def brief(reason: object) -> str:

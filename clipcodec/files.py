@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import LockedError, OutputExistsError
 
@@ -17,17 +20,38 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
     """Write `data` to a temporary file beside `path` and move it there.
 
+    A file that is replaced hands its permissions on.
     A process killed meanwhile leaves at worst that file, `.clipcodec-….tmp`, which may be deleted.
     Devices and pipes are written straight. Raises OutputExistsError when `path` exists and
     `overwrite` is false, OSError naming `path` for all else.
     """
     target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    try:
+    with _named(path):
         if target.exists() and not target.is_file() and not target.is_dir():
             target.write_bytes(data)
             return
         refuse_existing(target, overwrite=overwrite)
-        _replace(target, data, overwrite=overwrite)
+        with _replacing(target, overwrite=overwrite) as file:
+            file.write(data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
+    """As `write_atomic`, for what is written bit by bit: a file that takes the place of `path` if
+    the `with` block ends well, and else is deleted. Not for devices and pipes.
+    """
+    target = Path(os.path.realpath(path))
+    with _named(path):
+        refuse_existing(target, overwrite=overwrite)
+        with _replacing(target, overwrite=overwrite) as file:
+            yield file
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """OSErrors of the `with` block are about this path."""
+    try:
+        yield
     except OutputExistsError:
         raise
     except OSError as error:
@@ -35,12 +59,15 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
         raise OSError(error.errno or errno.EIO, why, os.fspath(path)) from error
 
 
-def _replace(target: Path, data: bytes, *, overwrite: bool) -> None:
+@contextmanager
+def _replacing(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".clipcodec-{secrets.token_hex(6)}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            if overwrite and target.exists():
+                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+            yield file
             file.flush()
             os.fsync(file.fileno())
         move(temporary, target, overwrite=overwrite)

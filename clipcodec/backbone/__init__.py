@@ -9,16 +9,22 @@ torch, open_clip and huggingface_hub are imported inside functions: importing th
 nothing.
 """
 
-from .hub import ENVIRONMENT_VARIABLE
-from .model import Backbone
+from .hub import ENVIRONMENT_VARIABLE, locate, sha256
+from .model import BATCH, Backbone
+from .preprocess import Preprocess, shorten
 from .spec import BACKBONES, BackboneSpec, spec
 from .weights import fetch
 
 __all__ = [
     "BACKBONES",
+    "BATCH",
     "ENVIRONMENT_VARIABLE",
     "Backbone",
     "BackboneSpec",
+    "Preprocess",
     "fetch",
+    "locate",
+    "sha256",
+    "shorten",
     "spec",
 ]

@@ -80,36 +80,61 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     p = _verb(verbs, "compress", "images or .npy embeddings to streams")
-    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image or .npy file; - for stdin")
+    p.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="image or .npy file; - for stdin; "
+        'with -o OUT.clpc also a directory, "pattern", list.txt or shard.tar',
+    )
     p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several inputs) or - "
-                   f"for stdout; default: INPUT{SUFFIX}")  # fmt: skip
+                   f"for stdout; default: INPUT{SUFFIX}; OUT.clpc: a container")  # fmt: skip
     _profile(p)
-    p.add_argument("--entropy", choices=("auto", "huffman", "rans", "raw"), default="auto",
-                   help="entropy coder (default: the shortest)")  # fmt: skip
-    target = p.add_mutually_exclusive_group()
-    target.add_argument("--quality", type=float, metavar="Q", help="1 (coarse) to 100 (fine)")
-    target.add_argument("--max-bytes", type=int, metavar="N", help="size limit of a whole stream, "
-                        "filled as well as it can be")  # fmt: skip
-    target.add_argument("--min-cosine", type=float, metavar="C",
-                        help="least cosine after decoding, in as few bytes as can be")  # fmt: skip
-    p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
-                   "alone, it chooses the profile")  # fmt: skip
+    _target(p)
+    _backbone(p)
+    _table(p, "embeddings or images in .parquet inputs")
+    _many(p)
+    _force(p)
+    _quiet(p)
+
+    p = _verb(verbs, "decompress", "streams and containers to embeddings")
+    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
+                   "- for stdin")  # fmt: skip
+    p.add_argument("-o", "--output", metavar="OUT", help=".npy file for all inputs together, or - "
+                   f"for stdout; default: each input's name with .npy for {SUFFIX}")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
+    p.add_argument("--ids", metavar="FILE", help="write the ids of containers' items, one a line")
+    _partial(p)
+    _profile(p, "profile file that private streams were made with")
+    _table(p, "streams in .parquet inputs (default: the one marked so)")
+    _force(p)
+
+    p = _verb(verbs, "info", "what a stream or container is", module="decompress")
+    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
+                   "- for stdin")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
+    _partial(p)
+    _profile(p, "profile file that private streams were made with")
+
+    p = _verb(verbs, "attach", "put streams into image files, beside their other metadata")
+    p.add_argument("inputs", nargs="+", metavar="IMAGE", help="JPEG, PNG, WebP, AVIF or HEIF file; "
+                   "- for stdin")  # fmt: skip
+    p.add_argument("-o", "--output", metavar="OUT", help="file, directory (several images) or - "
+                   "for stdout; default, with -f: the image file itself")  # fmt: skip
+    p.add_argument("--stream", metavar="FILE", help="a stream that is there already; - for stdin "
+                   "(default: one made of the image)")  # fmt: skip
+    _profile(p)
+    _target(p)
     _backbone(p)
     _force(p)
     _quiet(p)
 
-    p = _verb(verbs, "decompress", "streams to embeddings")
-    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream file; - for stdin")
-    p.add_argument("-o", "--output", metavar="OUT", help=".npy file for all inputs together, or - "
-                   f"for stdout; default: each input's name with .npy for {SUFFIX}")  # fmt: skip
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
-    _profile(p, "profile file that private streams were made with")
+    p = _verb(verbs, "extract", "get streams out of image files", module="attach")
+    p.add_argument("inputs", nargs="+", metavar="IMAGE", help="image file; - for stdin")
+    p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several images) or - "
+                   f"for stdout; default: IMAGE{SUFFIX}")  # fmt: skip
+    _profile(p, "of several streams, the one of this profile (name or file)")
     _force(p)
-
-    p = _verb(verbs, "info", "what a stream is", module="decompress")
-    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream file; - for stdin")
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
-    _profile(p, "profile file that private streams were made with")
 
     p = _verb(verbs, "search", "the items of a container nearest to images or embeddings")
     p.add_argument("container", metavar="CONTAINER", help="container of streams (.clpc)")
@@ -187,10 +212,51 @@ def _profile(p: argparse.ArgumentParser, text: str = "registered name or profile
     p.add_argument("--profile", metavar="PROFILE", help=text)
 
 
+def _target(p: argparse.ArgumentParser) -> None:
+    """How a stream is made."""
+    p.add_argument("--entropy", choices=("auto", "huffman", "rans", "raw"), default="auto",
+                   help="entropy coder (default: the shortest)")  # fmt: skip
+    target = p.add_mutually_exclusive_group()
+    target.add_argument("--quality", type=float, metavar="Q", help="1 (coarse) to 100 (fine)")
+    target.add_argument("--max-bytes", type=int, metavar="N", help="size limit of a whole stream, "
+                        "filled as well as it can be")  # fmt: skip
+    target.add_argument("--min-cosine", type=float, metavar="C",
+                        help="least cosine after decoding, in as few bytes as can be")  # fmt: skip
+    p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
+                   "alone, it chooses the profile")  # fmt: skip
+
+
 def _backbone(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", help="cpu, cuda, … (default: the best there is)")
     p.add_argument("--weights", metavar="FILE", help="local backbone weights, .pt or .safetensors "
                    "(default: $CLIPCODEC_WEIGHTS, else open_clip's download)")  # fmt: skip
+
+
+def _table(p: argparse.ArgumentParser, text: str) -> None:
+    p.add_argument("--column", metavar="NAME", help=f"tables: {text}")
+    p.add_argument("--into", metavar="NAME", help="tables: the result's column (default: the same)")
+    p.add_argument("--keep-column", action="store_true", help="tables: keep the first, with --into")
+    p.add_argument("--skip-bad-rows", action="store_true", help="tables: name a row that fails, "
+                   "make it null and go on; exit 1")  # fmt: skip
+
+
+def _many(p: argparse.ArgumentParser) -> None:
+    many = p.add_argument_group("with -o OUT.clpc")
+    many.add_argument("--resume", action="store_true", default=None, help="go on with OUT.clpc: "
+                      "what it holds is not done again, what is new is added")  # fmt: skip
+    many.add_argument("--dry-run", action="store_true", default=None,
+                      help="list what would be done")  # fmt: skip
+    many.add_argument("--workers", type=int, metavar="N", help="processes that decode images and "
+                      "encode embeddings (default: one a core); 0: none")  # fmt: skip
+    many.add_argument("--batch-size", type=int, metavar="N", help="images that the backbone takes "
+                      "at a time (default: 64)")  # fmt: skip
+    many.add_argument("--precision", choices=("fp32", "bf16", "fp16"),
+                      help="of the backbone's arithmetic (default: fp32)")  # fmt: skip
+
+
+def _partial(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--partial", action="store_true", help="read a container that was cut or is "
+                   "being written up to its last good block")  # fmt: skip
 
 
 def _force(p: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..carriers import format_of
 from ..errors import DecodeError, OptionError
 from ..files import refuse_existing, write_atomic
 
@@ -22,6 +23,8 @@ def read_stream(name: str) -> bytes:
     """The bytes of one stream: a file's, or those of stdin for "-"; no more than any stream has."""
     with nullcontext(sys.stdin.buffer) if name == STDIO else open(name, "rb") as file:
         data = file.read(_LONGEST + 1)
+    if format_of(data) is not None:
+        raise DecodeError("an image file: `clipcodec extract` gets the stream that it may carry")
     if len(data) > _LONGEST:
         raise DecodeError(f"more than {_LONGEST} bytes: not a stream of one embedding")
     return data

@@ -22,7 +22,7 @@ from ..errors import (
     WeightsError,
     brief,
 )
-from . import SUFFIX
+from . import SUFFIX, compress_many, tables
 from .common import (
     STDIO,
     progress,
@@ -36,6 +36,10 @@ _NPY = b"\x93NUMPY"
 
 
 def run(args: argparse.Namespace) -> int:
+    if tables.are_tables(args):
+        return tables.compress(args)
+    if compress_many.concerns(args):
+        return compress_many.run(args)
     codec = Codec(args.profile, backbone=args.backbone, device=args.device, weights=args.weights)
     options = dict(quality=args.quality, max_bytes=args.max_bytes,
                    min_cosine=args.min_cosine, entropy=args.entropy)  # fmt: skip

@@ -1,4 +1,4 @@
-"""`clipcodec decompress` and `clipcodec info`: what streams hold."""
+"""`clipcodec decompress` and `clipcodec info`: what streams hold; containers.py has containers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..codec import Codec, StreamInfo
-from ..errors import ClipcodecError, DecodeError
-from . import SUFFIX
+from ..errors import ClipcodecError, DecodeError, OptionError
+from . import SUFFIX, containers, tables
 from .common import (
     STDIO,
     read_stream,
@@ -26,9 +26,17 @@ from .common import (
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.verb == "decompress" and tables.are_tables(args):
+        return tables.decompress(args)
     codec = Codec(args.profile)
     if args.verb == "info":
-        return _each(args.inputs, lambda name: _info(codec, name, args.json))
+        return _each(args.inputs, lambda name: _info(codec, name, args))
+    if any(map(containers.is_container, args.inputs)):
+        if args.output is None and not args.json:
+            refuse_shared(map(containers.npy_name, args.inputs))
+        return containers.decompress(args, codec)
+    if args.ids:
+        raise OptionError("--ids is for containers: a stream alone has none")
     if args.output is not None:
         return _together(codec, args.inputs, args.output, args.force, as_json=args.json)
     if args.json:
@@ -90,9 +98,12 @@ def _npy(array: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _info(codec: Codec, name: str, as_json: bool) -> None:
+def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
+    if containers.is_container(name):
+        containers.info(name, args)
+        return
     info = codec.info(read_stream(name))
-    if as_json:
+    if args.json:
         print(json.dumps({"file": name, **asdict(info)}))
     else:
         print(_words(name, info))

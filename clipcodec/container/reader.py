@@ -67,6 +67,7 @@ class Container:
 
         self.codec: Codec = Codec(profile)
         self._file = Source(source)
+        self.size = self._file.size
         try:
             survey = read_survey(self._file, partial=partial)
         except BaseException:

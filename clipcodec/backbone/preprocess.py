@@ -1,0 +1,90 @@
+"""RGB image → the pixels that a backbone sees: open_clip's resizing and cropping, in Pillow alone.
+
+So processes that decode images need no torch. The tests hold it against open_clip's, bit by bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+_MAX_ASPECT = 32
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What open_clip's PreprocessCfg says of pixels. size: height, width."""
+
+    size: tuple[int, int]
+    resize_mode: str
+    interpolation: str
+    fill_color: int
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> Preprocess:
+        """From an `open_clip.transform.PreprocessCfg`; ValueError for what is not known here."""
+        height, width = (cfg.size, cfg.size) if isinstance(cfg.size, int) else cfg.size
+        mode, interpolation = cfg.resize_mode or "shortest", cfg.interpolation or "bicubic"
+        if mode not in ("shortest", "longest", "squash"):
+            raise ValueError(f"resize_mode {mode!r}")
+        if interpolation not in ("bicubic", "bilinear", "random"):  # random: in training only
+            raise ValueError(f"interpolation {interpolation!r}")
+        if mode == "shortest" and height != width:
+            interpolation = "bicubic"  # open_clip does not pass it on to this one
+        return cls((height, width), mode, interpolation, cfg.fill_color)
+
+    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+        """An RGB image, resized and cropped: (H, W, 3)."""
+        import numpy as np
+        from PIL import Image
+
+        bilinear = self.interpolation == "bilinear"
+        kind = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
+        size = self._resized(image.width, image.height)
+        if image.size != size:
+            image = image.resize(size, kind)
+        return np.asarray(self._centre(image))
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height before cropping. Rounded as open_clip and torchvision do."""
+        high, wide = self.size
+        if self.resize_mode == "squash":
+            return wide, high
+        if self.resize_mode == "shortest" and high == wide:
+            longer = int(high * max(width, height) / min(width, height))
+            return (high, longer) if width <= height else (longer, high)
+        pick = max if self.resize_mode == "longest" else min
+        ratio = pick(height / high, width / wide)
+        return round(width / ratio), round(height / ratio)
+
+    def _centre(self, image: Image.Image) -> Image.Image:
+        """The central part of the target's size; what is too small gets a margin."""
+        from PIL import Image
+
+        high, wide = self.size
+        if image.width < wide or image.height < high:
+            whole = (max(image.width, wide), max(image.height, high))
+            place = ((whole[0] - image.width) // 2, (whole[1] - image.height) // 2)
+            framed = Image.new("RGB", whole, (self.fill_color,) * 3)
+            framed.paste(image, place)
+            image = framed
+        left, top = round((image.width - wide) / 2), round((image.height - high) / 2)
+        return image.crop((left, top, left + wide, top + high))
+
+
+def shorten(image: Image.Image) -> Image.Image:
+    """An image more than 32 times as long as wide is cut to 32:1 around its centre.
+
+    CLIP's crop sees only the central square, but resizing the whole would take gigabytes.
+    """
+    short, long = sorted(image.size)
+    if long <= _MAX_ASPECT * short:
+        return image
+    width, height = (min(side, _MAX_ASPECT * short) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,263 @@
+"""AVIF and HEIF: XMP as an item of type `mime` that describes the primary image (cdsc).
+
+A new packet goes into a media data box at the end of the file. The meta box grows by what says so,
+and every offset that points behind it grows with it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from ..errors import ImageError
+from .boxes import (
+    Box,
+    Cursor,
+    Location,
+    boxes,
+    children,
+    chunk_offsets,
+    damaged,
+    file_offsets,
+    locations,
+    meta_children,
+)
+from .xmp import LIMIT
+
+_TYPE = b"application/rdf+xml"
+_FRAGMENTS = (b"moof", b"mfra", b"sidx", b"ssix")  # whose offsets are not followed
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """The meta box of a file, and what it says about items."""
+
+    box: Box
+    inside: list[Box]
+    parts: dict[bytes, Box]  # the same, by kind
+    primary: int
+    items: dict[int, bool]  # by id: whether it is XMP
+    version: int  # of iloc
+    sizes: tuple[int, int, int, int]
+    entries: list[Location]
+    described: dict[int, list[int]]  # by id: the items it describes
+
+
+def matches(data: bytes) -> bool:
+    return data[:1] == b"\0" and data[4:8] == b"ftyp"
+
+
+def packets(data: bytes) -> list[bytes]:
+    """The packet that describes the primary image."""
+    meta = _meta(data, boxes(data, 0, len(data)))
+    return [_content(data, meta, _xmp_item(meta))]
+
+
+def replace(data: bytes, packet: bytes) -> bytes:
+    """The file with this packet at its end, and the meta box and all offsets brought in line."""
+    top = boxes(data, 0, len(data))
+    meta = _meta(data, top)
+    if any(box.kind in _FRAGMENTS for box in top):  # of a video, as a rule
+        raise ImageError("a file in fragments, whose places are not followed: export it anew")
+    item = _xmp_item(meta)
+    stored = [entry for entry in meta.entries if entry.item == item]
+    kept = [entry for entry in meta.entries if entry.item != item]
+    fields = list(file_offsets(kept, meta.sizes[0]))
+    movies = [box for box in top if box.kind == b"moov"]
+    for movie in movies:
+        fields += chunk_offsets(data, movie)
+    if _alone(top[-1], stored, kept) and all(value < top[-1].start for _, _, value in fields):
+        data, top = data[: top[-1].start], top[:-1]  # it is the packet that gives way
+
+    def parts(place: int, now: bytes | bytearray) -> bytes:
+        """The content of the meta box, with the packet at `place`."""
+        new = _Edit(now, meta, item if item is not None else _free(data, meta))
+        edited = {b"iloc": new.iloc(kept, place, len(packet))}
+        if item is None:
+            edited |= {b"iinf": new.iinf(), b"iref": new.iref()}
+        ordered = [edited.pop(b.kind, bytes(now[b.start : b.end])) for b in meta.inside]
+        return b"".join([*ordered, *edited.values()])
+
+    head = data[meta.box.start : meta.box.body + 4]
+    grown = len(head) + len(parts(0, data)) - (meta.box.end - meta.box.start)
+    out = bytearray(data)
+    _close(out, top[-1])
+    for field, size, value in fields:
+        if meta.box.start <= value < meta.box.end:
+            raise ImageError(damaged(meta.box.start, b"meta"))
+        if value >= meta.box.end:
+            raw = int.from_bytes(data[field : field + size], "big") + grown
+            if raw < 0 or raw >> 8 * size:
+                raise ImageError("there is no room in it: its offsets are too narrow")
+            out[field : field + size] = raw.to_bytes(size, "big")
+    new = bytearray(head + parts(len(data) + grown + 8, out))
+    width, at = (8, 8) if meta.box.body - meta.box.start == 16 else (4, 0)
+    new[at : at + width] = len(new).to_bytes(width, "big")
+    last = struct.pack(">I4s", 8 + len(packet), b"mdat") + packet
+    return bytes(out[: meta.box.start]) + new + out[meta.box.end :] + last
+
+
+def _meta(data: bytes, top: list[Box]) -> _Meta:
+    metas = [box for box in top if box.kind == b"meta"]
+    if len(metas) != 1:
+        raise ImageError("no AVIF or HEIF image: expected one box 'meta' at its top level")
+    inside = meta_children(data, metas[0])
+    found = {box.kind: box for box in inside}
+    for kind in (b"hdlr", b"pitm", b"iinf", b"iloc"):
+        if kind not in found:
+            raise ImageError(f"no AVIF or HEIF image: expected a box {kind.decode()!r} in 'meta'")
+    if data[found[b"hdlr"].body + 8 : found[b"hdlr"].body + 12] != b"pict":
+        raise ImageError("no AVIF or HEIF image: its box 'meta' is not about pictures")
+    cursor = Cursor(data, found[b"pitm"])
+    primary = cursor.number(2 if cursor.version() == 0 else 4)
+    version, sizes, entries = locations(data, found[b"iloc"])
+    return _Meta(
+        metas[0], inside, found, primary, _items(data, found[b"iinf"]), version, sizes, entries,
+        _described(data, found.get(b"iref")),
+    )  # fmt: skip
+
+
+def _items(data: bytes, iinf: Box) -> dict[int, bool]:
+    cursor = Cursor(data, iinf)
+    cursor.number(2 if cursor.version() == 0 else 4)
+    items = {}
+    for box in boxes(data, cursor.at, iinf.end):
+        entry = Cursor(data, box)
+        version = entry.version()
+        item = entry.number(4 if version == 3 else 2)
+        items[item] = False
+        if version in (2, 3):
+            entry.number(2)  # protection
+            if entry.number(4) == int.from_bytes(b"mime", "big"):
+                entry.text()  # its name
+                items[item] = entry.text() == _TYPE and not (entry.more() and entry.text())
+    return items
+
+
+def _described(data: bytes, iref: Box | None) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    if iref is None:
+        return found
+    cursor = Cursor(data, iref)
+    size = 2 if cursor.version() == 0 else 4
+    for box in boxes(data, cursor.at, iref.end):
+        reference = Cursor(data, box)
+        source = reference.number(size)
+        targets = [reference.number(size) for _ in range(reference.number(2))]
+        if box.kind == b"cdsc":
+            found.setdefault(source, []).extend(targets)
+    return found
+
+
+def _xmp_item(meta: _Meta) -> int | None:
+    """The first item of XMP about the primary image; none that is about others."""
+    for item, is_xmp in meta.items.items():
+        if is_xmp and meta.primary in meta.described.get(item, [meta.primary]):
+            return item
+    return None
+
+
+def _content(data: bytes, meta: _Meta, item: int | None) -> bytes:
+    for entry in meta.entries:
+        if entry.item != item:
+            continue
+        origin, end = 0, len(data)
+        if entry.method == 1 and b"idat" in meta.parts:
+            origin, end = meta.parts[b"idat"].body, meta.parts[b"idat"].end
+        elif entry.method:
+            raise ImageError("its XMP is in parts of other items: rewrite it with exiftool")
+        total = sum(extent.length for extent in entry.extents)
+        ends = [origin + extent.start + extent.length for extent in entry.extents]
+        whole = all(extent.length for extent in entry.extents)  # 0: all of the file, say
+        if entry.external or not whole or total > LIMIT or max(ends, default=0) > end:
+            raise ImageError("damaged or too large: its XMP item; rewrite it with exiftool")
+        starts = [origin + extent.start for extent in entry.extents]
+        return b"".join(data[a:b] for a, b in zip(starts, ends, strict=True))
+    return b""
+
+
+def _alone(last: Box, stored: list[Location], kept: list[Location]) -> bool:
+    """Whether the file's last box is media data with the old packet and nothing else."""
+    if last.kind != b"mdat" or len(stored) != 1 or stored[0].method or stored[0].external:
+        return False
+    if [(e.start, e.start + e.length) for e in stored[0].extents] != [(last.body, last.end)]:
+        return False
+    return not any(
+        extent.start + extent.length > last.start or not extent.length
+        for entry in kept
+        if entry.method == 0 and not entry.external
+        for extent in entry.extents
+    )
+
+
+def _free(data: bytes, meta: _Meta) -> int:
+    """The least number that no item or group of items has."""
+    taken = {0, meta.primary, *meta.items, *(entry.item for entry in meta.entries)}
+    if b"grpl" in meta.parts:
+        for group in children(data, meta.parts[b"grpl"]):
+            cursor = Cursor(data, group)
+            cursor.version()
+            taken.add(cursor.number(4))
+    item = next(number for number in range(1, len(taken) + 1) if number not in taken)
+    if item > 0xFFFF:
+        raise ImageError("there is no room in it: it has 65535 items")
+    return item
+
+
+def _close(out: bytearray, last: Box) -> None:
+    """Give a last box that goes to the end of the file its size, as it no longer does."""
+    size = last.end - last.start
+    if out[last.start : last.start + 4] == bytes(4):
+        if size >> 32:
+            raise ImageError("there is no room in it: its last box has no size, and above 4 GiB")
+        out[last.start : last.start + 4] = size.to_bytes(4, "big")
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """New boxes in place of those in a meta box, for an XMP item of this number."""
+
+    data: bytes | bytearray
+    meta: _Meta
+    item: int
+
+    def _box(self, kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(body), kind) + body
+
+    def iloc(self, kept: list[Location], place: int, length: int) -> bytes:
+        box, version = self.meta.parts[b"iloc"], self.meta.version
+        sizes = self.meta.sizes
+        if place >> 8 * sizes[0]:
+            raise ImageError("there is no room in it: its offsets are too narrow")
+        wide = 4 if version == 2 else 2
+        entry = self.item.to_bytes(wide, "big")
+        entry += bytes(2 if version else 0)  # construction method 0
+        entry += bytes(2 + sizes[2]) + b"\0\1" + bytes(sizes[3])
+        entry += place.to_bytes(sizes[0], "big") + length.to_bytes(sizes[1], "big")
+        body = bytes(self.data[box.body : box.body + 6])
+        body += (len(kept) + 1).to_bytes(wide, "big")
+        body += b"".join(bytes(self.data[old.start : old.end]) for old in kept)
+        return self._box(b"iloc", body + entry)
+
+    def iinf(self) -> bytes:
+        box = self.meta.parts[b"iinf"]
+        wide = 2 if self.data[box.body] == 0 else 4
+        at = box.body + 4
+        count = int.from_bytes(self.data[at : at + wide], "big") + 1
+        if count >> 8 * wide:
+            raise ImageError("there is no room in it: it has 65535 items")
+        entry = b"\2\0\0\0" + self.item.to_bytes(2, "big") + b"\0\0mime" + b"\0" + _TYPE + b"\0"
+        body = bytes(self.data[box.body : at]) + count.to_bytes(wide, "big")
+        body += bytes(self.data[at + wide : box.end]) + self._box(b"infe", entry)
+        return self._box(b"iinf", body)
+
+    def iref(self) -> bytes:
+        box = self.meta.parts.get(b"iref")
+        if box is None:
+            old = struct.pack(">I", (self.meta.primary > 0xFFFF) << 24)
+        else:
+            old = bytes(self.data[box.body : box.end])
+        wide = 2 if old[0] == 0 else 4
+        reference = self.item.to_bytes(wide, "big") + b"\0\1"
+        reference += self.meta.primary.to_bytes(wide, "big")
+        return self._box(b"iref", old + self._box(b"cdsc", reference))

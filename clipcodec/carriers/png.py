@@ -1,0 +1,108 @@
+"""PNG and APNG: XMP in an iTXt chunk (XMP part 3, 1.1.5)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..errors import ImageError
+from .xmp import LIMIT
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_KEYWORD = b"XML:com.adobe.xmp"
+_RAW = b"Raw profile type xmp"  # in hexadecimal, from ImageMagick 6
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    start: int
+    body: int
+    stop: int  # of the body; four bytes of check value follow
+    end: int
+
+
+def matches(data: bytes) -> bool:
+    return data.startswith(_SIGNATURE)
+
+
+def packets(data: bytes) -> list[bytes]:
+    """The packet of the iTXt chunk, and one as ImageMagick 6 or libvips 8.14 write it."""
+    first: bytes | None = None
+    other: bytes | None = None
+    for chunk in _chunks(data):
+        if chunk.kind in (b"iTXt", b"tEXt", b"zTXt"):
+            keyword, _, rest = data[chunk.body : chunk.stop].partition(b"\0")
+            if chunk.kind == b"iTXt" and keyword == _KEYWORD and first is None:
+                _check(data, chunk)
+                first = _international(rest)
+            elif chunk.kind != b"iTXt" and keyword in (_KEYWORD, _RAW) and other is None:
+                _check(data, chunk)
+                other = _inflated(rest) if chunk.kind == b"zTXt" else rest
+                other = _raw(other) if keyword == _RAW else other
+    return [first or b"", other or b""]
+
+
+def replace(data: bytes, packet: bytes) -> bytes:
+    """The file with this packet, where one was, else before the first image data."""
+    body = b"iTXt" + _KEYWORD + bytes(5) + packet  # not compressed; no language, no translation
+    new = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    start = end = 0
+    for chunk in _chunks(data):
+        if chunk.kind == b"IDAT" and not start:
+            start = end = chunk.start
+        if chunk.kind == b"iTXt" and data.startswith(_KEYWORD + b"\0", chunk.body):
+            start, end = chunk.start, chunk.end
+            break
+    return data[:start] + new + data[end:]
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """All of them; there is one with image data, and an end."""
+    at, kind, images = len(_SIGNATURE), b"", 0
+    while kind != b"IEND":
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        chunk = _Chunk(kind, at, at + 8, at + 8 + size, at + 12 + size)
+        if chunk.end > len(data) or (kind == b"IHDR") != (at == len(_SIGNATURE)):
+            raise ImageError(f"damaged: no whole PNG chunk at byte {at}; export it anew")
+        images += kind == b"IDAT"
+        yield chunk
+        at = chunk.end
+    if not images:
+        raise ImageError("damaged: a PNG file without image data; export it anew")
+
+
+def _check(data: bytes, chunk: _Chunk) -> None:
+    stored = int.from_bytes(data[chunk.stop : chunk.end], "big")
+    if zlib.crc32(data[chunk.start + 4 : chunk.stop]) != stored:
+        raise ImageError("damaged: the check value of its XMP is wrong; remove it with exiftool")
+
+
+def _international(rest: bytes) -> bytes:
+    """The text of an iTXt chunk, from what follows its keyword."""
+    fields = rest[2:].split(b"\0", 2)  # language, translated keyword, text
+    if len(rest) < 4 or len(fields) < 3 or rest[0] > 1:
+        raise ImageError("damaged: no whole iTXt chunk; remove its XMP with exiftool")
+    return _inflated(rest[1:2] + fields[2]) if rest[0] else fields[2]
+
+
+def _inflated(rest: bytes) -> bytes:
+    """A compressed text, after the byte that says how: 0, zlib."""
+    decoder = zlib.decompressobj()
+    try:
+        text = decoder.decompress(rest[1:], LIMIT * 2 + 100)
+    except zlib.error:
+        text = b""
+    if rest[:1] != b"\0" or not decoder.eof:
+        raise ImageError("damaged or too large: its compressed XMP; remove it with exiftool")
+    return text
+
+
+def _raw(text: bytes) -> bytes:
+    """A line with the profile's name, one with its length, then hexadecimal."""
+    parts = text.split(maxsplit=2)
+    try:
+        return bytes.fromhex(parts[2].decode("ascii"))
+    except (IndexError, ValueError):
+        raise ImageError("damaged: its XMP is no hexadecimal; remove it with exiftool") from None

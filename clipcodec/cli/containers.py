@@ -1,0 +1,283 @@
+"""`clipcodec info` and `clipcodec decompress` of containers (.clpc), known by how they begin.
+
+A file is read by block; what comes from stdin is first put into a temporary file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from ..bitstream import split
+from ..codec import Codec
+from ..container import Container
+from ..container.layout import MAGIC
+from ..embeddings import Embeddings
+from ..errors import ClipcodecError, CorruptError, DecodeError, OptionError, TruncatedError
+from ..files import replacing
+from ..registry import registered
+from .common import STDIO, read_stream, refuse_terminal_or_existing, report
+
+SUFFIX = ".clpc"
+_NPY_HEADER = 128  # bytes
+
+
+def is_container(name: str) -> bool:
+    """Does this file, or what is to come from stdin, begin as a container does?"""
+    if name == STDIO:
+        stdin = cast(io.BufferedReader, sys.stdin.buffer)
+        return stdin.peek(len(MAGIC))[: len(MAGIC)] == MAGIC
+    if not os.path.isfile(name):
+        return False
+    try:
+        with open(name, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+@contextmanager
+def _opened(name: str, args: argparse.Namespace) -> Iterator[Container]:
+    """The container, and a word on stderr if only a part of it is read."""
+    with ExitStack() as stack:
+        source: str | BinaryIO = name
+        if name == STDIO:
+            source = stack.enter_context(_from_stdin())
+        try:
+            opened = Container(source, profile=args.profile, partial=args.partial)
+        except (TruncatedError, CorruptError) as error:
+            if args.partial:
+                raise
+            why = str(error).removeprefix(f"{'stdin' if name == STDIO else name}: ")
+            remedy = "on the command line: --partial, and compress --resume"
+            raise type(error)(f"{why}; {remedy}") from error
+        container = stack.enter_context(opened)
+        if not container.complete:
+            label = "stdin" if name == STDIO else name
+            print(f"clipcodec: {label}: not complete: its first {len(container)} items are read",
+                  file=sys.stderr)  # fmt: skip
+        yield container
+
+
+def _from_stdin() -> BinaryIO:
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        raw = io.FileIO(os.dup(file.fileno()))
+    raw.name = "stdin"  # for errors
+    return io.BufferedReader(raw)
+
+
+# info
+
+
+def info(name: str, args: argparse.Namespace) -> None:
+    with _opened(name, args) as container:
+        known = _facts(name, container)
+    if args.json:
+        print(json.dumps(known))
+    else:
+        print(_words(known))
+
+
+def _facts(name: str, container: Container) -> dict[str, Any]:
+    names = {row.id: row.name for row in registered()}
+    profiles: Counter[str] = Counter()
+    streams = named = 0
+    for stream, id in container.items():
+        header, _ = split(stream)
+        owner = f"private, {(header.digest or b'').hex()}"
+        if header.profile_id is not None:
+            owner = names.get(header.profile_id, f"id {header.profile_id}, unknown here")
+        profiles[owner] += 1
+        streams += len(stream)
+        named += id is not None
+    return {
+        "file": name,
+        "container": 1,
+        "complete": container.complete,
+        "items": len(container),
+        "ids": named,
+        "size": container.size,
+        "stream_bytes": streams,
+        "bytes_per_item": container.size / len(container) if len(container) else None,
+        "profiles": dict(profiles),
+        "metadata": container.metadata,
+    }
+
+
+def _words(known: dict[str, Any]) -> str:
+    label = "stdin" if known["file"] == STDIO else Path(known["file"]).name
+    each = "" if not known["items"] else f", {known['bytes_per_item']:.1f} an item"
+    lines = [
+        f"{label}: clipcodec container, version 1, {'' if known['complete'] else 'not '}complete",
+        f"  items      {known['items']}, {known['ids']} of them with ids",
+        f"  size       {known['size']} bytes{each}; {known['stream_bytes']} bytes of streams",
+        *(f"  profile    {name}: {count} streams" for name, count in known["profiles"].items()),
+        *(f"  metadata   {key}: {json.dumps(value)}" for key, value in known["metadata"].items()),
+    ]
+    return "\n".join(lines)
+
+
+# decompress
+
+
+def decompress(args: argparse.Namespace, codec: Codec) -> int:
+    """Inputs of which one at least is a container."""
+    if args.json and args.ids:
+        raise OptionError("--ids: a line of --json has the id")
+    if args.output is not None:
+        return _together(args.inputs, args.output, args, codec)
+    if args.json:
+        return _together(args.inputs, STDIO, args, codec)
+    if args.ids and len(args.inputs) > 1:
+        raise OptionError("--ids takes the ids of all inputs together: give -o, too")
+    codes = [_together([name], npy_name(name), args, codec) for name in args.inputs]
+    return max(codes)
+
+
+def npy_name(name: str) -> str:
+    if name == STDIO:
+        return STDIO
+    stem = name.removesuffix(SUFFIX)
+    return (stem if stem != name else name.removesuffix(".clip")) + ".npy"
+
+
+class _SomeFailed(Exception):
+    """An input was named on stderr; nothing is to be written."""
+
+
+def _together(names: list[str], output: str, args: argparse.Namespace, codec: Codec) -> int:
+    outputs = [output] if args.ids is None else [output, args.ids]
+    if len({*map(os.path.realpath, outputs)}) < len(outputs):
+        raise OptionError("-o and --ids name one file")
+    for target in outputs:
+        refuse_terminal_or_existing(target, force=args.force)
+    try:
+        with ExitStack() as stack:
+            if args.json and output == STDIO:
+                return _lines(names, sys.stdout.buffer, args, codec)
+            files = [stack.enter_context(_target(name, args.force)) for name in outputs]
+            if args.json:
+                failed = _lines(names, files[0], args, codec)
+            else:
+                failed = _rows(names, files[0], files[1:], args, codec)
+            if failed:
+                raise _SomeFailed
+    except _SomeFailed:
+        return 1
+    return 0
+
+
+@contextmanager
+def _target(name: str, force: bool) -> Iterator[BinaryIO]:
+    """A file that can seek; it takes its place, or goes to stdout or a pipe, when it is whole."""
+    if name != STDIO and (not os.path.exists(name) or os.path.isfile(name)):
+        with replacing(name, overwrite=force) as file:
+            yield file
+        return
+    with tempfile.TemporaryFile() as file:
+        yield file
+        file.seek(0)
+        if name == STDIO:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        else:
+            with open(name, "wb") as there:
+                shutil.copyfileobj(file, there)
+
+
+_Block = tuple[Embeddings, list["str | None"]]
+
+
+def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Block]:
+    """Embeddings and ids, of a container some thousand at a time; a lone stream has no id."""
+    if not is_container(name):
+        yield codec.decode(read_stream(name))[None], [None]
+        return
+    with _opened(name, args) as container:
+        ids = (item.id for item in container.items())
+        for rows in container.decode_blocks():
+            yield rows, [next(ids) for _ in rows]
+        if not len(container):
+            yield np.empty((0, container.codec.profile.dim or 0), np.float32), []
+
+
+def _each(
+    names: list[str], args: argparse.Namespace, codec: Codec
+) -> Iterator[tuple[str, _Block | None]]:
+    """The blocks of all inputs; None for one that failed, and was named."""
+    for name in names:
+        blocks = _blocks(name, args, codec)
+        while True:
+            try:
+                block = next(blocks, None)
+            except (ClipcodecError, OSError) as error:
+                report(name, error)
+                yield name, None
+                break
+            if block is None:
+                break
+            yield name, block
+
+
+def _rows(
+    names: list[str],
+    file: BinaryIO,
+    ids_files: list[BinaryIO],
+    args: argparse.Namespace,
+    codec: Codec,
+) -> int:
+    """A .npy of all rows, and ids, a line each; 1 if an input failed."""
+    file.write(bytes(_NPY_HEADER))
+    count, width, failed = 0, None, 0
+    for _, block in _each(names, args, codec):
+        if block is None:
+            failed = 1
+            continue
+        rows, ids = block
+        if width not in (None, rows.shape[1]) and len(rows):
+            raise DecodeError("the streams have several widths: decompress each width apart")
+        width = rows.shape[1] if width is None or len(rows) else width
+        count += len(rows)
+        file.write(np.ascontiguousarray(rows, "<f4").data)
+        for ids_file in ids_files:
+            ids_file.write("".join(_line(id) for id in ids).encode())
+    file.seek(0)
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {width or 0}), }}"
+    text = header.encode().ljust(_NPY_HEADER - 11) + b"\n"
+    file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    return failed
+
+
+def _line(id: str | None) -> str:
+    if id is not None and ("\n" in id or "\r" in id):
+        raise OptionError(f"id {id!r} has a line break, so --ids cannot hold it: use --json")
+    return f"{id or ''}\n"
+
+
+def _lines(names: list[str], file: BinaryIO, args: argparse.Namespace, codec: Codec) -> int:
+    """A line of JSON an item; 1 if an input failed."""
+    failed, item, last = 0, 0, ""
+    for name, block in _each(names, args, codec):
+        if block is None:
+            failed = 1
+            continue
+        item = item if name == last else 0
+        last = name
+        for row, id in zip(*block, strict=True):
+            line = {"file": name, "item": item, "id": id, "embedding": row.tolist()}
+            file.write(json.dumps(line).encode() + b"\n")
+            item += 1
+    return failed

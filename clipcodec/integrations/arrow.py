@@ -1,0 +1,185 @@
+"""Columns of embeddings or images in Arrow tables ↔ columns of streams (docs/tables.md).
+
+>>> from clipcodec.integrations.arrow import decode_array, encode_array
+>>> streams = encode_array(table["embedding"].combine_chunks(), max_bytes=48)   # binary
+>>> vectors = decode_array(streams)                       # fixed_size_list<float>[512]
+
+Columns of embeddings are lists of numbers of any kind and width (fixed-size, large, list views, the
+fixed-shape tensor); columns of images are binary, paths of files, or Hugging Face's struct of bytes
+and path. Null stays null. Errors name column and row, counted over all batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from .batches import decode_all, decoding, encode_all, encoding
+from .columns import ColumnDecoder, ColumnEncoder, EncodeOptions, OnBadRow, Profiles
+from .extras import MissingDependencyError, need
+from .parquet import compress_parquet, decompress_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from typing_extensions import Unpack
+else:
+    pa = need("pyarrow", "arrow")
+
+__all__ = [
+    "encode_array",
+    "decode_array",
+    "encode_batches",
+    "decode_batches",
+    "encode_table",
+    "decode_table",
+    "encoded_schema",
+    "decoded_schema",
+    "compress_parquet",
+    "decompress_parquet",
+    "EncodeOptions",
+    "MissingDependencyError",
+]
+
+
+def encode_array(
+    array: pa.Array | pa.ChunkedArray, **options: Unpack[EncodeOptions]
+) -> pa.BinaryArray | pa.ChunkedArray:
+    """Embeddings or images to streams: binary, chunked as the input is. See `EncodeOptions`.
+
+    Raises EmbeddingError or ImageError naming the row, OptionError or RateError.
+
+    >>> encode_array(pa.array([[0.1] * 512, None]))[1].is_valid
+    False
+    """
+    encoder = ColumnEncoder(**options)
+    if isinstance(array, pa.ChunkedArray):
+        encoder.check_type(array.type)
+        return pa.chunked_array([encoder.encode(c) for c in array.chunks], pa.binary())
+    return encoder.encode(array)
+
+
+def decode_array(
+    streams: pa.Array | pa.ChunkedArray,
+    *,
+    profile: Profiles = None,
+    on_bad_row: OnBadRow = None,
+) -> pa.FixedSizeListArray | pa.ChunkedArray:
+    """Streams to unit-norm vectors: a fixed-size list of float32, chunked as the input is.
+
+    profile     the one that private streams were made with, or a `Codec`
+    on_bad_row  as in `EncodeOptions`
+    Raises DecodeError naming the row.
+    """
+    decoder = ColumnDecoder(profile=profile, on_bad_row=on_bad_row)
+    decoder.check_type(streams.type)
+    if isinstance(streams, pa.ChunkedArray):
+        width = decoder.find_width(iter(streams.chunks))
+        chunks = [decoder.decode(chunk) for chunk in streams.chunks]
+        return pa.chunked_array(chunks, pa.list_(pa.float32(), width))
+    return decoder.decode(streams)
+
+
+def encode_batches(
+    batches: Iterable[pa.RecordBatch],
+    column: str,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    **options: Unpack[EncodeOptions],
+) -> Iterator[pa.RecordBatch]:
+    """Batches of a table, or a RecordBatchReader, with `column` as streams; one at a time.
+
+    into  name of the column of streams; None: that of `column`, whose place it takes
+    keep  keep `column`, too; then `into` is needed
+    Their schema is `encoded_schema` of that of the first. Options and errors: as `encode_array`,
+    and OptionError where there is no such column or `into` is taken.
+
+    >>> reader = dataset.scanner(batch_size=16384).to_reader()
+    >>> schema = encoded_schema(reader.schema, "embedding")
+    >>> with pq.ParquetWriter("small.parquet", schema) as writer:
+    ...     for batch in encode_batches(reader, "embedding", max_bytes=48):
+    ...         writer.write_batch(batch)
+    """
+    return encode_all(batches, column, into=into, keep=keep, **options)
+
+
+def decode_batches(
+    batches: Iterable[pa.RecordBatch],
+    column: str | None = None,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    profile: Profiles = None,
+    on_bad_row: OnBadRow = None,
+) -> Iterator[pa.RecordBatch]:
+    """Batches with a column of streams as vectors, a fixed-size list of float32; one at a time.
+
+    column  None: the one that its field's metadata say holds streams
+    into, keep  as in `encode_batches`; profile, on_bad_row  as in `decode_array`
+    """
+    return decode_all(
+        batches, column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row
+    )  # fmt: skip
+
+
+def encode_table(
+    table: pa.Table,
+    column: str,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    **options: Unpack[EncodeOptions],
+) -> pa.Table:
+    """A table with `column` as streams; parameters as `encode_batches`.
+
+    A function of batches for Hugging Face: `partial(encode_table, column="embedding")`.
+    """
+    recode = encoding(table.schema, column, into=into, keep=keep, **options)
+    return pa.Table.from_batches(map(recode, table.to_batches()), recode.schema)
+
+
+def decode_table(
+    table: pa.Table,
+    column: str | None = None,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    profile: Profiles = None,
+    on_bad_row: OnBadRow = None,
+) -> pa.Table:
+    """A table with a column of streams as vectors; parameters as `decode_batches`."""
+    recode = decoding(
+        table.schema, column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row,
+        sample=lambda name: table.column(name).chunks,
+    )  # fmt: skip
+    return pa.Table.from_batches(map(recode, table.to_batches()), recode.schema)
+
+
+def encoded_schema(
+    schema: pa.Schema,
+    column: str,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    profile: Profiles = None,
+) -> pa.Schema:
+    """The schema of what `encode_batches` gives; parameters as there."""
+    return encoding(schema, column, into=into, keep=keep, profile=profile).schema
+
+
+def decoded_schema(
+    schema: pa.Schema,
+    column: str | None = None,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    profile: Profiles = None,
+) -> pa.Schema:
+    """The schema of what `decode_batches` gives; parameters as there.
+
+    Of a column without our metadata the width is taken to be the profile's.
+    """
+    return decoding(
+        schema, column, into=into, keep=keep, profile=profile, on_bad_row=None,
+        sample=lambda _: (),
+    ).schema  # fmt: skip

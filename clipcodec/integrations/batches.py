@@ -1,0 +1,126 @@
+"""Record batches with one column encoded or decoded, the others as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..codec import Codec
+from ..errors import InputError, OptionError
+from .columns import ColumnDecoder, ColumnEncoder, OnBadRow, Profiles
+from .extras import need
+from .schemas import Change, dimensions_of, is_stream_field, stream_column, stream_metadata
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = need("pyarrow", "arrow")
+
+
+class Recoding:
+    """What turns the batches of one table into those of another; `schema` is that one's."""
+
+    def __init__(
+        self, change: Change, schema: pa.Schema, recode: Callable[[pa.Array], pa.Array]
+    ) -> None:
+        self.schema = schema
+        self._change = change
+        self._recode = recode
+        self._row = 0
+
+    @property
+    def kept(self) -> set[str]:
+        """The columns that stay as they are."""
+        return {*self.schema.names} - {self._change.into}
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if not batch.schema.equals(self._change.schema):
+            raise InputError(
+                f"the batch at row {self._row} has other columns than the first: "
+                f"{_difference(self._change.schema, batch.schema)}"
+            )
+        self._row += len(batch)
+        array = self._recode(batch.column(self._change.place))
+        return pa.RecordBatch.from_arrays(self._change.columns(batch, array), schema=self.schema)
+
+
+def _difference(first: pa.Schema, other: pa.Schema) -> str:
+    a, b = ({(field.name, str(field.type)) for field in schema} for schema in (first, other))
+    words = [f"{name!r} is {kind}" for name, kind in sorted(b - a)]
+    words += [f"no {name!r} ({kind})" for name, kind in sorted(a - b)]
+    return ", ".join(words) or "their order or their nullability"
+
+
+def encoding(
+    schema: pa.Schema, column: str, *, into: str | None, keep: bool, **options: Any
+) -> Recoding:
+    """Encode `column` of tables of this schema. OptionError or EmbeddingError if it cannot be."""
+    change = Change.plan(schema, column, into, keep)
+    if is_stream_field(change.field):
+        raise OptionError(f"column {column!r} holds streams already: decode it, or name another")
+    encoder = ColumnEncoder(column, **options)
+    encoder.check_type(change.field.type)
+    metadata = stream_metadata(encoder.codec, _width(encoder.codec, change.field.type))
+    return Recoding(change, change.result(pa.binary(), metadata), encoder.encode)
+
+
+def _width(codec: Codec, type: pa.DataType) -> int | None:
+    while isinstance(type, pa.BaseExtensionType):
+        type = type.storage_type
+    if codec.profile.dim is None and pa.types.is_fixed_size_list(type):
+        return int(type.list_size)
+    return codec.profile.dim
+
+
+def decoding(
+    schema: pa.Schema,
+    column: str | None,
+    *,
+    into: str | None,
+    keep: bool,
+    profile: Profiles,
+    sample: Callable[[str], Iterable[pa.Array]],
+    on_bad_row: OnBadRow,
+) -> Recoding:
+    """Decode `column` of tables of this schema; None: the one that is marked as streams.
+
+    sample  gives arrays of the column, in which to look for the width if the schema lacks it
+    """
+    name = stream_column(schema) if column is None else column
+    change = Change.plan(schema, name, into, keep)
+    width = dimensions_of(change.field)
+    decoder = ColumnDecoder(name, profile=profile, width=width, on_bad_row=on_bad_row)
+    decoder.check_type(change.field.type)
+    type = pa.list_(pa.float32(), decoder.find_width(iter(sample(name))))
+    return Recoding(change, change.result(type, None), decoder.decode)
+
+
+def encode_all(
+    batches: Iterable[pa.RecordBatch], column: str, **options: Any
+) -> Iterator[pa.RecordBatch]:
+    recoding: Recoding | None = None
+    for batch in batches:
+        if recoding is None:
+            recoding = encoding(batch.schema, column, **options)
+        yield recoding(batch)
+
+
+def decode_all(
+    batches: Iterable[pa.RecordBatch], column: str | None, **options: Any
+) -> Iterator[pa.RecordBatch]:
+    source = iter(batches)
+    waiting: list[pa.RecordBatch] = []
+
+    def sample(name: str) -> Iterator[pa.Array]:
+        yield waiting[0].column(name)
+        for batch in source:  # only while all was null: the width is not known yet
+            waiting.append(batch)
+            yield batch.column(name)
+
+    for first in source:
+        waiting.append(first)
+        recoding = decoding(first.schema, column, sample=sample, **options)
+        while waiting:
+            yield recoding(waiting.pop(0))
+        for batch in source:
+            yield recoding(batch)

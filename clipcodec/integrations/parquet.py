@@ -1,0 +1,206 @@
+"""Parquet files with one column encoded or decoded, in bounded memory, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..errors import ClipcodecError, InputError, brief
+from ..files import _link, refuse_existing
+from .batches import Recoding, decoding, encoding
+from .columns import EncodeOptions, OnBadRow, Profiles
+from .extras import need
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from typing_extensions import Unpack
+else:
+    pa = need("pyarrow", "arrow")
+    pq = need("pyarrow.parquet", "arrow")
+
+_BATCH_BYTES = 1 << 25  # read at a time, as they are unpacked
+_BATCH_ROWS = 1 << 14
+_PROBE_ROWS = 64
+_GROUP_BYTES = 1 << 26  # of a row group written, in memory
+_GROUP_ROWS = 1 << 17
+_READ_AHEAD = 1 << 20  # of each column, in place of a row group at once
+
+PathLike = str | os.PathLike[str]
+Progress = Callable[[int, int], object] | None
+
+
+def compress_parquet(
+    source: PathLike,
+    target: PathLike,
+    column: str,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    overwrite: bool = False,
+    progress: Progress = None,
+    **options: Unpack[EncodeOptions],
+) -> int:
+    """A Parquet file with `column`, embeddings or images, as streams; the number of rows.
+
+    into, keep  as in `encode_batches`
+    overwrite   replace `target` if it exists; it may be `source`
+    progress    called with (rows done, rows in all)
+    options     see `EncodeOptions`
+
+    Other columns and the table's own metadata are kept, those of pandas and of Hugging Face in step
+    with the change. `target` appears when it is whole, and not at all if anything fails. Raises
+    InputError for what is no readable Parquet file, OutputExistsError, and as `encode_batches`.
+    """
+    with _open(source) as file:
+        recode = encoding(file.schema_arrow, column, into=into, keep=keep, **options)
+        return _rewrite(file, source, target, recode, overwrite, progress)
+
+
+def decompress_parquet(
+    source: PathLike,
+    target: PathLike,
+    column: str | None = None,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    overwrite: bool = False,
+    progress: Progress = None,
+    profile: Profiles = None,
+    on_bad_row: OnBadRow = None,
+) -> int:
+    """A Parquet file with a column of streams as vectors; the number of rows.
+
+    Parameters as in `decode_batches`, files and errors as in `compress_parquet`.
+    """
+    with _open(source) as file:
+        recode = decoding(
+            file.schema_arrow, column, into=into, keep=keep, profile=profile,
+            on_bad_row=on_bad_row,
+            sample=lambda name: (b.column(0) for b in _batches(file, source, columns=[name])),
+        )  # fmt: skip
+        return _rewrite(file, source, target, recode, overwrite, progress)
+
+
+@contextmanager
+def _open(source: PathLike) -> Iterator[pq.ParquetFile]:
+    open(source, "rb").close()  # an OSError of Python's names the file
+    with _reading(source):
+        file = pq.ParquetFile(os.fspath(source), buffer_size=_READ_AHEAD, pre_buffer=False)
+        file.schema_arrow.names  # noqa: B018  damage may have got into them
+    with file:
+        yield file
+
+
+@contextmanager
+def _reading(source: PathLike) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise InputError(
+            f"{os.fspath(source)!r} is not a readable Parquet file: {brief(error)}"
+        ) from error
+
+
+def _batches(
+    file: pq.ParquetFile, source: PathLike, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    meta = file.metadata
+    size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+    with _reading(source):  # a probe: the metadata count a value that repeats once
+        probe = next(file.iter_batches(batch_size=_PROBE_ROWS, columns=columns), ())
+    a_row = max(1, size // max(1, meta.num_rows), probe.nbytes // len(probe) if probe else 0)
+    rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // a_row))
+    with _reading(source):
+        batches = file.iter_batches(batch_size=rows, columns=columns)
+    while True:
+        with _reading(source):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _rewrite(
+    file: pq.ParquetFile,
+    source: PathLike,
+    target: PathLike,
+    recode: Recoding,
+    overwrite: bool,
+    progress: Progress,
+) -> int:
+    total, done = file.metadata.num_rows, 0
+    batches = _batches(file, source)
+    first = [*islice(batches, 1)]  # reading finds the damage on which metadata alone would abort
+    with _reading(source):
+        settings = _settings(file, recode)
+    with _written(target, overwrite=overwrite) as sink:
+        writer = pq.ParquetWriter(sink, recode.schema, **settings)
+        try:
+            group: list[pa.RecordBatch] = []
+            for batch in chain(first, batches):
+                group.append(recode(batch))
+                done += len(batch)
+                rows, size = sum(map(len, group)), sum(b.nbytes for b in group)
+                if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+                    writer.write_table(pa.Table.from_batches(group, recode.schema))
+                    group = []
+                if progress is not None:
+                    progress(done, total)
+            if group:
+                writer.write_table(pa.Table.from_batches(group, recode.schema))
+            writer.close()
+        except BaseException:
+            with suppress(Exception):  # the first error counts; unclosed, it would write later
+                writer.close()
+            raise
+    return done
+
+
+def _settings(file: pq.ParquetFile, recode: Recoding) -> dict[str, Any]:
+    """Each kept column compressed as it was; vectors and streams as they are."""
+    meta = file.metadata
+    codecs = {}
+    for i in range(meta.num_columns if meta.num_row_groups else 0):
+        chunk = meta.row_group(0).column(i)
+        path = chunk.path_in_schema.replace(".list.item", ".list.element")  # as it is written now
+        if path.partition(".")[0] in recode.kept:
+            codecs[path] = {"UNCOMPRESSED": "NONE"}.get(chunk.compression, chunk.compression)
+    # neither do they repeat, nor does anyone look for the least of them
+    return {"compression": codecs or "NONE", "use_dictionary": [*codecs] or False,
+            "write_statistics": [*codecs] or False}  # fmt: skip
+
+
+@contextmanager
+def _written(target: PathLike, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """A file that takes the name `target` when it is whole (as `files.write_atomic` does)."""
+    path = Path(os.path.realpath(target))
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with open(path, "wb") as file:
+                yield file
+            return
+        refuse_existing(path, overwrite=overwrite)
+        temporary = path.with_name(f".clipcodec-{secrets.token_hex(6)}.tmp")
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if overwrite or not _link(temporary, path):
+                os.replace(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+    except OSError as error:
+        if isinstance(error, ClipcodecError):
+            raise
+        why = f"cannot be written: {error.strerror or error}"
+        raise OSError(error.errno or errno.EIO, why, os.fspath(target)) from error

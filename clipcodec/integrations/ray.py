@@ -1,0 +1,102 @@
+"""Ray Data: columns of embeddings or images ↔ columns of streams, on many workers (docs/ray.md).
+
+>>> ds = ray.data.read_parquet("s3://bucket/images/")
+>>> ds = compress_dataset(ds, "image", max_bytes=48, concurrency=8, num_gpus=1, batch_size=256)
+>>> ds.write_parquet("s3://bucket/streams/", mode="overwrite")
+
+Ray does the scheduling, the retries and the files; here is what its workers run.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .arrow import decode_table, encode_table
+from .columns import ColumnEncoder, EncodeOptions, OnBadRow, Profiles
+from .extras import need
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import ray.data
+    from typing_extensions import Unpack
+
+need("ray.data", "ray")
+
+_BATCH_ROWS = 4096  # fill the codec's matrix products on two cores
+
+
+class Encoder:
+    """What each worker makes once and then calls with every batch, a pyarrow table.
+
+    The profile, and the backbone if the column holds images, are loaded once a worker.
+    """
+
+    def __init__(self, column: str, **options: Any) -> None:
+        self._column = column
+        self._options = options
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return encode_table(batch, self._column, **self._options)
+
+
+def compress_dataset(
+    ds: ray.data.Dataset,
+    column: str,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    concurrency: int | tuple[int, int] = 1,
+    num_gpus: float | None = None,
+    batch_size: int = _BATCH_ROWS,
+    ray_remote_args: dict[str, Any] | None = None,
+    **options: Unpack[EncodeOptions],
+) -> ray.data.Dataset:
+    """A dataset with `column`, embeddings or images, as streams: binary. Lazy, as Ray's own.
+
+    into, keep       as in `arrow.encode_batches`
+    concurrency      workers, or (least, most) of them; each loads profile and backbone once
+    num_gpus         of each worker, for the backbone; None: the CPU
+    batch_size       rows at a time; images: 256 is plenty
+    ray_remote_args  more for `ray.data.Dataset.map_batches`: num_cpus, memory, …
+    options          see `arrow.EncodeOptions`; on_bad_row is called in the worker
+
+    Options are judged here. A private profile's file, and weights that are named by path, must be
+    at that path on every node. What a worker finds are the errors of `arrow.encode_table`, inside
+    Ray's; rows count from 0 in each batch.
+
+    Encoding is deterministic, and Ray runs a batch again whose worker died: nothing is lost or
+    doubled. For files see docs/ray.md: write with mode="overwrite" or "error", never twice with
+    the default, "append".
+    """
+    encoder: Any = Encoder
+    options["profile"] = ColumnEncoder(column, **options).codec
+    return ds.map_batches(
+        encoder,
+        fn_constructor_kwargs={"column": column, "into": into, "keep": keep, **options},
+        batch_format="pyarrow",
+        batch_size=batch_size,
+        concurrency=concurrency,
+        num_gpus=num_gpus,
+        **(ray_remote_args or {}),
+    )
+
+
+def decompress_dataset(
+    ds: ray.data.Dataset,
+    column: str | None = None,
+    *,
+    into: str | None = None,
+    keep: bool = False,
+    batch_size: int = _BATCH_ROWS,
+    ray_remote_args: dict[str, Any] | None = None,
+    profile: Profiles = None,
+    on_bad_row: OnBadRow = None,
+) -> ray.data.Dataset:
+    """A dataset with a column of streams as vectors; parameters as `arrow.decode_batches`."""
+    work = partial(
+        decode_table, column=column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row
+    )
+    return ds.map_batches(
+        work, batch_format="pyarrow", batch_size=batch_size, **(ray_remote_args or {})
+    )

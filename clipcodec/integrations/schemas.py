@@ -1,0 +1,147 @@
+"""What a table says about a column of streams: Arrow field metadata, and Hugging Face's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..bitstream import VERSION
+from ..codec import Codec
+from ..errors import OptionError
+from ..schemes.trellis import MAX_DIM
+from .extras import need
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = need("pyarrow", "arrow")
+
+FORMAT_VERSION = b"clipcodec.format_version"
+PROFILE = b"clipcodec.profile"
+PROFILE_SHA256 = b"clipcodec.profile_sha256"
+BACKBONE = b"clipcodec.backbone"
+DIMENSIONS = b"clipcodec.dimensions"
+
+_HUGGING_FACE = b"huggingface"
+_STREAM_FEATURE = {"dtype": "binary", "_type": "Value"}
+
+
+def stream_metadata(codec: Codec, dimensions: int | None) -> dict[bytes, bytes]:
+    """Metadata of a field of streams, for the reader: each stream says what it is by itself."""
+    profile = codec.profile
+    metadata = {
+        FORMAT_VERSION: str(VERSION).encode(),
+        PROFILE: profile.name.encode(),
+        PROFILE_SHA256: profile.digest.hex().encode(),
+        BACKBONE: (codec._backbone_name or profile.backbone).encode(),
+    }
+    if dimensions is not None:  # else the profile takes any, and the streams say it
+        metadata[DIMENSIONS] = str(dimensions).encode()
+    return metadata
+
+
+def is_stream_field(field: pa.Field) -> bool:
+    return FORMAT_VERSION in (field.metadata or {})
+
+
+def dimensions_of(field: pa.Field) -> int | None:
+    """The width that a field of streams says it decodes to."""
+    text = (field.metadata or {}).get(DIMENSIONS, b"")
+    # a file may say anything, and memory is taken for it
+    return int(text) if text.isdigit() and len(text) < 6 and 0 < int(text) <= MAX_DIM else None
+
+
+def stream_column(schema: pa.Schema) -> str:
+    """The one column whose metadata say that it holds streams; OptionError if there is no one."""
+    names = [field.name for field in schema if is_stream_field(field)]
+    if len(names) != 1:
+        found = "none" if not names else " and ".join(map(repr, names))
+        raise OptionError(
+            f"columns marked as streams: {found}; name the column to decode, one of "
+            f"{listed(schema)}"
+        )
+    return str(names[0])
+
+
+@dataclass(frozen=True)
+class Change:
+    """A column `column` becomes, or gets beside it, a column named `into`."""
+
+    schema: pa.Schema
+    column: str
+    into: str
+    keep: bool
+
+    @classmethod
+    def plan(cls, schema: pa.Schema, column: str, into: str | None, keep: bool) -> Change:
+        """Judge the names. OptionError: no such column, several of it, a name already taken."""
+        count = len(schema.get_all_field_indices(column))
+        if count != 1:
+            what = "no column" if not count else f"{count} columns"
+            raise OptionError(f"{what} named {column!r}; the table has {listed(schema)}")
+        name = column if into is None else into
+        if name in schema.names and (keep or name != column):
+            raise OptionError(
+                f"column {name!r} is there already: give another name for the result, "
+                "into=NAME or --into NAME"
+            )
+        return cls(schema, column, name, keep)
+
+    @property
+    def place(self) -> int:
+        return int(self.schema.get_field_index(self.column))
+
+    @property
+    def field(self) -> pa.Field:
+        return self.schema.field(self.place)
+
+    def result(self, type: pa.DataType, metadata: dict[bytes, bytes] | None) -> pa.Schema:
+        """The table's schema afterwards, its own metadata kept."""
+        field = pa.field(self.into, type, metadata=metadata)
+        if self.keep:
+            schema = self.schema.insert(self.place + 1, field)
+        else:
+            schema = self.schema.set(self.place, field)
+        known = dict(self.schema.metadata or {})
+        if _HUGGING_FACE in known:
+            known[_HUGGING_FACE] = self._features(known[_HUGGING_FACE], type)
+            schema = schema.with_metadata(known)
+        return schema
+
+    def columns(self, batch: pa.RecordBatch, array: pa.Array) -> list[pa.Array]:
+        columns: list[pa.Array] = batch.columns
+        if self.keep:
+            return [*columns[: self.place + 1], array, *columns[self.place + 1 :]]
+        return [*columns[: self.place], array, *columns[self.place + 1 :]]
+
+    def _features(self, text: bytes, type: pa.DataType) -> bytes:
+        """Hugging Face's description of the columns, which `datasets` trusts above Arrow's."""
+        try:
+            about = json.loads(text)
+            features = about["info"]["features"]
+            rows = [(n, f) for n, f in features.items() if self.keep or n != self.column]
+            after = [n for n, _ in rows].index(self.column) + 1 if self.keep else (
+                list(features).index(self.column)
+            )  # fmt: skip
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return text  # not as `datasets` writes it: left alone
+        rows.insert(after, (self.into, _feature(type)))
+        about["info"]["features"] = dict(rows)
+        about.pop("fingerprint", None)  # of the content before
+        return json.dumps(about).encode()
+
+
+def _feature(type: pa.DataType) -> dict[str, Any]:
+    if not pa.types.is_fixed_size_list(type):
+        return _STREAM_FEATURE
+    value = {"dtype": "float32", "_type": "Value"}
+    # "Sequence" is what every release of `datasets` reads; "List" came with 4.0
+    return {"feature": value, "length": type.list_size, "_type": "Sequence"}
+
+
+def listed(schema: pa.Schema) -> str:
+    """The columns there are, for messages."""
+    names = [repr(name) for name in schema.names]
+    shown = ", ".join(names[:20])
+    return f"{shown}, … ({len(names)} in all)" if len(names) > 20 else shown or "none"

@@ -1,0 +1,265 @@
+"""clipcodec.sources: which entries inputs hold, under which ids, in which order."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipcodec.errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
+from clipcodec.sources import Entry, find
+
+
+def png(value: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 3), (value, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png())
+    return folder
+
+
+def entries(*inputs: object, **options: Any) -> list[Entry]:
+    sources, _ = find([str(i) for i in inputs], **options)
+    return [entry for source in sources for entry in source.entries(lambda id: True)]
+
+
+def ids(*inputs: object, **options: Any) -> list[str]:
+    return [entry.id for entry in entries(*inputs, **options)]
+
+
+def faults(found: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in found if isinstance(entry.content, ClipcodecError)]
+
+
+def archive(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+# --- directories ---
+
+
+def test_a_directory_is_its_images_sorted_by_relative_path(tmp_path: Path) -> None:
+    make(tmp_path, "b.png", "a/z.JPG", "a/y.png", "a.webp", "ä.png")
+    assert ids(tmp_path) == ["a.webp", "a/y.png", "a/z.JPG", "b.png", "ä.png"]
+    assert entries(tmp_path)[1].content == str(tmp_path / "a" / "y.png")
+
+
+def test_hidden_files_outputs_and_other_files_are_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", ".b.png", ".git/c.png", "a.png.clip", "out.clpc", "out.clpc.part")
+    make(tmp_path, "notes.txt", "rows.npy", "page.pdf", "figure.eps", "film.mpg")
+    assert ids(tmp_path) == ["a.png"]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    make(tmp_path / "far", "x.png")
+    make(tmp_path / "top", "a/b.png")
+    (tmp_path / "top" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "top" / "a" / "up").symlink_to(tmp_path / "top")
+    assert ids(tmp_path / "top") == ["a/b.png", "link/x.png"]
+
+
+def test_a_directory_without_images_is_an_entry_that_says_so(tmp_path: Path) -> None:
+    (found,) = entries(tmp_path)
+    assert isinstance(found.content, ImageFileError)
+    assert "no image files" in str(found.content)
+
+
+def test_names_that_are_not_utf_8_are_named_and_not_taken(tmp_path: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(png())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    make(tmp_path, "a.png")
+    found = entries(tmp_path)
+    assert [e.id for e in found] == ["a.png", "\\xff.png"]
+    assert "not UTF-8" in str(found[1].content)
+
+
+# --- several inputs ---
+
+
+def test_several_inputs_prefix_the_ids_with_their_names(tmp_path: Path) -> None:
+    make(tmp_path, "train/a.png", "val/a.png")
+    assert ids(tmp_path / "train", tmp_path / "val") == ["train/a.png", "val/a.png"]
+    assert ids(tmp_path / "train", prefix=True) == ["train/a.png"]
+    assert find([str(tmp_path / "train")])[1] == "train"
+    assert find([str(tmp_path / "train")], prefix=True)[1] is None
+
+
+def test_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    make(tmp_path, "x/set/a.png", "y/set/a.png")
+    with pytest.raises(OptionError, match="2 inputs are called 'set'"):
+        find([str(tmp_path / "x" / "set"), str(tmp_path / "y" / "set")])
+    for folder in ("x", "y"):
+        archive(tmp_path / folder / "0.tar", {"a.png": png()})
+    with pytest.raises(OptionError, match=r"'0.tar'"):
+        find([str(tmp_path / "?" / "0.tar")])
+
+
+def test_what_is_not_wanted_is_not_given(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "b.png")
+    tar = archive(tmp_path / "s.tar", {"c.png": png(), "d.png": png()})
+    sources, _ = find([str(tmp_path), str(tar)])
+    asked: list[str] = []
+
+    def wanted(id: str) -> bool:
+        asked.append(id)
+        return id.endswith(("b.png", "d.png"))
+
+    found = [e.id for s in sources for e in s.entries(wanted)]
+    assert found == [f"{tmp_path.name}/b.png", "s.tar/d.png"]
+    assert len(asked) == 4
+    assert [s.count for s in sources] == [2, None]
+
+
+# --- patterns, lists, files ---
+
+
+def test_a_pattern_is_expanded_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "p/a.png", "p/q/b.jpg", "p/q/.c.png", "p/q/d.txt", "p/e.png.clip")
+    monkeypatch.chdir(tmp_path)
+    assert ids("p/**/*") == ["p/a.png", "p/q/b.jpg"]
+    assert ids("p/*.png") == ["p/a.png"]
+    (found,) = entries("p/*.gif")
+    assert "no image matches" in str(found.content)
+    make(tmp_path, "odd[1].png")
+    assert ids("odd[1].png") == ["odd[1].png"], "a file of that name is not a pattern"
+
+
+def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
+    make(tmp_path, "set/a.png", "b.png")
+    lines = ["\ufeff# images", "", "a.png", "  ../b.png\r", str(tmp_path / "b.png"), "none.png"]
+    (tmp_path / "set" / "list.txt").write_text("\n".join(lines), "utf-8")
+    found = entries(tmp_path / "set" / "list.txt")
+    assert [e.id for e in found] == ["a.png", "../b.png", str(tmp_path / "b.png"), "none.png"]
+    assert [os.path.exists(str(e.content)) for e in found] == [True, True, True, False]
+
+
+def test_a_list_without_a_path_says_so(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("# nothing\n")
+    (found,) = entries(tmp_path / "list.txt")
+    assert "one path a line" in str(found.content)
+
+
+def test_lines_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"a.png\n\xff.png\n")
+    found = entries(tmp_path / "list.txt")
+    assert [e.id for e in found] == ["a.png", "\\xff.png"]
+    assert "not UTF-8" in str(found[1].content)
+
+
+def test_files_keep_the_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "p/a.png", "b")
+    monkeypatch.chdir(tmp_path)
+    assert ids("p/a.png", "b", "none.png") == ["p/a.png", "b", "none.png"]
+
+
+# --- archives ---
+
+MEMBERS = {"a.png": png(1), "./d/b.jpg": png(2), "a.json": b"{}", "d/._b.jpg": b"", "c.png": png(3)}
+
+
+@pytest.mark.parametrize("name", ["s.tar", "s.tar.gz", "s.tgz", "s.tar.bz2", "s.tar.xz"])
+def test_archives_give_their_image_members_in_order(tmp_path: Path, name: str) -> None:
+    path = archive(tmp_path / name, MEMBERS, "w:" + {"tgz": "gz"}.get(name[-3:], name[6:]))
+    found = entries(path)
+    assert [e.id for e in found] == [f"{name}/{m}" for m in ("a.png", "d/b.jpg", "c.png")]
+    assert [e.content for e in found] == [png(1), png(2), png(3)]
+
+
+def test_an_archive_from_stdin(tmp_path: Path) -> None:
+    path = archive(tmp_path / "s.tar.gz", MEMBERS, "w:gz")
+    found = entries("-", stdin=io.BytesIO(path.read_bytes()))
+    assert [e.id for e in found] == ["stdin/a.png", "stdin/d/b.jpg", "stdin/c.png"]
+
+
+@pytest.mark.parametrize("name", ["s.tar", "s.tar.gz"])
+def test_a_cut_archive_gives_what_is_whole_and_says_that_it_is_cut(
+    tmp_path: Path, name: str
+) -> None:
+    """At every length: nothing is lost without a word, and there is no half image."""
+    mode = "w:gz" if name.endswith("gz") else "w"
+    images = [png(1), png(2)]
+    path = archive(tmp_path / name, dict(zip(("a.png", "b.png"), images, strict=True)), mode)
+    whole = path.read_bytes()
+    cut = 0
+    for size in range(0, min(len(whole), 3000), 7):
+        path.write_bytes(whole[:size])
+        found = entries(path)
+        wrong = faults(found)
+        good = [entry.content for entry in found if entry not in wrong]
+        assert good == images[: len(good)]
+        assert len(wrong) == 1 or (not wrong and len(good) == 2), size
+        assert not wrong or found[-1].id == name
+        cut += len(wrong)
+    assert cut > 10
+
+
+def test_a_damaged_header_does_not_pass_for_the_end(tmp_path: Path) -> None:
+    """tarfile alone would stop there without a word."""
+    path = archive(tmp_path / "s.tar", {"a.png": png(1), "b.png": png(2), "c.png": png(3)})
+    data = bytearray(path.read_bytes())
+    data[1024 + 10] ^= 1
+    path.write_bytes(data)
+    with tarfile.open(path) as tar:
+        assert len(tar.getnames()) == 1
+    found = entries(path)
+    assert [e.id for e in found] == ["s.tar/a.png", "s.tar"]
+    assert "1 images were found" in str(found[1].content)
+
+
+def test_archives_that_are_none_or_hold_no_image_say_so(tmp_path: Path) -> None:
+    (tmp_path / "s.tar").write_bytes(b"not an archive" * 100)
+    archive(tmp_path / "t.tar", {"a.txt": b""})
+    found = entries(tmp_path / "s.tar", tmp_path / "t.tar", tmp_path / "none.tar")
+    assert len(faults(found)) == 3
+    assert "no image files" in str(found[1].content)
+    assert "No such file" in str(found[2].content)
+
+
+def test_a_member_of_many_gigabytes_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipcodec.sources.LARGEST", 100)
+    path = archive(tmp_path / "s.tar", {"a.png": b"x" * 101, "b.png": b"x"})
+    found = entries(path)
+    assert "above the limit" in str(found[0].content)
+    assert found[1].content == b"x"
+
+
+# --- arrays ---
+
+
+def test_an_array_gives_its_rows_by_number(tmp_path: Path) -> None:
+    rows = np.arange(12.0).reshape(3, 4)
+    np.save(tmp_path / "x.npy", rows)
+    np.save(tmp_path / "one.npy", rows[0])
+    found = entries(tmp_path / "x.npy", tmp_path / "one.npy")
+    assert [e.id for e in found] == ["x.npy/0", "x.npy/1", "x.npy/2", "one.npy/0"]
+    assert np.array_equal([e.content for e in found], [*rows, rows[0]])
+    assert isinstance(found[0].content, np.memmap), "the file is not read into memory"
+
+
+def test_arrays_that_hold_no_rows_say_so(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 3, 4)))
+    (tmp_path / "y.npy").write_bytes(b"\x93NUMPY\x01\x00")
+    found = entries(tmp_path / "x.npy", tmp_path / "y.npy")
+    assert [type(e.content) for e in found] == [EmbeddingError] * 2
+    assert "(2, 3, 4)" in str(found[0].content)
