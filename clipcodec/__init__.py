@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .container import Container, ContainerWriter, Item, create, read_items
     from .container import open_container as open
     from .registry import ProfileInfo
+    from .retrieval import Hits, SearchIndex, search
 
 __version__ = "0.1.0"
 
@@ -73,6 +74,9 @@ _LAZY = {
     "read_items": "container",
     "attach": "carriers",
     "extract": "carriers",
+    "search": "retrieval",
+    "SearchIndex": "retrieval",
+    "Hits": "retrieval",
 }
 _NAMES = {"open": "open_container"}  # where a module's name for it differs from the public one
 
@@ -96,6 +100,9 @@ __all__ = [
     "read_items",
     "attach",
     "extract",
+    "search",
+    "SearchIndex",
+    "Hits",
     "ClipcodecError",
     "InputError",
     "ImageError",

@@ -136,6 +136,17 @@ def build_parser() -> argparse.ArgumentParser:
     _profile(p, "of several streams, the one of this profile (name or file)")
     _force(p)
 
+    p = _verb(verbs, "search", "the items of a container nearest to images or embeddings")
+    p.add_argument("container", metavar="CONTAINER", help="container of streams (.clpc)")
+    p.add_argument("--query", required=True, nargs="+", metavar="QUERY",
+                   help="image or .npy of embeddings, of text too; - for stdin")  # fmt: skip
+    p.add_argument("-k", type=int, default=10, help="hits for each query (default: 10)")
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a query")
+    _profile(p, "profile file that private streams were made with")
+    p.add_argument("--backbone", metavar="NAME", help="image encoder of the query, where the "
+                   "profile takes any")  # fmt: skip
+    _backbone(p)
+
     p = _verb(verbs, "profiles", "the profiles of this release")
     p.add_argument("name", nargs="?", help="show this profile's card (name or file)")
     p.add_argument("--json", action="store_true", help="JSON on stdout")
