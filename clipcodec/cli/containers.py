@@ -58,11 +58,8 @@ def _opened(name: str, args: argparse.Namespace) -> Iterator[Container]:
         try:
             opened = Container(source, profile=args.profile, partial=args.partial)
         except (TruncatedError, CorruptError) as error:
-            if args.partial:
-                raise
             why = str(error).removeprefix(f"{'stdin' if name == STDIO else name}: ")
-            remedy = "on the command line: --partial, and compress --resume"
-            raise type(error)(f"{why}; {remedy}") from error
+            raise type(error)(why) from error
         container = stack.enter_context(opened)
         if not container.complete:
             label = "stdin" if name == STDIO else name

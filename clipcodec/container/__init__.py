@@ -1,6 +1,6 @@
 """Many streams in one file, `.clpc` (formats/container-1.md): written, appended to, read anywhere.
 
-layout.py has bytes ↔ blocks and no I/O; writer.py and reader.py have the files.
+layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them.
 """
 
 from .layout import Item

@@ -18,7 +18,7 @@ from ..bitstream import split
 from ..errors import OptionError, OutputExistsError, TruncatedError
 from ..files import lock, move, refuse_existing
 from . import layout
-from .reader import Source, read_survey
+from .survey import Source, read_survey
 
 PART = ".part"
 BLOCK_ITEMS = 1024
