@@ -21,6 +21,7 @@ from .errors import (
     ImageFileError,
     InputError,
     LockedError,
+    MissingDependencyError,
     OptionError,
     OutputExistsError,
     ProfileError,
@@ -122,6 +123,7 @@ __all__ = [
     "OutputExistsError",
     "LockedError",
     "WorkerError",
+    "MissingDependencyError",
     "BackboneWarning",
 ]
 

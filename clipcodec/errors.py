@@ -18,7 +18,8 @@
     ├── TrainingError (ValueError)       training data or settings that cannot give a profile
     ├── OutputExistsError (FileExistsError)    the output exists and overwriting was not asked for
     ├── LockedError (BlockingIOError)    another process is writing the container
-    └── WorkerError (RuntimeError)       a worker process ended before its work
+    ├── WorkerError (RuntimeError)       a worker process ended before its work
+    └── MissingDependencyError (ImportError)    an optional dependency is not installed
 
 `BackboneWarning` is a warning: an embedding is unlike those its profile was trained on.
 """
@@ -45,6 +46,7 @@ __all__ = [
     "OutputExistsError",
     "LockedError",
     "WorkerError",
+    "MissingDependencyError",
     "BackboneWarning",
 ]
 
@@ -131,6 +133,10 @@ def brief(reason: object) -> str:
     """A reason as part of a message: not the whole file that a library may quote in it."""
     text = str(reason)
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+
+
+class MissingDependencyError(ClipcodecError, ImportError):
+    """An optional dependency is not installed."""
 
 
 class BackboneWarning(UserWarning):

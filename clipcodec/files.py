@@ -12,13 +12,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import LockedError, OutputExistsError
+from .errors import ClipcodecError, LockedError, OutputExistsError
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
-    """Write `data` to a temporary file beside `path` and move it there.
+    """Write `data` to a temporary file beside `path` and move it there. See `replacing`."""
+    with replacing(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` if the `with` block ends well, else is deleted.
 
     A file that is replaced hands its permissions on.
     A process killed meanwhile leaves at worst that file, `.clipcodec-….tmp`, which may be deleted.
@@ -28,20 +35,9 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
     target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     with _named(path):
         if target.exists() and not target.is_file() and not target.is_dir():
-            target.write_bytes(data)
+            with open(target, "wb") as device:
+                yield device
             return
-        refuse_existing(target, overwrite=overwrite)
-        with _replacing(target, overwrite=overwrite) as file:
-            file.write(data)
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
-    """As `write_atomic`, for what is written bit by bit: a file that takes the place of `path` if
-    the `with` block ends well, and else is deleted. Not for devices and pipes.
-    """
-    target = Path(os.path.realpath(path))
-    with _named(path):
         refuse_existing(target, overwrite=overwrite)
         with _replacing(target, overwrite=overwrite) as file:
             yield file
@@ -52,7 +48,7 @@ def _named(path: str | os.PathLike[str]) -> Iterator[None]:
     """OSErrors of the `with` block are about this path."""
     try:
         yield
-    except OutputExistsError:
+    except ClipcodecError:
         raise
     except OSError as error:
         why = f"cannot be written: {error.strerror or error}"

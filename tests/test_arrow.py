@@ -722,7 +722,8 @@ atexit.register(lambda: print(open("/proc/self/status").read().split("VmHWM:")[1
 
 def test_what_else_is_missing_is_not_hidden() -> None:
     """Only the module itself gives the pip line, not one that it needs in turn."""
-    from clipcodec.integrations.extras import MissingDependencyError, need
+    from clipcodec import MissingDependencyError
+    from clipcodec.integrations.extras import need
 
     with pytest.raises(MissingDependencyError, match=r"pip install 'clipcodec\[arrow\]'") as info:
         need("no_such_module.part", "arrow")

@@ -176,7 +176,8 @@ def test_options_and_width_are_judged_at_once(rates: Profile) -> None:
 def test_without_faiss_the_pip_line_is_named() -> None:
     code = (
         "import sys; sys.modules['faiss'] = None\n"
-        "from clipcodec.integrations.faiss import to_faiss, MissingDependencyError\n"
+        "from clipcodec import MissingDependencyError\n"
+        "from clipcodec.integrations.faiss import to_faiss\n"
         "try: to_faiss([])\n"
         "except MissingDependencyError as error: print(error)\n"
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .batches import decode_all, decoding, encode_all, encoding
 from .columns import ColumnDecoder, ColumnEncoder, EncodeOptions, OnBadRow, Profiles
-from .extras import MissingDependencyError, need
+from .extras import need
 from .parquet import compress_parquet, decompress_parquet
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ __all__ = [
     "compress_parquet",
     "decompress_parquet",
     "EncodeOptions",
-    "MissingDependencyError",
 ]
 
 

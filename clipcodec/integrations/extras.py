@@ -5,11 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..errors import ClipcodecError
-
-
-class MissingDependencyError(ClipcodecError, ImportError):
-    """An optional dependency is not installed."""
+from ..errors import MissingDependencyError
 
 
 def need(module: str, extra: str) -> Any:

@@ -18,9 +18,9 @@ from ..api import ProfileLike
 from ..codec import AUTO, Codec
 from ..errors import EmbeddingError, InputError, OptionError, RateError
 from ..retrieval import codec_of, decoded
-from .extras import MissingDependencyError, need
+from .extras import need
 
-__all__ = ["to_faiss", "from_faiss", "MissingDependencyError"]
+__all__ = ["from_faiss", "to_faiss"]
 
 _BLOCK = 8192  # rows encoded at a time
 

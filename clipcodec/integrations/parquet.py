@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from ..errors import ClipcodecError, InputError, brief
-from ..files import _link, refuse_existing
+from ..errors import InputError, brief
+from ..files import replacing
 from .batches import Recoding, decoding, encoding
 from .columns import EncodeOptions, OnBadRow, Profiles
 from .extras import need
@@ -140,7 +137,7 @@ def _rewrite(
     first = [*islice(batches, 1)]  # reading finds the damage on which metadata alone would abort
     with _reading(source):
         settings = _settings(file, recode)
-    with _written(target, overwrite=overwrite) as sink:
+    with replacing(target, overwrite=overwrite) as sink:
         writer = pq.ParquetWriter(sink, recode.schema, **settings)
         try:
             group: list[pa.RecordBatch] = []
@@ -175,32 +172,3 @@ def _settings(file: pq.ParquetFile, recode: Recoding) -> dict[str, Any]:
     # neither do they repeat, nor does anyone look for the least of them
     return {"compression": codecs or "NONE", "use_dictionary": [*codecs] or False,
             "write_statistics": [*codecs] or False}  # fmt: skip
-
-
-@contextmanager
-def _written(target: PathLike, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """A file that takes the name `target` when it is whole (as `files.write_atomic` does)."""
-    path = Path(os.path.realpath(target))
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            with open(path, "wb") as file:
-                yield file
-            return
-        refuse_existing(path, overwrite=overwrite)
-        temporary = path.with_name(f".clipcodec-{secrets.token_hex(6)}.tmp")
-        try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if overwrite or not _link(temporary, path):
-                os.replace(temporary, path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
-    except OSError as error:
-        if isinstance(error, ClipcodecError):
-            raise
-        why = f"cannot be written: {error.strerror or error}"
-        raise OSError(error.errno or errno.EIO, why, os.fspath(target)) from error
