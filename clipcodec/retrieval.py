@@ -29,7 +29,6 @@ from .streams import unpack
 _BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _NUMBERS = _BLOCK * 768  # of their embeddings
 _STEP = 2048  # rows scored at a time: they stay in cache
-_FEW = 512  # rows rotated at a time: in complex128, they stay in cache
 _QUERIES = 1024  # scored at a time
 _LARGEST = 127
 
@@ -121,11 +120,7 @@ class SearchIndex:
         if self._exact:
             return block
         rotate = _rotation().engine(block.values.shape[1]).transform.analyse
-        parts = [
-            _rounded(rotate(block.values[at : at + _FEW]))
-            for at in range(0, len(block.values), _FEW)
-        ]
-        return _together(parts)
+        return _rounded(rotate(block.values))
 
 
 def codec_of(source: Any, profile: ProfileLike) -> Codec:

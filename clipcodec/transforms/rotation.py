@@ -7,6 +7,7 @@ model, so one table a quality serves them all (as in TurboQuant and RaBitQ).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..entropy.tables import Symbols
 
 Floats = NDArray[np.float32]
 _MASK = (1 << 64) - 1
+_PART = 1 << 17  # numbers transformed at a time
 
 
 class RotationTransform:
@@ -33,6 +35,9 @@ class RotationTransform:
 
     def analyse(self, x: Embeddings) -> Floats:
         """Embeddings (N, D) → coefficients (N, D), times √D: of variance near one."""
+        return _in_parts(self._analyse, x)
+
+    def _analyse(self, x: Embeddings) -> Floats:
         y = _dct(self._second * _dct(self._first * x.astype(np.float64)))
         scaled: Floats = (y * self._root).astype(np.float32)
         return scaled
@@ -42,8 +47,22 @@ class RotationTransform:
 
     def synthesise(self, y: Floats) -> Embeddings:
         """Coefficients (N, D) → embeddings (N, D), not yet of unit norm."""
+        return _in_parts(self._synthesise, y)
+
+    def _synthesise(self, y: Floats) -> Embeddings:
         x = self._first * _idct(self._second * _idct(y.astype(np.float64) / self._root))
         return x.astype(np.float32)
+
+
+def _in_parts(work: Callable[[Floats], Floats], rows: Floats) -> Floats:
+    """Some rows at a time, which stay in cache: a third of the time of all at once."""
+    step = max(1, _PART // rows.shape[1])
+    if len(rows) <= step:
+        return work(rows)
+    out = np.empty(rows.shape, np.float32)
+    for at in range(0, len(rows), step):
+        out[at : at + step] = work(rows[at : at + step])
+    return out
 
 
 @lru_cache(maxsize=64)
