@@ -30,10 +30,10 @@ import numpy as np
 import clipcodec
 from clipcodec import BackboneWarning
 
-from . import readers, targets
+from . import readers, stores, targets
 from .targets import Target
 
-ALL = {target.name: target for target in (*targets.TARGETS, *readers.TARGETS)}
+ALL = {t.name: t for t in (*targets.TARGETS, *readers.TARGETS, *stores.TARGETS)}
 CHUNK = 500  # inputs drawn from one generator
 SECONDS = 20  # of one input; far above any
 MEMORY = 6 << 30  # address space of a process
