@@ -6,8 +6,7 @@ image ─▶ embedding ─transform─▶ latent ─quantizer─▶ symbols ─e
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +27,7 @@ from .profile import Profile, read_profile
 from .schemes import Parameters
 from .statistics import check_statistics
 from .streams import encode_rows, reconstruct, unpack
+from .threads import in_threads
 
 if TYPE_CHECKING:
     from .backbone import Backbone
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 AUTO = "auto"
 _CHUNK = 2048  # embeddings under way at a time: fills the matrix products
 _NUMBERS = _CHUNK * 768  # of them: bounds memory, some 64 bytes each, a thread
-_THREADS = 8  # more of them wait for the interpreter, and hold memory
 _IMAGES = 64
 
 
@@ -207,7 +206,7 @@ class Codec:
         """
         target = self._target(quality, max_bytes, min_cosine, entropy)
         rows, streams, warned = as_rows(X, self.profile.dim), list[bytes](), False
-        step = _THREADS * _rows(rows.shape[1])
+        step = 8 * _rows(rows.shape[1])  # enough for several threads
         for at in range(0, len(rows), step):
             x = directions(rows[at : at + step], at)
             warned = warned or self._judge(x, ours=False)
@@ -248,7 +247,7 @@ class Codec:
         def work(at: int) -> list[bytes]:
             return encode_rows(profile, x[at : at + step], target, names, first + at)
 
-        for part in _in_threads(work, range(0, len(x), step)):
+        for part in in_threads(work, range(0, len(x), step)):
             streams += part
         return streams
 
@@ -311,7 +310,7 @@ class Codec:
             for (header, size), rows in groups.items()
             for at in range(0, len(rows), _rows(size))
         ]
-        _in_threads(work, jobs)
+        in_threads(work, jobs)
         return out
 
     def info(self, stream: bytes) -> StreamInfo:
@@ -412,15 +411,6 @@ def _named(place: int, error: DecodeError) -> DecodeError:
 
 
 T = TypeVar("T")
-R = TypeVar("R")
-
-
-def _in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Results in order; several items share the cores, as numpy leaves the interpreter free."""
-    if len(items) < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1, _THREADS)) as pool:
-        return list(pool.map(work, items))
 
 
 def _rows(width: int) -> int:

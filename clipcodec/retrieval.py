@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from . import registry
 from .api import ProfileLike
-from .codec import Codec, _in_threads
+from .codec import Codec
 from .concurrency import cached_property
 from .embeddings import Embeddings, as_embedding, as_embeddings
 from .errors import DecodeError, EmbeddingError, OptionError
 from .quantizers import trellis
 from .schemes.trellis import RotationScheme
 from .streams import unpack
+from .threads import in_threads
 
 _BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _NUMBERS = _BLOCK * 768  # of their embeddings
@@ -273,7 +274,7 @@ def _from_symbols(codec: Codec, streams: list[bytes], dim: int) -> _Block | None
             levels = unpack(owner, part[0][0], [p for *_, p, _ in part], [b for *_, b in part])
             return trellis.dequantize(levels, [(0, dim)])
 
-        grid = np.concatenate(_in_threads(work, range(0, len(opened), _STEP)))
+        grid = np.concatenate(in_threads(work, range(0, len(opened), _STEP)))
     except DecodeError:
         return None  # decoding names it
     return _Block(grid, _inverse_norms(grid))

@@ -24,6 +24,11 @@ _LATENT_REACH = 1024  # standard deviations that exact products tell apart
 _UNIT_REACH = 64
 
 
+def _of_first(weights: Floats) -> Product:
+    """A product with as many of the first columns as there are weights."""
+    return lambda x: x[:, : len(weights)] @ weights
+
+
 class PredictiveTransform:
     """Analysis, refinement and synthesis of one profile. Weights become floats on first use.
 
@@ -78,12 +83,14 @@ class PredictiveTransform:
     def _refine(self) -> list[tuple[Product, Floats, Floats, Product]]:
         """The networks work on coefficients divided by `scale`: folded into their matrices."""
         scale = self.spread
-        stages = []
+        stages: list[tuple[Product, Floats, Floats, Product]] = []
         for hidden, bias, quality, out in zip(
             *(self._floats(f"refine.{name}") for name in ("hidden", "bias", "quality", "out")),
             strict=True,
         ):
             into = self._product(hidden / scale[:, None], _LATENT_REACH * scale)
+            if not stages and not self._exact:  # all after the first band is zero yet
+                into = _of_first(hidden[: self._ends[0]] / scale[: self._ends[0], None])
             units = np.abs(bias) + np.abs(quality) + np.sqrt((hidden * hidden).sum(axis=0))
             stages.append((into, bias, quality, self._product(out * scale, _UNIT_REACH * units)))
         return stages
