@@ -27,15 +27,17 @@ from .profile import Profile, read_profile
 from .schemes import Parameters
 from .statistics import check_statistics
 from .streams import encode_rows, reconstruct, unpack
-from .threads import in_threads
+from .threads import in_threads, most_threads
 
 if TYPE_CHECKING:
     from .backbone import Backbone
     from .images import ImageInput
 
 AUTO = "auto"
-_CHUNK = 2048  # embeddings under way at a time: fills the matrix products
-_NUMBERS = _CHUNK * 768  # of them: bounds memory, some 64 bytes each, a thread
+_CHUNK = 2048  # embeddings encoded at a time by a thread: fills the matrix products
+_STREAMS = 4096  # decoded at a time by a thread: as many symbols for each call of numpy
+_FEWEST = 256  # streams that are worth a thread
+_WIDTH = 768  # above it there are fewer: bounds memory, some 64 bytes a number and thread
 _IMAGES = 64
 
 
@@ -306,9 +308,9 @@ class Codec:
             out[chunk] = reconstruct(owners[header], symbols, qualities, places)
 
         jobs = [
-            (header, rows[at : at + _rows(size)])
+            (header, part)
             for (header, size), rows in groups.items()
-            for at in range(0, len(rows), _rows(size))
+            for part in _shared_out(rows, _rows(size, _STREAMS))
         ]
         in_threads(work, jobs)
         return out
@@ -413,9 +415,16 @@ def _named(place: int, error: DecodeError) -> DecodeError:
 T = TypeVar("T")
 
 
-def _rows(width: int) -> int:
+def _shared_out(rows: list[int], most: int) -> list[list[int]]:
+    """Parts of at most so many, as many as threads or a multiple, unless they would be small."""
+    rounds = -(-len(rows) // (most * most_threads()))
+    step = max(-(-len(rows) // (rounds * most_threads())), _FEWEST)
+    return [rows[at : at + step] for at in range(0, len(rows), step)]
+
+
+def _rows(width: int, most: int = _CHUNK) -> int:
     """How many embeddings, or rows of symbols, of this width are under way at a time."""
-    return max(1, min(_CHUNK, _NUMBERS // width))
+    return max(1, min(most, most * _WIDTH // width))
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterable[list[T]]:

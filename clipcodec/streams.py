@@ -15,6 +15,8 @@ from .profile import Profile
 from .rate import Target, check_cosines, check_sizes, choose
 from .schemes import Parameters
 
+_PART = 512  # rows reconstructed at a time, which stay in cache
+
 
 def encode_rows(
     profile: Profile, x: Embeddings, target: Target, names: Sequence[str], first: int = 0
@@ -72,6 +74,18 @@ def reconstruct(
 
     places  of the streams in a batch, to name the one at fault
     """
+    parts = [
+        _reconstruct(
+            profile, symbols[part], qualities[part], None if places is None else places[part]
+        )
+        for part in (slice(at, at + _PART) for at in range(0, len(symbols), _PART))
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _reconstruct(
+    profile: Profile, symbols: Symbols, qualities: Symbols, places: Sequence[int] | None
+) -> Embeddings:
     with np.errstate(all="ignore"):  # what overflows is judged at the end
         rows = profile.scheme.reconstruct(symbols, qualities)
         # the squares of the smallest and the largest floats lie outside of float32

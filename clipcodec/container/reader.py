@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..embeddings import Embeddings
     from ..profile import Profile
 
-ROWS = 8192  # embeddings of a decoded block: enough for several threads, 16 MiB at width 512
+ROWS = 16384  # embeddings of a decoded block: enough for several threads, 32 MiB at width 512
 _KEPT = 4  # blocks
 
 
