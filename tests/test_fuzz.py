@@ -28,7 +28,7 @@ from clipcodec.streams import pack
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {
     "stream": 1000, "body": 600, "batch": 150, "profile": 150, "array": 300, "tensors": 300,
-    "image": 100, "weights": 15, "text": 200, "command": 80,
+    "image": 100, "weights": 15, "text": 200, "command": 80, "container": 600, "carrier": 300,
 }  # fmt: skip
 MIB = 1 << 20
 
