@@ -28,29 +28,17 @@ from .common import (
     refuse_shared,
     refuse_terminal_or_existing,
     report,
+    target_of,
     write_output,
 )
 
 
 def run(args: argparse.Namespace) -> int:
     suffix = SUFFIX if args.verb == "extract" else ""
-    targets = [_target(name, args.output, len(args.inputs), suffix) for name in args.inputs]
+    targets = [target_of(name, args.output, len(args.inputs), suffix) for name in args.inputs]
     refuse_shared(targets)
     pairs = list(zip(args.inputs, targets, strict=True))
     return _extract(args, pairs) if args.verb == "extract" else _attach(args, pairs)
-
-
-def _target(name: str, output: str | None, inputs: int, suffix: str) -> str:
-    """Where the result of an input goes."""
-    if output is None:
-        return STDIO if name == STDIO else name + suffix
-    if output == STDIO and inputs > 1:
-        raise OptionError("several files cannot share stdout: use -o DIRECTORY")
-    if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
-        if Path(output).exists() and not Path(output).is_dir():
-            raise OptionError(f"{output} is not a directory: several files need one")
-        return str(Path(output) / (("stdin" if name == STDIO else Path(name).name) + suffix))
-    return output
 
 
 def _write(target: str, data: bytes, args: argparse.Namespace) -> None:

@@ -39,6 +39,19 @@ def write_output(name: str, data: bytes, *, force: bool) -> None:
     sys.stdout.buffer.write(data)
 
 
+def target_of(name: str, output: str | None, inputs: int, suffix: str) -> str:
+    """Where the result of one of so many inputs goes: beside it, to `output`, or into it."""
+    if output is None:
+        return STDIO if name == STDIO else name + suffix
+    if output == STDIO and inputs > 1:
+        raise OptionError("several results cannot share stdout: use -o DIRECTORY")
+    if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
+        if Path(output).exists() and not Path(output).is_dir():
+            raise OptionError(f"{output} is not a directory: several results need one")
+        return str(Path(output) / (("stdin" if name == STDIO else Path(name).name) + suffix))
+    return output
+
+
 def _refuse_terminal() -> None:
     if sys.stdout.isatty():
         raise OptionError("refusing to write bytes to a terminal: use -o FILE or a pipe")

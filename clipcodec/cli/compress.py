@@ -17,7 +17,6 @@ from ..errors import (
     ClipcodecError,
     EmbeddingError,
     InputError,
-    OptionError,
     OutputExistsError,
     WeightsError,
     brief,
@@ -29,6 +28,7 @@ from .common import (
     refuse_shared,
     refuse_terminal_or_existing,
     report,
+    target_of,
     write_output,
 )
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     options = dict(quality=args.quality, max_bytes=args.max_bytes,
                    min_cosine=args.min_cosine, entropy=args.entropy)  # fmt: skip
     codec.encode_embeddings(np.empty((0, codec.profile.dim or 1)), **options)  # options judged once
-    targets = [_target(name, args.output, len(args.inputs)) for name in args.inputs]
+    targets = [target_of(name, args.output, len(args.inputs), SUFFIX) for name in args.inputs]
     refuse_shared(targets)
     failed = 0
     pairs = list(zip(args.inputs, targets, strict=True))
@@ -60,20 +60,6 @@ def run(args: argparse.Namespace) -> int:
             report(name, error)
             failed += 1
     return 1 if failed else 0
-
-
-def _target(name: str, output: str | None, inputs: int) -> str:
-    """Where the stream of an input goes, if it holds one."""
-    own = "stdin" if name == STDIO else Path(name).name
-    if output is None:
-        return STDIO if name == STDIO else name + SUFFIX
-    if output == STDIO and inputs > 1:
-        raise OptionError("several streams cannot share stdout: use -o DIRECTORY")
-    if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
-        if Path(output).exists() and not Path(output).is_dir():
-            raise OptionError(f"{output} is not a directory: several streams need one")
-        return str(Path(output) / (own + SUFFIX))
-    return output
 
 
 def _streams(
