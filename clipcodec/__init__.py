@@ -10,7 +10,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .concurrency import loading as _loading  # before any thread can be importing it
 from .errors import (
     BackboneWarning,
     ClipcodecError,
@@ -34,6 +33,7 @@ from .errors import (
     WeightsUnavailableError,
     WorkerError,
 )
+from .system.forks import loading as _loading  # before any thread can be importing it
 
 if TYPE_CHECKING:
     from .api import (
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .codec import Codec, StreamInfo
     from .container import Container, ContainerWriter, Item, create, read_items
     from .container import open_container as open
-    from .registry import ProfileInfo
+    from .profile.registry import ProfileInfo
     from .retrieval import Hits, SearchIndex, search
 
 __version__ = "0.1.0"
@@ -58,7 +58,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Codec": "codec",
     "StreamInfo": "codec",
-    "ProfileInfo": "registry",
+    "ProfileInfo": "profile.registry",
     "encode": "api",
     "encode_batch": "api",
     "encode_embedding": "api",

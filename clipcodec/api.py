@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .codec import AUTO, Codec, StreamInfo
 from .embeddings import Embeddings
-from .profile import Profile
-from .registry import ProfileInfo, registered
+from .profile.file import Profile
+from .profile.registry import ProfileInfo, registered
 
 if TYPE_CHECKING:
     from .images import ImageInput

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from . import rate, registry
 from .bitstream import CODERS, DIGEST_BYTES, VERSION, Header, split
 from .embeddings import Embeddings, as_embedding, as_rows, directions, forget_pages
 from .entropy import Symbols
@@ -23,15 +22,17 @@ from .errors import (
     ProfileError,
     UnknownProfileError,
 )
-from .profile import Profile, read_profile
-from .schemes import Parameters
-from .statistics import check_statistics
-from .streams import encode_rows, reconstruct, unpack
-from .threads import in_threads, most_threads
+from .kinds import Parameters
+from .kinds.trellis import rate
+from .profile import registry
+from .profile.file import Profile, read_profile
+from .profile.statistics import check_statistics
+from .stream import encode_rows, reconstruct, unpack
+from .system.threads import in_threads, most_threads
 
 if TYPE_CHECKING:
-    from .backbone import Backbone
     from .images import ImageInput
+    from .models import Backbone
 
 AUTO = "auto"
 _CHUNK = 2048  # embeddings encoded at a time by a thread: fills the matrix products
@@ -65,7 +66,7 @@ class Codec:
 
     profile  a registered name, the path of a profile file, or a loaded Profile; None: the default
     backbone what turns images into embeddings, for a profile that takes any (see
-             `clipcodec.backbone.spec`); without a profile, the best one registered for it
+             `clipcodec.models.spec`); without a profile, the best one registered for it
     device   for the backbone: "cpu", "cuda", …; None chooses
     weights  a local file with the backbone's weights; None: CLIPCODEC_WEIGHTS, or open_clip's
     precision  of the backbone: "fp32", or "bf16" or "fp16", where the device has them
@@ -159,7 +160,7 @@ class Codec:
 
     def backbone(self) -> Backbone:
         """The image encoder, loaded. Raises as `encode` does."""
-        from .backbone import Backbone
+        from .models import Backbone
 
         name = self.backbone_name
         backbone = Backbone.cached(
@@ -226,7 +227,7 @@ class Codec:
     def _target(
         self, quality: float | None, max_bytes: int | None, min_cosine: float | None, entropy: str
     ) -> rate.Target:
-        coders = self.profile.scheme.coders
+        coders = self.profile.kind.coders
         if not isinstance(entropy, str) or entropy not in (AUTO, *CODERS):
             raise OptionError(f"entropy={entropy!r}: expected {AUTO}, {', '.join(CODERS)}")
         if entropy not in (AUTO, *coders):
@@ -234,7 +235,7 @@ class Codec:
                 f"entropy={entropy!r}: profile {self.profile.name} has {', '.join(coders)} only"
             )
         target = rate.Target(quality, max_bytes, min_cosine)
-        if not self.profile.scheme.qualities:
+        if not self.profile.kind.qualities:
             rate.check_fixed_rate(target, self.profile.name)
         return target
 
@@ -242,7 +243,7 @@ class Codec:
         self, x: Embeddings, target: rate.Target, entropy: str, first: int = 0
     ) -> list[bytes]:
         step = _rows(x.shape[1])
-        names = self.profile.scheme.coders if entropy == AUTO else (entropy,)
+        names = self.profile.kind.coders if entropy == AUTO else (entropy,)
         streams: list[bytes] = []
         profile = self.profile
 
@@ -287,7 +288,7 @@ class Codec:
                 header, rest = self._split(stream)
                 if header not in owners:
                     owners[header] = self._owner(header)
-                own, body = owners[header].scheme.split(rest)
+                own, body = owners[header].kind.split(rest)
             except DecodeError as error:
                 raise _named(first + i, error) from error
             bodies.append(body)
@@ -319,10 +320,10 @@ class Codec:
         """Describe a stream after checking it in full. Raises as `decode` does."""
         header, profile, parameters, body = self._open(stream)
         symbols = unpack(profile, header, [parameters], [body])
-        start = len(header.to_bytes()) + len(profile.scheme.parameters(*parameters))
+        start = len(header.to_bytes()) + len(profile.kind.parameters(*parameters))
         size = start + len(body)
         dim = profile.dim or parameters.size
-        bits = profile.scheme.information(symbols, np.array([parameters.quality]))
+        bits = profile.kind.information(symbols, np.array([parameters.quality]))
         return StreamInfo(
             version=VERSION,
             profile=profile.name,
@@ -348,7 +349,7 @@ class Codec:
     def _open(self, stream: bytes) -> tuple[Header, Profile, Parameters, bytes]:
         header, rest = self._split(stream)
         owner = self._owner(header)
-        parameters, body = owner.scheme.split(rest)
+        parameters, body = owner.kind.split(rest)
         return header, owner, parameters, body
 
     def _split(self, stream: bytes) -> tuple[Header, bytes]:

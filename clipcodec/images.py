@@ -24,8 +24,8 @@ import sys
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from .concurrency import loading
 from .errors import ImageError, ImageFileError
+from .system.forks import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import registry
 from .api import ProfileLike
 from .codec import Codec
-from .concurrency import cached_property
 from .embeddings import Embeddings, as_embedding, as_embeddings
 from .errors import DecodeError, EmbeddingError, OptionError
-from .quantizers import trellis
-from .schemes.trellis import RotationScheme
-from .streams import unpack
-from .threads import in_threads
+from .kinds.trellis import quantizer as trellis
+from .kinds.trellis.kind import RotationKind
+from .profile import registry
+from .stream import unpack
+from .system.forks import cached_property
+from .system.threads import in_threads
 
 _BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _NUMBERS = _BLOCK * 768  # of their embeddings
@@ -253,9 +253,9 @@ def _check_widths(codec: Codec, streams: list[bytes], first: int, dim: int) -> N
             )
 
 
-def _rotation() -> RotationScheme:
-    scheme = registry.by_name(registry.UNTRAINED).scheme
-    assert isinstance(scheme, RotationScheme)
+def _rotation() -> RotationKind:
+    scheme = registry.by_name(registry.UNTRAINED).kind
+    assert isinstance(scheme, RotationKind)
     return scheme
 
 

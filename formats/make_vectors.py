@@ -21,10 +21,10 @@ import numpy as np
 import clipcodec
 from clipcodec.bitstream import CODERS, DIGEST_BYTES, VERSION, check_seed, check_value
 from clipcodec.entropy.rans import PRECISION, BatchWriter
-from clipcodec.profile import Profile, read_profile, write_profile
-from clipcodec.quantizers.trellis import NEXT
-from clipcodec.registry import by_name
-from clipcodec.schemes import KINDS
+from clipcodec.kinds import KINDS
+from clipcodec.kinds.trellis.quantizer import NEXT
+from clipcodec.profile.file import Profile, read_profile, write_profile
+from clipcodec.profile.registry import by_name
 
 FOLDER = Path(__file__).parent / "vectors" / "1"
 PER_CODER = 2
@@ -66,7 +66,7 @@ def accept(name: str, comment: str, stream: bytes, codec: clipcodec.Codec) -> No
 
 
 def accept_all(profile: Profile, codec: clipcodec.Codec, seed: int) -> None:
-    for coder in profile.scheme.coders:
+    for coder in profile.kind.coders:
         for label, sample, options in wanted(profile, seed):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", clipcodec.BackboneWarning)
@@ -82,14 +82,14 @@ def wanted(profile: Profile, seed: int) -> Iterator[tuple[str, Any, dict[str, An
         samples = profile.statistics.draw(len(QUALITIES) + 1, seed=seed)
     else:
         samples = rng.standard_normal((len(QUALITIES) + 1, profile.dim or 1))
-    if not profile.scheme.qualities:
+    if not profile.kind.qualities:
         for i, sample in enumerate(samples[:PER_CODER]):
             yield f"sample {i + 1}", sample, {}
         return
     asked: list[tuple[str, dict[str, Any]]] = [
-        (f"quality {q}", {"quality": q}) for q in QUALITIES if q <= profile.scheme.qualities
+        (f"quality {q}", {"quality": q}) for q in QUALITIES if q <= profile.kind.qualities
     ]
-    if profile.scheme.qualities > 1:
+    if profile.kind.qualities > 1:
         asked.append((f"at most {MAX_BYTES} bytes", {"max_bytes": MAX_BYTES}))
     if profile.dim is not None:
         for (label, options), sample in zip(asked, samples, strict=False):
@@ -102,7 +102,7 @@ def wanted(profile: Profile, seed: int) -> Iterator[tuple[str, Any, dict[str, An
             yield f"width {width} {label}", rng.standard_normal(width), options
     # all in one coefficient: its level is escaped
     one = np.eye(1, WIDTHS[1], dtype=np.float32)
-    outlier = profile.scheme.engine(WIDTHS[1]).transform.synthesise(one)[0]
+    outlier = profile.kind.engine(WIDTHS[1]).transform.synthesise(one)[0]
     yield "an escaped level", -outlier, {"quality": QUALITIES[-1]}
 
 
@@ -261,7 +261,7 @@ def reject_three(profile: Profile) -> None:
 def reject_levels(profile: Profile, good: bytes) -> None:
     """Damage to a stream of levels."""
     start = len(first_bytes(profile, "rans"))
-    highest, head, rest = profile.scheme.qualities, good[:start], good[start + 1 :]
+    highest, head, rest = profile.kind.qualities, good[:start], good[start + 1 :]
     quality = good[start]
     scenarios = [
         ("ends before its quality", "truncated", head),
@@ -275,7 +275,7 @@ def reject_levels(profile: Profile, good: bytes) -> None:
     ]
     if profile.dim is not None:
         scenarios.append(("no body", "truncated", good[: start + 1]))
-        most = 8 + 6 * profile.scheme.engine(profile.dim).tables.flag_of.shape[1] // 2
+        most = 8 + 6 * profile.kind.engine(profile.dim).tables.flag_of.shape[1] // 2
         longest = most + 6 * profile.dim
         scenarios.append(("longer than any", "corrupt", good.ljust(start + 2 + longest, b"\1")))
     else:
@@ -330,7 +330,7 @@ def forged(
     profile: Profile, level: int, *, flag: int = 1, signs: int = 0, change: int = 0
 ) -> bytes:
     """A stream of one level and zeros, in the first group; its check value, plus `change`."""
-    scheme, quality = profile.scheme, QUALITIES[-1]
+    scheme, quality = profile.kind, QUALITIES[-1]
     size = scheme.dim or WIDTHS[0]
     tables = scheme.engine(size).tables
     classes, flags = tables.class_of[quality - 1], tables.flag_of[quality - 1]

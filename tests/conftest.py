@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from clipcodec.profile import Profile, read_profile
+from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.profile.file import Profile, read_profile
 from clipcodec.training import export
-from clipcodec.transforms import Layout, PqvaeTransform
 
 # no time limits, which depend on the machine; the same examples every time
 settings.register_profile("steady", deadline=None, derandomize=True)

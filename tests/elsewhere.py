@@ -37,8 +37,8 @@ from numpy.typing import NDArray
 
 import clipcodec
 from clipcodec.bitstream import split
-from clipcodec.registry import by_id, by_name
-from clipcodec.streams import unpack
+from clipcodec.profile.registry import by_id, by_name
+from clipcodec.stream import unpack
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "formats"))
 import check_vectors
@@ -152,7 +152,7 @@ def symbols_in_batch(stream: bytes) -> Any:
     header, rest = split(stream)
     assert header.profile_id is not None
     profile = by_id(header.profile_id)
-    parameters, body = profile.scheme.split(rest)
+    parameters, body = profile.kind.split(rest)
     rows = unpack(profile, header, [parameters] * BATCH, [body] * BATCH)
     return rows[0] if (rows == rows[0]).all() else None
 
@@ -191,8 +191,8 @@ def encode_all(count: int) -> tuple[list[bytes], int]:
     otherwise = 0
     for info in clipcodec.profiles():
         profile = by_name(info.name)
-        coders = (*profile.scheme.coders, "auto")
-        rates = RATES if profile.scheme.qualities else tuple({"entropy": e} for e in coders)
+        coders = (*profile.kind.coders, "auto")
+        rates = RATES if profile.kind.qualities else tuple({"entropy": e} for e in coders)
         for rows in inputs(info.name, count):
             for rate in rates:
                 try:

@@ -26,19 +26,13 @@ import pytest
 import tiny_models
 from PIL import Image
 
-from clipcodec.backbone import (
-    BACKBONES,
-    Backbone,
-    BackboneSpec,
-    fetch,
-    spec,
-)
 from clipcodec.errors import (
     OptionError,
     ProfileError,
     WeightsError,
     WeightsUnavailableError,
 )
+from clipcodec.models import BACKBONES, Backbone, BackboneSpec, fetch, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,7 +149,7 @@ def test_a_very_long_image_costs_no_gigabytes_and_keeps_its_centre(tiny: Tiny) -
 def test_loading_prints_nothing_and_leaves_logging_alone(tiny: Tiny) -> None:
     code = (
         "import sys, logging, warnings; warnings.simplefilter('error', UserWarning)\n"
-        "from clipcodec.backbone import Backbone, spec\n"
+        "from clipcodec.models import Backbone, spec\n"
         "Backbone.load(spec(sys.argv[1]), weights=sys.argv[2], device='cpu')\n"
         "assert logging.getLogger().handlers == [] and logging.getLogger().filters == []\n"
     )
@@ -487,7 +481,7 @@ def test_a_device_that_does_not_exist_is_an_option_error(tiny: Tiny, device: str
 
 LOAD = """
 import sys, time
-from clipcodec.backbone import Backbone, fetch
+from clipcodec.models import Backbone, fetch
 from clipcodec.errors import WeightsUnavailableError
 start = time.perf_counter()
 for verb in (Backbone.load, fetch):
@@ -577,7 +571,7 @@ def hub(tiny: Tiny) -> Iterator[tuple[str, list[str]]]:
 
 FETCH = """
 import sys
-from clipcodec.backbone import BackboneSpec, fetch
+from clipcodec.models import BackboneSpec, fetch
 from clipcodec.errors import WeightsError
 try:
     print(fetch(BackboneSpec("tiny", "unused", "tag", 16, "tiny/weights/")))
@@ -666,6 +660,6 @@ def test_a_missing_package_is_named_with_the_remedy(
 
 def test_importing_the_module_imports_neither_torch_nor_open_clip_nor_pillow() -> None:
     heavy = "{'torch', 'open_clip', 'PIL', 'huggingface_hub', 'torchvision', 'safetensors'}"
-    code = f"import sys, clipcodec.backbone; print({heavy} & set(sys.modules))"
+    code = f"import sys, clipcodec.models; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -28,7 +28,7 @@ from clipcodec.errors import (
     UnknownProfileError,
     WeightsError,
 )
-from clipcodec.profile import Profile
+from clipcodec.profile.file import Profile
 
 
 @pytest.fixture(scope="session")
@@ -201,14 +201,14 @@ def test_one_image_is_not_a_batch(codec: Codec) -> None:
 
 def test_a_registered_profile_by_path_is_the_registered_one() -> None:
     """Its streams carry the id; those with its digest, from before, are read as well."""
-    from clipcodec.registry import _FOLDER, by_name, registered
-    from clipcodec.streams import pack
+    from clipcodec.profile.registry import _FOLDER, by_name, registered
+    from clipcodec.stream import pack
 
     row = registered()[0]
     assert Codec(_FOLDER / row.file).profile is by_name(row.name)
     early = dataclasses.replace(by_name(row.name), id=None)
     x = by_name(row.name).statistics.draw(1, seed=0)
-    stream = pack(early, early.scheme.quantize(x), np.zeros(1, np.int64), ["raw"])[0]
+    stream = pack(early, early.kind.quantize(x), np.zeros(1, np.int64), ["raw"])[0]
     assert stream[0] & 15 == 0
     expected = clipcodec.decode(clipcodec.encode_embedding(x[0], profile=row.name))
     assert np.allclose(clipcodec.decode(stream), expected, atol=1e-6)
@@ -378,8 +378,8 @@ def test_damage_to_a_variable_rate_is_detected(rates: Profile, name: str) -> Non
 
 def test_nothing_but_zeros_has_no_direction() -> None:
     """Levels all zero decode to nothing with any/rotation; no encoder writes them."""
-    from clipcodec.registry import by_name
-    from clipcodec.streams import pack
+    from clipcodec.profile.registry import by_name
+    from clipcodec.stream import pack
 
     profile = by_name("any/rotation")
     stream = pack(profile, np.zeros((1, 24), np.int64), np.array([50]), ["rans"])[0]
@@ -449,6 +449,6 @@ def test_shipped_profiles_beat_their_floors_on_unseen_embeddings(real_rows: np.n
 def _overhead(name: str, x: np.ndarray) -> np.ndarray:
     """Bytes of header, check value and coder ending: beyond the information in the symbols."""
     profile = Codec(name).profile
-    information = profile.scheme.tables.information(profile.scheme.quantize(x)) / 8
+    information = profile.kind.tables.information(profile.kind.quantize(x)) / 8
     sizes = [len(s) for s in clipcodec.encode_embeddings(x, profile=name, entropy="rans")]
     return np.array(sizes) - information

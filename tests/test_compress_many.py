@@ -24,10 +24,11 @@ from conftest import cone
 from PIL import Image
 
 import clipcodec
-from clipcodec import Codec, pipeline, workers
+from clipcodec import Codec
+from clipcodec.bulk import pipeline, workers
+from clipcodec.bulk.sources import Entry, find
 from clipcodec.cli import main
 from clipcodec.errors import WorkerError
-from clipcodec.sources import Entry, find
 
 pytest.importorskip("open_clip")
 PACKAGE = Path(clipcodec.__file__).parents[1]
@@ -146,7 +147,7 @@ def test_a_precision_that_the_device_lacks_is_refused(
     """torch would warn, and go on in float32."""
     from contextlib import nullcontext
 
-    from clipcodec.backbone import model
+    from clipcodec.models import model
 
     monkeypatch.setattr(model, "_autocast", lambda precision, device: nullcontext())
     options = ["--precision", "fp16", "--workers", "0"]

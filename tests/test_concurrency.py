@@ -19,8 +19,8 @@ from PIL import Image
 import clipcodec
 from clipcodec import Codec
 from clipcodec.errors import OptionError, ProfileError, WeightsError, WeightsUnavailableError
-from clipcodec.profile import Profile, read_profile
-from clipcodec.registry import by_name
+from clipcodec.profile.file import Profile, read_profile
+from clipcodec.profile.registry import by_name
 
 PACKAGE = Path(clipcodec.__file__).parents[1]
 NAMES = ("openai-vit-b-32/pqvae-400", "openai-vit-b-32/predictive", "any/rotation")
@@ -52,7 +52,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, tiny_path: Path) -> Path:
     jobs = []
     for name, x in [*((name, rows) for name in NAMES), (str(tiny_path), cone(40, 8))]:
         codec = Codec(name)
-        options = {"max_bytes": 60} if codec.profile.scheme.qualities else {}
+        options = {"max_bytes": 60} if codec.profile.kind.qualities else {}
         streams = codec.encode_embeddings(x, **options)
         single = codec.encode_embedding(x[0])
         decoded = codec.decode_batch(streams)
@@ -188,7 +188,7 @@ def pictures(count: int) -> list[np.ndarray]:
 
 
 def test_a_pickled_backbone_is_its_file_and_device(network: Path) -> None:
-    from clipcodec.backbone import Backbone
+    from clipcodec.models import Backbone
 
     backbone = Backbone.load(f"local-dir:{network}", device="cpu")
     data = pickle.dumps(backbone)
@@ -201,7 +201,7 @@ def test_a_pickled_backbone_is_its_file_and_device(network: Path) -> None:
 
 
 def test_a_pickled_backbone_without_its_file_says_so(network: Path, tmp_path: Path) -> None:
-    from clipcodec.backbone import Backbone
+    from clipcodec.models import Backbone
 
     weights = tmp_path / "w.safetensors"
     weights.write_bytes((network / "open_clip_model.safetensors").read_bytes())
@@ -283,7 +283,7 @@ images = [rng.integers(0, 256, (50, 40, 3), dtype=np.uint8) for _ in range(3)]
 def encode(i):
     return clipcodec.Codec(backbone="local-dir:" + sys.argv[1], device="cpu").embed(images)
 results = race(encode)
-from clipcodec.backbone.model import _cache
+from clipcodec.models.model import _cache
 assert len(_cache) == 1, _cache
 assert all(np.allclose(result, results[0], atol=1e-5) for result in results)
 assert np.allclose(encode(0), results[0], atol=1e-5)
@@ -349,9 +349,9 @@ def test_a_fork_in_the_midst_of_a_first_use(work: Path, tmp_path: Path, where: s
     """A thread is held up where it loads: the fork waits for it, or the child does without."""
     (tmp_path / "slow_module.py").write_text("import time; time.sleep(0.5); ready = True")
     code = """
-import clipcodec, clipcodec.registry as registry
-from clipcodec.backbone.spec import load_module
-from clipcodec.concurrency import cached_property
+import clipcodec, clipcodec.profile.registry as registry
+from clipcodec.models.spec import load_module
+from clipcodec.system.forks import cached_property
 where, stream = sys.argv[1], bytes.fromhex(sys.argv[2])
 busy = threading.Event()
 
@@ -389,7 +389,7 @@ print("done")
 def test_a_fork_during_a_download_does_not_wait_for_it(network: Path) -> None:
     """And the child may load a backbone, though the parent's thread holds the cache."""
     code = """
-import clipcodec.backbone.model as model
+import clipcodec.models.model as model
 here, arrived, go = os.getpid(), threading.Event(), threading.Event()
 real = model.locate
 def locate(*args):
@@ -440,7 +440,7 @@ print("done")
 
 
 def test_a_backbone_on_another_device_does_not_follow_a_fork(network: Path) -> None:
-    from clipcodec.backbone import Backbone
+    from clipcodec.models import Backbone
 
     backbone = Backbone.load(f"local-dir:{network}", device="cpu")
     backbone._process, backbone.device = os.getpid() + 1, "cuda:0"  # as a forked child sees it

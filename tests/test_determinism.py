@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clipcodec import Codec, decode_batch
-from clipcodec.registry import by_name
+from clipcodec.profile.registry import by_name
 
 FIXED = ("openai-vit-b-32/pqvae-400", "openai-vit-b-32/pqvae-2000")
 WANTED: list[tuple[str, dict[str, Any]]] = [

@@ -17,7 +17,7 @@ from PIL import Image
 
 import clipcodec
 from clipcodec import Codec, WeightsError
-from clipcodec.backbone import Backbone
+from clipcodec.models import Backbone
 
 tiny_models = pytest.importorskip("tiny_models")
 pytest.importorskip("open_clip")

@@ -1,4 +1,4 @@
-"""clipcodec.exact: products whose sums no order changes, and how near they are to plain ones."""
+"""clipcodec.kinds.exact: products whose sums no order changes, and how near to plain ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipcodec.exact import ExactProduct
+from clipcodec.kinds.exact import ExactProduct
 
 
 @given(

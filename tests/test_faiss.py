@@ -15,7 +15,7 @@ from clipcodec import Codec
 from clipcodec.errors import DecodeError, EmbeddingError, InputError, OptionError, RateError
 from clipcodec.integrations import faiss as bridge
 from clipcodec.integrations.faiss import from_faiss, to_faiss
-from clipcodec.profile import Profile
+from clipcodec.profile.file import Profile
 
 faiss = pytest.importorskip("faiss")
 DIM = 24

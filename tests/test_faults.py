@@ -379,7 +379,7 @@ def test_a_full_standard_output_is_one_line(
 COMMIT = "c0ffee".ljust(40, "0")
 # a small network takes the place of OpenAI's: its files are at tiny/weights on the hub below
 REGISTER = """
-from clipcodec.backbone import BACKBONES, BackboneSpec
+from clipcodec.models import BACKBONES, BackboneSpec
 BACKBONES["tiny"] = BackboneSpec("tiny", "clipcodec-tiny", "openai", 16, "tiny/weights/")
 """
 BUILD = (

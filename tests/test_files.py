@@ -1,4 +1,4 @@
-"""clipcodec.files: a file is the old one or the new one, never half."""
+"""clipcodec.system.files: a file is the old one or the new one, never half."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clipcodec.errors import OutputExistsError
-from clipcodec.files import write_atomic
+from clipcodec.system.files import write_atomic
 
 
 def test_writes_whole_files_with_the_usual_permissions(tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import clipcodec
-from clipcodec import Codec, CorruptError, EmbeddingError, WeightsError, registry
+from clipcodec import Codec, CorruptError, EmbeddingError, WeightsError
 from clipcodec.errors import ProfileError, TrainingError
-from clipcodec.streams import pack
+from clipcodec.profile import registry
+from clipcodec.stream import pack
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {
@@ -159,7 +160,7 @@ def test_tables_of_many_widths_are_not_kept_for_ever() -> None:
     """What stays of streams of all widths and qualities is bounded."""
     wanted = [(WIDTH - i, 1) for i in range(9)] + [(WIDTH, q) for q in range(2, 101, 4)]
     streams = [widest(np.eye(1, width, dtype=np.int64)[0], q) for width, q in wanted]
-    registry.by_name(registry.UNTRAINED).scheme.engine.cache_clear()
+    registry.by_name(registry.UNTRAINED).kind.engine.cache_clear()
     assert peak(lambda: [Codec().symbols(stream) for stream in streams]) < 40
 
 
@@ -334,8 +335,8 @@ def test_numbers_that_only_long_doubles_hold() -> None:
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"model_cfg": {"embed_dim": Infinity}}'])
 def test_json_too_deep_or_infinite(tmp_path: Path, text: str) -> None:
     """Were a RecursionError and an OverflowError."""
-    from clipcodec.backbone.spec import spec
     from clipcodec.cli.train import _card
+    from clipcodec.models.spec import spec
 
     path = tmp_path / "open_clip_config.json"
     path.write_text(text)
@@ -384,7 +385,7 @@ def test_weights_that_are_no_plain_floats(tmp_path: Path, change: str) -> None:
     import torch
     from tiny_models import make_folder, make_model
 
-    from clipcodec.backbone import Backbone
+    from clipcodec.models import Backbone
 
     spec = make_folder(tmp_path / "network", layers=1, width=16)
     state = make_model(spec).state_dict()

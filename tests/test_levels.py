@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcodec.entropy.levels import MAX_LEVEL, LevelCoder, LevelTables
 from clipcodec.errors import CorruptError, DecodeError, EmbeddingError, TruncatedError, WeightsError
-from clipcodec.quantizers.trellis import NEXT
+from clipcodec.kinds.trellis.levels import MAX_LEVEL, LevelCoder, LevelTables
+from clipcodec.kinds.trellis.quantizer import NEXT
 
 # two rows for magnitudes 0, 1, 2 and the escape, one for flags; two bands
 FREQUENCIES = [[32768, 16384, 8192, 8192], [16384, 32768, 8192, 8192], [32768, 32768, 0, 0]]

@@ -1,4 +1,4 @@
-"""clipcodec.backbone.preprocess: the pixels are those of open_clip's own transform, bit by bit."""
+"""clipcodec.models.preprocess: the pixels are those of open_clip's own transform, bit by bit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipcodec.backbone import Preprocess
+from clipcodec.models import Preprocess
 
 open_clip = pytest.importorskip("open_clip")
 side = st.integers(1, 90)

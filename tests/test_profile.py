@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from clipcodec.errors import WeightsError
-from clipcodec.profile import METADATA_KEY, read_profile
+from clipcodec.profile.file import METADATA_KEY, read_profile
 
 
 def parts(path: Path) -> tuple[dict, dict]:
@@ -32,8 +32,8 @@ def test_what_is_written_is_read(tiny_path: Path) -> None:
     profile = read_profile(tiny_path)
     assert (profile.name, profile.id, profile.dim) == ("private/tiny", None, 8)
     assert profile.digest == hashlib.sha256(tiny_path.read_bytes()).digest()
-    assert profile.scheme.layout.size == 12
-    assert profile.scheme.tables.alphabet == 5
+    assert profile.kind.layout.size == 12
+    assert profile.kind.tables.alphabet == 5
     assert profile.card == {"data": "random"}
 
 
@@ -168,7 +168,7 @@ def test_damaged_files_raise_weights_error_or_load(
     path.write_bytes(content)
     try:
         profile = read_profile(path)
-        assert profile.scheme.tables.size == profile.scheme.layout.size
+        assert profile.kind.tables.size == profile.kind.layout.size
     except WeightsError:
         pass
 
@@ -176,7 +176,7 @@ def test_damaged_files_raise_weights_error_or_load(
 def test_endless_files_and_headers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clipcodec.profile.MAX_FILE_BYTES", 1 << 16)
+    monkeypatch.setattr("clipcodec.profile.file.MAX_FILE_BYTES", 1 << 16)
     with pytest.raises(WeightsError, match="more than 65536 bytes"):
         read_profile("/dev/zero")
     path = tmp_path / "long.safetensors"

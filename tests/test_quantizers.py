@@ -1,10 +1,10 @@
-"""clipcodec.quantizers: one shared codebook, nearest codeword."""
+"""clipcodec.kinds.pqvae.quantizer: one shared codebook, nearest codeword."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from clipcodec.quantizers import SharedProductQuantizer
+from clipcodec.kinds.pqvae.quantizer import SharedProductQuantizer
 
 
 def test_every_sub_vector_gets_its_nearest_codeword() -> None:

@@ -1,4 +1,4 @@
-"""clipcodec.rate: options are judged before any work; targets hold or RateError."""
+"""clipcodec.kinds.trellis.rate: options are judged before any work; targets hold or RateError."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from conftest import cone
 
-from clipcodec import Codec, rate
+from clipcodec import Codec
 from clipcodec.errors import OptionError, RateError
-from clipcodec.profile import Profile
-from clipcodec.rate import Target, check_cosines, check_fixed_rate, check_sizes
+from clipcodec.kinds.trellis import rate
+from clipcodec.kinds.trellis.rate import Target, check_cosines, check_fixed_rate, check_sizes
+from clipcodec.profile.file import Profile
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_quality_is_a_whole_number(codec: Codec) -> None:
 
 def test_without_a_target_the_default_quality_is_used(codec: Codec) -> None:
     x = cone(3, 24, seed=6)
-    default = codec.profile.scheme.default_quality
+    default = codec.profile.kind.default_quality
     assert codec.encode_embeddings(x) == codec.encode_embeddings(x, quality=default)
 
 

@@ -27,10 +27,13 @@ import pytest
 import safetensors.numpy
 
 import clipcodec
-from clipcodec import registry, streams
+from clipcodec import stream as streams
 from clipcodec.codec import Codec
-from clipcodec.profile import Profile, read_profile, write_profile
-from clipcodec.transforms import Layout, PqvaeTransform, PredictiveTransform
+from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.kinds.trellis.predictive import PredictiveTransform
+from clipcodec.profile import registry
+from clipcodec.profile.file import Profile, read_profile, write_profile
 
 FORMATS = Path(__file__).parents[1] / "formats"
 DECODER = FORMATS / "reference_decoder.py"
@@ -158,7 +161,7 @@ class Case:
 
     def encoded(self, rng: np.random.Generator, count: int, coder: str) -> list[bytes]:
         """Embeddings, encoded at some quality."""
-        highest = self.profile.scheme.qualities
+        highest = self.profile.kind.qualities
         while True:
             quality: Any = {"quality": int(rng.integers(1, highest + 1))} if highest else {}
             try:
@@ -170,7 +173,7 @@ class Case:
         self, rng: np.random.Generator, count: int, coder: str
     ) -> tuple[list[bytes], list[list[int]]]:
         """Symbols that no embedding would give, packed."""
-        scheme = self.profile.scheme
+        scheme = self.profile.kind
         if self.kind == "pqvae":
             shape, qualities = (count, scheme.layout.size), np.zeros(count, np.int64)
             symbols = rng.integers(0, scheme.layout.codewords, shape)
@@ -207,9 +210,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
 
 def each(cases: list[Case]) -> list[tuple[Case, str, bool]]:
     """Case, coder, and whether the profile is a small one."""
-    return [
-        (c, coder, c.profile.id in (None, 8)) for c in cases for coder in c.profile.scheme.coders
-    ]
+    return [(c, coder, c.profile.id in (None, 8)) for c in cases for coder in c.profile.kind.coders]
 
 
 def by_reference(case: Case, stream: bytes) -> list[int] | str:

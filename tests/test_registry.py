@@ -1,4 +1,4 @@
-"""clipcodec.registry: the shipped profiles are those of formats/registry.json, for ever."""
+"""clipcodec.profile.registry: the shipped profiles are those of formats/registry.json, for ever."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import clipcodec
 from clipcodec.bitstream import CODERS
 from clipcodec.errors import ProfileError, UnknownProfileError
-from clipcodec.registry import DEFAULT, by_id, by_name, registered
-from clipcodec.schemes import KINDS
+from clipcodec.kinds import KINDS
+from clipcodec.profile.registry import DEFAULT, by_id, by_name, registered
 
 FORMATS = Path(__file__).parents[1] / "formats"
 
@@ -41,8 +41,8 @@ def test_each_file_is_what_the_registry_says(name: str) -> None:
     assert profile is by_id(row.id)
     assert (profile.name, profile.id, profile.kind) == (row.name, row.id, row.kind)
     assert (profile.backbone, profile.dim) == (row.backbone, row.dim)
-    assert getattr(profile.scheme, "bits", None) == row.bits
-    assert (row.bits is None) == (profile.scheme.qualities > 0)
+    assert getattr(profile.kind, "bits", None) == row.bits
+    assert (row.bits is None) == (profile.kind.qualities > 0)
     assert {"data", "embeddings", "recipe", "licence"} <= profile.card.keys()
 
 

@@ -1,4 +1,4 @@
-"""clipcodec.schemes: what the header says after the profile, and profiles that do not fit."""
+"""clipcodec.kinds: what the header says after the profile, and profiles that do not fit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from clipcodec import registry
 from clipcodec.bitstream import check_value
 from clipcodec.errors import CorruptError, DecodeError, EmbeddingError, TruncatedError, WeightsError
-from clipcodec.profile import METADATA_KEY, Profile, read_profile
-from clipcodec.schemes import KINDS, Parameters, RotationScheme
-from clipcodec.schemes.base import check_tensors
+from clipcodec.kinds import KINDS, Parameters, RotationKind
+from clipcodec.kinds.base import check_tensors
+from clipcodec.profile import registry
+from clipcodec.profile.file import METADATA_KEY, Profile, read_profile
 
 
 @pytest.fixture(scope="session")
-def rotation() -> RotationScheme:
-    scheme = registry.by_name("any/rotation").scheme
-    assert isinstance(scheme, RotationScheme)
+def rotation() -> RotationKind:
+    scheme = registry.by_name("any/rotation").kind
+    assert isinstance(scheme, RotationKind)
     return scheme
 
 
@@ -42,28 +42,28 @@ def source(kind: str, rates_path: Path) -> Path:
     if kind == "predictive":
         return rates_path
     row = next(row for row in registry.registered() if row.name == "any/rotation")
-    return Path(registry.__file__).parent / "profiles" / row.file
+    return Path(registry.__file__).parent / "shipped" / row.file
 
 
 # parameters
 
 
 def test_a_fixed_rate_says_nothing(tiny: Profile) -> None:
-    assert tiny.scheme.parameters(0, 12) == b""
-    assert tiny.scheme.split(b"body") == (Parameters(0, 12), b"body")
+    assert tiny.kind.parameters(0, 12) == b""
+    assert tiny.kind.split(b"body") == (Parameters(0, 12), b"body")
 
 
 def test_a_fixed_rate_is_that_of_its_packed_symbols(tiny: Profile) -> None:
     """Twelve symbols of five: what the registry's table of profiles states."""
-    assert tiny.scheme.bits == 12 * 3
-    assert len(tiny.scheme.packed(np.zeros((1, 12), np.int64))[0]) == 5
+    assert tiny.kind.bits == 12 * 3
+    assert len(tiny.kind.packed(np.zeros((1, 12), np.int64))[0]) == 5
     for row in registry.registered():
-        scheme = registry.by_name(row.name).scheme
+        scheme = registry.by_name(row.name).kind
         assert row.bits == (None if scheme.qualities else scheme.bits)
 
 
 def test_predictive_says_its_quality(rates: Profile) -> None:
-    scheme = rates.scheme
+    scheme = rates.kind
     assert scheme.parameters(7, 24).hex() == "07"
     for quality in (1, 100):
         start = scheme.parameters(quality, 24)
@@ -83,18 +83,18 @@ def test_predictive_says_its_quality(rates: Profile) -> None:
         (16384, "07808001"),
     ],
 )
-def test_rotation_says_quality_and_width(rotation: RotationScheme, size: int, start: str) -> None:
+def test_rotation_says_quality_and_width(rotation: RotationKind, size: int, start: str) -> None:
     """Seven bits a byte, the least significant first."""
     assert rotation.parameters(7, size).hex() == start
     assert rotation.split(bytes.fromhex(start) + b"\xff") == (Parameters(7, size), b"\xff")
 
 
-def test_every_width_comes_back(rotation: RotationScheme) -> None:
+def test_every_width_comes_back(rotation: RotationKind) -> None:
     for size in range(1, (1 << 14) + 1):
         assert rotation.split(rotation.parameters(100, size)) == (Parameters(100, size), b"")
 
 
-def test_widths_beyond_the_format_are_refused(rotation: RotationScheme) -> None:
+def test_widths_beyond_the_format_are_refused(rotation: RotationKind) -> None:
     with pytest.raises(EmbeddingError, match="width 16385: at most 16384"):
         rotation.parameters(1, (1 << 14) + 1)
 
@@ -117,7 +117,7 @@ def test_widths_beyond_the_format_are_refused(rotation: RotationScheme) -> None:
     ],
 )
 def test_widths_have_one_spelling(
-    rotation: RotationScheme, start: str, error: type[DecodeError]
+    rotation: RotationKind, start: str, error: type[DecodeError]
 ) -> None:
     with pytest.raises(error):
         rotation.split(bytes.fromhex(start))
@@ -125,9 +125,9 @@ def test_widths_have_one_spelling(
 
 @pytest.mark.parametrize("quality", [0, 101, 255])
 def test_qualities_out_of_range_are_damage(
-    rates: Profile, rotation: RotationScheme, quality: int
+    rates: Profile, rotation: RotationKind, quality: int
 ) -> None:
-    for scheme in (rates.scheme, rotation):
+    for scheme in (rates.kind, rotation):
         with pytest.raises(CorruptError, match=rf"quality {quality} is not in 1 … 100"):
             scheme.split(bytes([quality, 24, 1, 1]))
         with pytest.raises(TruncatedError):
@@ -136,12 +136,12 @@ def test_qualities_out_of_range_are_damage(
 
 def test_check_values_cover_magnitudes_then_signs(rates: Profile) -> None:
     """16 bits each, and a bit for each but zeros, in whole bytes of a row's own."""
-    packed = rates.scheme.packed(np.array([[1, -1, 300], [0, 32767, -32767], [0, 0, 0]]))
+    packed = rates.kind.packed(np.array([[1, -1, 300], [0, 32767, -32767], [0, 0, 0]]))
     assert [row.hex() for row in packed] == ["00010001012c40", "00007fff7fff40", "000000000000"]
     rows = np.array([[-1] * 8, [0, -1] * 4, [2] * 8, [0] * 7 + [-300]])
-    assert [row[16:].hex() for row in rates.scheme.packed(rows)] == ["ff", "f0", "00", "80"]
-    assert rates.scheme.packed(np.array([[-1] * 9 + [1] * 8]))[0][34:].hex() == "ff8000"
-    assert rates.scheme.packed(np.zeros((0, 3), np.int64)) == []
+    assert [row[16:].hex() for row in rates.kind.packed(rows)] == ["ff", "f0", "00", "80"]
+    assert rates.kind.packed(np.array([[-1] * 9 + [1] * 8]))[0][34:].hex() == "ff8000"
+    assert rates.kind.packed(np.zeros((0, 3), np.int64)) == []
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40), st.floats(0, 1))
@@ -150,9 +150,9 @@ def test_rows_are_packed_alike_alone_and_together(
 ) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.integers(-32767, 32768, (20, size)) * (rng.random((20, size)) < share)
-    together = rates.scheme.packed(rows)
+    together = rates.kind.packed(rows)
     for row, one in zip(rows, together, strict=True):
-        assert rates.scheme.packed(row[None]) == [one]
+        assert rates.kind.packed(row[None]) == [one]
         assert one[: 2 * size] == np.abs(row).astype(">u2").tobytes()
         assert one[2 * size :] == np.packbits(row[row != 0] < 0).tobytes()
 
@@ -162,16 +162,16 @@ def test_whatever_happens_to_sixteen_signs_in_a_row_is_noticed(rates: Profile) -
     places = np.sort(np.append([3, 7, 14, 19], np.arange(20, 56, 3)))
     levels = np.zeros((1 << 16, 60), np.int64)
     levels[:, places] = 1 - 2 * (np.arange(1 << 16)[:, None] >> np.arange(16) & 1)
-    assert len({check_value(0xFFFF, row) for row in rates.scheme.packed(levels)}) == 1 << 16
+    assert len({check_value(0xFFFF, row) for row in rates.kind.packed(levels)}) == 1 << 16
     plain = levels[[0, 15]].astype(">i2")
     assert len({check_value(0xFFFF, row.tobytes()) for row in plain}) == 1
 
 
-def test_one_engine_serves_many_streams(rotation: RotationScheme, rates: Profile) -> None:
+def test_one_engine_serves_many_streams(rotation: RotationKind, rates: Profile) -> None:
     """Made once a width, as profiles of any width need."""
     assert rotation.engine(48) is rotation.engine(48)
     assert rotation.engine(48) is not rotation.engine(49)
-    assert rates.scheme.engine(24) is rates.scheme.engine(24)
+    assert rates.kind.engine(24) is rates.kind.engine(24)
 
 
 # tensors and metadata

@@ -26,7 +26,7 @@ from clipcodec.errors import (
     OptionError,
     UnknownProfileError,
 )
-from clipcodec.profile import Profile
+from clipcodec.profile.file import Profile
 
 NAMES = ("openai-vit-b-32/pqvae-400", "openai-vit-b-32/predictive", "any/rotation")
 

@@ -1,4 +1,4 @@
-"""clipcodec.statistics: another network's embeddings are told from CLIP's; samples are drawn."""
+"""clipcodec.profile.statistics: another network's embeddings are told apart; samples."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from clipcodec import encode_embedding, encode_embeddings
 from clipcodec.errors import BackboneWarning, WeightsError
-from clipcodec.registry import DEFAULT, by_name
-from clipcodec.statistics import Statistics, check_statistics
+from clipcodec.profile.registry import DEFAULT, by_name
+from clipcodec.profile.statistics import Statistics, check_statistics
 
 
 def world(mean: NDArray[np.float32]) -> Statistics:

@@ -1,4 +1,4 @@
-"""clipcodec.threads: products of one thread while ours run, and as before afterwards."""
+"""clipcodec.system.threads: products of one thread while ours run, and as before afterwards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from clipcodec import threads
+from clipcodec.system import threads
 
 
 def blas_threads() -> list[int]:

@@ -14,7 +14,9 @@ from safetensors.numpy import save_file
 
 from clipcodec import Codec
 from clipcodec.errors import OptionError, TrainingError
-from clipcodec.profile import read_profile
+from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.profile.file import read_profile
 from clipcodec.training import predictive
 from clipcodec.training.codebook import Codebook
 from clipcodec.training.data import MIN_ROWS, load_embeddings
@@ -22,7 +24,6 @@ from clipcodec.training.export import frequency_tables
 from clipcodec.training.network import Network
 from clipcodec.training.pqvae import Recipe, train
 from clipcodec.training.register import register
-from clipcodec.transforms import Layout, PqvaeTransform
 
 QUICK = Recipe(codewords=4, steps=12, batch=256)
 
@@ -75,10 +76,10 @@ def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
 def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
-    layout = codec.profile.scheme.layout
+    layout = codec.profile.kind.layout
     assert (layout.size, layout.codewords, layout.sub_dim, layout.rank) == (50, 6, 64, 2)
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=2, sub_dim=2, steps=1))
-    assert (codec.profile.scheme.layout.size, codec.profile.scheme.layout.rank) == (1600, 2)
+    assert (codec.profile.kind.layout.size, codec.profile.kind.layout.rank) == (1600, 2)
     assert len(codec.encode_embedding(clustered(1)[0], entropy="raw")) == 5 + 2 + 200
 
 
@@ -150,7 +151,7 @@ def test_torch_and_numpy_agree() -> None:
                     blocks=2)  # fmt: skip
     network = Network(layout, x, generator)
     tensors = network.tensors()
-    from clipcodec.quantizers import SharedProductQuantizer
+    from clipcodec.kinds.pqvae.quantizer import SharedProductQuantizer
 
     quantizer = SharedProductQuantizer(tensors["codebook"], tensors["analysis.lift"])
     transform = PqvaeTransform(layout, tensors)
@@ -249,7 +250,7 @@ def test_all_rates_from_one_training(tmp_path: Path, cone_file: Path) -> None:
     assert 0.8 < reached[0] < reached[1] < reached[2] < reached[3]
     assert reached[3] > 0.999
     assert (result.rows, result.held_out) == (1200, 120)
-    assert result.quality == codec.profile.scheme.default_quality
+    assert result.quality == codec.profile.kind.default_quality
     assert result.cosine >= 0.97
     default = codec.encode_embeddings(unseen)
     assert abs(np.mean([len(stream) for stream in default]) - result.bytes) < 1

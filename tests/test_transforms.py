@@ -1,4 +1,4 @@
-"""clipcodec.transforms: against the formats' formulas written out plainly, in float64."""
+"""clipcodec.kinds: against the formats' formulas written out plainly, in float64."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 from conftest import cone
 from safetensors.numpy import load_file
 
-from clipcodec import Codec, registry
+from clipcodec import Codec
 from clipcodec.errors import WeightsError
-from clipcodec.profile import Profile
-from clipcodec.transforms import Layout, RotationTransform
-from clipcodec.transforms.rotation import _dct, _idct, _signs
+from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.trellis.rotation import RotationTransform, _dct, _idct, _signs
+from clipcodec.profile import registry
+from clipcodec.profile.file import Profile
 
 
 def test_synthesis_is_the_formula_of_the_format(tiny: Profile, tiny_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_synthesis_is_the_formula_of_the_format(tiny: Profile, tiny_path: Path) 
         hidden = np.maximum(0, y @ w["synthesis.hidden"][k] + w["synthesis.hidden_bias"][k])
         y = y + hidden @ w["synthesis.out"][k]
     expected = y * w["scale"] + w["center"]
-    got = tiny.scheme.transform.synthesise(tiny.scheme.quantizer.dequantize(symbols[None]))
+    got = tiny.kind.transform.synthesise(tiny.kind.quantizer.dequantize(symbols[None]))
     assert np.allclose(got[0], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -47,7 +48,7 @@ def test_analysis_is_the_closed_loop_of_the_format(tiny: Profile, tiny_path: Pat
             symbol = int(((w["codebook"] - lifted) ** 2).sum(axis=1).argmin())
             symbols.append(symbol)
             chosen = np.append(chosen, w["codebook"][symbol] @ w["synthesis.lower"])
-    got = tiny.scheme.transform.analyse(x[None].astype(np.float32), tiny.scheme.quantizer)
+    got = tiny.kind.transform.analyse(x[None].astype(np.float32), tiny.kind.quantizer)
     assert got[0].tolist() == symbols
 
 
@@ -98,7 +99,7 @@ def test_prediction_is_the_formula_of_the_format(
     codec, x = Codec(rates), cone(1, 24, seed=3)[0]
     stream = codec.encode_embedding(x, quality=quality)
     levels, step = codec.symbols(stream), w["steps"][quality - 1]
-    bounds = codec.profile.scheme.engine(24).tables.bands
+    bounds = codec.profile.kind.engine(24).tables.bands
     assert [a for a, _ in bounds] + [24] == [0] + [b for _, b in bounds]
     e, moved = np.zeros(24), 0.0
     for band, (a, b) in enumerate(bounds):
@@ -120,7 +121,7 @@ def test_prediction_is_the_formula_of_the_format(
 
 def test_analysis_and_synthesis_are_inverse(rates: Profile) -> None:
     """Up to the synthesis in half precision."""
-    transform, x = rates.scheme.engine(24).transform, cone(50, 24, seed=4)
+    transform, x = rates.kind.engine(24).transform, cone(50, 24, seed=4)
     y = transform.analyse(x)
     assert np.allclose(transform.synthesise(y), x, atol=2e-3)
     variance = y.var(axis=0)
@@ -135,7 +136,7 @@ def test_signs_are_the_bits_of_splitmix64() -> None:
     bits = [z >> j & 1 for z in (0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4) for j in range(64)]
     assert _signs(128, 0).tolist() == [1 - 2 * bit for bit in bits]
     assert _signs(70, 0).tolist() == _signs(128, 0)[:70].tolist()
-    transform = registry.by_name("any/rotation").scheme.engine(64).transform
+    transform = registry.by_name("any/rotation").kind.engine(64).transform
     for signs, z in (
         (transform._first, 0xF61DB6281E073B62),
         (transform._second, 0x8497EFEE01798732),

@@ -1,4 +1,4 @@
-"""clipcodec.quantizers.trellis: the best path, found and followed back."""
+"""clipcodec.kinds.trellis.quantizer: the best path, found and followed back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipcodec.quantizers import trellis
+from clipcodec.kinds.trellis import quantizer as trellis
 
 NEXT = [[0, 1], [3, 2], [5, 4], [6, 7], [1, 0], [2, 3], [4, 5], [7, 6]]
 BAND = [(0, 6)]

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 import clipcodec
-from clipcodec.schemes import KINDS
+from clipcodec.kinds import KINDS
 
 FORMATS = Path(__file__).parents[1] / "formats"
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from clipcodec.backbone import BackboneSpec
+from clipcodec.models import BackboneSpec
 
 WIDTH = 16  # of the embedding
 

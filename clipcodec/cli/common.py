@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..carriers import format_of
 from ..errors import DecodeError, OptionError
-from ..files import refuse_existing, write_atomic
+from ..system.files import refuse_existing, write_atomic
 
 T = TypeVar("T")
 STDIO = "-"

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backbone import BATCH
+from ..bulk.pipeline import Result, compress
+from ..bulk.sources import Archive, Entry, Source, find, holds_many
 from ..codec import Codec
 from ..container import Container, ContainerWriter, create
 from ..container.writer import PART
 from ..errors import ImageFileError, InputError, OptionError, OutputExistsError, TruncatedError
-from ..files import refuse_existing
-from ..pipeline import Result, compress
-from ..sources import Archive, Entry, Source, find, holds_many
+from ..models import BATCH
+from ..system.files import refuse_existing
 from .common import words
 
 CONTAINER = ".clpc"
@@ -81,7 +81,7 @@ def _refuse(output: str, begun: _Begun, *, force: bool) -> None:
 
 def _backbone(codec: Codec, weights: str | None, precision: str) -> dict[str, Any]:
     """What made the embeddings, so that no other goes on with them."""
-    from ..backbone import locate, sha256, spec
+    from ..models import locate, sha256, spec
 
     name = codec.backbone_name
     file = locate(spec(name), weights)

@@ -26,8 +26,8 @@ from ..container import Container
 from ..container.layout import MAGIC
 from ..embeddings import Embeddings
 from ..errors import ClipcodecError, CorruptError, DecodeError, OptionError, TruncatedError
-from ..files import replacing
-from ..registry import registered
+from ..profile.registry import registered
+from ..system.files import replacing
 from .common import STDIO, read_stream, refuse_terminal_or_existing, report
 
 SUFFIX = ".clpc"

@@ -13,7 +13,7 @@ import numpy as np
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError, WeightsUnavailableError
-from ..registry import DEFAULT, registered
+from ..profile.registry import DEFAULT, registered
 from . import SUFFIX
 
 _BUDGETS = (25, 50, 100)  # for profiles of all rates

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 
 from ..codec import resolve
-from ..registry import DEFAULT, registered
+from ..profile.registry import DEFAULT, registered
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fetch(backbones: list[str], quiet: bool) -> int:
-    from ..backbone import fetch
+    from ..models import fetch
 
     for name in backbones:
         path = fetch(name, progress=False if quiet else None)

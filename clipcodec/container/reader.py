@@ -21,7 +21,7 @@ from .survey import Readable, Source, check_index, exactly, read_survey
 if TYPE_CHECKING:
     from ..codec import Codec
     from ..embeddings import Embeddings
-    from ..profile import Profile
+    from ..profile.file import Profile
 
 ROWS = 16384  # embeddings of a decoded block: enough for several threads, 32 MiB at width 512
 _KEPT = 4  # blocks

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..bitstream import split
 from ..errors import OptionError, OutputExistsError, TruncatedError
-from ..files import lock, move, refuse_existing
+from ..system.files import lock, move, refuse_existing
 from . import layout
 from .survey import Source, read_survey
 

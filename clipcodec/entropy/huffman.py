@@ -9,8 +9,8 @@ from bisect import bisect_right
 
 import numpy as np
 
-from ..concurrency import cached_property
 from ..errors import CorruptError, TruncatedError
+from ..system.forks import cached_property
 from .raw import CHECK_BYTES
 from .tables import MAX_CODE_LENGTH, FrequencyTables, Symbols
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..concurrency import cached_property, loading
 from ..errors import CorruptError, TruncatedError
+from ..system.forks import cached_property, loading
 from .tables import FREQUENCY_BITS, FrequencyTables, Symbols
 
 PRECISION = 24

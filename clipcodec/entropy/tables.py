@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..concurrency import cached_property
 from ..errors import WeightsError
+from ..system.forks import cached_property
 
 FREQUENCY_BITS = 16
 MAX_CODE_LENGTH = 24

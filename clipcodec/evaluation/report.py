@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import registry
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import ClipcodecError, OptionError, RateError
-from ..files import write_atomic
+from ..profile import registry
+from ..system.files import write_atomic
 from . import baselines
 from .figures import BOUND, import_pyplot, plot
 from .metrics import Evaluation, Point, Scores, load_evaluation, load_training
@@ -51,7 +51,7 @@ def codec_jobs(evaluation: Evaluation, profile: str, budgets: Sequence[int]) -> 
     jobs = []
     for codec in codecs:
         name = codec.profile.name
-        if codec.profile.scheme.qualities:
+        if codec.profile.kind.qualities:
             least = dim / 16 if name == registry.UNTRAINED else 0
             for budget in (b for b in budgets if b >= least):
                 run = partial(_coded, evaluation, codec, name, budget)

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, brief
-from ..files import replacing
+from ..system.files import replacing
 from .batches import Recoding, decoding, encoding
 from .columns import EncodeOptions, OnBadRow, Profiles
 from .extras import need

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..quantizers import SharedProductQuantizer
+from ..kinds.pqvae.quantizer import SharedProductQuantizer
 
 
 class Nearest(NamedTuple):

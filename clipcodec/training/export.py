@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..entropy import FrequencyTables, Symbols
-from ..profile import Tensors, write_profile
-from ..quantizers import SharedProductQuantizer
-from ..transforms import Layout, PqvaeTransform
+from ..kinds.pqvae.layout import Layout
+from ..kinds.pqvae.quantizer import SharedProductQuantizer
+from ..kinds.pqvae.transform import PqvaeTransform
+from ..profile.file import Tensors, write_profile
 
 AXES = 64  # principal axes kept in the statistics
 _FLOOR_MARGIN = 0.15  # below the least training cosine: no picture lies there, another network does

@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..entropy.levels import LevelTables
 from ..entropy.tables import FREQUENCY_BITS
-from ..quantizers import trellis
-from ..schemes.trellis import Engine, Transform
+from ..kinds.trellis import quantizer as trellis
+from ..kinds.trellis.kind import Engine, Transform
+from ..kinds.trellis.levels import LevelTables
 
 ALPHABET = 128
 CLASSES = 28

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..transforms import Layout, PqvaeTransform
+from ..kinds.pqvae.layout import Layout
+from ..kinds.pqvae.transform import PqvaeTransform
 from .codebook import Codebook
 
 _RIDGE = 1e-2

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError, WeightsError
-from ..profile import read_profile
-from ..transforms import Layout
+from ..kinds.pqvae.layout import Layout
+from ..profile.file import read_profile
 from . import export
 from .data import load_embeddings
 from .network import Network
@@ -180,15 +180,15 @@ def _judge(
     profile = read_profile(out)
     codec = Codec(profile)
     streams = codec.encode_embeddings(held)
-    symbols = profile.scheme.quantize(held)
-    used = np.bincount(symbols.ravel(), minlength=profile.scheme.layout.codewords)
+    symbols = profile.kind.quantize(held)
+    used = np.bincount(symbols.ravel(), minlength=profile.kind.layout.codewords)
     return Result(
         rows=rows,
         held_out=len(held),
         cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
         bytes=float(np.mean([len(s) for s in streams])),
-        bits_per_symbol=float(profile.scheme.tables.information(symbols).mean())
-        / profile.scheme.layout.size,
+        bits_per_symbol=float(profile.kind.tables.information(symbols).mean())
+        / profile.kind.layout.size,
         codewords_used=int((used > 0).sum()),
         restarts=network.codebook.restarts,
         seconds=seconds,

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError
-from ..profile import Tensors, read_profile, write_profile
-from ..quantizers import trellis
-from ..schemes.trellis import Engine
-from ..transforms import PredictiveTransform
+from ..kinds.trellis import quantizer as trellis
+from ..kinds.trellis.kind import Engine
+from ..kinds.trellis.predictive import PredictiveTransform
+from ..profile.file import Tensors, read_profile, write_profile
 from . import level_tables
 from .data import load_embeddings
 from .export import statistics
@@ -337,7 +337,7 @@ class Trainer:
         return PredictiveTransform(self.tensors(), self.bands)
 
     def engine(self, fitted: level_tables.Fitted) -> Engine:
-        from ..entropy.levels import LevelTables
+        from ..kinds.trellis.levels import LevelTables
 
         tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, self.bands)
         return Engine(

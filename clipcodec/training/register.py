@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..files import write_atomic
-from ..profile import read_profile
+from ..profile.file import read_profile
+from ..system.files import write_atomic
 
-FOLDER = Path(__file__).resolve().parents[1] / "profiles"
+FOLDER = Path(__file__).resolve().parents[1] / "profile" / "shipped"
 
 
 def register(path: Path, number: int, folder: Path = FOLDER) -> dict[str, Any]:
@@ -30,10 +30,10 @@ def register(path: Path, number: int, folder: Path = FOLDER) -> dict[str, Any]:
     row = {
         "name": profile.name,
         "id": number,
-        "kind": profile.kind,
+        "kind": profile.kind.name,
         "backbone": profile.backbone,
         "dim": profile.dim,
-        "bits": None if profile.scheme.qualities else profile.scheme.bits,
+        "bits": None if profile.kind.qualities else profile.kind.bits,
         "sha256": profile.digest.hex(),
         "file": profile.name.replace("/", ".") + ".safetensors",
     }

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..entropy import Symbols
-from ..entropy.levels import LevelTables
-from ..profile import Tensors, write_profile
-from ..quantizers import trellis
-from ..registry import ANY_BACKBONE, UNTRAINED
-from ..schemes.trellis import Engine
+from ..kinds.trellis import quantizer as trellis
+from ..kinds.trellis.kind import Engine
+from ..kinds.trellis.levels import LevelTables
+from ..profile.file import Tensors, write_profile
+from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from . import level_tables
 from .klt import steps_for
 

@@ -27,12 +27,12 @@ import numpy as np
 from clipcodec import BackboneWarning, Codec, DecodeError
 from clipcodec.bitstream import Header, check_value
 from clipcodec.entropy import huffman
-from clipcodec.entropy.levels import LevelCoder
 from clipcodec.entropy.rans import RansCoder
-from clipcodec.profile import Profile
-from clipcodec.registry import by_name
-from clipcodec.schemes import Parameters
-from clipcodec.streams import _seed
+from clipcodec.kinds import Parameters
+from clipcodec.kinds.trellis.levels import LevelCoder
+from clipcodec.profile.file import Profile
+from clipcodec.profile.registry import by_name
+from clipcodec.stream import _seed
 
 ROWS = 600  # embeddings a profile and setting
 CHUNK = 20_000  # damaged streams judged together
@@ -165,7 +165,7 @@ def passed(streams: list[bytes]) -> list[bool]:
             header, owner, parameters, rest = _CODEC._open(stream)
         except DecodeError:
             continue
-        if header.coder in owner.scheme.coders:
+        if header.coder in owner.kind.coders:
             row = i, owner, parameters, rest
             groups.setdefault((header, parameters.size), []).append(row)
     for (header, _), rows in groups.items():
@@ -174,7 +174,7 @@ def passed(streams: list[bytes]) -> list[bool]:
         for (i, _, parameters, _), answer in zip(rows, found, strict=True):
             if answer is not None:
                 packed, check = answer
-                start = header.to_bytes() + profile.scheme.parameters(*parameters)
+                start = header.to_bytes() + profile.kind.parameters(*parameters)
                 seed = _seed(profile, header, start)
                 out[i] = check_value(seed, packed) == check
     return out
@@ -187,7 +187,7 @@ def _decoded(
     profile: Profile, coder: str, bodies: list[bytes], parameters: list[Parameters]
 ) -> list[Answer]:
     """Packed symbols and check value of each body, or None where it is not canonical."""
-    scheme = profile.scheme
+    scheme = profile.kind
     answers: list[Answer] = [None] * len(bodies)
     machine = scheme.engine(parameters[0].size).coder if scheme.qualities else scheme._coders[coder]
     sound = [i for i, one in enumerate(bodies) if _fits(machine, one)]

@@ -215,7 +215,7 @@ def product_rate(seconds: float = 2.0) -> float:
 
 def multiply_adds() -> int:
     """Of decoding one embedding by the default profile: its networks and the synthesis."""
-    shapes = clipcodec.Codec().profile.scheme._tensors  # type: ignore[attr-defined]
+    shapes = clipcodec.Codec().profile.kind._tensors  # type: ignore[attr-defined]
     return sum(int(shapes[name].size) for name in ("refine.hidden", "refine.out", "synthesis"))
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 import clipcodec
-from clipcodec.registry import by_name
+from clipcodec.profile.registry import by_name
 
 ROWS = 10_000
 CAP = 50
@@ -70,7 +70,7 @@ def main() -> None:
     names = sys.argv[1:] or [row.name for row in clipcodec.profiles()]
     print(f"{'profile':<38} {'encode/s':>9} {'decode/s':>9} {'encode ms':>9} {'decode ms':>9}")
     for name in names:
-        for cap in (None, CAP) if by_name(name).scheme.qualities else (None,):
+        for cap in (None, CAP) if by_name(name).kind.qualities else (None,):
             print(profile_row(name, cap), flush=True)
     x = samples(names[0])[0]
     stream = clipcodec.encode_embedding(x, profile=names[0])

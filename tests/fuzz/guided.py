@@ -16,7 +16,7 @@ import numpy as np
 
 with atheris.instrument_imports(include=["clipcodec"]):
     import clipcodec  # noqa: F401
-    from clipcodec import codec, rate, schemes  # noqa: F401
+    from clipcodec.kinds.trellis import rate  # noqa: F401
 
     from . import run
 

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from clipcodec.entropy.tables import FrequencyTables
-from clipcodec.profile import METADATA_KEY
-from clipcodec.quantizers.trellis import groups
-from clipcodec.transforms import Layout, PqvaeTransform, PredictiveTransform
+from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.kinds.trellis.predictive import PredictiveTransform
+from clipcodec.kinds.trellis.quantizer import groups
+from clipcodec.profile.file import METADATA_KEY
 
 from .mutate import damaged, damaged_json, dumps
 

@@ -16,8 +16,9 @@ import numpy as np
 from safetensors.numpy import save
 
 import clipcodec
-from clipcodec import Codec, EmbeddingError, OptionError, WeightsError, registry
+from clipcodec import Codec, EmbeddingError, OptionError, WeightsError
 from clipcodec.errors import ImageError, ProfileError, TrainingError
+from clipcodec.profile import registry
 
 from . import profiles, seeds
 from .mutate import damaged, damaged_json, dumps
@@ -47,9 +48,9 @@ def judge_profile(data: bytes) -> str:
 
 
 def _round_trip(codec: Codec, rows: Any, r: Random) -> str:
-    highest = codec.profile.scheme.qualities
+    highest = codec.profile.kind.qualities
     quality = None if not highest else r.choice((None, 1, min(highest, 100)))
-    coder = r.choice(("auto", *codec.profile.scheme.coders))
+    coder = r.choice(("auto", *codec.profile.kind.coders))
     try:
         streams = codec.encode_embeddings(rows, quality=quality, entropy=coder)
     except (EmbeddingError, OptionError) as error:
@@ -247,7 +248,7 @@ def judge_weights(data: bytes) -> str:
     """A network that embeds, or WeightsError."""
     from PIL import Image
 
-    from clipcodec.backbone import Backbone
+    from clipcodec.models import Backbone
 
     spec, _ = _network()
     try:
@@ -267,7 +268,7 @@ def judge_weights(data: bytes) -> str:
 def text(r: Random) -> bytes:
     from tiny_models import config
 
-    row = json.loads((Path(registry.__file__).parent / "profiles" / "registry.json").read_text())
+    row = json.loads((Path(registry.__file__).parent / "shipped" / "registry.json").read_text())
     value = r.choice(({"data": "mine", "licence": {"a": [1, 2]}}, row,
                       {"model_cfg": config(), "preprocess_cfg": {}}))  # fmt: skip
     for _ in range(r.choice((0, 1, 2))):
@@ -277,8 +278,8 @@ def text(r: Random) -> bytes:
 
 
 def judge_text(data: bytes) -> str:
-    from clipcodec.backbone.spec import spec
     from clipcodec.cli.train import _card
+    from clipcodec.models.spec import spec
 
     path = seeds.file(data, "open_clip_config.json")
     outcome = []

@@ -13,10 +13,11 @@ from random import Random
 
 import numpy as np
 
-from clipcodec import BackboneWarning, ClipcodecError, Codec, registry
+from clipcodec import BackboneWarning, ClipcodecError, Codec
 from clipcodec.bitstream import DIGEST_BYTES
-from clipcodec.profile import Profile, read_profile
-from clipcodec.streams import pack
+from clipcodec.profile import registry
+from clipcodec.profile.file import Profile, read_profile
+from clipcodec.stream import pack
 
 from . import profiles
 from .mutate import FEW
@@ -94,7 +95,7 @@ def encoded(profile: Profile, rows: np.ndarray) -> list[bytes]:
     """Streams of embeddings by every coder; none where the profile has no symbols for them."""
     out: list[bytes] = []
     with np.errstate(all="ignore"):
-        for coder in profile.scheme.coders:
+        for coder in profile.kind.coders:
             try:
                 out += Codec(profile).encode_embeddings(rows, entropy=coder)
             except ClipcodecError:
@@ -104,7 +105,7 @@ def encoded(profile: Profile, rows: np.ndarray) -> list[bytes]:
 
 def extreme(r: Random, profile: Profile) -> tuple[np.ndarray, bytes]:
     """Symbols that no embedding has, and their stream: any levels, any quality, any width."""
-    scheme = profile.scheme
+    scheme = profile.kind
     quality = r.randint(1, scheme.qualities) if scheme.qualities else 0
     size = scheme.split(bytes([quality, 1]))[0].size if profile.dim else r.choice(FEW)
     if scheme.qualities:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from clipcodec import Codec, DecodeError, registry
+from clipcodec import Codec, DecodeError
 from clipcodec.bitstream import DIGEST_BYTES
-from clipcodec.streams import pack
+from clipcodec.profile import registry
+from clipcodec.stream import pack
 
 from . import seeds
 from .mutate import damaged, header
@@ -179,13 +180,13 @@ def judge_body(data: bytes) -> str:
     if isinstance(opened, DecodeError):
         return type(opened).__name__
     head, owner, parameters, rest = opened
-    if head.coder not in owner.scheme.coders:
+    if head.coder not in owner.kind.coders:
         return "coder"
-    read = attempt(owner.scheme.decode, head.coder, [rest], [parameters])
+    read = attempt(owner.kind.decode, head.coder, [rest], [parameters])
     if isinstance(read, DecodeError):
         return type(read).__name__
     symbols, checks = read
-    scheme, quality = owner.scheme, np.array([parameters.quality])
+    scheme, quality = owner.kind, np.array([parameters.quality])
     assert scheme.encode(head.coder, symbols, quality, checks) == [rest], "another body"
     assert np.isfinite(scheme.information(symbols, quality)).all()
     if data[-1] % 32:

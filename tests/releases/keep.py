@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import clipcodec
-from clipcodec.registry import by_name
+from clipcodec.profile.registry import by_name
 
 FOLDER = Path(__file__).parent
 PER_OPTION = 3
@@ -33,10 +33,10 @@ def samples(name: str, seed: int) -> np.ndarray:
 
 
 def options(name: str) -> Iterator[dict[str, Any]]:
-    if by_name(name).scheme.qualities:
+    if by_name(name).kind.qualities:
         yield from ({}, {"quality": 10}, {"quality": 90}, {"max_bytes": 30}, {"min_cosine": 0.95})
     else:
-        yield from ({"entropy": coder} for coder in by_name(name).scheme.coders)
+        yield from ({"entropy": coder} for coder in by_name(name).kind.coders)
 
 
 def kept() -> Iterator[dict[str, Any]]:

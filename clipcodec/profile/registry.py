@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .concurrency import loading
-from .errors import ProfileError, UnknownProfileError, WeightsError
-from .profile import Profile, read_profile
+from ..errors import ProfileError, UnknownProfileError, WeightsError
+from ..system.forks import loading
+from .file import Profile, read_profile
 
 DEFAULT = "openai-vit-b-32/predictive"
 UNTRAINED = "any/rotation"
 ANY_BACKBONE = "any"
-_FOLDER = Path(__file__).parent / "profiles"
+_FOLDER = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True)

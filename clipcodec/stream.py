@@ -11,9 +11,9 @@ from .bitstream import DIGEST_BYTES, Header, check_seed, check_value
 from .embeddings import Embeddings
 from .entropy import Symbols
 from .errors import CorruptError
-from .profile import Profile
-from .rate import Target, check_cosines, check_sizes, choose
-from .schemes import Parameters
+from .kinds import Parameters
+from .kinds.trellis.rate import Target, check_cosines, check_sizes, choose
+from .profile.file import Profile
 
 _PART = 512  # rows reconstructed at a time, which stay in cache
 
@@ -27,9 +27,9 @@ def encode_rows(
     Raises OptionError or RateError.
     """
     with np.errstate(all="ignore"):  # a private profile's numbers may overflow
-        if profile.scheme.qualities:
+        if profile.kind.qualities:
             return _searched(profile, x, target, names, first)
-        symbols, qualities = profile.scheme.quantize(x), np.zeros(len(x), np.int64)
+        symbols, qualities = profile.kind.quantize(x), np.zeros(len(x), np.int64)
     streams = pack(profile, symbols, qualities, names)
     check_sizes(target, streams, profile.name, first)
     if target.min_cosine is not None:
@@ -46,7 +46,7 @@ def _searched(
     rows, sought = np.arange(len(x)), target
     while len(rows):  # more than once if the search misjudged; it raises RateError in the end
         at = first + int(rows[0])
-        symbols, qualities = choose(profile.scheme, x[rows], sought, header, profile.name, at)
+        symbols, qualities = choose(profile.kind, x[rows], sought, header, profile.name, at)
         found = pack(profile, symbols, qualities, names)
         for i, stream in zip(rows.tolist(), found, strict=True):
             streams[i] = stream
@@ -87,7 +87,7 @@ def _reconstruct(
     profile: Profile, symbols: Symbols, qualities: Symbols, places: Sequence[int] | None
 ) -> Embeddings:
     with np.errstate(all="ignore"):  # what overflows is judged at the end
-        rows = profile.scheme.reconstruct(symbols, qualities)
+        rows = profile.kind.reconstruct(symbols, qualities)
         # the squares of the smallest and the largest floats lie outside of float32
         norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
@@ -102,8 +102,8 @@ def _reconstruct(
 
 def header_size(profile: Profile, size: int) -> int:
     """Bytes of the header of every stream of `size` symbols."""
-    return len(_header(profile, profile.scheme.coders[0]).to_bytes()) + len(
-        profile.scheme.parameters(1, size)
+    return len(_header(profile, profile.kind.coders[0]).to_bytes()) + len(
+        profile.kind.parameters(1, size)
     )
 
 
@@ -115,7 +115,7 @@ def pack(
     profile: Profile, symbols: Symbols, qualities: Symbols, names: Sequence[str]
 ) -> list[bytes]:
     """Streams of symbols (N, n), each by the coder that makes it shortest; ties to the first."""
-    scheme = profile.scheme
+    scheme = profile.kind
     packed = scheme.packed(symbols)
     distinct = sorted({*qualities.tolist()})
     best: list[bytes] = []
@@ -135,7 +135,7 @@ def unpack(
     profile: Profile, header: Header, parameters: Sequence[Parameters], bodies: list[bytes]
 ) -> Symbols:
     """Symbols (N, n) of bodies with one header, their check values verified."""
-    scheme = profile.scheme
+    scheme = profile.kind
     if header.coder not in scheme.coders:
         raise CorruptError(
             f"profile {profile.name} has no streams with coder {header.coder}: damaged"

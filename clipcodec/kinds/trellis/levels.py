@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, EmbeddingError, WeightsError
-from ..quantizers import trellis
-from .rans import PRECISION, BatchReader, BatchWriter, check_bodies, trim
-from .tables import FREQUENCY_BITS
+from ...entropy.rans import PRECISION, BatchReader, BatchWriter, check_bodies, trim
+from ...entropy.tables import FREQUENCY_BITS
+from ...errors import CorruptError, EmbeddingError, WeightsError
+from . import quantizer as trellis
 
 MAX_LEVEL = (1 << 15) - 1
 _SEED_SIGNS = 8

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..entropy.tables import Symbols
+from ...entropy.tables import Symbols
 from ..exact import ExactProduct
 
 Latent = NDArray[np.float32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-from ..errors import WeightsError
+from ...errors import WeightsError
 
 _LIMIT = 1 << 15
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .concurrency import loading
-from .errors import WeightsError, brief
-from .schemes import KINDS
-from .schemes.base import check_tensors, integer
+from ..errors import WeightsError, brief
+from ..kinds import KINDS, Kind
+from ..kinds.base import check_tensors, integer
+from ..system.forks import loading
 from .statistics import Statistics
 
 METADATA_KEY = "clipcodec"
@@ -46,12 +46,11 @@ class Profile:
     name: str
     id: int | None
     digest: bytes
-    kind: str
     backbone: str
     dim: int | None
     card: Mapping[str, Any]
     statistics: Statistics | None
-    scheme: Any  # one of schemes.KINDS
+    kind: Kind
     path: str
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -125,11 +124,11 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str) -> Profile:
     meta = _metadata(data)
     tensors = _load_tensors(data)
     try:
-        kind = str(meta["kind"])
-        if kind not in KINDS:
-            raise WeightsError(f"kind {kind!r} is unknown; known: {', '.join(KINDS)}")
-        scheme = KINDS[kind]
-        shapes = scheme.shapes(meta)
+        name = str(meta["kind"])
+        if name not in KINDS:
+            raise WeightsError(f"kind {name!r} is unknown; known: {', '.join(KINDS)}")
+        kind = KINDS[name]
+        shapes = kind.shapes(meta)
         trained = "statistics" in meta
         if trained:
             low, floor = (_real(meta["statistics"][key]) for key in ("low", "floor"))
@@ -144,7 +143,7 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str) -> Profile:
             raise WeightsError(f"card is {type(card).__name__}, expected an object")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"metadata lacks or misstates {error}") from error
-    check_tensors(tensors, shapes, scheme.tables_types)
+    check_tensors(tensors, shapes, kind.tables_types)
     statistics = None
     if trained:
         mean, basis, scale = (
@@ -153,10 +152,10 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str) -> Profile:
         if not mean.any():
             raise WeightsError("statistics.mean is zero")
         statistics = Statistics(mean, low, floor, basis, scale)
-    built = scheme(meta, tensors)
+    built = kind(meta, tensors)
     return Profile(
-        name=name, id=id, digest=digest, kind=kind, backbone=backbone, dim=built.dim, card=card,
-        statistics=statistics, scheme=built, path=path,
+        name=name, id=id, digest=digest, backbone=backbone, dim=built.dim, card=card,
+        statistics=statistics, kind=built, path=path,
     )  # fmt: skip
 
 
@@ -211,7 +210,7 @@ def write_profile(path: str | os.PathLike[str], meta: Mapping[str, Any], tensors
     """Write a profile file, atomically; the same content gives the same bytes."""
     import safetensors.numpy
 
-    from .files import write_atomic
+    from ..system.files import write_atomic
 
     # one metadata key only: safetensors does not fix the order of several
     text = json.dumps({"version": FILE_VERSION, **meta}, sort_keys=True, ensure_ascii=True)

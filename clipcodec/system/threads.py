@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from .concurrency import loading
+from .forks import loading
 
 T = TypeVar("T")
 R = TypeVar("R")

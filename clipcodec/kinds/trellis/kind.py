@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embeddings import Embeddings
-from ..entropy import Symbols
-from ..entropy.levels import MAX_LEVEL, LevelCoder, LevelTables
-from ..errors import CorruptError, EmbeddingError, TruncatedError, WeightsError
-from ..quantizers import trellis
-from ..transforms import PredictiveTransform, RotationTransform
-from .base import Parameters, Shapes, Tensors, config_of, integer
+from ...embeddings import Embeddings
+from ...entropy import Symbols
+from ...errors import CorruptError, EmbeddingError, TruncatedError, WeightsError
+from ..base import Parameters, Shapes, Tensors, config_of, integer
+from . import quantizer as trellis
+from .levels import MAX_LEVEL, LevelCoder, LevelTables
+from .predictive import PredictiveTransform
+from .rotation import RotationTransform
 
 Floats = NDArray[np.float32]
 Levels = NDArray[np.int64]
@@ -135,7 +136,7 @@ MAX_ROWS = 1 << 10
 MAX_ALPHABET = 1 << 8
 
 
-class TrellisScheme:
+class TrellisKind:
     """What both kinds share: one quality byte, levels as symbols, rANS alone."""
 
     coders = ("rans",)
@@ -221,8 +222,10 @@ class TrellisScheme:
         return self.engine(symbols.shape[1]).tables.information(symbols, qualities)
 
 
-class PredictiveScheme(TrellisScheme):
+class PredictiveKind(TrellisKind):
     """A trained profile: KLT, staged prediction, trellis (formats/predictive.md)."""
+
+    name = "predictive"
 
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
         super().__init__(meta, tensors)
@@ -250,7 +253,7 @@ class PredictiveScheme(TrellisScheme):
         for low, high in pairwise(bands):
             integer(high, low + 1, dim, "a band's bound")
         return PredictiveTransform.shapes(dim, bands, hidden, config["qualities"]) | (
-            TrellisScheme._table_shapes(
+            TrellisKind._table_shapes(
                 config, dim, sum(len(trellis.groups(a, b)) for a, b in pairwise(bands))
             )
         )
@@ -259,9 +262,10 @@ class PredictiveScheme(TrellisScheme):
         return self._engine
 
 
-class RotationScheme(TrellisScheme):
+class RotationKind(TrellisKind):
     """A profile without training, for any width (formats/rotation.md)."""
 
+    name = "rotation"
     dim = None
 
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
@@ -274,7 +278,7 @@ class RotationScheme(TrellisScheme):
         """Name and shape of every tensor."""
         config = config_of(meta, _SIZES | {"seed"})
         integer(meta["dim"], 0, 0, "dim")
-        return TrellisScheme._table_shapes(config, 1, 1)
+        return TrellisKind._table_shapes(config, 1, 1)
 
     def parameters(self, quality: int, size: int) -> bytes:
         """Quality, and the width in one byte below 128, else in two or three."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..concurrency import loading
 from ..errors import ProfileError, WeightsUnavailableError
+from ..system.forks import loading
 
 LOCAL, GENERAL = "local-dir:", "open_clip:"
 

@@ -25,7 +25,7 @@ class Parameters(NamedTuple):
     size: int
 
 
-class Scheme(Protocol):
+class Kind(Protocol):
     """Between embeddings (N, D) of unit norm, symbols (N, n) and bodies.
 
     coders     the entropy coders that its streams may use
@@ -34,8 +34,16 @@ class Scheme(Protocol):
     """
 
     coders: tuple[str, ...]
+    tables_types: Mapping[str, str]
     qualities: int
     dim: int | None
+
+    def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None: ...
+
+    @staticmethod
+    def shapes(meta: Mapping[str, Any]) -> Shapes:
+        """Name and shape of every tensor but the statistics'."""
+        ...
 
     def parameters(self, quality: int, size: int) -> bytes:
         """The header's bytes after the profile."""

@@ -15,15 +15,15 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
-from .errors import ClipcodecError, ImageError, InputError, brief
+from ..errors import ClipcodecError, ImageError, InputError, brief
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .backbone import Preprocess
-    from .profile import Profile
-    from .rate import Target
+    from ..kinds.trellis.rate import Target
+    from ..models import Preprocess
+    from ..profile.file import Profile
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -104,8 +104,8 @@ def decode(
 
 
 def _decode(content: str | bytes, preprocess: Preprocess) -> NDArray[np.uint8] | ClipcodecError:
-    from .backbone import shorten
-    from .images import load_rgb
+    from ..images import load_rgb
+    from ..models import shorten
     from .sources import LARGEST, too_large
 
     try:
@@ -150,9 +150,9 @@ def encode(rows: NDArray[Any], *, ours: bool, task: Task | None = None) -> Encod
 
 def _encode(rows: NDArray[Any], task: Task, *, ours: bool) -> list[bytes | ClipcodecError]:
     """A row that cannot be encoded is found by halving."""
-    from .embeddings import as_embeddings
-    from .statistics import check_statistics
-    from .streams import encode_rows
+    from ..embeddings import as_embeddings
+    from ..profile.statistics import check_statistics
+    from ..stream import encode_rows
 
     profile = task.profile
     try:

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..concurrency import cached_property
-from ..embeddings import Embeddings
-from ..entropy.tables import Symbols
+from ...embeddings import Embeddings
+from ...entropy.tables import Symbols
+from ...system.forks import cached_property
 from ..exact import Doubles, ExactProduct
-from ..quantizers import SharedProductQuantizer
 from .layout import Layout
+from .quantizer import SharedProductQuantizer
 
 Array = NDArray[np.float32]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..concurrency import cached_property
-from ..embeddings import Embeddings
-from ..entropy.tables import Symbols
+from ...embeddings import Embeddings
+from ...entropy.tables import Symbols
+from ...system.forks import cached_property
 from ..exact import ExactProduct
 
 Floats = NDArray[np.float32]

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream import CODERS
-from ..concurrency import cached_property
-from ..embeddings import Embeddings
-from ..entropy import Coder, FrequencyTables, RawCoder, Symbols, coders
-from ..errors import WeightsError
-from ..quantizers import SharedProductQuantizer
-from ..transforms import Layout, PqvaeTransform
-from .base import Parameters, Shapes, Tensors, integer
+from ...bitstream import CODERS
+from ...embeddings import Embeddings
+from ...entropy import Coder, FrequencyTables, RawCoder, Symbols, coders
+from ...errors import WeightsError
+from ...system.forks import cached_property
+from ..base import Parameters, Shapes, Tensors, integer
+from .layout import Layout
+from .quantizer import SharedProductQuantizer
+from .transform import PqvaeTransform
 
 _TABLES = {
     "tables.frequencies": "uint16",
@@ -24,9 +25,10 @@ _TABLES = {
 }
 
 
-class PqvaeScheme:
+class PqvaeKind:
     """Transform, quantiser, tables and coders of one profile."""
 
+    name = "pqvae"
     coders = CODERS
     qualities = 0
     tables_types = _TABLES

@@ -10,8 +10,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..concurrency import inherited_torch, loading
 from ..errors import OptionError, ProfileError, WeightsError
+from ..system.forks import inherited_torch, loading
 from .hub import ENVIRONMENT_VARIABLE, locate, replacement
 from .preprocess import Preprocess, shorten
 from .spec import BackboneSpec, load_module, settings, spec

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .backbone import BATCH
-from .codec import AUTO, Codec
-from .errors import ClipcodecError, OptionError, WorkerError
-from .rate import Target
+from ..codec import AUTO, Codec
+from ..errors import ClipcodecError, OptionError, WorkerError
+from ..kinds.trellis.rate import Target
+from ..models import BATCH
 from .sources import Entry
 from .workers import Encoded, Task, decode, encode, pool
 
@@ -87,7 +87,7 @@ def compress(
         raise OptionError(f"workers={workers}: expected 0 (this process alone) to 256")
     if batch_size < 1:
         raise OptionError(f"batch_size={batch_size}: at least 1")
-    coders = codec.profile.scheme.coders if entropy == AUTO else (entropy,)
+    coders = codec.profile.kind.coders if entropy == AUTO else (entropy,)
     task = Task(codec.profile, Target(quality, max_bytes, min_cosine), tuple(coders))
     count = default_workers() if workers is None else workers
     return _Pipeline(codec, task, count, batch_size).run(entries)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BackboneWarning, WeightsError
+from ..errors import BackboneWarning, WeightsError
 
 _BATCH_RULE_ROWS = 8
 

@@ -30,7 +30,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import (
+from ..errors import (
     ClipcodecError,
     EmbeddingError,
     ImageError,

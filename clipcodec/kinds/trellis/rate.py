@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .concurrency import loading
-from .embeddings import Embeddings
-from .entropy import Symbols
-from .errors import OptionError, RateError
+from ...embeddings import Embeddings
+from ...entropy import Symbols
+from ...errors import OptionError, RateError
+from ...system.forks import loading
 
 if TYPE_CHECKING:
-    from .schemes import TrellisScheme
-    from .schemes.trellis import Attempt, Engine
+    from .. import TrellisKind
+    from .kind import Attempt, Engine
 
 # First the target is bracketed: in a few turns; where it lies far from the usual in more, until the
 # bracket is narrow, in qualities
@@ -82,7 +82,7 @@ class Target:
 
 
 def choose(
-    scheme: TrellisScheme,
+    scheme: TrellisKind,
     x: Embeddings,
     target: Target,
     header: int,

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.fft  # np.fft would import it in the midst of work
 from numpy.typing import NDArray
 
-from ..embeddings import Embeddings
-from ..entropy.tables import Symbols
+from ...embeddings import Embeddings
+from ...entropy.tables import Symbols
 
 Floats = NDArray[np.float32]
 _MASK = (1 << 64) - 1

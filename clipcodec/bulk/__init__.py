@@ -1,0 +1,1 @@
+"""Many inputs into one container: sources, worker processes, the pipeline."""

@@ -1,0 +1,5 @@
+"""Profiles: the file that holds one, the registry of those that ship, and where their data lie."""
+
+from .file import Profile, read_profile, write_profile
+
+__all__ = ["Profile", "read_profile", "write_profile"]

@@ -1,5 +1,0 @@
-"""Quantisers: latent ↔ symbols."""
-
-from .product import SharedProductQuantizer
-
-__all__ = ["SharedProductQuantizer"]

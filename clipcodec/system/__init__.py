@@ -1,0 +1,1 @@
+"""Processes, threads and files: what the operating system asks of us."""
