@@ -22,9 +22,18 @@
     └── MissingDependencyError (ImportError)    an optional dependency is not installed
 
 `BackboneWarning` is a warning: an embedding is unlike those its profile was trained on.
+
+An error about rows of a batch knows them: `index` is the first row at fault, `rows` are all rows
+with the same fault. They are set where the error is raised; a function that works on a part of a
+batch, or on a table or file, translates them with `placed`. The message is made from them once,
+when it is asked for.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 __all__ = [
     "ClipcodecError",
@@ -52,9 +61,51 @@ __all__ = [
 
 _LONGEST_REASON = 400  # characters
 
+T = TypeVar("T")
+
 
 class ClipcodecError(Exception):
-    """Base of all errors raised on purpose by clipcodec."""
+    """Base of all errors raised on purpose by clipcodec.
+
+    reason  what is wrong and what to do about it
+    rows    the rows of the caller's batch that have this fault, in order; () for a single input
+    source  where these rows are: a file or a column; None: in what was given
+    item    what a row is called in the message: "embedding", "stream", "image", "row", …
+
+    >>> EmbeddingError("holds NaN or infinite values", rows=[3, 7])
+    EmbeddingError('embedding 3 and 1 more: holds NaN or infinite values')
+    """
+
+    item: str = "item"
+
+    def __init__(self, reason: object = "", *, rows: Iterable[int] = ()) -> None:
+        super().__init__(reason)
+        self.reason = str(reason)
+        self.rows = tuple(rows)
+        self.source: str | None = None
+        self._reasons: tuple[str, ...] = ()  # one per row, where they differ
+
+    @property
+    def index(self) -> int | None:
+        """The first row at fault, counted from 0; None if the caller gave a single input."""
+        return self.rows[0] if self.rows else None
+
+    def __str__(self) -> str:
+        place = [] if self.source is None else [self.source]
+        if self.rows:
+            more = f" and {len(self.rows) - 1} more" if len(self.rows) > 1 else ""
+            place.append(f"{self.item} {self.rows[0]}{more}")
+        return f"{', '.join(place)}: {self.reason}" if place else self.reason
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def each(self) -> Iterator[ClipcodecError]:
+        """An error for each of its rows, without traceback: it keeps no image or array alive."""
+        for i, row in enumerate(self.rows):
+            error = type(self)(self._reasons[i] if self._reasons else self.reason, rows=[row])
+            error.source, error.item = self.source, self.item
+            yield error
 
 
 class InputError(ClipcodecError, ValueError):
@@ -64,6 +115,8 @@ class InputError(ClipcodecError, ValueError):
 class ImageError(InputError):
     """Not an image, a damaged one, or one above the size limit."""
 
+    item = "image"
+
 
 class ImageFileError(ImageError, OSError):
     """The image file is missing or cannot be read."""
@@ -71,6 +124,8 @@ class ImageFileError(ImageError, OSError):
 
 class EmbeddingError(InputError):
     """An embedding of the wrong shape, zero, or not finite."""
+
+    item = "embedding"
 
 
 class OptionError(InputError):
@@ -80,9 +135,13 @@ class OptionError(InputError):
 class RateError(OptionError):
     """The profile cannot reach the size or fidelity asked for."""
 
+    item = "embedding"
+
 
 class DecodeError(ClipcodecError, ValueError):
     """These bytes are not a stream that can be decoded."""
+
+    item = "stream"
 
 
 class TruncatedError(DecodeError, EOFError):
@@ -129,15 +188,95 @@ class WorkerError(ClipcodecError, RuntimeError):
     """A worker process ended before its work was done: killed, or out of memory."""
 
 
-def brief(reason: object) -> str:
-    """A reason as part of a message: not the whole file that a library may quote in it."""
-    text = str(reason)
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
-
-
 class MissingDependencyError(ClipcodecError, ImportError):
     """An optional dependency is not installed."""
 
 
 class BackboneWarning(UserWarning):
     """An embedding is unlike those its profile was trained on."""
+
+
+def brief(reason: object) -> str:
+    """A reason as part of a message: not the whole file that a library may quote in it."""
+    text = str(reason)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+
+
+@contextmanager
+def placed(
+    rows: int | Sequence[int] | None = 0, *, item: str | None = None, source: str | None = None
+) -> Iterator[None]:
+    """Errors of the `with` block name rows as the caller of this function counts them.
+
+    rows    the number of the first row, or the number of each row, of what the block works on;
+            None: the caller gave a single input
+    item, source   as in `ClipcodecError`; None: as they are
+
+    >>> with placed(1000, item="row"):
+    ...     raise EmbeddingError("is zero", rows=[3])
+    Traceback (most recent call last):
+    clipcodec.errors.EmbeddingError: row 1003: is zero
+    """
+    try:
+        yield
+    except ClipcodecError as error:
+        if rows is None:
+            error.rows = ()
+        elif isinstance(rows, int):
+            error.rows = tuple(row + rows for row in error.rows)
+        elif error.rows:
+            _translate(error, rows)
+        error.item = item or error.item
+        error.source = source or error.source
+        raise
+
+
+def _translate(error: ClipcodecError, rows: Sequence[int]) -> None:
+    """Row i of the error is row `rows[i]` of the caller's, who may have given a row twice."""
+    reasons = error._reasons or (error.reason,) * len(error.rows)
+    found: dict[int, str] = {}
+    for row, reason in zip(error.rows, reasons, strict=True):
+        found.setdefault(int(rows[row]), reason)
+    error.rows = tuple(sorted(found))
+    error._reasons = tuple(found[row] for row in error.rows)
+    error.reason = error._reasons[0]
+
+
+def raise_rows(faults: Mapping[int, ClipcodecError]) -> None:
+    """Raise one error for the rows at fault, if any: for those with the first one's type."""
+    if not faults:
+        return
+    first = faults[min(faults)]
+    rows = sorted(row for row, fault in faults.items() if type(fault) is type(first))
+    first.rows = tuple(rows)
+    first._reasons = tuple(faults[row].reason for row in rows)
+    raise first
+
+
+def each_row(
+    work: Callable[[list[int]], Iterable[T]],
+    count: int,
+    caught: type[ClipcodecError] = ClipcodecError,
+) -> list[T | ClipcodecError]:
+    """What `work` makes of each of `count` rows, or the error of a row in its place.
+
+    work    takes row numbers; gives a result for each, or raises an error of type `caught` about
+            some of them (numbered within what it was given). These are left out, and the others
+            tried again: as an error names all rows with its fault, few rounds are needed.
+
+    Errors about no row are raised.
+    """
+    found: dict[int, T | ClipcodecError] = {}
+    rows = list(range(count))
+    while rows:
+        try:
+            with placed(rows):
+                results = work(rows)
+            found.update(zip(rows, results, strict=True))
+            break
+        except caught as error:
+            if not error.rows:
+                raise
+            found.update((fault.rows[0], fault) for fault in error.each())
+            rows = [row for row in rows if row not in found]
+    return [found[row] for row in range(count)]

@@ -1,0 +1,104 @@
+"""What a caller asks of an encoder: how large, how close, which entropy coder. Nothing is encoded.
+
+A new option is a field here; nothing else lists them but the public functions of `api.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Protocol, TypedDict
+
+from .errors import OptionError
+
+AUTO = "auto"
+
+
+class TargetOptions(TypedDict, total=False):
+    """The fields of `Target` as keyword arguments."""
+
+    quality: float | None
+    max_bytes: int | None
+    min_cosine: float | None
+    entropy: str
+
+
+class Offer(Protocol):
+    """What a profile has to offer; see `clipcodec.profile.Profile`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def coders(self) -> tuple[str, ...]: ...
+    @property
+    def qualities(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """What every stream must meet: at most one of quality, max_bytes and min_cosine.
+
+    quality     1 (coarse) … 100 (fine), a whole number
+    max_bytes   most bytes of a whole stream, filled as well as can be
+    min_cosine  0 … 1, least cosine between an embedding and the decoded one
+    entropy     the entropy coder: "raw", "huffman", "rans", or "auto", the shortest
+
+    With none of the first three: the profile's default quality. Raises OptionError.
+
+    >>> Target(max_bytes=50)
+    Target(quality=None, max_bytes=50, min_cosine=None, entropy='auto')
+    """
+
+    quality: float | None = None
+    max_bytes: int | None = None
+    min_cosine: float | None = None
+    entropy: str = AUTO
+
+    def __post_init__(self) -> None:
+        given = [f.name for f in fields(self)[:3] if getattr(self, f.name) is not None]
+        if len(given) > 1:
+            raise OptionError(f"{' and '.join(given)} contradict each other: give one of them")
+        for name in given:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise OptionError(f"{name}={value!r} is not a number")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise OptionError(f"quality={self.quality} is not in 1 … 100")
+        if self.max_bytes is not None and (not self.max_bytes >= 1 or self.max_bytes % 1 != 0):
+            raise OptionError(f"max_bytes={self.max_bytes} is not a positive whole number")
+        if self.min_cosine is not None and not 0 <= self.min_cosine <= 1:
+            raise OptionError(f"min_cosine={self.min_cosine} is not in 0 … 1")
+        if not isinstance(self.entropy, str):
+            raise OptionError(f"entropy={self.entropy!r} is not the name of an entropy coder")
+
+    def check(self, profile: Offer) -> None:
+        """Raise OptionError unless streams of this profile can be asked for this."""
+        self.coders(profile)
+        if self.quality is None:
+            return
+        if not profile.qualities:
+            raise OptionError(
+                f"profile {profile.name} has one fixed rate: choose a profile, not a quality"
+            )
+        if self.quality % 1:
+            raise OptionError(f"quality={self.quality}: profile {profile.name} has whole ones only")
+
+    def coders(self, profile: Offer) -> tuple[str, ...]:
+        """The entropy coders to try, of which the shortest result is taken."""
+        if self.entropy == AUTO:
+            return profile.coders
+        if self.entropy not in profile.coders:
+            raise OptionError(
+                f"entropy={self.entropy!r}: profile {profile.name} has {AUTO}, "
+                f"{', '.join(profile.coders)}"
+            )
+        return (self.entropy,)
+
+    def stricter(self) -> Target:
+        """One byte less, or a little closer: for streams that missed this target."""
+        if self.max_bytes is not None:
+            return Target(max_bytes=max(int(self.max_bytes) - 1, 1), entropy=self.entropy)
+        if self.min_cosine is not None:
+            closer = 1 - 0.97 * (1 - self.min_cosine)
+            return Target(min_cosine=closer, entropy=self.entropy)
+        return self
