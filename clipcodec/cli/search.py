@@ -15,7 +15,7 @@ from ..embeddings import Embeddings, as_embeddings
 from ..errors import ClipcodecError, EmbeddingError, OptionError, WeightsError
 from ..retrieval import Hits, search
 from .common import STDIO, report
-from .compress import _embeddings
+from .compress import _embeddings as read_embeddings  # founder: from .inputs import read_embeddings
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,13 +51,13 @@ def _embedder(container: Container, args: argparse.Namespace) -> Codec:
     """What embeds images as those of the container were: by the profile of its first stream."""
     profile = args.profile
     if profile is None and len(container):
-        profile = container.codec.info(container[0]).profile
+        profile = container.codec.parse(container[0]).profile
     return Codec(profile, backbone=args.backbone, device=args.device, weights=args.weights)
 
 
 def _rows(name: str, embedder: Codec) -> Embeddings:
     source: bytes | str = sys.stdin.buffer.read() if name == STDIO else name
-    rows = _embeddings(source)
+    rows = read_embeddings(source)
     return embedder.embed([source]) if rows is None else as_embeddings(rows)
 
 

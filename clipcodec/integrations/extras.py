@@ -15,6 +15,8 @@ def need(module: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # it is there, and lacks something itself
-        raise MissingDependencyError(
-            f"{error.name} is not installed: pip install 'clipcodec[{extra}]'", name=error.name
-        ) from error
+        missing = MissingDependencyError(
+            f"{error.name} is not installed: pip install 'clipcodec[{extra}]'"
+        )
+        missing.name = error.name
+        raise missing from error

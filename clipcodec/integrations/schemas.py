@@ -34,7 +34,7 @@ def stream_metadata(codec: Codec, dimensions: int | None) -> dict[bytes, bytes]:
         FORMAT_VERSION: str(VERSION).encode(),
         PROFILE: profile.name.encode(),
         PROFILE_SHA256: profile.digest.hex().encode(),
-        BACKBONE: (codec._backbone_name or profile.backbone).encode(),
+        BACKBONE: codec.chosen_backbone.encode(),
     }
     if dimensions is not None:  # else the profile takes any, and the streams say it
         metadata[DIMENSIONS] = str(dimensions).encode()
