@@ -38,6 +38,16 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         return list(pool.map(work, items))
 
 
+def shared_out(items: list[T], most: int, fewest: int = 256) -> list[list[T]]:
+    """Parts of `most` items or fewer, as many parts as threads or a multiple of that.
+
+    fewest  items that are enough work for one thread: there are no smaller parts for its sake
+    """
+    rounds = -(-len(items) // (most * most_threads()))
+    step = max(-(-len(items) // (rounds * most_threads())), fewest)
+    return [items[at : at + step] for at in range(0, len(items), step)]
+
+
 @contextmanager
 def _products_of_one_thread() -> Iterator[None]:
     """While any call is in here. Without threadpoolctl all is as it was, only slower."""
