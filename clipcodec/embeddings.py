@@ -16,13 +16,18 @@ Embeddings = NDArray[np.float32]
 _CHUNK = 2048  # rows in float64 at a time
 
 
-def as_embeddings(x: Any) -> Embeddings:
+def as_embeddings(x: Any, dim: int | None = None) -> Embeddings:
     """Rows (N, D) of any real dtype and norm, as contiguous float32 of unit norm.
+
+    dim  the width they must have; None: any
 
     Equal values give equal rows, whatever their dtype, memory order and batch. Raises as `as_rows`
     and `normalise` do.
     """
-    return normalise(as_rows(x))
+    rows = as_rows(x)
+    if dim is not None and rows.shape[1] != dim:
+        raise EmbeddingError(f"embeddings of shape {rows.shape}: expected (N, {dim})")
+    return normalise(rows)
 
 
 def as_embedding(x: Any) -> Embeddings:

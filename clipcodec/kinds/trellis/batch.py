@@ -104,8 +104,8 @@ class BatchLevelCoder:
             signs[row, (rank + SIGNS_PER_PUSH - SEED_SIGNS) // SIGNS_PER_PUSH] >> _place(rank) & 1
         )
         levels[row, column] *= 1 - 2 * negative
-        left: list[int] = np.flatnonzero(single).tolist()
-        return left
+        alone: list[int] = np.flatnonzero(single).tolist()
+        return alone
 
     def _pop(self, decoder: AnsDecoder, table: Levels) -> Levels:
         """The next symbol of every message, by its own table."""

@@ -81,11 +81,11 @@ class LevelCoder:
         check_payloads(payloads, longest)
         levels = np.zeros((len(payloads), self.tables.size), np.int64)
         checks = np.zeros(len(payloads), np.int64)
-        left = range(len(payloads))
+        alone: Sequence[int] = range(len(payloads))
         if len(payloads) >= _BATCH:
-            left = self._many.decode(payloads, qualities, levels, checks)
+            alone = self._many.decode(payloads, qualities, levels, checks)
         faults: dict[int, DecodeError] = {}
-        for i in left:
+        for i in alone:
             try:
                 levels[i], checks[i] = self._decode_one(payloads[i], int(qualities[i]))
             except CorruptError as error:
