@@ -48,7 +48,7 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 def tool() -> ModuleType:
     spec = importlib.util.spec_from_file_location(
-        "make_inside_images", FORMATS / "make_inside_images.py"
+        "make_inside_images", FORMATS / "tools" / "make_inside_images.py"
     )
     assert spec is not None
     assert spec.loader is not None

@@ -19,8 +19,10 @@ import clipcodec
 FORMATS = Path(__file__).parents[1] / "formats"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FORMATS / f"{name}.py")
+def load(file: str) -> ModuleType:
+    path = FORMATS / file
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -29,8 +31,8 @@ def load(name: str) -> ModuleType:
     return module
 
 
-reference = load("reference_container")
-checker = load("check_containers")
+reference = load("reference/container.py")
+checker = load("tools/check_containers.py")
 
 
 @pytest.mark.parametrize("reader", ["pipe", "file", "reference"])
@@ -75,7 +77,7 @@ def test_the_reference_reader_reads_what_the_package_writes(
 @given(st.binary(max_size=60), st.integers(1, 5))
 def test_bodies_are_judged_alike(body: bytes, count: int) -> None:
     """Any body under right check values: both readers find the same, or both say corrupt."""
-    vectors = load("make_container_vectors")
+    vectors = load("tools/make_container_vectors.py")
     data = vectors.data(body, count)
     found = [read()(data) for read in checker.READERS.values()]
     assert found[0][:2] == found[1][:2] == found[2][:2]
@@ -85,7 +87,7 @@ def test_the_reference_reader_imports_the_standard_library_alone(tmp_path: Path)
     path = tmp_path / "a.clpc"
     with clipcodec.create(path) as writer:
         writer.append(b"\x67\1", id="one")
-    program = str(FORMATS / "reference_container.py")
+    program = str(FORMATS / "reference" / "container.py")
     command = [sys.executable, "-I", "-S", program, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "6701 one\n"

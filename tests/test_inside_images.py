@@ -18,7 +18,7 @@ import clipcodec
 from clipcodec.carriers import extract, xmp
 
 FORMATS = Path(__file__).parents[1] / "formats"
-READER = FORMATS / "reference_extract.py"
+READER = FORMATS / "reference" / "extract.py"
 VECTORS = sorted((FORMATS / "vectors" / "inside-images").glob("*.json"))
 
 

@@ -1,4 +1,4 @@
-"""The package and formats/reference_decoder.py, which was written from the text alone, agree.
+"""The package and formats/reference/decoder.py, which was written from the text alone, agree.
 
 They share no code, so what both read the same way is what the text says. By hand, more of it:
 
@@ -36,7 +36,7 @@ from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile, write_profile
 
 FORMATS = Path(__file__).parents[1] / "formats"
-DECODER = FORMATS / "reference_decoder.py"
+DECODER = FORMATS / "reference" / "decoder.py"
 KINDS = ("pqvae", "predictive", "rotation")
 CLASSES = {
     clipcodec.TruncatedError: "truncated",

@@ -18,8 +18,9 @@ FORMATS = Path(__file__).parents[1] / "formats"
 
 @pytest.fixture
 def checker(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FORMATS))
-    spec = importlib.util.spec_from_file_location("check_vectors", FORMATS / "check_vectors.py")
+    monkeypatch.syspath_prepend(str(FORMATS / "tools"))
+    path = FORMATS / "tools" / "check_vectors.py"
+    spec = importlib.util.spec_from_file_location("check_vectors", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -25,13 +25,14 @@ _STREAM = bytes.fromhex("683c0434324a8802")
 
 @lru_cache(maxsize=1)
 def _readers() -> dict[str, Callable[[bytes], Any]]:
-    sys.path.insert(0, str(FORMATS))
+    tools = str(FORMATS / "tools")
+    sys.path.insert(0, tools)
     try:
         import check_containers
 
         return {name: make() for name, make in check_containers.READERS.items()}
     finally:
-        sys.path.remove(str(FORMATS))
+        sys.path.remove(tools)
 
 
 @lru_cache(maxsize=2)

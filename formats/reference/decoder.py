@@ -1,9 +1,9 @@
-"""A decoder of clipcodec streams, format version 1, written from the text beside it alone.
+"""A decoder of clipcodec streams, format version 1, written from the text alone.
 
 It shares no code with the package and needs the standard library only: it exists to test the text.
-Sections in comments are those of clipcodec-1.md, or of the page that is named.
+Sections in comments are those of ../clipcodec-1.md, or of the page that is named.
 
-    python formats/reference_decoder.py HEX_OR_FILE [--profile FILE ...]
+    python formats/reference/decoder.py HEX_OR_FILE [--profile FILE ...]
 
 prints profile, coder, quality, symbols and embedding; or `class: reason`, and exits with 1.
 
@@ -171,10 +171,10 @@ class Profile:
 
 @cache
 def registered() -> tuple[Profile, ...]:
-    """The profiles of registry.json, here or where the package keeps it; their files lie beside."""
-    here = Path(__file__).resolve().parent
-    folder = here.parent / "clipcodec" / "profiles"
-    folder = folder if folder.is_dir() else here
+    """The profiles of registry.json, where the package keeps it or beside the texts."""
+    texts = Path(__file__).resolve().parents[1]
+    folder = texts.parent / "clipcodec" / "profile" / "shipped"
+    folder = folder if folder.is_dir() else texts
     entries = json.loads((folder / "registry.json").read_bytes())["profiles"]
     return tuple(Profile(folder / e["file"], e["id"], e["sha256"]) for e in entries)
 
