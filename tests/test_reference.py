@@ -467,9 +467,9 @@ def test_bodies_are_judged_alike(cases: list[Case], monkeypatch: pytest.MonkeyPa
     for case, coder, good in made:
         for stream in good:
             opened = reference.Stream(stream, case.at_hand)
-            body = rng.bytes(max(0, len(opened.body) + int(rng.integers(-2, 3))))
+            body = rng.bytes(max(0, len(opened.payload) + int(rng.integers(-2, 3))))
             ends[coder, agree(case, opened.header + body)] += 1
-            ends[coder, agree(case, opened.header + damage(rng, opened.body))] += 1
+            ends[coder, agree(case, opened.header + damage(rng, opened.payload))] += 1
     assert min(ends[coder, "accepted"] for coder in ("raw", "huffman", "rans")) > 100
     assert min(ends[coder, "corrupt"] for coder in ("raw", "huffman", "rans")) > 100
 

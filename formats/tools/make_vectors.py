@@ -222,7 +222,7 @@ def reject_headers(raw: bytes) -> None:
 
 
 def reject_coders(good: dict[str, bytes]) -> None:
-    """Bodies of kind pqvae."""
+    """Payloads of kind pqvae."""
     raw, huffman, rans = (good[coder] for coder in CODERS)
     for name, expect, stream in (
         ("raw, last byte missing", "truncated", raw[:-1]),
