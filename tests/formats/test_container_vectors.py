@@ -28,7 +28,7 @@ def load(name: str, folder: Path) -> ModuleType:
     return module
 
 
-reference = load("reference_container", REFERENCE)
+reference = load("container", REFERENCE)
 checker = load("check_containers", TOOLS)
 
 
@@ -84,7 +84,7 @@ def test_the_reference_reader_imports_the_standard_library_alone(tmp_path: Path)
     path = tmp_path / "a.clpc"
     with clipcodec.create(path) as writer:
         writer.append(b"\x67\1", id="one")
-    program = str(REFERENCE / "reference_container.py")
+    program = str(REFERENCE / "container.py")
     command = [sys.executable, "-I", "-S", program, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "6701 one\n"

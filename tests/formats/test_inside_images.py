@@ -18,7 +18,7 @@ import clipcodec
 from clipcodec.carriers import extract, xmp
 from tests.helpers.paths import FORMATS, REFERENCE
 
-READER = REFERENCE / "reference_extract.py"
+READER = REFERENCE / "extract.py"
 VECTORS = sorted((FORMATS / "vectors" / "inside-images").glob("*.json"))
 
 

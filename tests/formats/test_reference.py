@@ -1,4 +1,4 @@
-"""The package and formats/reference_decoder.py, which was written from the text alone, agree.
+"""The package and formats/reference/decoder.py, which was written from the text alone, agree.
 
 They share no code, so what both read the same way is what the text says. By hand, more of it:
 
@@ -36,7 +36,7 @@ from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile, write_profile
 from tests.helpers.paths import FORMATS, REFERENCE
 
-DECODER = REFERENCE / "reference_decoder.py"
+DECODER = REFERENCE / "decoder.py"
 KINDS = ("pqvae", "predictive", "rotation")
 CLASSES = {
     clipcodec.TruncatedError: "truncated",
@@ -467,9 +467,9 @@ def test_bodies_are_judged_alike(cases: list[Case], monkeypatch: pytest.MonkeyPa
     for case, coder, good in made:
         for stream in good:
             opened = reference.Stream(stream, case.at_hand)
-            body = rng.bytes(max(0, len(opened.body) + int(rng.integers(-2, 3))))
+            body = rng.bytes(max(0, len(opened.payload) + int(rng.integers(-2, 3))))
             ends[coder, agree(case, opened.header + body)] += 1
-            ends[coder, agree(case, opened.header + damage(rng, opened.body))] += 1
+            ends[coder, agree(case, opened.header + damage(rng, opened.payload))] += 1
     assert min(ends[coder, "accepted"] for coder in ("raw", "huffman", "rans")) > 100
     assert min(ends[coder, "corrupt"] for coder in ("raw", "huffman", "rans")) > 100
 

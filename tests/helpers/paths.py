@@ -6,6 +6,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]  # of the checkout
 FORMATS = ROOT / "formats"
-REFERENCE = FORMATS  # reference_*.py
-TOOLS = FORMATS  # make_*.py, check_*.py
+REFERENCE = FORMATS / "reference"
+TOOLS = FORMATS / "tools"
 SHARED = ROOT.parent / "shared" / "data"  # real embeddings, where they are at hand

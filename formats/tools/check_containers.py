@@ -1,6 +1,6 @@
 """Check readers of containers against formats/vectors/container-1.
 
-    python formats/check_containers.py [pipe] [file] [reference]
+    python formats/tools/check_containers.py [pipe] [file] [reference]
 
 Without a name, all: the installed clipcodec front to back, by its index, and the reference reader.
 Prints one line for each vector that is not met; exit 1 if there is one.
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "vectors" / "container-1"
+FORMATS = Path(__file__).resolve().parents[1]
+FOLDER = FORMATS / "vectors" / "container-1"
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,14 @@ def package(*, by_index: bool) -> Reader:
 
 
 def reference() -> Reader:
-    """The reference reader beside this file."""
-    import reference_container
+    """The reference reader, formats/reference/container.py."""
+    sys.path.insert(0, str(FORMATS))
+    from reference import container
 
     def read(data: bytes) -> Found:
         try:
-            metadata, items = reference_container.read(io.BytesIO(data))
-        except reference_container.Rejected as rejection:
+            metadata, items = container.read(io.BytesIO(data))
+        except container.Rejected as rejection:
             return rejection.kind, [], None
         return "accept", [(stream.hex(), id) for stream, id in items], metadata
 

@@ -1,6 +1,6 @@
 """A reader of streams inside image files, written from inside-images.md alone.
 
-    python formats/reference_extract.py photo.jpg …
+    python formats/reference/extract.py photo.jpg …
 
 Standard library only, and no code of the package. Prints each stream in hexadecimal.
 """

@@ -1,6 +1,6 @@
 """Write the scenarios of formats/vectors/1 that are not there yet, one file each.
 
-    python formats/make_vectors.py
+    python formats/tools/make_vectors.py
 
 Run by hand when a profile is registered or a scenario added, never by a test. Files that exist are
 never touched: what they say holds for ever.
@@ -26,7 +26,7 @@ from clipcodec.kinds.trellis.quantizer import NEXT
 from clipcodec.profile.file import Profile, read_profile, write_profile
 from clipcodec.profile.registry import by_name
 
-FOLDER = Path(__file__).parent / "vectors" / "1"
+FOLDER = check_vectors.FOLDER
 PER_CODER = 2
 QUALITIES = (1, 20, 50, 80, 100)
 MAX_BYTES = 50
@@ -114,12 +114,12 @@ def private(name: str, meta: dict[str, Any], **fixed: Any) -> Path:
     path = FOLDER / "profiles" / f"{name}.safetensors"
     if not path.exists():
         rng = np.random.default_rng(len(name))
-        scheme = KINDS[meta["kind"]]
+        kind = KINDS[meta["kind"]]
         tensors = {
-            key: np.asarray(fixed[key], scheme.tables_types.get(key, np.float32))
+            key: np.asarray(fixed[key], kind.tables_types.get(key, np.float32))
             if key in fixed
             else (rng.standard_normal(shape) / 4).astype(np.float16)
-            for key, shape in scheme.shapes(meta).items()
+            for key, shape in kind.shapes(meta).items()
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         described = {"name": f"example/{name}", "backbone": "none", "card": {"data": "random"}}
@@ -222,7 +222,7 @@ def reject_headers(raw: bytes) -> None:
 
 
 def reject_coders(good: dict[str, bytes]) -> None:
-    """Bodies of kind pqvae."""
+    """Payloads of kind pqvae."""
     raw, huffman, rans = (good[coder] for coder in CODERS)
     for name, expect, stream in (
         ("raw, last byte missing", "truncated", raw[:-1]),
@@ -297,7 +297,7 @@ def reject_levels(profile: Profile, good: bytes) -> None:
             ("width in four bytes", "corrupt", begin + bytes([low]) + b"\x80\x80\x01" + body),
         ]
     for name, expect, stream in scenarios:
-        reject(f"{profile.kind}-{name}", expect, stream, f"{profile.name}: {name}")
+        reject(f"{profile.kind.name}-{name}", expect, stream, f"{profile.name}: {name}")
 
 
 def reject_forms(profile: Profile) -> None:
@@ -315,7 +315,7 @@ def reject_forms(profile: Profile) -> None:
     if profile.dim is None:
         scenarios.append(("no level but zeros", forged(profile, 0, flag=0)))
     for name, stream in scenarios:
-        reject(f"{profile.kind}-{name}", "corrupt", stream, f"{profile.name}: {name}")
+        reject(f"{profile.kind.name}-{name}", "corrupt", stream, f"{profile.name}: {name}")
 
 
 def first_bytes(profile: Profile, coder: str) -> bytes:
@@ -330,9 +330,9 @@ def forged(
     profile: Profile, level: int, *, flag: int = 1, signs: int = 0, change: int = 0
 ) -> bytes:
     """A stream of one level and zeros, in the first group; its check value, plus `change`."""
-    scheme, quality = profile.kind, QUALITIES[-1]
-    size = scheme.dim or WIDTHS[0]
-    tables = scheme.engine(size).tables
+    kind, quality = profile.kind, QUALITIES[-1]
+    size = kind.dim or WIDTHS[0]
+    tables = kind.engine(size).tables
     classes, flags = tables.class_of[quality - 1], tables.flag_of[quality - 1]
     entries = []  # (left, width) in the order of decoding
 
@@ -353,7 +353,7 @@ def forged(
     for group in range(1, sum(map(len, tables.groups))):
         put(flags[2 * group + full], 0)
         full = 0
-    start: bytes = first_bytes(profile, "rans") + scheme.parameters(quality, size)
+    start: bytes = first_bytes(profile, "rans") + kind.parameters(quality, size)
     packed = level.to_bytes(2, "big") + bytes(2 * size - 2)
     packed += bytes([(signs & 1) << 7]) if level else b""
     check = check_value(check_seed(start, None), packed)
@@ -418,7 +418,7 @@ def main() -> None:
     ):
         reject_levels(profile, good(profile.name, "rans", label))
         reject_forms(profile)
-        reject_damage(f"{profile.kind}-rans", good(profile.name, "rans", damaged))
+        reject_damage(f"{profile.kind.name}-rans", good(profile.name, "rans", damaged))
 
 
 if __name__ == "__main__":

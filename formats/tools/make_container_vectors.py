@@ -1,6 +1,6 @@
 """Write the scenarios of formats/vectors/container-1 that are not there yet, one file each.
 
-    python formats/make_container_vectors.py
+    python formats/tools/make_container_vectors.py
 
 Run by hand when a scenario is added, never by a test. Files that exist are never touched. Bytes are
 put together here from the text, so that the package is checked against it, too.

@@ -1,6 +1,6 @@
 """Write the scenarios of formats/vectors/inside-images that are not there yet, one file each.
 
-    python formats/make_inside_images.py
+    python formats/tools/make_inside_images.py
 
 Run by hand when a scenario is added, never by a test. Files that exist are never touched. Needs
 Pillow with WebP and AVIF.
@@ -20,7 +20,7 @@ from PIL import Image
 
 from clipcodec.carriers import attach, extract, heif, jpeg, png, webp, xmp
 
-FOLDER = Path(__file__).parent / "vectors" / "inside-images"
+FOLDER = Path(__file__).resolve().parents[1] / "vectors" / "inside-images"
 ONE = bytes.fromhex("683c0432d7458602")  # the example of rotation.md
 TWO = bytes.fromhex("6732c0ffee")  # names profile 7; no more than that matters here
 LATER = bytes.fromhex("c1c0ffee")  # format version 3

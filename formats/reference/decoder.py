@@ -1,9 +1,9 @@
-"""A decoder of clipcodec streams, format version 1, written from the text beside it alone.
+"""A decoder of clipcodec streams, format version 1, written from the text alone.
 
 It shares no code with the package and needs the standard library only: it exists to test the text.
-Sections in comments are those of clipcodec-1.md, or of the page that is named.
+Sections in comments are those of ../clipcodec-1.md, or of the page that is named.
 
-    python formats/reference_decoder.py HEX_OR_FILE [--profile FILE ...]
+    python formats/reference/decoder.py HEX_OR_FILE [--profile FILE ...]
 
 prints profile, coder, quality, symbols and embedding; or `class: reason`, and exits with 1.
 
@@ -171,10 +171,10 @@ class Profile:
 
 @cache
 def registered() -> tuple[Profile, ...]:
-    """The profiles of registry.json, here or where the package keeps it; their files lie beside."""
-    here = Path(__file__).resolve().parent
-    folder = here.parent / "clipcodec" / "profiles"
-    folder = folder if folder.is_dir() else here
+    """The profiles of registry.json, where the package keeps it or beside the texts."""
+    texts = Path(__file__).resolve().parents[1]
+    folder = texts.parent / "clipcodec" / "profile" / "shipped"
+    folder = folder if folder.is_dir() else texts
     entries = json.loads((folder / "registry.json").read_bytes())["profiles"]
     return tuple(Profile(folder / e["file"], e["id"], e["sha256"]) for e in entries)
 
@@ -183,7 +183,7 @@ def registered() -> tuple[Profile, ...]:
 
 
 class Stream:
-    """A stream that was not rejected: profile, coder, quality, n, header, body, symbols."""
+    """A stream that was not rejected: profile, coder, quality, n, header, payload, symbols."""
 
     def __init__(self, stream: bytes, profiles: Iterable[Profile]) -> None:
         at = 0
@@ -226,7 +226,7 @@ class Stream:
             need(0 < last < 128, "corrupt", "width not in its shortest form")
             need(self.n <= 16384, "corrupt", f"width {self.n}")
         need(self.coder == 2 or kind == "pqvae", "corrupt", f"coder {self.coder} of kind {kind}")
-        self.header, self.body, self.symbols = stream[:at], stream[at:], [0] * self.n
+        self.header, self.payload, self.symbols = stream[:at], stream[at:], [0] * self.n
         self.bands = self.profile.config.get("bands", [0, self.n])
         read = levels if kind != "pqvae" else (raw, huffman, rans)[self.coder]
         check = read(self)  # fills in the symbols
@@ -240,7 +240,7 @@ class Stream:
         need(kind != "rotation" or any(self.symbols), "corrupt", "levels that are all zero")
 
 
-# --- body of kind pqvae: section 4 ----------------------------------------------------------------
+# --- payload of kind pqvae: section 4 -------------------------------------------------------------
 
 
 def pack(symbols: Sequence[int], b: int) -> bytes:
@@ -250,24 +250,24 @@ def pack(symbols: Sequence[int], b: int) -> bytes:
 
 
 def raw(stream: Stream) -> int:
-    body, b = stream.body, (stream.profile.k - 1).bit_length()
+    payload, b = stream.payload, (stream.profile.k - 1).bit_length()
     used = b * stream.n
     size = (used + 7) // 8 + 2
-    need(len(body) >= size, "truncated", f"{len(body)} bytes of {size}")
-    need(len(body) == size, "corrupt", f"{len(body)} bytes for {size}")
-    bits = "".join(format(byte, "08b") for byte in body[:-2])
+    need(len(payload) >= size, "truncated", f"{len(payload)} bytes of {size}")
+    need(len(payload) == size, "corrupt", f"{len(payload)} bytes for {size}")
+    bits = "".join(format(byte, "08b") for byte in payload[:-2])
     need("1" not in bits[used:], "corrupt", "padding that is not zero")
     stream.symbols = [int(bits[i : i + b], 2) for i in range(0, used, b)]
     need(max(stream.symbols) < stream.profile.k, "corrupt", "a symbol outside the alphabet")
-    return int.from_bytes(body[-2:], "big")
+    return int.from_bytes(payload[-2:], "big")
 
 
 def huffman(stream: Stream) -> int:
-    body, at = stream.body, 0
-    need(len(body) >= 2, "truncated", "ends before its check value")
-    need(len(body) <= 3 + 3 * stream.n, "corrupt", "body too long")
-    size = 8 * len(body) - 16
-    bits = "".join(format(byte, "08b") for byte in body[:-2]) + "0" * (24 * stream.n)
+    payload, at = stream.payload, 0
+    need(len(payload) >= 2, "truncated", "ends before its check value")
+    need(len(payload) <= 3 + 3 * stream.n, "corrupt", "payload too long")
+    size = 8 * len(payload) - 16
+    bits = "".join(format(byte, "08b") for byte in payload[:-2]) + "0" * (24 * stream.n)
     for i, t in enumerate(stream.profile.tensor("tables.table_of")):
         codes, length, code = stream.profile.codes(t), 0, 0
         while (length, code) not in codes:
@@ -277,18 +277,18 @@ def huffman(stream: Stream) -> int:
     need(at <= size, "truncated", "ends before its last symbol")
     need(size - at < 8, "corrupt", "bytes after the last symbol")
     need("1" not in bits[at:], "corrupt", "padding that is not zero")
-    return int.from_bytes(body[-2:], "big")
+    return int.from_bytes(payload[-2:], "big")
 
 
 class State:
     """The state of section 4.3 and the words that are left."""
 
-    def __init__(self, body: bytes, limit: int) -> None:
-        need(len(body) > 0, "truncated", "no body")
-        need(len(body) <= limit, "corrupt", "body too long")
-        need(body[-1] > 0, "corrupt", "body ends in a zero byte")
-        body += bytes(-len(body) % 4)
-        self.x, self.words = 0, list(struct.unpack(f"<{len(body) // 4}I", body))
+    def __init__(self, payload: bytes, limit: int) -> None:
+        need(len(payload) > 0, "truncated", "no payload")
+        need(len(payload) <= limit, "corrupt", "payload too long")
+        need(payload[-1] > 0, "corrupt", "payload ends in a zero byte")
+        payload += bytes(-len(payload) % 4)
+        self.x, self.words = 0, list(struct.unpack(f"<{len(payload) // 4}I", payload))
         self.fill()
 
     def fill(self) -> None:
@@ -322,7 +322,7 @@ def rans(stream: Stream) -> int:
     highest = [max(profile.tensor("tables.frequencies", t)) for t in table_of]
     flattest = sorted(range(n), key=lambda i: (highest[i], -i))
     seed = flattest[: max(m for m in range(9) if m <= n and k**m <= 256)]
-    state = State(stream.body, 8 + 3 * n)
+    state = State(stream.payload, 8 + 3 * n)
     for i in sorted(set(range(n)) - set(seed)):
         stream.symbols[i] = state.symbol(profile.left(table_of[i]))
     v = state.rest(2**32 - 1)
@@ -348,7 +348,7 @@ def levels(stream: Stream) -> int:
     flag_of = profile.tensor("tables.flag_of", stream.quality - 1)
     if profile.kind == "rotation":  # one column for all coefficients, two for all groups
         class_of, flag_of = class_of * stream.n, flag_of * len(cut)
-    state = State(stream.body, 8 + 6 * len(cut) + 6 * stream.n)
+    state = State(stream.payload, 8 + 6 * len(cut) + 6 * stream.n)
     s, full = 0, 1
     for g, group in enumerate(cut):
         s = 0 if group.start in stream.bands else s

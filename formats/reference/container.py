@@ -1,8 +1,8 @@
 """A reader of containers in the standard library, from container-1.md alone.
 
-    python formats/reference_container.py FILE.clpc
+    python formats/reference/container.py FILE.clpc
 
-Prints one line an item: the stream in hexadecimal, and its id. Sections are those of the text.
+Prints one line per item: the stream in hexadecimal, and its id. Sections are those of the text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Check decoders against formats/vectors/1: the installed clipcodec, and the reference decoder.
 
-    python formats/check_vectors.py [package] [reference]
+    python formats/tools/check_vectors.py [package] [reference]
 
 Without a name, both. Prints one line for each vector that is not met; exit 1 if there is one. Needs
 what decoding needs, no more; the reference decoder needs nothing.
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "vectors" / "1"
+FORMATS = Path(__file__).resolve().parents[1]
+FOLDER = FORMATS / "vectors" / "1"
 TOLERANCE = 1e-5
 
 
@@ -103,19 +104,17 @@ def package() -> Decoder:
 
 
 def reference() -> Decoder:
-    """The reference decoder beside this file."""
-    import reference_decoder
+    """The reference decoder, formats/reference/decoder.py."""
+    sys.path.insert(0, str(FORMATS))
+    from reference import decoder
 
-    profiles = [
-        *reference_decoder.registered(),
-        *map(reference_decoder.Profile, private_profiles()),
-    ]
+    profiles = [*decoder.registered(), *map(decoder.Profile, private_profiles())]
 
     def decode(stream: bytes) -> Found:
         try:
-            symbols = reference_decoder.symbols(stream, profiles)
-            return Found("accept", symbols, reference_decoder.embedding(stream, profiles))
-        except reference_decoder.Rejected as rejection:
+            symbols = decoder.symbols(stream, profiles)
+            return Found("accept", symbols, decoder.embedding(stream, profiles))
+        except decoder.Rejected as rejection:
             return Found(rejection.kind)
 
     return decode
