@@ -559,7 +559,7 @@ def test_a_cache_that_cannot_be_filled_says_so(tmp_path: Path, hub: Hub) -> None
     home.write_text("a file in the way")
     line = complaint(fetch(home, hub))
     assert f"not in {home / 'hub'}" in line
-    assert "make room there and see to its permissions, set HF_HOME to another folder" in line
+    assert "free space there and check its permissions, set HF_HOME to another folder" in line
     home.unlink()
     assert fetch(home, hub).returncode == 0
 
@@ -574,7 +574,7 @@ def test_a_read_only_or_full_cache_says_so(tmp_path: Path, hub: Hub) -> None:
         *warnings, line = done.stderr.splitlines()
         assert all("warning: Not enough free disk space" in warning for warning in warnings)
         assert word in line
-        assert "make room there and see to its permissions, set HF_HOME to another folder" in line
+        assert "free space there and check its permissions, set HF_HOME to another folder" in line
     assert fetch(home, hub).returncode == 0
 
 
