@@ -119,6 +119,8 @@ def test_no_payload_is_decoded_twice(coded, monkeypatch: pytest.MonkeyPatch) -> 
         return whole(self, coder, some, parameters)
 
     monkeypatch.setattr(kind, "decode", spy)
+    monkeypatch.setattr(sources, "BLOCK", 64)  # several parts
+    monkeypatch.setattr(blocks, "_ROWS", 16)
     search(streams, queries)
     SearchIndex(streams)
     assert len(payloads) == 2 * len(streams)
