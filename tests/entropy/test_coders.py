@@ -213,7 +213,7 @@ NO_CHECK = "rANS state does not end in a check value: damaged"
         ("huffman", "71600000d048", CorruptError, "2 bytes after the last symbol"),
         ("huffman", "0200d048", CorruptError, "1 bytes after the last symbol"),  # after 8 bits
         ("huffman", "00" * 22 + "d048", CorruptError, "21 bytes after the last symbol"),
-        ("huffman", "00" * 23 + "d048", CorruptError, "Huffman payload of 25 bytes: at most 24 exist"),
+        ("huffman", "00" * 23 + "d048", CorruptError, "Huffman payload of 25 bytes: at most 24 exist"),  # noqa: E501
         ("rans", "", TruncatedError, "ends after its header"),
         ("rans", "4ed0540100", CorruptError, ZERO_END),
         ("rans", "ffffffff", CorruptError, NO_CHECK),

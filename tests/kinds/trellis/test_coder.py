@@ -363,7 +363,7 @@ def test_levels_beyond_sixteen_bits_are_refused() -> None:
     coder = LevelCoder(EXAMPLE)
     edge = np.array([[MAX_LEVEL, -MAX_LEVEL, 0, 0, 0, 0]])
     assert (coder.decode(coder.encode(edge, ONE, [7]), ONE)[0] == edge).all()
-    with pytest.raises(EmbeddingError, match="above 32767"):
+    with pytest.raises(EmbeddingError, match="a level above 32767"):
         coder.encode(edge + 1, ONE, [7])
 
 
