@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipcodec.kinds.pqvae.layout import Layout
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.profile.file import Profile
+from clipcodec.profile.registry import DEFAULT, by_name
 from clipcodec.training import export
 
 
@@ -37,6 +40,13 @@ def cone(count: int, dim: int, seed: int = 0) -> np.ndarray:
     rows[:, 1::2] += 0.7 * np.abs(rows[:, : dim // 2])  # what a KLT alone cannot tell
     rows += np.linspace(1, 0.2, dim)
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def drawn(count: int, profile: str | Profile = DEFAULT, *, seed: int = 0) -> NDArray[np.float32]:
+    """Embeddings such as the profile's backbone makes, by the statistics in the profile."""
+    statistics = (by_name(profile) if isinstance(profile, str) else profile).statistics
+    assert statistics is not None
+    return statistics.draw(count, seed=seed)
 
 
 def write_tiny_predictive(path: Path, *, dim: int = 24, **meta: str) -> Path:

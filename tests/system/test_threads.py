@@ -48,7 +48,7 @@ def test_products_take_one_thread_until_the_last_call_ends() -> None:
 def test_without_threadpoolctl_batches_work_all_the_same() -> None:
     code = (
         "import sys; sys.modules['threadpoolctl'] = None\n"
-        "from clipcodec import threads\n"
+        "from clipcodec.system import threads\n"
         "assert threads._controller() is None\n"
         "assert threads.in_threads(lambda i: i, range(9)) == [*range(9)]\n"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,7 @@ def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
+@pytest.mark.slow
 def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
@@ -270,6 +272,7 @@ def test_default_quality_is_the_cosine_asked_for(tmp_path: Path, cone_file: Path
     assert high.cosine >= 0.99 > low.cosine >= 0.9
 
 
+@pytest.mark.slow
 def test_the_seed_decides_predictive_files(tmp_path: Path, cone_file: Path) -> None:
     """Same files, recipe and machine: the same profile, byte for byte."""
     make_rates(cone_file, tmp_path / "a")
@@ -309,6 +312,7 @@ def test_prediction_needs_no_units(tmp_path: Path, cone_file: Path) -> None:
                        b.decode_batch(b.encode_embeddings(x)))  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["flat", "wide", "repeated"])
 def test_rows_of_odd_shapes_still_train(tmp_path: Path, what: str) -> None:
     """Directions without variance, hardly more rows than dimensions, rows given twice."""
@@ -362,7 +366,7 @@ def test_rows_that_cannot_train(tmp_path: Path, rows: np.ndarray, message: str) 
     ],
 )
 def test_predictive_settings_that_cannot_work(
-    tmp_path: Path, cone_file: Path, change: dict[str, float], message: str
+    tmp_path: Path, cone_file: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):
         make_rates(cone_file, tmp_path / "p", replace(RATES, **change))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from clipcodec.models import Backbone
 from tests.helpers import tiny_models
 
 pytest.importorskip("open_clip")
+pytestmark = pytest.mark.slow
 
 
 class World(NamedTuple):
@@ -72,7 +73,7 @@ def test_library(world: World) -> None:
     assert ((codec.decode_batch(streams) * truth).sum(axis=1) > 0.95).all()
     data = world.images[0].read_bytes()
     with Image.open(world.images[0]) as picture:
-        forms = [data, picture.copy(), np.asarray(picture), str(world.images[0])]
+        forms: list[Any] = [data, picture.copy(), np.asarray(picture), str(world.images[0])]
         assert [codec.encode(form) for form in forms] == streams[:1] * 4
     with open(world.images[0], "rb") as file:
         assert codec.encode(file) == streams[0]
