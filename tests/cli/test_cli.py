@@ -15,7 +15,7 @@ import pytest
 
 import clipcodec
 from clipcodec.cli import main
-from tests.helpers.processes import run
+from tests.helpers.processes import ONE_THREAD, run
 from tests.helpers.profiles import cone, drawn, write_tiny_profile
 
 DEFAULT_DIM = 512
@@ -324,7 +324,8 @@ def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
     profile = tmp_path / "p.safetensors"
     done = run("train", "--embeddings", tmp_path / "x.npy", "--out", profile, "--hidden", 0,
                "--text-embeddings", tmp_path / "t.npy", "--text-weight", 0.3, "--shrinkage", 0.01,
-               "--card", tmp_path / "card.json", "--backbone", "small", "-q")  # fmt: skip
+               "--card", tmp_path / "card.json", "--backbone", "small", "-q",
+               **ONE_THREAD)  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "on 1100 embeddings" in text

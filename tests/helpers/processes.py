@@ -10,6 +10,7 @@ from pathlib import Path
 import clipcodec
 
 PACKAGE = Path(clipcodec.__file__).parents[1]  # the folder to import clipcodec from
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # see profiles.one_torch_thread
 MAIN = "\nimport sys\nfrom clipcodec.cli import main\nsys.exit(main())\n"  # the command, as code
 
 

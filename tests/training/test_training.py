@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from clipcodec.training.export import frequency_tables
 from clipcodec.training.network import Network
 from clipcodec.training.pqvae import Recipe, train
 from clipcodec.training.register import register
-from tests.helpers.profiles import cone
+from tests.helpers.profiles import cone, one_torch_thread
 
 QUICK = Recipe(codewords=4, steps=12, batch=256)
 
@@ -36,6 +37,12 @@ def clustered(count: int, dim: int = 16, seed: int = 0) -> np.ndarray:
     centres = np.random.default_rng(99).normal(size=(5, dim)) * spectrum + 0.5
     rows = centres[rng.integers(0, 5, count)] + 0.3 * rng.normal(size=(count, dim)) * spectrum
     return rows.astype(np.float32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_torch_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

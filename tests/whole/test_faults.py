@@ -26,7 +26,7 @@ from PIL import Image
 
 import clipcodec
 from tests.helpers import tiny_models
-from tests.helpers.processes import MAIN, PACKAGE
+from tests.helpers.processes import MAIN, ONE_THREAD, PACKAGE
 from tests.helpers.profiles import cone, drawn
 
 TEMPORARY = re.compile(r"\.clipcodec-[0-9a-f]{12}\.tmp")
@@ -232,7 +232,8 @@ def test_sigkill_at_the_end_of_training_leaves_no_half_profile(
 ) -> None:
     np.save(tmp_path / "rows.npy", cone(1100, 16))
     done = cli("train", "--embeddings", tmp_path / "rows.npy", "--out", folder / "x.clip", "-qf",
-               "--hidden", 0, before=STOP.format(moment="half", signal="SIGKILL"))  # fmt: skip
+               "--hidden", 0, before=STOP.format(moment="half", signal="SIGKILL"),
+               **ONE_THREAD)  # fmt: skip
     assert done.returncode == -signal.SIGKILL
     assert (folder / "x.clip").read_bytes() == b"old"
     assert len(leftovers(folder)) == 1
