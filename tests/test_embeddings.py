@@ -26,7 +26,7 @@ def test_every_finite_nonzero_row_becomes_a_unit_row(x: np.ndarray) -> None:
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", ">f8", "i4", ">i2", "u1"])
 def test_every_real_dtype_and_layout_means_the_same(dtype: str) -> None:
     x = np.array([[3, 4, 0], [0, 0, 2]])
-    expected = [[0.6, 0.8, 0], [0, 0, 1]]
+    expected = np.array([[0.6, 0.8, 0], [0, 0, 1]])
     assert np.allclose(as_embeddings(x.astype(dtype)), expected)
     assert np.allclose(as_embeddings(np.asfortranarray(x.astype(dtype))), expected)
     assert np.allclose(as_embeddings(x.astype(dtype)[::-1])[::-1], expected)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 import warnings
 from collections import Counter, defaultdict
@@ -56,7 +55,9 @@ class Family:
         return sorted({*out})
 
 
-_FIXED = [(f"openai-vit-b-32/pqvae-{bits}", {}) for bits in (400, 800, 1200, 2000)]
+_FIXED: list[tuple[str, dict[str, Any]]] = [
+    (f"openai-vit-b-32/pqvae-{bits}", {}) for bits in (400, 800, 1200, 2000)
+]
 _QUALITIES: list[dict[str, Any]] = [{"quality": q} for q in (20, 50, 65, 85)]
 _QUALITIES.append({"max_bytes": 50})
 FAMILIES = [
@@ -238,4 +239,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

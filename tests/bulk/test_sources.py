@@ -253,7 +253,7 @@ def test_an_array_gives_its_rows_by_number(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", rows[0])
     found = entries(tmp_path / "x.npy", tmp_path / "one.npy")
     assert [e.id for e in found] == ["x.npy/0", "x.npy/1", "x.npy/2", "one.npy/0"]
-    assert np.array_equal([e.content for e in found], [*rows, rows[0]])
+    assert np.array_equal(np.stack([np.asarray(e.content) for e in found]), [*rows, rows[0]])
     assert isinstance(found[0].content, np.memmap), "the file is not read into memory"
 
 

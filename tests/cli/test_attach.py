@@ -16,13 +16,13 @@ import clipcodec
 from clipcodec.carriers import attach, extract
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
-from tests.helpers.profiles import cone, write_tiny_profile
+from tests.helpers.profiles import cone, drawn, write_tiny_profile
 
 
 @pytest.fixture
 def streams() -> list[bytes]:
     """Of one embedding, by two profiles."""
-    x = clipcodec.Codec().profile.statistics.draw(1, seed=0)[0]
+    x = drawn(1)[0]
     names = ("openai-vit-b-32/predictive", "openai-vit-b-32/pqvae-400")
     return [clipcodec.encode_embedding(x, profile=name) for name in names]
 

@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import clipcodec
-from tests.helpers.processes import run
-from tests.helpers.profiles import cone, write_tiny_profile
+from clipcodec.cli import main
+from tests.helpers.processes import ONE_THREAD, run
+from tests.helpers.profiles import cone, drawn, write_tiny_profile
 
 DEFAULT_DIM = 512
 
@@ -22,7 +24,7 @@ DEFAULT_DIM = 512
 @pytest.fixture
 def rows() -> np.ndarray:
     """Three embeddings such as the default profile's backbone makes."""
-    return clipcodec.Codec().profile.statistics.draw(3, seed=0)
+    return drawn(3)
 
 
 @pytest.fixture
@@ -184,7 +186,23 @@ def test_endless_input_is_no_stream() -> None:
         ("train", "--embeddings", "x", "--out", "p", "--recipe", "pqvae", "--text-embeddings", "t"),
     ],
 )
-def test_wrong_command_lines_exit_2(args: tuple[str, ...]) -> None:
+def test_wrong_command_lines_exit_2(
+    args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    try:
+        code: object = main([*args])
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capfd.readouterr()
+    assert (code, out) == (2, "")
+    assert "clipcodec" in err
+
+
+@pytest.mark.parametrize("args", [(), ("compress", "x.npy", "--profile", "nothing")])
+def test_wrong_command_lines_end_the_process_with_2(args: tuple[str, ...]) -> None:
+    """What the parser refuses, and what is refused later."""
     done = run(*args)
     assert done.returncode == 2
     assert done.stdout == b""
@@ -245,7 +263,8 @@ def test_rates_on_the_command_line(tmp_path: Path, rates_path: Path) -> None:
     x, codec = cone(30, 24, seed=1), clipcodec.Codec(rates_path)
     np.save(tmp_path / "one.npy", x[0])
     np.save(tmp_path / "many.npy", x)
-    for option, value in (("quality", 80), ("max_bytes", 14), ("min_cosine", 0.98)):
+    targets: dict[str, Any] = {"quality": 80, "max_bytes": 14, "min_cosine": 0.98}
+    for option, value in targets.items():
         flag = "--" + option.replace("_", "-")
         done = run("compress", tmp_path / "one.npy", "-o", "-", "--profile", rates_path,
                    flag, value)  # fmt: skip
@@ -295,6 +314,7 @@ def test_images_without_a_backbone_are_told_so(tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
     """Embeddings and texts to a file, which compresses what it has not seen."""
     np.save(tmp_path / "x.npy", cone(1100, 16))
@@ -304,7 +324,8 @@ def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
     profile = tmp_path / "p.safetensors"
     done = run("train", "--embeddings", tmp_path / "x.npy", "--out", profile, "--hidden", 0,
                "--text-embeddings", tmp_path / "t.npy", "--text-weight", 0.3, "--shrinkage", 0.01,
-               "--card", tmp_path / "card.json", "--backbone", "small", "-q")  # fmt: skip
+               "--card", tmp_path / "card.json", "--backbone", "small", "-q",
+               **ONE_THREAD)  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "on 1100 embeddings" in text

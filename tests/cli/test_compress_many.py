@@ -306,7 +306,12 @@ def test_new_images_are_added_and_old_ones_are_not_read_again(
         (folder / f"{i}.png").write_bytes(data[i])
     read: list[str] = []
     inner = workers._decode
-    monkeypatch.setattr(workers, "_decode", lambda c, p: (read.append(str(c)), inner(c, p))[1])
+
+    def spy(content: Any, *rest: Any) -> Any:
+        read.append(str(content))
+        return inner(content, *rest)
+
+    monkeypatch.setattr(workers, "_decode", spy)
     assert compress(world, folder, "-o", out) == 0
     for i in (1, 3):
         (folder / f"{i}.png").write_bytes(data[i])
@@ -496,7 +501,7 @@ def test_wrong_command_lines_exit_2(
 # small groups, all on the disk at once; one that has just been written brings about `deed`
 DEED = """
 import multiprocessing, os, signal
-from clipcodec import pipeline
+from clipcodec.bulk import pipeline
 from clipcodec.cli import compress_many
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -559,6 +564,7 @@ def test_stopped_and_gone_on_with_is_as_never_stopped(
     assert items(out) == items(whole)
 
 
+@pytest.mark.slow
 def test_images_stopped_by_the_keyboard(world: World, tmp_path: Path) -> None:
     """As above through the backbone, the signal going to the workers, too, as from a terminal."""
     out = tmp_path / "o.clpc"
@@ -586,7 +592,7 @@ def test_a_killed_worker_is_an_error_and_what_was_written_is_kept(
 ) -> None:
     out = tmp_path / "o.clpc"
     deed = "[os.kill(p.pid, signal.SIGKILL) for p in multiprocessing.active_children()]"
-    before = "from clipcodec import pipeline\npipeline._CHUNK = 1\n" + DEED.format(
+    before = "from clipcodec.bulk import pipeline\npipeline._CHUNK = 1\n" + DEED.format(
         after=2, deed=deed + "; import time; time.sleep(0.5)"
     )
     np.save(rows, cone(1000, 16))

@@ -31,6 +31,7 @@ from clipcodec import (
 from clipcodec.container import layout
 from clipcodec.container.writer import PART
 from tests.helpers.paths import FORMATS
+from tests.helpers.profiles import drawn
 
 STREAMS = [bytes.fromhex(s) for s in ("6e01aabb", "6e01cc", "6e02ddeeff", "4100")]
 
@@ -49,9 +50,7 @@ def collect(data: bytes, into: list[bytes]) -> None:
 
 
 def samples(count: int, **options: Any) -> list[bytes]:
-    profile = clipcodec.Codec().profile
-    assert profile.statistics is not None
-    return clipcodec.encode_embeddings(profile.statistics.draw(count, seed=3), **options)
+    return clipcodec.encode_embeddings(drawn(count, seed=3), **options)
 
 
 # the format
@@ -76,6 +75,7 @@ def test_items_are_smaller_than_their_streams() -> None:
         assert len(packed(streams)) < sum(map(len, streams))
 
 
+@pytest.mark.slow
 def test_overhead_is_below_a_byte_an_item() -> None:
     """Beyond the payload: a stream without the byte that says version, coder and profile."""
     fine, coarse = samples(500), samples(500, quality=20)

@@ -395,6 +395,7 @@ def test_classes_follow_the_order_of_reading(cases: list[Case], stream: str, exp
 # (b) good streams
 
 
+@pytest.mark.slow
 def test_encoded_embeddings_have_equal_symbols(cases: list[Case]) -> None:
     rng, count = np.random.default_rng(1), Counter[str]()
     for case, coder, small in each(cases):
@@ -414,6 +415,7 @@ def test_packed_symbols_come_back(cases: list[Case]) -> None:
             assert [by_reference(case, stream) for stream in made] == symbols
 
 
+@pytest.mark.slow
 def test_embeddings_are_equal(cases: list[Case]) -> None:
     rng = np.random.default_rng(3)
     for case, coder, small in each(cases):
@@ -434,6 +436,7 @@ def test_rotations_of_any_width_are_equal(width: int) -> None:
 # (c) streams that are damaged, or none
 
 
+@pytest.mark.slow
 def test_damaged_streams_meet_the_same_end(cases: list[Case]) -> None:
     rng, ends = np.random.default_rng(4), Counter[str]()
     for case, coder, small in each(cases):
@@ -457,6 +460,7 @@ class _Anything:
     __hash__ = None  # type: ignore[assignment]
 
 
+@pytest.mark.slow
 def test_bodies_are_judged_alike(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     """With check values out of the way, many random bodies are streams: the other rules decide."""
     rng, ends = np.random.default_rng(5), Counter[tuple[str, str]]()
@@ -591,9 +595,7 @@ def test_it_says_why_it_rejects() -> None:
         ("predictive", "scale", np.full(5, -1.0)),
     ],
 )
-def test_a_spoiled_profile_is_not_at_hand(
-    tmp_path: Path, kind: str, name: str, value: object
-) -> None:
+def test_a_spoiled_profile_is_not_at_hand(tmp_path: Path, kind: str, name: str, value: Any) -> None:
     """Whatever the file says, there is one exception for it; values count once they are read."""
     path = {
         "pqvae": lambda: write_pqvae(tmp_path / "good", 3, tables=1),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,13 +29,13 @@ def rotation() -> RotationKind:
     return kind
 
 
-def parts(path: Path) -> tuple[dict, dict]:
+def parts(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return load(data), json.loads(header["__metadata__"][METADATA_KEY])
 
 
-def rewrite(path: Path, tensors: dict, meta: dict) -> Path:
+def rewrite(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> Path:
     path.write_bytes(save(tensors, metadata={METADATA_KEY: json.dumps(meta)}))
     return path
 
@@ -195,7 +197,7 @@ GOOD = {"weights": np.ones((2, 3), np.float16), "counts": np.ones(4, np.uint16)}
         ({"weights": np.full((2, 3), 1e300)}, "enormous"),
     ],
 )
-def test_tensors_are_those_named(change: dict, message: str) -> None:
+def test_tensors_are_those_named(change: dict[str, Any], message: str) -> None:
     check_tensors(GOOD, SHAPES, {"counts": "uint16"})
     tensors = {name: t for name, t in (GOOD | change).items() if t is not None}
     with pytest.raises(WeightsError, match=message):
@@ -279,8 +281,9 @@ def test_configs_of_one_kind(
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(
-    tmp_path: Path, rates_path: Path, kind: str, name: str, change, message: str
-) -> None:  # type: ignore[no-untyped-def]
+    tmp_path: Path, rates_path: Path, kind: str, name: str,
+    change: Callable[[np.ndarray], np.ndarray], message: str,
+) -> None:  # fmt: skip
     tensors, meta = parts(source(kind, rates_path))
     tensors[name] = change(tensors[name])
     with pytest.raises(WeightsError, match=message):

@@ -146,6 +146,7 @@ def test_a_very_long_image_costs_no_gigabytes_and_keeps_its_centre(tiny: Tiny) -
     assert float(found[1] @ reference(tiny.model, [centre])[0]) < 0.999, "turned, so another image"
 
 
+@pytest.mark.slow
 def test_loading_prints_nothing_and_leaves_logging_alone(tiny: Tiny) -> None:
     code = (
         "import sys, logging, warnings; warnings.simplefilter('error', UserWarning)\n"
@@ -625,12 +626,14 @@ def test_an_older_repository_with_only_a_bin_file_is_downloaded(
     assert path.read_bytes() == tiny.pt.read_bytes()
 
 
+@pytest.mark.slow
 def test_open_clip_finds_what_fetch_has_fetched(hub: tuple[str, list[str]], tmp_path: Path) -> None:
     ours = run(FETCH, tmp_path, HF_ENDPOINT=hub[0]).stdout
     code = "import open_clip.pretrained as p; print(p.download_pretrained_from_hf('tiny/weights'))"
     assert run(code, tmp_path, HF_HUB_OFFLINE="1").stdout == ours
 
 
+@pytest.mark.slow
 def test_a_cache_filled_by_open_clip_is_used_without_network(tiny: Tiny, tmp_path: Path) -> None:
     """The layout of the Hugging Face cache, as copied from another machine."""
     repository = tmp_path / "hub" / "models--tiny--weights"

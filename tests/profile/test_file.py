@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +18,13 @@ from clipcodec.profile.file import METADATA_KEY, read_profile
 from tests.helpers.profiles import write_tiny_profile
 
 
-def parts(path: Path) -> tuple[dict, dict]:
+def parts(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return load(data), json.loads(header["__metadata__"][METADATA_KEY])
 
 
-def rewrite(path: Path, tensors: dict, meta: object) -> Path:
+def rewrite(path: Path, tensors: dict[str, np.ndarray], meta: object) -> Path:
     path.write_bytes(save(tensors, metadata={METADATA_KEY: json.dumps(meta)}))
     return path
 

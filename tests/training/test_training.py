@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from clipcodec.training.export import frequency_tables
 from clipcodec.training.network import Network
 from clipcodec.training.pqvae import Recipe, train
 from clipcodec.training.register import register
-from tests.helpers.profiles import cone
+from tests.helpers.profiles import cone, one_torch_thread
 
 QUICK = Recipe(codewords=4, steps=12, batch=256)
 
@@ -35,6 +37,12 @@ def clustered(count: int, dim: int = 16, seed: int = 0) -> np.ndarray:
     centres = np.random.default_rng(99).normal(size=(5, dim)) * spectrum + 0.5
     rows = centres[rng.integers(0, 5, count)] + 0.3 * rng.normal(size=(count, dim)) * spectrum
     return rows.astype(np.float32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_torch_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +81,7 @@ def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
+@pytest.mark.slow
 def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
@@ -270,6 +279,7 @@ def test_default_quality_is_the_cosine_asked_for(tmp_path: Path, cone_file: Path
     assert high.cosine >= 0.99 > low.cosine >= 0.9
 
 
+@pytest.mark.slow
 def test_the_seed_decides_predictive_files(tmp_path: Path, cone_file: Path) -> None:
     """Same files, recipe and machine: the same profile, byte for byte."""
     make_rates(cone_file, tmp_path / "a")
@@ -309,6 +319,7 @@ def test_prediction_needs_no_units(tmp_path: Path, cone_file: Path) -> None:
                        b.decode_batch(b.encode_embeddings(x)))  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["flat", "wide", "repeated"])
 def test_rows_of_odd_shapes_still_train(tmp_path: Path, what: str) -> None:
     """Directions without variance, hardly more rows than dimensions, rows given twice."""
@@ -362,7 +373,7 @@ def test_rows_that_cannot_train(tmp_path: Path, rows: np.ndarray, message: str) 
     ],
 )
 def test_predictive_settings_that_cannot_work(
-    tmp_path: Path, cone_file: Path, change: dict[str, float], message: str
+    tmp_path: Path, cone_file: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):
         make_rates(cone_file, tmp_path / "p", replace(RATES, **change))

@@ -101,6 +101,7 @@ print(digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_threads_hash_seeds_or_matrix_kernels() -> None:
     """Fresh interpreters under other settings of the libraries below print one digest."""
     settings: list[dict[str, str]] = [

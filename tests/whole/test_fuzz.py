@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,7 @@ def test_the_judges_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
             targets.judge_stream(good)
 
 
+@pytest.mark.slow
 def test_the_long_run_counts_and_keeps(tmp_path: Path) -> None:
     """The command is deterministic given a seed, and a crasher is a file that can be replayed."""
 
@@ -196,7 +198,7 @@ def test_profile_files_that_claim_gigabytes_are_refused_in_little_memory(
 def test_a_profile_file_takes_little_more_than_twice_its_size(tmp_path: Path) -> None:
     """Its bytes, its tensors, and tables; the values are looked through piece by piece."""
     dim = 2048
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "analysis": np.zeros((dim, dim), np.float16), "synthesis": np.zeros((dim, dim), np.float16),
         "center": np.ones(dim, np.float16), "scale": np.ones(dim, np.float16),
         "refine.hidden": np.zeros((1, dim, 0), np.float16), "refine.bias": np.zeros((1, 0)),
@@ -247,7 +249,7 @@ def test_arrays_that_claim_terabytes_are_refused(tmp_path: Path) -> None:
 # what fuzzing found
 
 
-def drawn(kind: str) -> tuple[dict, dict]:
+def drawn(kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A drawn profile of this kind with ordinary numbers."""
     for seed in range(1000):
         meta, tensors = profiles.draw(Random(seed))
@@ -389,17 +391,18 @@ def test_weights_that_are_no_plain_floats(tmp_path: Path, change: str) -> None:
 
     spec = make_folder(tmp_path / "network", layers=1, width=16)
     state = make_model(spec).state_dict()
-    value = state["visual.class_embedding"]
+    value: Any = state["visual.class_embedding"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, of quantized and sparse tensors
-        state["visual.class_embedding"] = {
+        changes: dict[str, Callable[[], Any]] = {
             "int32": lambda: value.int(),
             "bool": lambda: value > 0,
             "sparse": lambda: value.to_sparse(),
             "meta": lambda: value.to("meta"),
             "quantized": lambda: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
             "complex": lambda: value.to(torch.complex64),
-        }[change]()
+        }
+        state["visual.class_embedding"] = changes[change]()
         path = tmp_path / "model.bin"
         torch.save(state, path)
         with pytest.raises(WeightsError, match="class_embedding"):
