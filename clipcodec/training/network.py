@@ -1,7 +1,8 @@
-"""PQVAE-shared in torch: the networks of `transforms.pqvae`, differentiable (arXiv 2509.05925).
+"""PQVAE-shared in torch: a differentiable twin of `kinds.pqvae.transform` (arXiv 2509.05925).
 
-Sub-vectors are trained in the `rank` coordinates that their channels span; `lift` (orthonormal)
-turns codewords into channels when the profile is written. Distances are the same in both.
+A sub-vector has `sub_dim` channels that span only `rank` dimensions. Here it is trained in `rank`
+coordinates; the orthonormal `lift` turns codewords into channels when the profile is written.
+Distances are the same in both.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from ..kinds.pqvae.layout import Layout
 from ..kinds.pqvae.transform import PqvaeTransform
 from .codebook import Codebook
 
-_RIDGE = 1e-2
+_RIDGE = 1e-2  # of least squares, per row
 
 
 class Network(nn.Module):
-    """Analysis with nearest codewords in the loop, and synthesis."""
+    """Analysis, which quantises group after group, and synthesis."""
 
     center: Tensor
     scale: Tensor
     lift: Tensor
 
     def __init__(self, layout: Layout, x: Tensor, generator: torch.Generator) -> None:
-        """Initialised from training rows x (N, D): see `_initialise`."""
+        """Initialise from training rows x (N, D), as `_initialise` says."""
         super().__init__()
         self.layout = layout
         self.step = layout.positions * layout.rank  # latent values of one group
@@ -50,15 +51,18 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, x: Tensor, generator: torch.Generator) -> None:
-        """Residual quantisation in the KLT: each group codes the leading principal axes of what
-        the groups before it left, whitened. The hidden layers start near zero beside it."""
+        """Start as residual quantisation in the KLT, from normalised rows x (N, D).
+
+        Each group codes the leading principal axes, whitened, of the residual that the groups
+        before it leave. The hidden layers start with small weights, so they change little at first.
+        """
         w, step = self.weights, self.step
         residual = x.clone()
         maps: list[Tensor] = []
         latents: list[Tensor] = []
         for group in range(self.layout.groups):
             values, vectors = torch.linalg.eigh(residual.T @ residual / len(x))
-            # a width below the group's values: some axes are coded more than once
+            # If the group has more values than D, some axes are coded more than once.
             axes = torch.arange(step) % x.shape[1]
             order = values.argsort(descending=True)[axes]
             whiten = vectors[:, order] / values[order].clamp(min=1e-6).sqrt()
@@ -86,7 +90,10 @@ class Network(nn.Module):
         return slice(start, start + self.step * group)
 
     def analyse(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (N, D) → latent (N, n·rank), the same quantised (straight-through), symbols (N, n)."""
+        """x (N, D) → latent (N, n·rank), quantised latent (N, n·rank), symbols (N, n).
+
+        The gradient of the quantised latent is passed to the latent (straight-through estimator).
+        """
         w, step = self.weights, self.step
         x = (x - self.center) / self.scale
         open_loop = x @ w["analysis_linear"] + w["analysis_bias"]
@@ -110,7 +117,7 @@ class Network(nn.Module):
         return torch.cat(latents, dim=1), torch.cat(chosen, dim=1), torch.cat(symbols, dim=1)
 
     def synthesise(self, quantized: Tensor) -> Tensor:
-        """Quantised latent (N, n·rank) → embeddings (N, D), not yet of unit norm."""
+        """Quantised latent (N, n·rank) → embeddings (N, D), not normalised."""
         w = self.weights
         y = quantized @ w["synthesis_linear"] + w["synthesis_bias"]
         for i in range(self.layout.blocks):
@@ -120,7 +127,7 @@ class Network(nn.Module):
         return rows
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Everything `PqvaeTransform` and its quantiser need, by their names there."""
+        """All tensors that `PqvaeTransform` and its quantiser need, by the names they use."""
         named = {name: self.weights[name.replace(".", "_")]
                  for name in PqvaeTransform.shapes(self.layout)
                  if name.replace(".", "_") in self.weights}  # fmt: skip
@@ -135,7 +142,7 @@ class Network(nn.Module):
 
 
 def _least_squares(a: Tensor, b: Tensor) -> Tensor:
-    """The map m with a @ m ≈ b, with a little ridge."""
+    """The matrix m with a @ m ≈ b, by ridge regression."""
     gram = a.T @ a
     ridge = _RIDGE * len(a) * torch.eye(a.shape[1])
     solution: Tensor = torch.linalg.solve(gram + ridge, a.T @ b)

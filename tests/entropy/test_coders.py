@@ -194,6 +194,7 @@ def test_every_message_needs_its_check_value(name: str) -> None:
         coders(EXAMPLE)[name].encode(SYMBOLS.repeat(3, axis=0), [1, 2])
 
 
+TOO_LONG = "Huffman payload of 25 bytes: at most 24 exist"
 PADDING = "padding bits after the last symbol are not zero"
 ZERO_END = "rANS payload ends with a zero byte, which is never written"
 NO_CHECK = "rANS state does not end in a check value: damaged"
@@ -216,7 +217,7 @@ NO_CHECK = "rANS state does not end in a check value: damaged"
         ("huffman", "71600000d048", CorruptError, "2 bytes after the last symbol"),
         ("huffman", "0200d048", CorruptError, "1 bytes after the last symbol"),  # after 8 bits
         ("huffman", "00" * 22 + "d048", CorruptError, "21 bytes after the last symbol"),
-        ("huffman", "00" * 23 + "d048", CorruptError, "Huffman payload of 25 bytes: at most 24 exist"),  # noqa: E501
+        ("huffman", "00" * 23 + "d048", CorruptError, TOO_LONG),
         ("rans", "", TruncatedError, "ends after its header"),
         ("rans", "4ed0540100", CorruptError, ZERO_END),
         ("rans", "ffffffff", CorruptError, NO_CHECK),

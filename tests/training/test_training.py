@@ -250,7 +250,7 @@ def test_all_rates_from_one_training(tmp_path: Path, cone_file: Path) -> None:
     """The file loads; unseen rows come back, the better the more bytes; the result is measured."""
     result = make_rates(cone_file, tmp_path / "p", card={"licence": "CC0"})
     codec, unseen = Codec(tmp_path / "p"), cone(200, 32, seed=9)
-    assert (codec.profile.kind, codec.profile.dim, codec.profile.name) == ("predictive", 32,
+    assert (codec.profile.kind.name, codec.profile.dim, codec.profile.name) == ("predictive", 32,
                                                                            "private/r")  # fmt: skip
     reached = [
         (unseen * codec.decode_batch(codec.encode_embeddings(unseen, quality=q))).sum(axis=1).mean()
