@@ -24,9 +24,9 @@
 `BackboneWarning` is a warning: an embedding is unlike those its profile was trained on.
 
 An error about rows of a batch knows them: `index` is the first row at fault, `rows` are all rows
-that were found with the same fault. They are set where the error is raised; a function that works on a part of a
-batch, or on a table or file, translates them with `placed`. The message is made from them once,
-when it is asked for.
+that were found with the same fault. They are set where the error is raised; a function that works
+on a part of a batch, or on a table or file, translates them with `placed`. The message is made from
+them once, when it is asked for.
 """
 
 from __future__ import annotations

@@ -211,7 +211,9 @@ def test_a_registered_profile_by_path_is_the_registered_one() -> None:
     row = registered()[0]
     assert Codec(_FOLDER / row.file).profile is by_name(row.name)
     early = dataclasses.replace(by_name(row.name), id=None)
-    x = by_name(row.name).statistics.draw(1, seed=0)
+    statistics = early.statistics
+    assert statistics is not None
+    x = statistics.draw(1, seed=0)
     stream = pack(early, early.kind.quantize(x, Target(), 0), ["raw"])[0]
     assert stream[0] & 15 == 0
     expected = clipcodec.decode(clipcodec.encode_embedding(x[0], profile=row.name))

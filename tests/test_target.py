@@ -47,8 +47,8 @@ def test_impossible_options_are_refused(options: dict[str, Any], message: str) -
 
 
 def test_numpy_numbers_are_numbers() -> None:
-    assert Target(max_bytes=np.int64(60)).max_bytes == 60
-    assert Target(min_cosine=np.float32(0.5)).min_cosine == 0.5
+    assert Target(max_bytes=np.int64(60)).max_bytes == 60  # type: ignore[arg-type]
+    assert Target(min_cosine=np.float32(0.5)).min_cosine == 0.5  # type: ignore[arg-type]
 
 
 def test_a_fixed_rate_has_no_quality() -> None:

@@ -87,8 +87,8 @@ def check_statistics(
         warnings.warn(
             f"{count} of {len(embeddings)} embeddings are unlike those of backbone {name!r}: their"
             f" cosine to its mean direction is {lowest:.2f} at the lowest, but 99.9 % of images"
-            f" have {stats.low:.2f} or more; if they come from another model, decoded vectors will be"
-            " poor",
+            f" have {stats.low:.2f} or more; if they come from another model, decoded vectors will"
+            " be poor",
             BackboneWarning,
             stacklevel=_caller(),
         )

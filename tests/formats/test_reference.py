@@ -35,6 +35,7 @@ from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile, write_profile
+from tests.helpers.kinds import pqvae
 from tests.helpers.paths import FORMATS, REFERENCE
 
 DECODER = REFERENCE / "decoder.py"
@@ -149,7 +150,7 @@ class Case:
     """A profile in both decoders, and streams of it."""
 
     def __init__(self, profile: Profile, path: Path | None = None) -> None:
-        self.profile, self.kind, self.codec = profile, profile.kind, Codec(profile)
+        self.profile, self.kind, self.codec = profile, profile.kind.name, Codec(profile)
         self.at_hand = list(reference.registered())
         if path:
             self.at_hand.append(reference.Profile(path))
@@ -174,13 +175,12 @@ class Case:
         self, rng: np.random.Generator, count: int, coder: str
     ) -> tuple[list[bytes], list[list[int]]]:
         """Symbols that no embedding would give, packed."""
-        kind = self.profile.kind
         if self.kind == "pqvae":
-            shape, qualities = (count, kind.layout.size), np.zeros(count, np.int64)
-            symbols = rng.integers(0, kind.layout.codewords, shape)
+            shape, qualities = (count, pqvae(self.profile).layout.size), np.zeros(count, np.int64)
+            symbols = rng.integers(0, pqvae(self.profile).layout.codewords, shape)
         else:
             shape = (count, self.profile.dim or int(rng.integers(1, 40)))
-            qualities = rng.integers(1, kind.qualities + 1, count)
+            qualities = rng.integers(1, self.profile.qualities + 1, count)
             largest = 1 << rng.integers(1, 16, shape)  # every magnitude's length as often
             symbols = rng.integers(-largest + 1, largest) * (rng.random(shape) < rng.random())
             symbols[:, 0] = rng.integers(1, 32768, count)  # of kind rotation, zeros are no stream

@@ -79,8 +79,8 @@ class Mortal(Codec):
         super().__init__(profile)
         self.folder = folder
 
-    def encode_embeddings(self, X: Any, **options: Any) -> list[bytes]:
-        streams = super().encode_embeddings(X, **options)
+    def encode_embeddings(self, X: Any, target: Any = None, /, **options: Any) -> list[bytes]:
+        streams = super().encode_embeddings(X, target, **options)
         (self.folder / f"pid-{os.getpid()}").touch()
         die(self.folder, after=3)
         return streams

@@ -20,6 +20,7 @@ from clipcodec.kinds.base import check_tensors
 from clipcodec.kinds.trellis import RotationKind
 from clipcodec.profile import registry
 from clipcodec.profile.file import METADATA_KEY, Profile, read_profile
+from tests.helpers.kinds import trellis
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +175,7 @@ def test_one_engine_serves_many_streams(rotation: RotationKind, rates: Profile) 
     """Made once a width, as profiles of any width need."""
     assert rotation.engine(48) is rotation.engine(48)
     assert rotation.engine(48) is not rotation.engine(49)
-    assert rates.kind.engine(24) is rates.kind.engine(24)
+    assert trellis(rates).engine(24) is trellis(rates).engine(24)
 
 
 # tensors and metadata

@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 
 from clipcodec.errors import WeightsError
 from clipcodec.profile.file import METADATA_KEY, read_profile
+from tests.helpers.kinds import pqvae
 from tests.helpers.profiles import write_tiny_profile
 
 
@@ -33,8 +34,8 @@ def test_what_is_written_is_read(tiny_path: Path) -> None:
     profile = read_profile(tiny_path)
     assert (profile.name, profile.id, profile.dim) == ("private/tiny", None, 8)
     assert profile.digest == hashlib.sha256(tiny_path.read_bytes()).digest()
-    assert profile.kind.layout.size == 12
-    assert profile.kind.tables.alphabet == 5
+    assert pqvae(profile).layout.size == 12
+    assert pqvae(profile).tables.alphabet == 5
     assert profile.card == {"data": "random"}
 
 
@@ -169,7 +170,7 @@ def test_damaged_files_raise_weights_error_or_load(
     path.write_bytes(content)
     try:
         profile = read_profile(path)
-        assert profile.kind.tables.size == profile.kind.layout.size
+        assert pqvae(profile).tables.size == pqvae(profile).layout.size
     except WeightsError:
         pass
 

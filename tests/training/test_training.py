@@ -25,6 +25,7 @@ from clipcodec.training.export import frequency_tables
 from clipcodec.training.network import Network
 from clipcodec.training.pqvae import Recipe, train
 from clipcodec.training.register import register
+from tests.helpers.kinds import pqvae
 from tests.helpers.profiles import cone, one_torch_thread
 
 QUICK = Recipe(codewords=4, steps=12, batch=256)
@@ -85,10 +86,11 @@ def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
 def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
-    layout = codec.profile.kind.layout
+    layout = pqvae(codec.profile).layout
     assert (layout.size, layout.codewords, layout.sub_dim, layout.rank) == (50, 6, 64, 2)
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=2, sub_dim=2, steps=1))
-    assert (codec.profile.kind.layout.size, codec.profile.kind.layout.rank) == (1600, 2)
+    layout = pqvae(codec.profile).layout
+    assert (layout.size, layout.rank) == (1600, 2)
     assert len(codec.encode_embedding(clustered(1)[0], entropy="raw")) == 5 + 2 + 200
 
 

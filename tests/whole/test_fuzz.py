@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 import clipcodec
 from clipcodec import Codec, CorruptError, EmbeddingError, WeightsError
 from clipcodec.errors import ProfileError, TrainingError
+from clipcodec.kinds import Quantized
+from clipcodec.kinds.trellis import RotationKind
 from clipcodec.profile import registry
 from clipcodec.stream import pack
 from tests.fuzz import mutate, profiles, run, seeds, targets
@@ -122,7 +124,7 @@ def peak(work: Callable[[], object]) -> float:
 def widest(levels: np.ndarray, quality: int = 1) -> bytes:
     """A stream of `any/rotation` with these levels."""
     profile = registry.by_name(registry.UNTRAINED)
-    return pack(profile, levels[None], np.array([quality]), ["rans"])[0]
+    return pack(profile, Quantized(levels[None], np.array([quality])), ["rans"])[0]
 
 
 WIDTH = 1 << 14
@@ -162,7 +164,7 @@ def test_tables_of_many_widths_are_not_kept_for_ever() -> None:
     """What stays of streams of all widths and qualities is bounded."""
     wanted = [(WIDTH - i, 1) for i in range(9)] + [(WIDTH, q) for q in range(2, 101, 4)]
     streams = [widest(np.eye(1, width, dtype=np.int64)[0], q) for width, q in wanted]
-    registry.by_name(registry.UNTRAINED).kind.engine.cache_clear()
+    RotationKind.engine.cache_clear()
     assert peak(lambda: [Codec().symbols(stream) for stream in streams]) < 40
 
 
@@ -290,7 +292,8 @@ def test_embeddings_are_of_unit_norm_whatever_the_numbers(size: float) -> None:
     meta, tensors = drawn("rotation")
     tensors["steps"] = np.full_like(tensors["steps"], size, np.float32)
     profile = seeds.load(profiles.pack(meta, tensors))
-    stream = pack(profile, np.array([[300, -20000, 5]]), np.array([1]), ["rans"])[0]
+    found = Quantized(np.array([[300, -20000, 5]]), np.array([1]))
+    stream = pack(profile, found, ["rans"])[0]
     row = Codec(profile).decode(stream)
     assert abs(np.linalg.norm(row.astype(np.float64)) - 1) < 1e-6
 
@@ -441,5 +444,5 @@ def test_damage_is_damage() -> None:
 def test_drawn_profiles_are_valid_and_of_every_kind() -> None:
     kinds = set()
     for seed in range(60):
-        kinds.add(seeds.load(profiles.pack(*profiles.draw(Random(seed)))).kind)
+        kinds.add(seeds.load(profiles.pack(*profiles.draw(Random(seed)))).kind.name)
     assert kinds == {"pqvae", "predictive", "rotation"}
