@@ -56,7 +56,7 @@ def test_every_error_survives_pickle_and_copy(kind: type[ClipcodecError]) -> Non
 
 def test_placed_counts_rows_from_a_first_one() -> None:
     with (
-        pytest.raises(EmbeddingError, match="^row 1003: all zero$") as caught,
+        pytest.raises(EmbeddingError, match=r"^row 1003: all zero$") as caught,
         placed(1000, item="row"),
     ):
         raise EmbeddingError("all zero", rows=[3])
@@ -73,7 +73,7 @@ def test_placed_translates_through_row_numbers() -> None:
 
 
 def test_placed_none_is_a_single_input() -> None:
-    with pytest.raises(EmbeddingError, match="^all zero$") as caught, placed(None):
+    with pytest.raises(EmbeddingError, match=r"^all zero$") as caught, placed(None):
         raise EmbeddingError("all zero", rows=[0])
     assert caught.value.index is None
 
@@ -87,7 +87,7 @@ def test_placed_nests_and_leaves_other_errors_alone() -> None:
         raise CorruptError("damaged", rows=[1])
     with pytest.raises(KeyError), placed(5):
         raise KeyError("x")
-    with pytest.raises(CorruptError, match="^damaged$"), placed(5):
+    with pytest.raises(CorruptError, match=r"^damaged$"), placed(5):
         raise CorruptError("damaged")
 
 
@@ -139,7 +139,7 @@ def test_each_row_raises_what_is_about_no_row_or_of_another_type() -> None:
     def other(rows: list[int]) -> list[int]:
         raise CorruptError("damaged", rows=[0])
 
-    with pytest.raises(EmbeddingError, match="^no matrix$"):
+    with pytest.raises(EmbeddingError, match=r"^no matrix$"):
         each_row(none, 3)
     with pytest.raises(CorruptError):
         each_row(other, 3, EmbeddingError)
