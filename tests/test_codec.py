@@ -433,6 +433,7 @@ def test_images_need_a_backbone_where_the_profile_takes_any() -> None:
 # the shipped profiles
 
 
+@pytest.mark.slow
 def test_shipped_profiles_beat_their_floors_on_unseen_embeddings(real_rows: np.ndarray) -> None:
     """Cosine rises with the rate; sizes are exact; every coder gives the same embedding."""
     floors = {"400": 0.95, "600": 0.965, "800": 0.97, "1000": 0.975, "1200": 0.98, "2000": 0.985}

@@ -253,6 +253,7 @@ def test_a_part_that_is_damaged_adds_nothing(coded: Coded) -> None:
     assert index.search(queries, 5).indices.tolist() == before.indices.tolist()
 
 
+@pytest.mark.slow
 def test_searching_while_another_thread_adds(coded: Coded) -> None:
     """A search sees what was added before it or after, never a part."""
     streams, _, queries = coded
@@ -397,6 +398,7 @@ def test_the_command_prints_scores_and_ids(store: Path, rates: Profile, rates_pa
     assert piped.stdout.split(b"\t")[1:] == words.stdout.split(b"\t")[1:]
 
 
+@pytest.mark.slow
 def test_the_command_names_bad_queries_and_goes_on(store: Path, rates_path: Path) -> None:
     np.save(store.with_name("zero.npy"), np.zeros(24))
     np.save(store.with_name("good.npy"), np.ones(24))

@@ -86,6 +86,7 @@ def test_pipes(folder: Path, streams: list[bytes]) -> None:
     assert done.stdout == attach(plain, streams[0])
 
 
+@pytest.mark.slow
 def test_several_profiles_in_one_image(folder: Path, streams: list[bytes]) -> None:
     """--profile says which one to get; without it, or of one not there, an error lists them."""
     image = folder / "a.jpg"
@@ -102,6 +103,7 @@ def test_several_profiles_in_one_image(folder: Path, streams: list[bytes]) -> No
     assert b"no stream of any/rotation, but of openai-vit-b-32/predictive" in done.stderr
 
 
+@pytest.mark.slow
 def test_private_profiles(folder: Path) -> None:
     """A stream that cannot be checked is not attached; with its profile it is, and found by it."""
     profile = write_tiny_profile(folder / "p.safetensors")

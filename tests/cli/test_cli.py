@@ -132,6 +132,7 @@ def test_a_pipe_is_an_input_like_any(tmp_path: Path, npy: Path) -> None:
     assert (tmp_path / "out.clip").read_bytes() == run("compress", npy, "-o", "-").stdout
 
 
+@pytest.mark.slow
 def test_arrays_with_damaged_headers_are_named(tmp_path: Path) -> None:
     for i, shape in enumerate((b"(1000000000000, 8)", b"(", b"(True,)", b"(0, 512)")):
         text = b"{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + b", }"
@@ -244,6 +245,7 @@ def test_compress_without_weights_says_how_to_get_them(tmp_path: Path) -> None:
     assert not (tmp_path / "a.png.clip").exists()
 
 
+@pytest.mark.slow
 def test_private_profiles_by_file(tmp_path: Path) -> None:
     """A stream of a private profile is read with --profile, and otherwise names the digest."""
     profile = write_tiny_profile(tmp_path / "p.safetensors")
@@ -258,6 +260,7 @@ def test_private_profiles_by_file(tmp_path: Path) -> None:
                ).returncode == 0  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rates_on_the_command_line(tmp_path: Path, rates_path: Path) -> None:
     """--quality, --max-bytes and --min-cosine give what the library gives."""
     x, codec = cone(30, 24, seed=1), clipcodec.Codec(rates_path)
@@ -281,6 +284,7 @@ def test_rates_on_the_command_line(tmp_path: Path, rates_path: Path) -> None:
     assert json.loads(info.stdout)["quality"] >= 1
 
 
+@pytest.mark.slow
 def test_rates_out_of_reach_exit_1_and_write_nothing(tmp_path: Path, rates_path: Path) -> None:
     """Named as the fault of that input: it is not the command line that is wrong."""
     np.save(tmp_path / "x.npy", cone(1, 24)[0])
@@ -343,6 +347,7 @@ def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
     assert b"exists" in again.stderr
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_train_exit_1(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", cone(10, 16))
     done = run("train", "--embeddings", tmp_path / "x.npy", "--out", tmp_path / "p")
@@ -360,6 +365,7 @@ def test_profiles_lists_what_the_library_lists() -> None:
     assert card["sha256"] == rows[0]["sha256"]
 
 
+@pytest.mark.slow
 def test_demo_runs_without_a_network(tmp_path: Path) -> None:
     """All profiles for the samples' width; one line says why no image was compressed."""
     done = run("demo", "--count", "4", HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1",

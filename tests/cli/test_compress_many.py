@@ -104,6 +104,7 @@ def test_a_directory_becomes_the_streams_of_its_images(
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_does_not_show(world: World, tmp_path: Path) -> None:
     outputs = []
     for count in (0, 1, 2):
@@ -113,6 +114,7 @@ def test_the_number_of_workers_does_not_show(world: World, tmp_path: Path) -> No
     assert len({path.read_bytes() for path in outputs}) == 1
 
 
+@pytest.mark.slow
 def test_batch_sizes_move_embeddings_by_rounding_only(world: World) -> None:
     """So little that these streams decode to the same direction."""
     decoded = []
@@ -535,6 +537,7 @@ def end_of(pids: list[int]) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
 def test_stopped_and_gone_on_with_is_as_never_stopped(
     name: str, code: int, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -68,6 +68,7 @@ def test_the_bytes_of_a_container_are_these() -> None:
     assert packed(STREAMS[:3]) == bytes.fromhex(expected)
 
 
+@pytest.mark.slow
 def test_items_are_smaller_than_their_streams() -> None:
     """Profile, version, coder and quality are said once, lengths take less than a byte each."""
     for options in ({}, {"max_bytes": 50}):

@@ -572,6 +572,7 @@ def cli(*args: object, before: str = "") -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_commands(
     tmp_path: Path, file: Path, rates_path: Path, codec: Codec, streams: list[bytes]
 ) -> None:
@@ -587,6 +588,7 @@ def test_commands(
     assert np.allclose(vectors(pq.read_table(file)["embedding"]), codec.decode_batch(streams))
 
 
+@pytest.mark.slow
 def test_options_reach_the_tables(
     tmp_path: Path, file: Path, rates_path: Path, codec: Codec, rows: np.ndarray
 ) -> None:
@@ -603,6 +605,7 @@ def test_options_reach_the_tables(
     assert pq.read_table(out).column_names == ["id", "embedding", "v", "text"]
 
 
+@pytest.mark.slow
 def test_several_tables_go_to_a_folder_and_a_bad_one_is_named(
     tmp_path: Path, file: Path, rates_path: Path, rows: np.ndarray
 ) -> None:
@@ -626,6 +629,7 @@ def test_several_tables_go_to_a_folder_and_a_bad_one_is_named(
     assert pq.read_table(tmp_path / "out" / "u.parquet")["embedding"].null_count == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "args",
     [
@@ -655,6 +659,7 @@ def test_no_such_column_on_the_command_line(file: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_old_file_and_is_one_line(
     tmp_path: Path, file: Path, rates_path: Path
 ) -> None:
@@ -671,6 +676,7 @@ def test_a_full_disk_keeps_the_old_file_and_is_one_line(
         assert out.read_bytes() == b"old"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGKILL", -9), ("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_command_stopped_in_mid_run_keeps_the_old_file(
     tmp_path: Path, file: Path, rates_path: Path, name: str, code: int
@@ -770,6 +776,7 @@ def pictures(count: int) -> list[bytes]:
     return files
 
 
+@pytest.mark.slow
 def test_columns_of_images(tmp_path: Path, eye: Codec) -> None:
     """Bytes, paths and Hugging Face's struct give what the images give alone."""
     files = pictures(70)
@@ -881,6 +888,7 @@ def test_series_round_trip(codec: Codec, rows: np.ndarray) -> None:
             decode_series(pd.Series(bad), profile=codec)
 
 
+@pytest.mark.slow
 def test_the_snippets_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of docs/tables.md in their order; Spark's and Hugging Face's have their own tests."""
     pytest.importorskip("duckdb")

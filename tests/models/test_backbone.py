@@ -112,6 +112,7 @@ def test_the_network_is_in_evaluation_mode(tmp_path: Path) -> None:
     assert np.abs(found - reference(model.train(), IMAGES)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_more_images_than_one_batch_and_none_at_all(tiny: Tiny) -> None:
     backbone = Backbone.load(tiny.spec, weights=tiny.pt, device="cpu")
     many = (IMAGES * 23)[:130]
@@ -292,6 +293,7 @@ def test_the_environment_variable_names_the_weights_and_the_argument_wins(
         Backbone.load(tiny.spec, device="cpu")
 
 
+@pytest.mark.slow
 def test_a_local_folder_brings_its_weights(tmp_path: Path) -> None:
     made = tiny_models.make_folder(tmp_path / "model")
     with pytest.raises(WeightsUnavailableError, match=r"open_clip_model\.safetensors"):
@@ -310,6 +312,7 @@ def test_a_safetensors_file_is_known_by_its_content(tiny: Tiny, tmp_path: Path) 
     assert Backbone.load(tiny.spec, weights=path, device="cpu").dim == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", ["state_dict", "module", "half"])
 def test_training_checkpoints_and_half_precision_load(
     tiny: Tiny, tmp_path: Path, wrap: str

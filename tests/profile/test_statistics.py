@@ -82,6 +82,7 @@ def test_few_rows_between_the_limits_are_not_refused() -> None:
         check_statistics(rows, statistics, "name", ours=True)
 
 
+@pytest.mark.slow
 def test_a_random_network_of_the_real_architecture_is_refused() -> None:
     """With the real cone's width, whatever its direction: eight rows of noise images suffice."""
     open_clip, torch = pytest.importorskip("open_clip"), pytest.importorskip("torch")

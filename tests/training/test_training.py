@@ -63,6 +63,7 @@ def cosine(codec: Codec, x: np.ndarray) -> float:
     return float(((x / np.linalg.norm(x, axis=1, keepdims=True)) * y).sum(axis=1).mean())
 
 
+@pytest.mark.slow
 def test_training_helps_and_more_codewords_help(tmp_path: Path, rows_file: Path) -> None:
     """Unseen rows come back closer after training, and closer still at a higher rate."""
     unseen = clustered(300, seed=7)
@@ -73,6 +74,7 @@ def test_training_helps_and_more_codewords_help(tmp_path: Path, rows_file: Path)
     assert start < finer
 
 
+@pytest.mark.slow
 def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
     """Same files, recipe and machine: the same profile, byte for byte."""
     make(rows_file, tmp_path / "a")
@@ -291,6 +293,7 @@ def test_the_seed_decides_predictive_files(tmp_path: Path, cone_file: Path) -> N
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
+@pytest.mark.slow
 def test_texts_bend_the_metric(tmp_path: Path, cone_file: Path) -> None:
     """What texts can tell apart is kept better; a weight of zero is as no texts."""
     still, along = replace(RATES, hidden=0), np.zeros((50, 32), np.float32)

@@ -326,6 +326,7 @@ def forked(work):
 """
 
 
+@pytest.mark.slow
 @forks
 @pytest.mark.parametrize("milliseconds", [2, 6, 12, 18, 25, 32, 40, 50, 65])
 def test_a_fork_while_another_thread_uses_the_package_for_the_first_time(

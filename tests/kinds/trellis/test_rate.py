@@ -111,6 +111,7 @@ def test_targets_hold_one_by_one_as_in_many(codec: Codec) -> None:
     assert codec.encode_embeddings(x[:0], max_bytes=14) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [5, 20, 40, 90])
 def test_many_together_fare_as_well_as_one_by_one(codec: Codec, together: int) -> None:
     """Within a fifth in error for a budget, within half a byte for a fidelity."""
