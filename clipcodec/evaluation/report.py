@@ -152,7 +152,7 @@ _NOTES = """Made by `python -m clipcodec.evaluation.report`, on {rows} embedding
 - **text→image**: mean precision in % of the images most similar to a class text, as many as the
   class has.
 - The columns after it: top-1 accuracy in % by the nearest class mean of uncompressed examples.
-- **10-nn**: % of the ten nearest neighbours in the last set that stay, all rows decoded."""
+- **10-nn**: % of the ten nearest neighbours within the last set that are kept, all rows decoded."""
 
 
 def _line(cells: Sequence[str]) -> str:
