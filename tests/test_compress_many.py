@@ -26,9 +26,11 @@ from PIL import Image
 import clipcodec
 from clipcodec import Codec
 from clipcodec.bulk import pipeline, workers
-from clipcodec.bulk.sources import Entry, find
+from clipcodec.bulk.entries import Entry
+from clipcodec.bulk.sources import find
 from clipcodec.cli import main
 from clipcodec.errors import WorkerError
+from clipcodec.target import Target
 
 pytest.importorskip("open_clip")
 PACKAGE = Path(clipcodec.__file__).parents[1]
@@ -120,7 +122,9 @@ def test_batch_sizes_move_embeddings_by_rounding_only(world: World) -> None:
     for size in (1, 7, 64):
         sources, _ = find([str(world.images)])
         entries = sources[0].entries(lambda id: True)
-        groups = pipeline.compress(world.codec, entries, workers=0, batch_size=size, quality=90)
+        groups = pipeline.compress(
+            world.codec, entries, Target(quality=90), workers=0, batch_size=size
+        )
         streams = [r.stream for group in groups for r in group]
         decoded.append(world.codec.decode_batch([s for s in streams if isinstance(s, bytes)]))
     for other in decoded[1:]:
@@ -497,12 +501,11 @@ def test_wrong_command_lines_exit_2(
 # small groups, all on the disk at once; one that has just been written brings about `deed`
 DEED = """
 import multiprocessing, os, signal
-from clipcodec import pipeline
-from clipcodec.cli import compress_many
+from clipcodec.bulk import job, pipeline
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-pipeline.GROUP, compress_many._FLUSH_SECONDS = 8, -1
-append, groups = compress_many._Work._append, []
+pipeline.GROUP, job.FLUSH_SECONDS = 8, -1
+append, groups = job._Run._append, []
 def watched(self, group):
     append(self, group)
     self._writer.flush()
@@ -510,7 +513,7 @@ def watched(self, group):
     if len(groups) == {after}:
         print(*(p.pid for p in multiprocessing.active_children()), flush=True)
         {deed}
-compress_many._Work._append = watched
+job._Run._append = watched
 """
 
 
@@ -587,7 +590,7 @@ def test_a_killed_worker_is_an_error_and_what_was_written_is_kept(
 ) -> None:
     out = tmp_path / "o.clpc"
     deed = "[os.kill(p.pid, signal.SIGKILL) for p in multiprocessing.active_children()]"
-    before = "from clipcodec import pipeline\npipeline._CHUNK = 1\n" + DEED.format(
+    before = "from clipcodec.bulk import pipeline\npipeline._CHUNK = 1\n" + DEED.format(
         after=2, deed=deed + "; import time; time.sleep(0.5)"
     )
     np.save(rows, cone(1000, 16))

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipcodec.bulk.sources import Entry, find
+from clipcodec.bulk.entries import Entry
+from clipcodec.bulk.sources import find
 from clipcodec.errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
 
 
@@ -237,7 +238,7 @@ def test_archives_that_are_none_or_hold_no_image_say_so(tmp_path: Path) -> None:
 def test_a_member_of_many_gigabytes_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clipcodec.bulk.sources.LARGEST", 100)
+    monkeypatch.setattr("clipcodec.bulk.entries.LARGEST", 100)
     path = archive(tmp_path / "s.tar", {"a.png": b"x" * 101, "b.png": b"x"})
     found = entries(path)
     assert "above the limit" in str(found[0].content)
