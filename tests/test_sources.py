@@ -156,7 +156,7 @@ def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
 def test_a_list_without_a_path_says_so(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("# nothing\n")
     (found,) = entries(tmp_path / "list.txt")
-    assert "one path a line" in str(found.content)
+    assert "one path per line" in str(found.content)
 
 
 def test_lines_that_are_not_utf_8_are_named(tmp_path: Path) -> None:

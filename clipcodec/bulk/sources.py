@@ -204,11 +204,9 @@ class _Array:
                 raise EmbeddingError(f"{shape}: expected (D,) or (N, D), N > 0")
             self._rows = np.atleast_2d(rows)
             self.count = len(self._rows)
-            as_rows(self._rows)  # numbers?
-            if check_width is not None:
-                check_width(self._rows.shape[1], len(self._rows))
+            self._fault = _fault(self._rows, check_width)
         except EmbeddingError as error:
-            self._fault = EmbeddingError(error.reason)
+            self._fault = error
         except Exception as error:  # a damaged header makes numpy raise nearly anything
             self._fault = EmbeddingError(f"not a readable .npy file: {brief(error)}")
 
@@ -220,6 +218,20 @@ class _Array:
             id = f"{self._label}/{i}"
             if wanted(id):
                 yield Entry(id, id, row)
+
+
+def _fault(rows: NDArray[Any], check_width: CheckWidth | None) -> EmbeddingError | None:
+    """What is wrong with all rows alike, if anything."""
+    try:
+        as_rows(rows)
+    except EmbeddingError as error:
+        return EmbeddingError(f"{len(rows)} rows: {error.reason}")
+    try:
+        if check_width is not None:
+            check_width(rows.shape[1], len(rows))
+    except EmbeddingError as error:
+        return EmbeddingError(error.reason)
+    return None
 
 
 def _is_array(name: str) -> bool:

@@ -143,8 +143,8 @@ def encode(rows: NDArray[Any], *, ours: bool, task: Task | None = None) -> Encod
 
 
 def _encode(rows: NDArray[Any], task: Task, *, ours: bool) -> list[bytes | ClipcodecError]:
-    from ..codec import encode_rows
-    from ..embeddings import as_embeddings
+    from ..codec import Codec, encode_rows
+    from ..embeddings import as_rows, normalise
     from ..profile.statistics import check_statistics
 
     profile = task.profile
@@ -152,17 +152,18 @@ def _encode(rows: NDArray[Any], task: Task, *, ours: bool) -> list[bytes | Clipc
 
     def work(chosen: list[int]) -> list[bytes]:
         nonlocal statistics
-        unit = rows[chosen] if ours else as_embeddings(rows[chosen], profile.dim)
+        unit = rows[chosen] if ours else normalise(rows[chosen])
         if statistics is not None:
             check_statistics(unit, statistics, profile.backbone, ours=ours)
             statistics = None  # checked once, not again for the rows that are left
         return encode_rows(profile, unit, task.target)
 
     try:
+        Codec(profile).check_width(as_rows(rows).shape[1])
         streams = each_row(work, len(rows), InputError)
     except InputError as error:  # about all rows alike
         return [type(error)(error.reason) for _ in rows]
     for stream in streams:
         if isinstance(stream, ClipcodecError):
-            stream.rows = ()  # the place in this batch tells nobody anything
+            stream.rows = ()  # its place in this batch tells nobody anything
     return streams

@@ -76,8 +76,7 @@ def _plan(job: Job, args: argparse.Namespace) -> int:
 
 def _report(failure: Failure) -> None:
     name = "stdin" if failure.name == "-" else failure.name
-    many = f"{failure.rows} rows: " if failure.rows > 1 else ""
-    _say(f"{name}: {many}{words(failure.error, failure.name)}")
+    _say(f"{name}: {words(failure.error, failure.name)}")
 
 
 def _say(text: str) -> None:
