@@ -47,17 +47,20 @@ if TYPE_CHECKING:
         profiles,
     )
     from .carriers import attach, extract
-    from .codec import Codec, StreamInfo
+    from .codec import Codec
     from .container import Container, ContainerWriter, Item, create, read_items
     from .container import open_container as open
     from .profile.registry import ProfileInfo
     from .retrieval import Hits, SearchIndex, search
+    from .stream import StreamInfo
+    from .target import Target
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "Codec": "codec",
-    "StreamInfo": "codec",
+    "StreamInfo": "stream",
+    "Target": "target",
     "ProfileInfo": "profile.registry",
     "encode": "api",
     "encode_batch": "api",
@@ -83,6 +86,7 @@ _NAMES = {"open": "open_container"}  # where a module's name for it differs from
 
 __all__ = [
     "Codec",
+    "Target",
     "StreamInfo",
     "ProfileInfo",
     "encode",

@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .codec import AUTO, Codec, StreamInfo
+from .codec import Codec
 from .embeddings import Embeddings
-from .profile.file import Profile
+from .profile import Profile
 from .profile.registry import ProfileInfo, registered
+from .stream import StreamInfo
+from .target import AUTO, Target
 
 if TYPE_CHECKING:
     from .images import ImageInput
@@ -43,9 +45,8 @@ def encode(
     >>> len(encode("photo.jpg", max_bytes=50)) <= 50
     True
     """
-    return Codec(profile, backbone=backbone, device=device).encode(
-        image, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
-    )
+    target = Target(quality, max_bytes, min_cosine, entropy)
+    return Codec(profile, backbone=backbone, device=device).encode(image, target)
 
 
 def encode_batch(
@@ -60,9 +61,8 @@ def encode_batch(
     device: str | None = None,
 ) -> list[bytes]:
     """Turn images into streams, in order. Options and errors as for `encode`."""
-    return Codec(profile, backbone=backbone, device=device).encode_batch(
-        images, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
-    )
+    target = Target(quality, max_bytes, min_cosine, entropy)
+    return Codec(profile, backbone=backbone, device=device).encode_batch(images, target)
 
 
 def encode_embedding(
@@ -79,9 +79,8 @@ def encode_embedding(
 
     Options as for `encode`. Raises EmbeddingError, OptionError, RateError or ProfileError.
     """
-    return Codec(profile, device=device).encode_embedding(
-        x, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
-    )
+    target = Target(quality, max_bytes, min_cosine, entropy)
+    return Codec(profile, device=device).encode_embedding(x, target)
 
 
 def encode_embeddings(
@@ -95,9 +94,8 @@ def encode_embeddings(
     device: str | None = None,
 ) -> list[bytes]:
     """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`."""
-    return Codec(profile, device=device).encode_embeddings(
-        X, quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
-    )
+    target = Target(quality, max_bytes, min_cosine, entropy)
+    return Codec(profile, device=device).encode_embeddings(X, target)
 
 
 def decode(stream: bytes) -> Embeddings:

@@ -1,12 +1,13 @@
 """Header and check value of a stream (formats/clipcodec-1.md, sections 2 and 3).
 
-Bytes to fields and back, nothing else: no I/O, no profiles, no coders.
+Bytes to fields and back, nothing else: no files, no profiles, no coders.
 """
 
 from __future__ import annotations
 
 from binascii import crc_hqx
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .errors import CorruptError, TruncatedError, UnsupportedError
 
@@ -48,12 +49,12 @@ class Header:
 
 
 def split(stream: bytes) -> tuple[Header, bytes]:
-    """A stream cut into header and body (coded symbols with their check value).
+    """A stream cut into its header, as far as the profile, and the bytes after that.
 
     Raises TruncatedError, UnsupportedError (version, coder) or CorruptError (header not minimal).
     """
     if not stream:
-        raise TruncatedError("empty stream: expected at least a header byte")
+        raise TruncatedError("is empty: expected at least a header byte")
     first = stream[0]
     version, coder, low = first >> 6, first >> 4 & 3, first & 15
     if version != VERSION:
@@ -72,7 +73,7 @@ def split(stream: bytes) -> tuple[Header, bytes]:
         _need(stream, end, "profile digest")
         return Header(name, digest=stream[1:end]), stream[end:]
     if low < _EXTENDED:
-        return Header(name, profile_id=low), stream[1:]
+        return _short(name, low), stream[1:]
     _need(stream, 2, "profile id")
     if stream[1] < 0x80:
         return Header(name, profile_id=_EXTENDED + stream[1]), stream[2:]
@@ -82,9 +83,15 @@ def split(stream: bytes) -> tuple[Header, bytes]:
     return Header(name, profile_id=_EXTENDED + (stream[1] & 0x7F | stream[2] << 7)), stream[3:]
 
 
+@lru_cache(maxsize=64)
+def _short(coder: str, profile_id: int) -> Header:
+    """Most streams have one of few headers."""
+    return Header(coder, profile_id=profile_id)
+
+
 def _need(stream: bytes, length: int, what: str) -> None:
     if len(stream) < length:
-        raise TruncatedError(f"stream of {len(stream)} bytes ends inside its {what}")
+        raise TruncatedError(f"{len(stream)} bytes, which end inside its {what}")
 
 
 def check_seed(header: bytes, digest: bytes | None) -> int:

@@ -1,64 +1,141 @@
 """The whole way, both directions, on one page.
 
-image ─▶ embedding ─transform─▶ latent ─quantizer─▶ symbols ─entropy─▶ body ─bitstream─▶ stream
+    image ─backbone─▶ embedding ─quantize─▶ symbols ─encode─▶ payload ─header, check value─▶ stream
+                      embedding ◀reconstruct─ symbols ◀decode─ payload ◀─────────────────── stream
+
+`encode_rows` and `decode_rows` walk it for a batch; a profile's kind (kinds/base.py) has the
+transform, the quantiser and the entropy coder. `Codec` adds what callers need around it: images,
+checks of what is given, batches of bounded memory, threads.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .bitstream import CODERS, DIGEST_BYTES, VERSION, Header, split
-from .embeddings import Embeddings, as_embedding, as_rows, directions, forget_pages
+from .bitstream import DIGEST_BYTES, Header
+from .embeddings import Embeddings, as_embedding, as_rows, forget_pages, normalise
 from .entropy import Symbols
 from .errors import (
+    CorruptError,
     DecodeError,
     EmbeddingError,
+    ImageError,
     OptionError,
-    ProfileError,
+    RateError,
     UnknownProfileError,
+    placed,
+    raise_rows,
 )
-from .kinds import Parameters
-from .kinds.trellis import rate
-from .profile import registry
-from .profile.file import Profile, read_profile
+from .kinds import Parameters, Quantized
+from .profile import Profile, registry
 from .profile.statistics import check_statistics
-from .stream import encode_rows, reconstruct, unpack
-from .system.threads import in_threads, most_threads
+from .stream import (
+    ParsedStream,
+    StreamInfo,
+    describe,
+    pack,
+    parse,
+    parse_all,
+    qualities_of,
+    start_of,
+    unpack,
+)
+from .system.threads import in_threads, shared_out
+from .target import Target, TargetOptions
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .images import ImageInput
     from .models import Backbone
 
-AUTO = "auto"
-_CHUNK = 2048  # embeddings encoded at a time by a thread: fills the matrix products
-_STREAMS = 4096  # decoded at a time by a thread: as many symbols for each call of numpy
-_FEWEST = 256  # streams that are worth a thread
-_WIDTH = 768  # above it there are fewer: bounds memory, some 64 bytes a number and thread
+T = TypeVar("T")
+_ENCODED = 2048  # embeddings that a thread encodes at a time: enough for fast matrix products
+_DECODED = 4096  # streams that a thread decodes at a time: each step of numpy serves them all
+_RECONSTRUCTED = 512  # rows at a time, which stay in cache
+_WIDTH = 768  # for wider embeddings fewer: bounds memory, some 64 bytes per number and thread
 _IMAGES = 64
 
 
-@dataclass(frozen=True)
-class StreamInfo:
-    """What a stream is. Sizes in bytes; `digest` (hex) names a private profile's file."""
+# the way there and back
 
-    version: int
-    profile: str
-    profile_id: int | None
-    digest: str | None
-    backbone: str
-    entropy: str
-    quality: float | None
-    dim: int
-    symbols: int
-    size: int
-    header_size: int
-    information: float  # ideal payload in bytes: what the frequency tables say these symbols hold
-    bits_per_dimension: float
+
+def encode_rows(profile: Profile, x: Embeddings, target: Target) -> list[bytes]:
+    """Unit-norm embeddings (N, D) to streams that meet the target.
+
+    Raises EmbeddingError or RateError naming the rows at fault.
+    """
+    kind, coders = profile.kind, target.coders(profile)
+    header = len(start_of(profile, coders[0], Parameters(1, x.shape[1])))
+    streams = [b""] * len(x)
+    rows, sought = np.arange(len(x)), target
+    while len(rows):  # again, and stricter, for rows where the rate search was wrong
+        with placed(rows), np.errstate(all="ignore"):  # a private profile may overflow
+            found = kind.quantize(x[rows], sought, header)  # transform, rate search, quantiser
+            made = pack(profile, found, coders)  # entropy coder, check value, header
+            missed = _missed(profile, x[rows], found, made, target)
+            if missed and not kind.qualities:
+                raise RateError.of_rows(missed)
+        for row, stream in zip(rows.tolist(), made, strict=True):
+            streams[row] = stream
+        rows, sought = rows[[*missed]], sought.stricter()
+    return streams
+
+
+def _missed(
+    profile: Profile, x: Embeddings, found: Quantized, streams: list[bytes], target: Target
+) -> dict[int, str]:
+    """The rows whose streams do not meet the target, and why."""
+    limit, least = target.max_bytes, target.min_cosine
+    if limit is not None:
+        return {
+            i: f"takes {len(stream)} bytes with profile {profile.name}, max_bytes is {limit}: "
+            "choose a profile of a lower rate"
+            for i, stream in enumerate(streams)
+            if len(stream) > limit
+        }
+    if least is None:
+        return {}
+    decoded = reconstruct(profile, *found).astype(np.float64)
+    cosines = (x * decoded).sum(axis=1)
+    return {
+        i: f"reaches cosine {cosines[i]:.4f} with profile {profile.name}, min_cosine is {least}: "
+        "choose a profile of a higher rate"
+        for i in np.flatnonzero(~(cosines >= least)).tolist()
+    }
+
+
+def decode_rows(streams: Sequence[ParsedStream]) -> Embeddings:
+    """Streams of one profile, coder and number of symbols to unit-norm embeddings (N, D).
+
+    Raises DecodeError naming the rows at fault.
+    """
+    symbols = unpack(streams)  # entropy coder, check value verified
+    return reconstruct(streams[0].profile, symbols, qualities_of(streams))
+
+
+def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
+    """Symbols (N, n) to unit-norm embeddings (N, D); CorruptError where there is no direction."""
+    parts = []
+    for at in range(0, len(symbols), _RECONSTRUCTED):
+        part = slice(at, at + _RECONSTRUCTED)
+        with placed(at), np.errstate(all="ignore"):  # what overflows is an error below
+            rows = profile.kind.reconstruct(symbols[part], qualities[part])  # dequantise, synthesis
+            # the squares of the smallest and the largest floats lie outside of float32
+            norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+            bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+            if len(bad):
+                raise CorruptError(
+                    f"these symbols of profile {profile.name} decode to no direction",
+                    rows=bad.tolist(),
+                )
+            parts.append((rows / norms).astype(np.float32))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class Codec:
@@ -71,7 +148,9 @@ class Codec:
     weights  a local file with the backbone's weights; None: CLIPCODEC_WEIGHTS, or open_clip's
     precision  of the backbone: "fp32", or "bf16" or "fp16", where the device has them
 
-    Raises ProfileError for an unknown name, WeightsError for a damaged file. Thread-safe.
+    Every verb that encodes takes one `Target`, or its fields by name: quality, max_bytes,
+    min_cosine, entropy. Raises ProfileError for an unknown name, WeightsError for a damaged file.
+    Thread-safe.
     """
 
     def __init__(
@@ -83,13 +162,13 @@ class Codec:
         weights: str | os.PathLike[str] | None = None,
         precision: str = "fp32",
     ) -> None:
-        self._profile = None if profile is None else resolve(profile)
+        self._profile = None if profile is None else registry.resolve(profile)
         if backbone is not None and self._profile is None:
             self._profile = registry.by_name(registry.for_backbone(backbone))
         own = None if self._profile is None else self._profile.backbone
         if backbone is not None and own not in (registry.ANY_BACKBONE, backbone):
             raise OptionError(f"backbone={backbone!r}: the profile is for {own!r}; leave one out")
-        self._backbone_name = backbone or own
+        self._backbone = backbone
         self._device = device
         self._weights = weights
         self._precision = precision
@@ -109,54 +188,62 @@ class Codec:
     # images
 
     def encode(
-        self,
-        image: ImageInput,
-        *,
-        quality: float | None = None,
-        max_bytes: int | None = None,
-        min_cosine: float | None = None,
-        entropy: str = AUTO,
+        self, image: ImageInput, target: Target | None = None, /, **options: Unpack[TargetOptions]
     ) -> bytes:
         """One image to a stream. Raises ImageError, WeightsError, OptionError or RateError."""
-        return self.encode_batch(
-            [image], quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
-        )[0]
+        with placed(None):
+            return self._encode_images([image], self._target(target, options))[0]
 
     def encode_batch(
         self,
         images: Iterable[ImageInput],
-        *,
-        quality: float | None = None,
-        max_bytes: int | None = None,
-        min_cosine: float | None = None,
-        entropy: str = AUTO,
+        target: Target | None = None,
+        /,
+        **options: Unpack[TargetOptions],
     ) -> list[bytes]:
-        """Images to streams, in order; errors as for `encode`."""
-        target = self._target(quality, max_bytes, min_cosine, entropy)
+        """Images to streams, in order; errors as for `encode`, naming the images at fault."""
         if isinstance(images, (str, bytes, os.PathLike)):
             raise OptionError("encode_batch takes several images: encode takes one")
-        rows = [self.embed(chunk) for chunk in _chunks(images, _IMAGES)]
-        return self._encode(np.concatenate(rows), target, entropy) if rows else []
+        with placed(0, item="image"):
+            return self._encode_images(images, self._target(target, options))
+
+    def _encode_images(self, images: Iterable[ImageInput], target: Target) -> list[bytes]:
+        rows: list[Embeddings] = []
+        for number, chunk in enumerate(_chunks(images, _IMAGES)):
+            with placed(number * _IMAGES):
+                rows.append(self.embed(chunk))
+        return self._encode(np.concatenate(rows), target) if rows else []
 
     def embed(self, images: Sequence[ImageInput]) -> Embeddings:
         """Images to embeddings (N, D), float32, unit norm, by the profile's backbone."""
         from .images import load_rgb
 
-        pictures = [load_rgb(image) for image in images]
+        pictures: list[Any] = []
+        faults: dict[int, ImageError] = {}
+        for i, image in enumerate(images):
+            try:
+                pictures.append(load_rgb(image))
+            except ImageError as error:
+                faults[i] = error
+        raise_rows(faults)
         embeddings = self.backbone().embed(pictures)
-        self._judge(embeddings, ours=True)
+        self._check_statistics(embeddings, ours=True)
         return embeddings
+
+    @property
+    def chosen_backbone(self) -> str:
+        """The backbone that was given, or the profile's, which may be "any"."""
+        return self._backbone or self.profile.backbone
 
     @property
     def backbone_name(self) -> str:
         """Of the image encoder; OptionError if the profile takes any and none was chosen."""
-        name = self._backbone_name or self.profile.backbone
-        if name == registry.ANY_BACKBONE:
+        if self.chosen_backbone == registry.ANY_BACKBONE:
             raise OptionError(
                 f"profile {self.profile.name} takes embeddings of any model: say which one makes "
                 "them, backbone=NAME or --backbone NAME, such as openai-vit-l-14-336"
             )
-        return name
+        return self.chosen_backbone
 
     def backbone(self) -> Backbone:
         """The image encoder, loaded. Raises as `encode` does."""
@@ -176,83 +263,82 @@ class Codec:
     # embeddings
 
     def encode_embedding(
-        self,
-        x: Any,
-        *,
-        quality: float | None = None,
-        max_bytes: int | None = None,
-        min_cosine: float | None = None,
-        entropy: str = AUTO,
+        self, x: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
     ) -> bytes:
         """One embedding (D,), any norm, to a stream; needs no torch.
 
         Raises EmbeddingError, OptionError or RateError; warns (BackboneWarning) of one that lies
         where the profile's backbone puts none.
         """
-        target = self._target(quality, max_bytes, min_cosine, entropy)
-        row = as_embedding(x, self.profile.dim)
-        self._judge(row, ours=False)
-        return self._encode(row, target, entropy)[0]
+        asked = self._target(target, options)
+        row = as_embedding(x)
+        self.check_width(row.shape[1])
+        self._check_statistics(row, ours=False)
+        with placed(None):
+            return encode_rows(self.profile, row, asked)[0]
 
     def encode_embeddings(
-        self,
-        X: Any,
-        *,
-        quality: float | None = None,
-        max_bytes: int | None = None,
-        min_cosine: float | None = None,
-        entropy: str = AUTO,
+        self, X: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
     ) -> list[bytes]:
         """Embeddings (N, D), any norms, to N streams; errors as for `encode_embedding`.
 
         Of a memory map no more than some 16,000 rows are in memory at a time.
         """
-        target = self._target(quality, max_bytes, min_cosine, entropy)
-        rows, streams, warned = as_rows(X, self.profile.dim), list[bytes](), False
-        step = 8 * _rows(rows.shape[1])  # enough for several threads
+        asked = self._target(target, options)
+        rows, streams, warned = as_rows(X), list[bytes](), False
+        if rows.shape != (0, 0):
+            self.check_width(rows.shape[1], len(rows))
+        step = 8 * _rows_of(rows.shape[1], _ENCODED)  # enough for several threads
         for at in range(0, len(rows), step):
-            x = directions(rows[at : at + step], at)
-            warned = warned or self._judge(x, ours=False)
-            streams += self._encode(x, target, entropy, at)
+            with placed(at):
+                x = normalise(rows[at : at + step])
+                warned = warned or self._check_statistics(x, ours=False)
+                streams += self._encode(x, asked)
             forget_pages(X)
         return streams
 
-    def _judge(self, x: Embeddings, *, ours: bool) -> bool:
+    def check_width(self, dim: int, count: int = 1) -> None:
+        """Raise EmbeddingError, naming the profiles that fit, unless the profile's width is `dim`.
+
+        count  how many embeddings this is about
+        """
+        if self.profile.dim in (None, dim):
+            return
+        what = "an embedding" if count == 1 else f"{count} embeddings"
+        raise EmbeddingError(
+            f"{what} of {dim} dimensions, profile {self.profile.name} takes "
+            f"{self.profile.dim}: choose {' or '.join(registry.fitting(dim))}"
+        )
+
+    def _check_statistics(self, x: Embeddings, *, ours: bool) -> bool:
         """Warn of embeddings that another model seems to have made."""
         profile = self.profile
         if profile.statistics is None:
             return False
         return check_statistics(x, profile.statistics, profile.backbone, ours=ours)
 
-    def _target(
-        self, quality: float | None, max_bytes: int | None, min_cosine: float | None, entropy: str
-    ) -> rate.Target:
-        coders = self.profile.kind.coders
-        if not isinstance(entropy, str) or entropy not in (AUTO, *CODERS):
-            raise OptionError(f"entropy={entropy!r}: expected {AUTO}, {', '.join(CODERS)}")
-        if entropy not in (AUTO, *coders):
+    def _target(self, target: Target | None, options: TargetOptions) -> Target:
+        """One checked object of what a caller asks."""
+        if target is None:
+            target = Target(**options)
+        elif options or not isinstance(target, Target):
             raise OptionError(
-                f"entropy={entropy!r}: profile {self.profile.name} has {', '.join(coders)} only"
+                f"{type(target).__name__}: give one Target, or its fields by name, such as "
+                "max_bytes=50"
             )
-        target = rate.Target(quality, max_bytes, min_cosine)
-        if not self.profile.kind.qualities:
-            rate.check_fixed_rate(target, self.profile.name)
+        target.check(self.profile)
         return target
 
-    def _encode(
-        self, x: Embeddings, target: rate.Target, entropy: str, first: int = 0
-    ) -> list[bytes]:
-        step = _rows(x.shape[1])
-        names = self.profile.kind.coders if entropy == AUTO else (entropy,)
-        streams: list[bytes] = []
-        profile = self.profile
+    def _encode(self, x: Embeddings, target: Target) -> list[bytes]:
+        """`encode_rows` in parts of bounded memory, shared by threads."""
+        step = _rows_of(x.shape[1], _ENCODED)
 
         def work(at: int) -> list[bytes]:
-            return encode_rows(profile, x[at : at + step], target, names, first + at)
+            with placed(at):
+                return encode_rows(self.profile, x[at : at + step], target)
 
-        for part in in_threads(work, range(0, len(x), step)):
-            streams += part
-        return streams
+        parts = in_threads(work, range(0, len(x), step))
+        return [stream for part in parts for stream in part]
 
     # streams
 
@@ -262,100 +348,58 @@ class Codec:
         Any bytes give an embedding or a DecodeError. A registered profile that cannot be read
         from this installation gives WeightsError.
         """
-        header, owner, parameters, body = self._open(stream)
-        symbols = unpack(owner, header, [parameters], [body])
-        row: Embeddings = reconstruct(owner, symbols, np.array([parameters.quality]))[0]
-        return row
+        with placed(None):
+            row: Embeddings = decode_rows([self.parse(stream)])[0]
+            return row
 
-    def decode_batch(self, streams: Iterable[bytes], *, first: int = 0) -> Embeddings:
+    def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
         """N streams to embeddings (N, D) in order. All must have one width.
 
-        first  number of the first stream, for errors
-
-        Raises as `decode` does, naming a stream at fault.
+        Raises as `decode` does, naming the streams at fault.
         """
-        if isinstance(streams, (bytes, bytearray, memoryview, str)) or not isinstance(
-            streams, Iterable
-        ):
-            raise DecodeError(f"expected several streams, got {type(streams).__name__}")
-        bodies: list[bytes] = []
-        parameters: list[Parameters] = []
-        groups: dict[tuple[Header, int], list[int]] = {}
-        owners: dict[Header, Profile] = {}
-        widths = set()
-        for i, stream in enumerate(streams):
-            try:
-                header, rest = self._split(stream)
-                if header not in owners:
-                    owners[header] = self._owner(header)
-                own, body = owners[header].kind.split(rest)
-            except DecodeError as error:
-                raise _named(first + i, error) from error
-            bodies.append(body)
-            parameters.append(own)
-            widths.add(owners[header].dim or own.size)
-            groups.setdefault((header, own.size), []).append(i)
-        if not bodies:
+        parsed = self.parse_batch(streams)
+        if not parsed:
             return np.empty((0, self.profile.dim or 0), np.float32)
+        groups: dict[tuple[Header, int], list[int]] = {}
+        for i, stream in enumerate(parsed):
+            groups.setdefault((stream.header, stream.parameters.size), []).append(i)
+        widths = {parsed[rows[0]].dim for rows in groups.values()}
         if len(widths) > 1:
             raise DecodeError(f"streams of several widths {sorted(widths)}: decode each apart")
-        out = np.empty((len(bodies), widths.pop()), np.float32)
+        out = np.empty((len(parsed), widths.pop()), np.float32)
 
-        def work(job: tuple[Header, list[int]]) -> None:
-            header, chunk = job
-            symbols = _unpack_named(owners[header], header, chunk, parameters, bodies, first)
-            qualities = np.array([parameters[i].quality for i in chunk])
-            places = [first + i for i in chunk]
-            out[chunk] = reconstruct(owners[header], symbols, qualities, places)
+        def work(rows: list[int]) -> None:
+            with placed(rows):
+                out[rows] = decode_rows([parsed[i] for i in rows])
 
-        jobs = [
-            (header, part)
-            for (header, size), rows in groups.items()
-            for part in _shared_out(rows, _rows(size, _STREAMS))
-        ]
-        in_threads(work, jobs)
+        in_threads(
+            work,
+            [
+                part
+                for (_, size), rows in groups.items()
+                for part in shared_out(rows, _rows_of(size, _DECODED))
+            ],
+        )
         return out
+
+    def parse(self, stream: bytes) -> ParsedStream:
+        """A stream cut into its parts; nothing is decoded. Raises DecodeError."""
+        return parse(stream, self._owner)
+
+    def parse_batch(self, streams: Iterable[bytes]) -> list[ParsedStream]:
+        """`parse` of several streams. Raises DecodeError naming those at fault."""
+        return parse_all(streams, self._owner)
 
     def info(self, stream: bytes) -> StreamInfo:
         """Describe a stream after checking it in full. Raises as `decode` does."""
-        header, profile, parameters, body = self._open(stream)
-        symbols = unpack(profile, header, [parameters], [body])
-        start = len(header.to_bytes()) + len(profile.kind.parameters(*parameters))
-        size = start + len(body)
-        dim = profile.dim or parameters.size
-        bits = profile.kind.information(symbols, np.array([parameters.quality]))
-        return StreamInfo(
-            version=VERSION,
-            profile=profile.name,
-            profile_id=profile.id,
-            digest=None if profile.id is not None else profile.digest.hex(),
-            backbone=profile.backbone,
-            entropy=header.coder,
-            quality=parameters.quality or None,
-            dim=dim,
-            symbols=symbols.shape[1],
-            size=size,
-            header_size=start,
-            information=float(bits[0]) / 8,
-            bits_per_dimension=8 * size / dim,
-        )
+        with placed(None):
+            return describe(self.parse(stream))
 
     def symbols(self, stream: bytes) -> Symbols:
         """The symbols (n,) of a stream, after checking it in full. Raises as `decode` does."""
-        header, profile, parameters, body = self._open(stream)
-        row: Symbols = unpack(profile, header, [parameters], [body])[0]
-        return row
-
-    def _open(self, stream: bytes) -> tuple[Header, Profile, Parameters, bytes]:
-        header, rest = self._split(stream)
-        owner = self._owner(header)
-        parameters, body = owner.kind.split(rest)
-        return header, owner, parameters, body
-
-    def _split(self, stream: bytes) -> tuple[Header, bytes]:
-        if not isinstance(stream, (bytes, bytearray, memoryview)):
-            raise DecodeError(f"expected the bytes of a stream, got {type(stream).__name__}")
-        return split(bytes(stream))
+        with placed(None):
+            row: Symbols = unpack([self.parse(stream)])[0]
+            return row
 
     def _owner(self, header: Header) -> Profile:
         """The profile that a header names: ours, if it is, or a registered one."""
@@ -368,72 +412,18 @@ class Codec:
         registered = registry.by_digest(digest)  # made before the profile was registered
         if registered is not None:
             return registered
-        named = digest.hex()
         raise UnknownProfileError(
-            f"the stream was made with a private profile whose SHA-256 begins with {named}: "
+            f"was made with a private profile whose SHA-256 begins with {digest.hex()}: "
             "decode it with Codec(profile=FILE) or --profile FILE"
         )
 
 
-def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
-    """A profile from a registered name, a file's path, or itself."""
-    if isinstance(profile, Profile):
-        return profile
-    if not isinstance(profile, (str, os.PathLike)):
-        raise ProfileError(f"profile is {type(profile).__name__}: expected a name or a path")
-    name = os.fspath(profile)
-    if isinstance(profile, str) and not os.path.exists(name) and not name.endswith(".safetensors"):
-        return registry.by_name(name)
-    own = read_profile(name)
-    registered = registry.by_digest(own.digest)
-    return registered or own
+def _rows_of(width: int, most: int) -> int:
+    """How many embeddings, or rows of symbols, of this width are processed at a time."""
+    return max(1, min(most, most * _WIDTH // max(width, 1)))
 
 
-def _unpack_named(
-    profile: Profile,
-    header: Header,
-    chunk: list[int],
-    parameters: list[Parameters],
-    bodies: list[bytes],
-    first: int,
-) -> Symbols:
-    """Symbols of some of the bodies; an error names the stream by its place in the batch."""
-    try:
-        return unpack(profile, header, [parameters[i] for i in chunk], [bodies[i] for i in chunk])
-    except DecodeError:
-        for i in chunk:
-            try:
-                unpack(profile, header, [parameters[i]], [bodies[i]])
-            except DecodeError as error:
-                raise _named(first + i, error) from error
-        raise
-
-
-def _named(place: int, error: DecodeError) -> DecodeError:
-    return type(error)(f"stream {place}: {error}")
-
-
-T = TypeVar("T")
-
-
-def _shared_out(rows: list[int], most: int) -> list[list[int]]:
-    """Parts of at most so many, as many as threads or a multiple, unless they would be small."""
-    rounds = -(-len(rows) // (most * most_threads()))
-    step = max(-(-len(rows) // (rounds * most_threads())), _FEWEST)
-    return [rows[at : at + step] for at in range(0, len(rows), step)]
-
-
-def _rows(width: int, most: int = _CHUNK) -> int:
-    """How many embeddings, or rows of symbols, of this width are under way at a time."""
-    return max(1, min(most, most * _WIDTH // width))
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterable[list[T]]:
-    chunk: list[T] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
         yield chunk

@@ -31,9 +31,12 @@ when it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "ClipcodecError",
@@ -62,6 +65,12 @@ __all__ = [
 _LONGEST_REASON = 400  # characters
 
 T = TypeVar("T")
+
+
+class RowNumbers(Protocol):
+    """A list or array of row numbers."""
+
+    def __getitem__(self, i: int, /) -> Any: ...
 
 
 class ClipcodecError(Exception):
@@ -99,6 +108,14 @@ class ClipcodecError(Exception):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
+
+    @classmethod
+    def of_rows(cls, reasons: Mapping[int, str]) -> Self:
+        """One error for rows with a reason each; its message is the first one's."""
+        rows = sorted(reasons)
+        error = cls(reasons[rows[0]], rows=rows)
+        error._reasons = tuple(reasons[row] for row in rows)
+        return error
 
     def each(self) -> Iterator[ClipcodecError]:
         """An error for each of its rows, without traceback: it keeps no image or array alive."""
@@ -204,7 +221,7 @@ def brief(reason: object) -> str:
 
 @contextmanager
 def placed(
-    rows: int | Sequence[int] | None = 0, *, item: str | None = None, source: str | None = None
+    rows: int | RowNumbers | None = 0, *, item: str | None = None, source: str | None = None
 ) -> Iterator[None]:
     """Errors of the `with` block name rows as the caller of this function counts them.
 
@@ -231,7 +248,7 @@ def placed(
         raise
 
 
-def _translate(error: ClipcodecError, rows: Sequence[int]) -> None:
+def _translate(error: ClipcodecError, rows: RowNumbers) -> None:
     """Row i of the error is row `rows[i]` of the caller's, who may have given a row twice."""
     reasons = error._reasons or (error.reason,) * len(error.rows)
     found: dict[int, str] = {}
@@ -247,9 +264,9 @@ def raise_rows(faults: Mapping[int, ClipcodecError]) -> None:
     if not faults:
         return
     first = faults[min(faults)]
-    rows = sorted(row for row, fault in faults.items() if type(fault) is type(first))
-    first.rows = tuple(rows)
-    first._reasons = tuple(faults[row].reason for row in rows)
+    reasons = {row: e.reason for row, e in faults.items() if type(e) is type(first)}
+    first.rows = tuple(sorted(reasons))
+    first._reasons = tuple(reasons[row] for row in first.rows)
     raise first
 
 

@@ -1,19 +1,20 @@
-"""Any image input → an upright 8-bit RGB image. The only module that opens image files.
+"""Any image input → an upright 8-bit RGB image. Only this module decodes image files.
 
 `load_rgb` accepts, and `ImageInput` names:
 
-* a path (`str` or `os.PathLike`), the bytes of an image file, or an object whose `read()` gives
+* a path (`str` or `os.PathLike`), the bytes of an image file, or an object whose `read()` returns
   them;
-* a PIL image (the frame that is current, if it has several);
+* a PIL image (its current frame, if it has several);
 * a numpy array of uint8: (H, W), (H, W, 1) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB, (H, W, 4)
   RGBA;
 * a torch tensor of uint8 (0 to 255) or of floats in [0, 1]: (H, W), (C, H, W) or (H, W, C) with
-  C = 1 to 4 as above. If both ends could be channels, the first is taken, which is torch's custom.
+  C = 1 to 4 as above. If the first and the last axis could both be channels, the first is taken, as
+  is usual in torch.
 
-Alpha is dropped, not composited: that is what `image.convert("RGB")`, and so open_clip's own
-pipeline, does, and the embedding must be the one that CLIP's users have. 16-bit grey is scaled to 8
-bits (Pillow alone would clip it to white). Every failure is an `ImageError` that names the input;
-Pillow's many exceptions stay inside.
+Alpha is dropped, not composited. `image.convert("RGB")`, and so open_clip's own pipeline, does the
+same, and the embedding must be the one that users of CLIP get. 16-bit grey is scaled to 8 bits
+(Pillow alone would clip it to white). Every failure is an `ImageError` that names the input;
+exceptions of Pillow are converted to it.
 """
 
 from __future__ import annotations
@@ -43,47 +44,47 @@ _ACCEPTED = "a path, bytes, a binary file object, a PIL image, a numpy array or 
 # Vector formats: Pillow starts Ghostscript for EPS, and the system's renderer for WMF.
 _REFUSED_FORMATS = frozenset({"EPS", "WMF"})
 _CHANNELS = (1, 2, 3, 4)
-# EXIF orientation → PIL.Image.Transpose. ImageOps.exif_transpose would rewrite, and fail on, odd
-# EXIF.
+# EXIF orientation → PIL.Image.Transpose. Not ImageOps.exif_transpose: it rewrites the EXIF data,
+# and fails if they are damaged.
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
 
 def load_rgb(image: ImageInput) -> Image.Image:
-    """The image as PIL mode "RGB", 8 bits, EXIF orientation applied; the input is not changed.
+    """The image in PIL mode "RGB" (8 bits), EXIF orientation applied. The input is not changed.
 
-    Files above Pillow's limit (`PIL.Image.MAX_IMAGE_PIXELS`, 89 million pixels unless set; None
-    lifts it) are refused before they are decoded. Of an animation the first frame is taken.
+    Images above Pillow's limit (`PIL.Image.MAX_IMAGE_PIXELS`, 89 million pixels by default; None
+    means no limit) are refused before they are decoded. An animated file gives its first frame.
 
-    Raises `ImageFileError` if a file cannot be read, `ImageError` for all else that is no usable
+    Raises `ImageFileError` if a file cannot be read, `ImageError` if the input is not a usable
     image.
     """
     with loading:
         from PIL import Image
 
     if isinstance(image, Image.Image):
-        return _guard(image, lambda: _to_rgb(image))
-    named = isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview))
-    if named or hasattr(image, "read"):
+        return _as_image_error(image, lambda: _to_rgb(image))
+    is_file = isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview))
+    if is_file or hasattr(image, "read"):
         data = _read(image)
         if not data:
             raise ImageError(f"{describe(image)} is empty: an image file was expected")
-        return _guard(image, lambda: _decode(data))
+        return _as_image_error(image, lambda: _decode(data))
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(image, numpy.ndarray):
-        return _guard(image, lambda: _from_array(image))
-    if _is_tensor(image):
-        return _guard(image, lambda: _from_array(_tensor_to_array(image)))
+        return _as_image_error(image, lambda: _from_array(image))
+    if _is_torch_tensor(image):
+        return _as_image_error(image, lambda: _from_array(_tensor_to_array(image)))
     raise ImageError(f"{describe(image)} is not an image: give {_ACCEPTED}")
 
 
 def describe(image: Any) -> str:
-    """An input's name in messages: its path, '<bytes: 123 bytes>', '<array of shape …>'."""
+    """An input as messages name it: its path, '<bytes: 123 bytes>', '<array of shape …>'."""
     if isinstance(image, (str, os.PathLike)):
         return repr(os.fsdecode(image))
     if isinstance(image, (bytes, bytearray, memoryview)):
         size = image.nbytes if isinstance(image, memoryview) else len(image)
         return f"<{type(image).__name__}: {size} bytes>"
-    if _is_tensor(image):
+    if _is_torch_tensor(image):
         return f"<tensor of shape {tuple(image.shape)}, {str(image.dtype).removeprefix('torch.')}>"
     if hasattr(image, "shape") and hasattr(image, "dtype"):
         return f"<array of shape {tuple(image.shape)}, {image.dtype}>"
@@ -95,8 +96,8 @@ def describe(image: Any) -> str:
     return f"<{type(image).__name__}>"
 
 
-def _guard(image: object, convert: Callable[[], Image.Image]) -> Image.Image:
-    """Run Pillow code; whatever bad content makes it raise becomes an ImageError about `image`."""
+def _as_image_error(image: object, convert: Callable[[], Image.Image]) -> Image.Image:
+    """Run `convert`; turn any error that it raises into an ImageError that names `image`."""
     try:
         return convert()
     except ImageError as error:
@@ -133,8 +134,8 @@ def _read(image: Any) -> bytes:
         message = f"{describe(image)} cannot be read ({why}): check the file and its permissions"
         raise ImageFileError(message) from error
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        kind = type(data).__name__
-        raise ImageError(f"{describe(image)} gives {kind}, not bytes: open it in binary mode")
+        given = type(data).__name__
+        raise ImageError(f"{describe(image)} gives {given}, not bytes: open it in binary mode")
     return bytes(data)
 
 
@@ -142,7 +143,7 @@ def _decode(data: bytes) -> Image.Image:
     from PIL import Image
 
     with loading:
-        Image.init()  # imports a module a format
+        Image.init()  # imports one module per format
     formats = [name for name in Image.ID if name not in _REFUSED_FORMATS]
     try:
         opened = Image.open(BytesIO(data), formats=formats)
@@ -159,28 +160,28 @@ def _too_large(what: str) -> str:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Check the size, decode, turn upright, and bring to RGB. May raise anything Pillow raises."""
+    """Check the size, decode, turn upright, convert to RGB. Pillow's errors are not caught here."""
     from PIL import Image
 
-    # Image.open only warns here, and raises at twice the limit; `load` is where memory goes.
+    # Image.open raises only at twice the limit, below that it warns. `load` takes the memory.
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         raise ImageError(_too_large(f"{image.width} x {image.height} pixels"))
     if image.width == 0 or image.height == 0:
         raise ImageError(f"it has no pixels (size {image.width} x {image.height})")
     image.load()
-    source, mode = image.format, image.mode
+    file_format, mode = image.format, image.mode
     turn = _TURNS.get(_orientation(image))
     upright = image if turn is None else image.transpose(Image.Transpose(turn))
     # Pillow opens 16-bit PGM, and some releases 16-bit PNG, as 32-bit integers.
-    if mode == "F" or (mode == "I" and source not in ("PNG", "PPM")):
+    if mode == "F" or (mode == "I" and file_format not in ("PNG", "PPM")):
         raise ImageError(
             "32-bit grey has no fixed white: scale the pixels to 0…255 and save as 8-bit grey"
         )
     if mode == "I" or mode.startswith("I;16"):
         return _grey16(upright)
     if mode in ("P", "PA"):
-        # By way of RGBA: the same colours, without Pillow's warning about palette transparency.
+        # Through RGBA: the same colours, without Pillow's warning about palette transparency.
         upright = upright.convert("RGBA")
     return upright.convert("RGB")
 
@@ -188,8 +189,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> Any:
     try:
         return image.getexif().get(0x0112, 1)
-    # Damaged metadata are common on sound pictures; they then say nothing, and pixels stay as
-    # stored.
+    # Damaged metadata are common in images that are fine otherwise. Their pixels are not turned.
     except (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):
         return 1
 
@@ -209,19 +209,19 @@ def _from_array(array: Any) -> Image.Image:
 
     if array.dtype != np.uint8:
         floats = "(array.clip(0, 1) * 255).round().astype('uint8') if its values are 0 to 1"
-        how = {
+        conversion = {
             "b": "array.astype('uint8') * 255",
             "u": "(array // 257).astype('uint8') if white is 65535",
             "i": "array.astype('uint8') if its values are 0 to 255",
         }.get(array.dtype.kind, floats)
-        raise ImageError(f"the array must be uint8, not {array.dtype}: use {how}")
+        raise ImageError(f"the array must be uint8, not {array.dtype}: use {conversion}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _CHANNELS):
         hint = "give one image of shape (H, W) or (H, W, 1 to 4)"
         if array.ndim == 3 and array.shape[0] in _CHANNELS:
             hint = "channels come last: use array.transpose(1, 2, 0)"
         elif array.ndim == 4:
             hint = "give the images of a batch one by one"
-        raise ImageError(f"the shape is not that of an image: {hint}")
+        raise ImageError(f"this is not the shape of an image: {hint}")
     if array.size == 0:
         raise ImageError("the array has no pixels")
     if array.ndim == 3 and array.shape[2] == 1:
@@ -229,14 +229,14 @@ def _from_array(array: Any) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
 
 
-def _is_tensor(image: Any) -> bool:
-    # Whoever holds a tensor has imported torch; nobody else should pay for that.
+def _is_torch_tensor(image: Any) -> bool:
+    # A caller that has a tensor has imported torch; others should not wait for the import.
     torch = sys.modules.get("torch")
     return torch is not None and hasattr(torch, "Tensor") and isinstance(image, torch.Tensor)
 
 
 def _tensor_to_array(tensor: Any) -> Any:
-    """torch (C, H, W) or (H, W, C), uint8 or float in [0, 1] → uint8 array, channels last."""
+    """torch (C, H, W), (H, W, C) or (H, W), uint8 or float in [0, 1] → uint8, channels last."""
     import numpy as np
 
     array = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()

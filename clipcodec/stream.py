@@ -1,157 +1,174 @@
-"""Embeddings ↔ whole streams of one profile: the rate, the coder and the check value."""
+"""Symbols ↔ whole streams: header, payload and check value (formats/clipcodec-1.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .bitstream import DIGEST_BYTES, Header, check_seed, check_value
-from .embeddings import Embeddings
+from .bitstream import DIGEST_BYTES, VERSION, Header, check_seed, check_value, split
 from .entropy import Symbols
-from .errors import CorruptError
-from .kinds import Parameters
-from .kinds.trellis.rate import Target, check_cosines, check_sizes, choose
-from .profile.file import Profile
-
-_PART = 512  # rows reconstructed at a time, which stay in cache
+from .errors import CorruptError, DecodeError, raise_rows
+from .kinds import Parameters, Quantized
+from .profile import Profile
 
 
-def encode_rows(
-    profile: Profile, x: Embeddings, target: Target, names: Sequence[str], first: int = 0
-) -> list[bytes]:
-    """Streams of unit-norm embeddings x (N, D) that meet the target, each by the shortest coder.
+class ParsedStream(NamedTuple):
+    """A stream cut into its parts; nothing is decoded yet.
 
-    first  number of the first embedding, for errors
-    Raises OptionError or RateError.
+    start  the bytes of the header, parameters included
     """
-    with np.errstate(all="ignore"):  # a private profile's numbers may overflow
-        if profile.kind.qualities:
-            return _searched(profile, x, target, names, first)
-        symbols, qualities = profile.kind.quantize(x), np.zeros(len(x), np.int64)
-    streams = pack(profile, symbols, qualities, names)
-    check_sizes(target, streams, profile.name, first)
-    if target.min_cosine is not None:
-        check_cosines(target, _cosines(profile, x, symbols, qualities), profile.name, first)
-    return streams
+
+    profile: Profile
+    header: Header
+    start: bytes
+    parameters: Parameters
+    payload: bytes
+
+    @property
+    def dim(self) -> int:
+        """Width D of its embedding."""
+        return self.profile.dim or self.parameters.size
 
 
-def _searched(
-    profile: Profile, x: Embeddings, target: Target, names: Sequence[str], first: int
-) -> list[bytes]:
-    """As `encode_rows`, for a profile of many rates."""
-    header = header_size(profile, x.shape[1])
-    streams = [b""] * len(x)
-    rows, sought = np.arange(len(x)), target
-    while len(rows):  # more than once if the search misjudged; it raises RateError in the end
-        at = first + int(rows[0])
-        symbols, qualities = choose(profile.kind, x[rows], sought, header, profile.name, at)
-        found = pack(profile, symbols, qualities, names)
-        for i, stream in zip(rows.tolist(), found, strict=True):
-            streams[i] = stream
-        missed = np.zeros(len(rows), bool)
-        if target.max_bytes is not None:
-            missed = np.array([len(stream) > target.max_bytes for stream in found])
-        if target.min_cosine is not None:
-            missed = ~(_cosines(profile, x[rows], symbols, qualities) >= target.min_cosine)
-        rows, sought = rows[missed], sought.stricter()
-    return streams
+def parse(stream: bytes, owner: Callable[[Header], Profile]) -> ParsedStream:
+    """Cut a stream into its parts. `owner` finds the profile that a header names.
 
-
-def _cosines(
-    profile: Profile, x: Embeddings, symbols: Symbols, qualities: Symbols
-) -> NDArray[np.float64]:
-    decoded = reconstruct(profile, symbols, qualities).astype(np.float64)
-    cosines: NDArray[np.float64] = (x * decoded).sum(axis=1)
-    return cosines
-
-
-def reconstruct(
-    profile: Profile, symbols: Symbols, qualities: Symbols, places: Sequence[int] | None = None
-) -> Embeddings:
-    """Symbols (N, n) → embeddings (N, D) of unit norm; CorruptError where there is no direction.
-
-    places  of the streams in a batch, to name the one at fault
+    Raises DecodeError: no bytes, TruncatedError, UnsupportedError, CorruptError, or as `owner`.
     """
-    parts = [
-        _reconstruct(
-            profile, symbols[part], qualities[part], None if places is None else places[part]
-        )
-        for part in (slice(at, at + _PART) for at in range(0, len(symbols), _PART))
-    ]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if not isinstance(stream, (bytes, bytearray, memoryview)):
+        raise DecodeError(f"expected the bytes of a stream, got {type(stream).__name__}")
+    stream = bytes(stream)
+    header, rest = split(stream)
+    profile = owner(header)
+    parameters, payload = profile.kind.split(rest)
+    return ParsedStream(profile, header, stream[: len(stream) - len(payload)], parameters, payload)
 
 
-def _reconstruct(
-    profile: Profile, symbols: Symbols, qualities: Symbols, places: Sequence[int] | None
-) -> Embeddings:
-    with np.errstate(all="ignore"):  # what overflows is judged at the end
-        rows = profile.kind.reconstruct(symbols, qualities)
-        # the squares of the smallest and the largest floats lie outside of float32
-        norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-        if len(bad):
-            stream = "" if places is None else f"stream {places[bad[0]]}: "
-            raise CorruptError(
-                f"{stream}these symbols of profile {profile.name} decode to no direction"
-            )
-        unit: Embeddings = (rows / norms).astype(np.float32)
-    return unit
+def parse_all(streams: Iterable[bytes], owner: Callable[[Header], Profile]) -> list[ParsedStream]:
+    """`parse` of several streams. Raises DecodeError naming those at fault."""
+    if isinstance(streams, (bytes, bytearray, memoryview, str)) or not isinstance(
+        streams, Iterable
+    ):
+        raise DecodeError(f"expected several streams, got {type(streams).__name__}")
+    known: dict[Header, Profile] = {}
+
+    def known_owner(header: Header) -> Profile:
+        if header not in known:
+            known[header] = owner(header)
+        return known[header]
+
+    parsed: list[ParsedStream] = []
+    faults: dict[int, DecodeError] = {}
+    for i, stream in enumerate(streams):
+        try:
+            parsed.append(parse(stream, known_owner))
+        except DecodeError as error:
+            faults[i] = error
+    raise_rows(faults)
+    return parsed
 
 
-def header_size(profile: Profile, size: int) -> int:
-    """Bytes of the header of every stream of `size` symbols."""
-    return len(_header(profile, profile.kind.coders[0]).to_bytes()) + len(
-        profile.kind.parameters(1, size)
-    )
+def start_of(profile: Profile, coder: str, parameters: Parameters) -> bytes:
+    """The header of a stream, parameters included."""
+    return _header(profile, coder) + profile.kind.parameters(*parameters)
 
 
-def _header(profile: Profile, coder: str) -> Header:
-    return Header(coder, profile.id, profile.digest[:DIGEST_BYTES] if profile.id is None else None)
+@lru_cache(maxsize=64)
+def _header(profile: Profile, coder: str) -> bytes:
+    digest = profile.digest[:DIGEST_BYTES] if profile.id is None else None
+    return Header(coder, profile.id, digest).to_bytes()
 
 
-def pack(
-    profile: Profile, symbols: Symbols, qualities: Symbols, names: Sequence[str]
-) -> list[bytes]:
-    """Streams of symbols (N, n), each by the coder that makes it shortest; ties to the first."""
-    scheme = profile.kind
-    packed = scheme.packed(symbols)
-    distinct = sorted({*qualities.tolist()})
+def pack(profile: Profile, quantized: Quantized, coders: Sequence[str]) -> list[bytes]:
+    """Streams of symbols, each by the coder that makes it shortest; ties to the first."""
+    kind, (symbols, qualities) = profile.kind, quantized
+    packed = kind.packed(symbols)
     best: list[bytes] = []
-    for name in names:
-        header = _header(profile, name)
-        starts = {q: header.to_bytes() + scheme.parameters(q, symbols.shape[1]) for q in distinct}
-        seeds = {q: _seed(profile, header, start) for q, start in starts.items()}
+    for coder in coders:
+        starts = {
+            q: start_of(profile, coder, Parameters(q, symbols.shape[1]))
+            for q in {*qualities.tolist()}
+        }
+        digest = profile.digest if profile.id is None else None
+        seeds = {q: check_seed(start, digest) for q, start in starts.items()}
         rows = qualities.tolist()
         checks = [check_value(seeds[q], p) for q, p in zip(rows, packed, strict=True)]
-        bodies = scheme.encode(name, symbols, qualities, checks)
-        streams = [starts[q] + body for q, body in zip(rows, bodies, strict=True)]
+        payloads = kind.encode(coder, symbols, qualities, checks)
+        streams = [starts[q] + payload for q, payload in zip(rows, payloads, strict=True)]
         best = [min(pair, key=len) for pair in zip(best, streams, strict=True)] if best else streams
     return best
 
 
-def unpack(
-    profile: Profile, header: Header, parameters: Sequence[Parameters], bodies: list[bytes]
-) -> Symbols:
-    """Symbols (N, n) of bodies with one header, their check values verified."""
-    scheme = profile.kind
-    if header.coder not in scheme.coders:
+def unpack(streams: Sequence[ParsedStream]) -> Symbols:
+    """Symbols (N, n) of streams with one profile, coder and number of symbols.
+
+    Their check values are verified. Raises TruncatedError or CorruptError.
+    """
+    profile, header = streams[0].profile, streams[0].header
+    kind = profile.kind
+    if header.coder not in kind.coders:
         raise CorruptError(
-            f"profile {profile.name} has no streams with coder {header.coder}: damaged"
+            f"profile {profile.name} has no streams with coder {header.coder}: damaged",
+            rows=range(len(streams)),
         )
-    symbols: Symbols
-    symbols, checks = scheme.decode(header.coder, bodies, parameters)
-    seeds = {
-        p: _seed(profile, header, header.to_bytes() + scheme.parameters(*p)) for p in {*parameters}
-    }
-    packed = scheme.packed(symbols)
-    for row, check, p in zip(packed, checks, parameters, strict=True):
-        if check_value(seeds[p], row) != check:
-            raise CorruptError("check value does not match: the stream is damaged")
+    symbols, checks = kind.decode(
+        header.coder, [s.payload for s in streams], [s.parameters for s in streams]
+    )
+    digest = None if header.digest is None else profile.digest
+    seeds = {start: check_seed(start, digest) for start in {s.start for s in streams}}
+    rows = zip(kind.packed(symbols), checks, streams, strict=True)
+    bad = [i for i, (p, check, s) in enumerate(rows) if check_value(seeds[s.start], p) != check]
+    if bad:
+        raise CorruptError("check value does not match: damaged", rows=bad)
     return symbols
 
 
-def _seed(profile: Profile, header: Header, start: bytes) -> int:
-    """The check value's state after the header and, if that is private, the profile's digest."""
-    return check_seed(start, None if header.digest is None else profile.digest)
+def qualities_of(streams: Sequence[ParsedStream]) -> Symbols:
+    """(N,) what the headers say; 0 for a fixed rate."""
+    return np.array([s.parameters.quality for s in streams])
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What a stream is. Sizes in bytes; `digest` (hex) names a private profile's file."""
+
+    version: int
+    profile: str
+    profile_id: int | None
+    digest: str | None
+    backbone: str
+    entropy: str
+    quality: float | None
+    dim: int
+    symbols: int
+    size: int
+    header_size: int
+    information: float  # ideal payload in bytes: what the frequency tables say these symbols hold
+    bits_per_dimension: float
+
+
+def describe(parsed: ParsedStream) -> StreamInfo:
+    """What a stream is, after checking it in full. Raises TruncatedError or CorruptError."""
+    profile, header, start, parameters, payload = parsed
+    symbols = unpack([parsed])
+    size = len(start) + len(payload)
+    bits = profile.kind.information(symbols, qualities_of([parsed]))
+    return StreamInfo(
+        version=VERSION,
+        profile=profile.name,
+        profile_id=profile.id,
+        digest=None if profile.id is not None else profile.digest.hex(),
+        backbone=profile.backbone,
+        entropy=header.coder,
+        quality=parameters.quality or None,
+        dim=parsed.dim,
+        symbols=symbols.shape[1],
+        size=size,
+        header_size=len(start),
+        information=float(bits[0]) / 8,
+        bits_per_dimension=8 * size / parsed.dim,
+    )

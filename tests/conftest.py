@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from clipcodec.kinds.pqvae.layout import Layout
-from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.profile.file import Profile, read_profile
-from clipcodec.training import export
+from tests.helpers.paths import SHARED
+from tests.helpers.profiles import write_tiny_predictive, write_tiny_profile
 
 # no time limits, which depend on the machine; the same examples every time
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -33,25 +30,6 @@ def real_rows() -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def write_tiny_profile(path: Path, *, seed: int = 0, **meta: str) -> Path:
-    """A valid profile (D = 8, n = 12, K = 5) with random weights: fast, for mechanics only."""
-    rng = np.random.default_rng(seed)
-    layout = Layout(8, positions=3, channels=8, sub_dim=2, codewords=5, rank=2,
-                    analysis=6, synthesis=4, blocks=2)  # fmt: skip
-    tensors = {
-        name: rng.normal(size=shape) for name, shape in PqvaeTransform.shapes(layout).items()
-    }
-    tensors["scale"] = np.ones(1)
-    tensors["codebook"] = rng.normal(size=(5, 2))
-    rows = rng.normal(size=(64, 8)) + 1
-    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    export.write(
-        path, name=meta.get("name", "private/tiny"), backbone=meta.get("backbone", "none"),
-        layout=layout, tensors=export.to_half(tensors), rows=rows, card={"data": "random"},
-    )  # fmt: skip
-    return path
-
-
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_profile(tmp_path_factory.mktemp("profile") / "tiny.safetensors")
@@ -60,28 +38,6 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_path: Path) -> Profile:
     return read_profile(tiny_path)
-
-
-def cone(count: int, dim: int, seed: int = 0) -> np.ndarray:
-    """Unit rows about one direction, with a falling spectrum and a bend, as embeddings have."""
-    rng = np.random.default_rng(seed)
-    rows = rng.normal(size=(count, dim)) / np.arange(1, dim + 1) ** 0.4
-    rows[:, 1::2] += 0.7 * np.abs(rows[:, : dim // 2])  # what a KLT alone cannot tell
-    rows += np.linspace(1, 0.2, dim)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-def write_tiny_predictive(path: Path, *, dim: int = 24, **meta: str) -> Path:
-    """A profile of all rates, its networks trained for a moment: fast, for mechanics only."""
-    from clipcodec.training.predictive import Recipe, train
-
-    rows = path.with_suffix(".npy")
-    np.save(rows, cone(1200, dim))
-    recipe = Recipe(hidden=4, steps=40, replay=0, batch=64, learning_rate=0.1)
-    train([str(rows)], path, recipe, name=meta.get("name", "private/rates"),
-          backbone=meta.get("backbone", "none"))  # fmt: skip
-    rows.unlink()
-    return path
 
 
 @pytest.fixture(scope="session")

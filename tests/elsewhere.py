@@ -40,7 +40,7 @@ from clipcodec.bitstream import split
 from clipcodec.profile.registry import by_id, by_name
 from clipcodec.stream import unpack
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "formats"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "formats" / "tools"))
 import check_vectors
 
 CLASSES = {

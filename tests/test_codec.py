@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import cone, write_tiny_predictive, write_tiny_profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -29,6 +28,7 @@ from clipcodec.errors import (
     WeightsError,
 )
 from clipcodec.profile.file import Profile
+from tests.helpers.profiles import cone, write_tiny_predictive, write_tiny_profile
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,16 @@
-"""What may be imported where: decoding needs numpy, constriction and safetensors alone."""
+"""What may be imported where: decoding needs few packages, and no module itself in a circle."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import pytest
+
+import clipcodec
 
 HEAVY = ["torch", "torchvision", "open_clip", "PIL", "huggingface_hub", "tqdm", "pandas", "scipy"]
 
@@ -61,10 +66,121 @@ def test_help_needs_no_numpy() -> None:
 
 
 def test_every_public_name_exists_and_has_a_docstring() -> None:
-    import clipcodec
-
     for name in clipcodec.__all__:
         assert getattr(clipcodec, name).__doc__, name
     assert set(clipcodec.__all__) <= set(dir(clipcodec))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         clipcodec.nothing  # noqa: B018
+
+
+# --- circles ---
+
+
+def modules(folder: Path) -> dict[str, Path]:
+    """All modules of the package in `folder`, by their full names."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(name: str, path: Path, known: Collection[str]) -> set[str]:
+    """The modules of `known` that one module imports: at its top, in functions, for types alone.
+
+    `from a import b` imports a.b where that is a module, and then counts for it alone: the names
+    in a/__init__.py are not used.
+    """
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                found.add(whole if whole in known else base)
+    return (found & {*known}) - {name}
+
+
+def circles(edges: Mapping[str, Collection[str]]) -> list[list[str]]:
+    """For each name that leads back to itself, the shortest way round; each way once."""
+
+    def round_trip(start: str) -> list[str]:
+        """The shortest from `start` to itself, breadth first; [] if there is none."""
+        ways, seen = [[start]], set[str]()
+        for way in ways:  # grows meanwhile
+            for name in sorted(edges[way[-1]]):
+                if name == start:
+                    return [*way, start]
+                if name not in seen:
+                    seen.add(name)
+                    ways.append([*way, name])
+        return []
+
+    found: dict[frozenset[str], list[str]] = {}
+    for name in sorted(edges):
+        if names := round_trip(name):
+            found.setdefault(frozenset(names), names)
+    return [*found.values()]
+
+
+def room(module: str) -> str:
+    """The file or folder right below the package: `clipcodec.kinds` of clipcodec.kinds.base."""
+    return ".".join(module.split(".")[:2])
+
+
+def both_circles(folder: Path) -> tuple[list[list[str]], list[list[str]]]:
+    """Between the modules of a package, and between its rooms."""
+    known = modules(folder)
+    edges = {name: imports(name, path, known) for name, path in known.items()}
+    rooms: dict[str, set[str]] = {room(name): set() for name in known}
+    for name, others in edges.items():
+        rooms[room(name)] |= {room(other) for other in others} - {room(name)}
+    return circles(edges), circles(rooms)
+
+
+def test_no_module_and_no_room_imports_itself_in_a_circle() -> None:
+    """Not even inside functions or for types."""
+    between_modules, between_rooms = both_circles(Path(clipcodec.__file__).parent)
+    assert [" → ".join(names) for names in between_modules] == []
+    assert [" → ".join(names) for names in between_rooms] == []
+
+
+MADE_UP = {
+    "__init__": "from .low import answer\n",
+    "low": "answer = 42\n",
+    "high/__init__": "",
+    "high/one": "from .. import low\nfrom ..low import answer\nfrom . import two\n",
+    "high/two": "import package.low\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "between_modules", "between_rooms"),
+    [
+        ({}, [], []),
+        ({"high/two": "def f():\n    from .one import x"}, ["high.one → high.two → high.one"], []),
+        ({"high/two": "def f(): import package.high.one"}, ["high.one → high.two → high.one"], []),
+        ({"low": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .high import one"},
+         ["high.one → low → high.one", "high.two → low → high.one → high.two"],
+         ["high → low → high"]),
+        ({"other/a": "from ..high import two"}, [], []),
+        ({"other/a": "from ..high import one", "other/b": "", "high/two": "from ..other import b"},
+         [], ["high → other → high"]),
+    ],
+)  # fmt: skip
+def test_the_search_for_circles_can_fail(
+    tmp_path: Path, more: dict[str, str], between_modules: list[str], between_rooms: list[str]
+) -> None:
+    for name in MADE_UP.keys() | more.keys():
+        path = tmp_path / "package" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(MADE_UP.get(name, "") + more.get(name, ""))
+    found_modules, found_rooms = (
+        [" → ".join(names).replace("package.", "") for names in found]
+        for found in both_circles(tmp_path / "package")
+    )
+    assert (found_modules, found_rooms) == (between_modules, between_rooms)

@@ -1,10 +1,10 @@
 """Streams inside image files (formats/inside-images.md): JPEG, PNG, WebP, AVIF and HEIF.
 
-A stream is an item of the file's XMP metadata. Every byte of the coded image stays as it is. Only
-the standard library is needed.
+A stream is stored as an item of the file's XMP metadata. The compressed image data is not changed.
+Only the standard library is needed.
 
 >>> from clipcodec.carriers import attach, extract
->>> with_stream = attach("photo.jpg", stream)   # the bytes of a file
+>>> with_stream = attach("photo.jpg", stream)   # bytes of the new image file
 >>> extract(with_stream) == [stream]
 True
 """
@@ -31,11 +31,12 @@ __all__ = ["attach", "extract", "format_of"]
 
 
 class _Format(NamedTuple):
-    """What a file format's module does.
+    """The functions of one file format's module.
 
-    packets  the XMP packets of a file; the first is the one that can be replaced, b"" if there is
-             none yet
-    replace  the file with another first packet
+    matches  whether a file that begins with these bytes has this format
+    packets  the XMP packets of a file. `replace` can change only the first one; it is b"" if the
+             file has none yet.
+    replace  (file, packet) → the file with this packet in place of the first one
     """
 
     name: str
@@ -51,50 +52,56 @@ _FORMATS = tuple(
 
 
 def attach(image: ImageFile, stream: bytes) -> bytes:
-    """The image file with a stream in its metadata: the whole file's bytes; nothing is written.
+    """Put a stream into the metadata of an image file (formats/inside-images.md).
 
-    A stream of the same profile that is there already is replaced, those of others stay.
+    Returns the bytes of the whole new file; nothing is written to disk. A stream of the same
+    profile that the file holds already is replaced; streams of other profiles stay.
 
-    Raises ImageFileError, ImageError (damaged, or of no such format) or, where `stream` is none,
-    DecodeError.
+    Raises ImageFileError (the file cannot be read), ImageError (damaged, or in a format that cannot
+    hold a stream) or DecodeError (`stream` is not a stream).
     """
     stream = bytes(stream)
     split(stream)
     data = _read(image)
-    with _named(image):
-        form = _format(data)
-        old = form.packets(data)[0]
+    with _errors_named(image):
+        file_format = _find_format(data)
+        old = file_format.packets(data)[0]
         new = xmp.attach(old, stream)
-        return data if new == old else form.replace(data, new)
+        return data if new == old else file_format.replace(data, new)
 
 
 def extract(image: ImageFile) -> list[bytes]:
-    """The streams that an image file carries, one a profile, in their order; [] if none.
+    """The streams in an image file, one per profile, in the order of the file; [] if none.
 
-    They are not decoded: `clipcodec.decode` and `info` check them.
+    They are not decoded here; `clipcodec.decode` and `info` check them.
 
-    Raises ImageFileError, ImageError (damaged, or of no such format) or CorruptError (what is there
-    of a stream cannot be read).
+    Raises ImageFileError (the file cannot be read), ImageError (damaged, or in a format that cannot
+    hold a stream) or CorruptError (the file holds a stream, but its base64 is damaged).
     """
     data = _read(image)
-    with _named(image):
-        packets = _format(data).packets(data)
+    with _errors_named(image):
+        packets = _find_format(data).packets(data)
         streams = [stream for packet in packets for stream in xmp.streams(packet)]
     first = {xmp.owner(stream): stream for stream in reversed(streams)}
     return [stream for stream in dict.fromkeys(streams) if first[xmp.owner(stream)] == stream]
 
 
 def format_of(data: bytes) -> str | None:
-    """The format of a file that begins with these bytes, a dozen at least; None: none of ours."""
-    return next((form.name for form in _FORMATS if form.matches(data)), None)
+    """The name of the format of a file that begins with these bytes (at least 12 of them).
+
+    None if it is no format that can hold a stream.
+    """
+    return next((fmt.name for fmt in _FORMATS if fmt.matches(data)), None)
 
 
-def _format(data: bytes) -> _Format:
-    for form in _FORMATS:
-        if form.matches(data):
-            return form
-    names = ", ".join(form.name for form in _FORMATS)
-    raise ImageError(f"no file that can carry a stream: expected {names}; convert it to one")
+def _find_format(data: bytes) -> _Format:
+    for fmt in _FORMATS:
+        if fmt.matches(data):
+            return fmt
+    names = ", ".join(fmt.name for fmt in _FORMATS)
+    raise ImageError(
+        f"a file of this format cannot hold a stream: expected {names}; convert it to one of them"
+    )
 
 
 def _read(image: ImageFile) -> bytes:
@@ -109,8 +116,8 @@ def _read(image: ImageFile) -> bytes:
 
 
 @contextmanager
-def _named(image: ImageFile) -> Iterator[None]:
-    """Errors say which file they are about."""
+def _errors_named(image: ImageFile) -> Iterator[None]:
+    """Put the file's name in front of the message of an error that the `with` block raises."""
     try:
         yield
     except (ImageError, CorruptError) as error:

@@ -1,7 +1,7 @@
 """AVIF and HEIF: XMP as an item of type `mime` that describes the primary image (cdsc).
 
-A new packet goes into a media data box at the end of the file. The meta box grows by what says so,
-and every offset that points behind it grows with it.
+A new packet goes into a media data box at the end of the file. The meta box grows by the entries
+for it, and every offset that points behind the meta box is raised by as much.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from .boxes import (
 from .xmp import LIMIT
 
 _TYPE = b"application/rdf+xml"
-_FRAGMENTS = (b"moof", b"mfra", b"sidx", b"ssix")  # whose offsets are not followed
+_FRAGMENTS = (b"moof", b"mfra", b"sidx", b"ssix")  # boxes with offsets that are not updated here
+_TOO_NARROW = "there is no room for a stream: its offset fields are too small for the new offsets"
+_TOO_MANY_ITEMS = "there is no room for a stream: it has 65535 items already"
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,13 @@ class _Meta:
 
     box: Box
     inside: list[Box]
-    parts: dict[bytes, Box]  # the same, by kind
-    primary: int
-    items: dict[int, bool]  # by id: whether it is XMP
+    parts: dict[bytes, Box]  # the same boxes, by kind
+    primary: int  # item number of the primary image
+    items: dict[int, bool]  # item number → whether it is XMP
     version: int  # of iloc
-    sizes: tuple[int, int, int, int]
-    entries: list[Location]
-    described: dict[int, list[int]]  # by id: the items it describes
+    widths: tuple[int, int, int, int]  # of the fields of iloc, see `boxes.locations`
+    entries: list[Location]  # of iloc
+    described: dict[int, list[int]]  # item number → the items that it describes
 
 
 def matches(data: bytes) -> bool:
@@ -48,30 +50,34 @@ def matches(data: bytes) -> bool:
 
 
 def packets(data: bytes) -> list[bytes]:
-    """The packet that describes the primary image."""
+    """The packet that describes the primary image, b"" if there is none; always one packet."""
     meta = _meta(data, boxes(data, 0, len(data)))
     return [_content(data, meta, _xmp_item(meta))]
 
 
 def replace(data: bytes, packet: bytes) -> bytes:
-    """The file with this packet at its end, and the meta box and all offsets brought in line."""
+    """The file with this packet at its end; the meta box and all offsets are updated."""
     top = boxes(data, 0, len(data))
     meta = _meta(data, top)
-    if any(box.kind in _FRAGMENTS for box in top):  # of a video, as a rule
-        raise ImageError("a file in fragments, whose places are not followed: export it anew")
+    if any(box.kind in _FRAGMENTS for box in top):  # usually a video
+        raise ImageError(
+            "a file in fragments, whose offsets clipcodec cannot update: save the image again"
+        )
     item = _xmp_item(meta)
     stored = [entry for entry in meta.entries if entry.item == item]
     kept = [entry for entry in meta.entries if entry.item != item]
-    fields = list(file_offsets(kept, meta.sizes[0]))
+    fields = list(file_offsets(kept, meta.widths[0]))
     movies = [box for box in top if box.kind == b"moov"]
     for movie in movies:
         fields += chunk_offsets(data, movie)
-    if _alone(top[-1], stored, kept) and all(value < top[-1].start for _, _, value in fields):
-        data, top = data[: top[-1].start], top[:-1]  # it is the packet that gives way
+    if _holds_only_packet(top[-1], stored, kept) and all(
+        value < top[-1].start for _, _, value in fields
+    ):
+        data, top = data[: top[-1].start], top[:-1]  # the old packet, which is dropped
 
     def parts(place: int, now: bytes | bytearray) -> bytes:
-        """The content of the meta box, with the packet at `place`."""
-        new = _Edit(now, meta, item if item is not None else _free(data, meta))
+        """The boxes of the new meta box, made from the file `now`, with the packet at `place`."""
+        new = _Edit(now, meta, item if item is not None else _free_number(data, meta))
         edited = {b"iloc": new.iloc(kept, place, len(packet))}
         if item is None:
             edited |= {b"iinf": new.iinf(), b"iref": new.iref()}
@@ -81,15 +87,15 @@ def replace(data: bytes, packet: bytes) -> bytes:
     head = data[meta.box.start : meta.box.body + 4]
     grown = len(head) + len(parts(0, data)) - (meta.box.end - meta.box.start)
     out = bytearray(data)
-    _close(out, top[-1])
-    for field, size, value in fields:
+    _write_size(out, top[-1])
+    for field, width, value in fields:
         if meta.box.start <= value < meta.box.end:
             raise ImageError(damaged(meta.box.start, b"meta"))
         if value >= meta.box.end:
-            raw = int.from_bytes(data[field : field + size], "big") + grown
-            if raw < 0 or raw >> 8 * size:
-                raise ImageError("there is no room in it: its offsets are too narrow")
-            out[field : field + size] = raw.to_bytes(size, "big")
+            raw = int.from_bytes(data[field : field + width], "big") + grown
+            if raw < 0 or raw >> 8 * width:
+                raise ImageError(_TOO_NARROW)
+            out[field : field + width] = raw.to_bytes(width, "big")
     new = bytearray(head + parts(len(data) + grown + 8, out))
     width, at = (8, 8) if meta.box.body - meta.box.start == 16 else (4, 0)
     new[at : at + width] = len(new).to_bytes(width, "big")
@@ -100,24 +106,27 @@ def replace(data: bytes, packet: bytes) -> bytes:
 def _meta(data: bytes, top: list[Box]) -> _Meta:
     metas = [box for box in top if box.kind == b"meta"]
     if len(metas) != 1:
-        raise ImageError("no AVIF or HEIF image: expected one box 'meta' at its top level")
+        raise ImageError("not an AVIF or HEIF image: expected one box 'meta' at its top level")
     inside = meta_children(data, metas[0])
     found = {box.kind: box for box in inside}
     for kind in (b"hdlr", b"pitm", b"iinf", b"iloc"):
         if kind not in found:
-            raise ImageError(f"no AVIF or HEIF image: expected a box {kind.decode()!r} in 'meta'")
+            raise ImageError(
+                f"not an AVIF or HEIF image: expected a box {kind.decode()!r} in 'meta'"
+            )
     if data[found[b"hdlr"].body + 8 : found[b"hdlr"].body + 12] != b"pict":
-        raise ImageError("no AVIF or HEIF image: its box 'meta' is not about pictures")
+        raise ImageError("not an AVIF or HEIF image: its box 'meta' is not about pictures")
     cursor = Cursor(data, found[b"pitm"])
     primary = cursor.number(2 if cursor.version() == 0 else 4)
-    version, sizes, entries = locations(data, found[b"iloc"])
+    version, widths, entries = locations(data, found[b"iloc"])
     return _Meta(
-        metas[0], inside, found, primary, _items(data, found[b"iinf"]), version, sizes, entries,
+        metas[0], inside, found, primary, _items(data, found[b"iinf"]), version, widths, entries,
         _described(data, found.get(b"iref")),
     )  # fmt: skip
 
 
 def _items(data: bytes, iinf: Box) -> dict[int, bool]:
+    """Item number → whether the item is uncompressed XMP."""
     cursor = Cursor(data, iinf)
     cursor.number(2 if cursor.version() == 0 else 4)
     items = {}
@@ -135,22 +144,23 @@ def _items(data: bytes, iinf: Box) -> dict[int, bool]:
 
 
 def _described(data: bytes, iref: Box | None) -> dict[int, list[int]]:
+    """Item number → the items that it describes (references of kind cdsc)."""
     found: dict[int, list[int]] = {}
     if iref is None:
         return found
     cursor = Cursor(data, iref)
-    size = 2 if cursor.version() == 0 else 4
+    width = 2 if cursor.version() == 0 else 4
     for box in boxes(data, cursor.at, iref.end):
         reference = Cursor(data, box)
-        source = reference.number(size)
-        targets = [reference.number(size) for _ in range(reference.number(2))]
+        item = reference.number(width)
+        targets = [reference.number(width) for _ in range(reference.number(2))]
         if box.kind == b"cdsc":
-            found.setdefault(source, []).extend(targets)
+            found.setdefault(item, []).extend(targets)
     return found
 
 
 def _xmp_item(meta: _Meta) -> int | None:
-    """The first item of XMP about the primary image; none that is about others."""
+    """The first XMP item that describes the primary image, or that describes none by reference."""
     for item, is_xmp in meta.items.items():
         if is_xmp and meta.primary in meta.described.get(item, [meta.primary]):
             return item
@@ -161,22 +171,22 @@ def _content(data: bytes, meta: _Meta, item: int | None) -> bytes:
     for entry in meta.entries:
         if entry.item != item:
             continue
-        origin, end = 0, len(data)
+        base, end = 0, len(data)
         if entry.method == 1 and b"idat" in meta.parts:
-            origin, end = meta.parts[b"idat"].body, meta.parts[b"idat"].end
+            base, end = meta.parts[b"idat"].body, meta.parts[b"idat"].end
         elif entry.method:
-            raise ImageError("its XMP is in parts of other items: rewrite it with exiftool")
+            raise ImageError("its XMP is stored inside other items: rewrite it with exiftool")
         total = sum(extent.length for extent in entry.extents)
-        ends = [origin + extent.start + extent.length for extent in entry.extents]
-        whole = all(extent.length for extent in entry.extents)  # 0: all of the file, say
+        ends = [base + extent.start + extent.length for extent in entry.extents]
+        whole = all(extent.length for extent in entry.extents)  # length 0 means "to the end"
         if entry.external or not whole or total > LIMIT or max(ends, default=0) > end:
-            raise ImageError("damaged or too large: its XMP item; rewrite it with exiftool")
-        starts = [origin + extent.start for extent in entry.extents]
+            raise ImageError("its XMP item is damaged or too large: rewrite it with exiftool")
+        starts = [base + extent.start for extent in entry.extents]
         return b"".join(data[a:b] for a, b in zip(starts, ends, strict=True))
     return b""
 
 
-def _alone(last: Box, stored: list[Location], kept: list[Location]) -> bool:
+def _holds_only_packet(last: Box, stored: list[Location], kept: list[Location]) -> bool:
     """Whether the file's last box is media data with the old packet and nothing else."""
     if last.kind != b"mdat" or len(stored) != 1 or stored[0].method or stored[0].external:
         return False
@@ -190,8 +200,8 @@ def _alone(last: Box, stored: list[Location], kept: list[Location]) -> bool:
     )
 
 
-def _free(data: bytes, meta: _Meta) -> int:
-    """The least number that no item or group of items has."""
+def _free_number(data: bytes, meta: _Meta) -> int:
+    """The smallest number that no item and no group of items has."""
     taken = {0, meta.primary, *meta.items, *(entry.item for entry in meta.entries)}
     if b"grpl" in meta.parts:
         for group in children(data, meta.parts[b"grpl"]):
@@ -200,22 +210,24 @@ def _free(data: bytes, meta: _Meta) -> int:
             taken.add(cursor.number(4))
     item = next(number for number in range(1, len(taken) + 1) if number not in taken)
     if item > 0xFFFF:
-        raise ImageError("there is no room in it: it has 65535 items")
+        raise ImageError(_TOO_MANY_ITEMS)
     return item
 
 
-def _close(out: bytearray, last: Box) -> None:
-    """Give a last box that goes to the end of the file its size, as it no longer does."""
+def _write_size(out: bytearray, last: Box) -> None:
+    """Write the size of a last box that says "to the end of the file": a box will follow it."""
     size = last.end - last.start
     if out[last.start : last.start + 4] == bytes(4):
         if size >> 32:
-            raise ImageError("there is no room in it: its last box has no size, and above 4 GiB")
+            raise ImageError(
+                "there is no room for a stream: its last box states no size and is above 4 GiB"
+            )
         out[last.start : last.start + 4] = size.to_bytes(4, "big")
 
 
 @dataclass(frozen=True)
 class _Edit:
-    """New boxes in place of those in a meta box, for an XMP item of this number."""
+    """The new boxes of a meta box, for an XMP item of this number."""
 
     data: bytes | bytearray
     meta: _Meta
@@ -226,14 +238,14 @@ class _Edit:
 
     def iloc(self, kept: list[Location], place: int, length: int) -> bytes:
         box, version = self.meta.parts[b"iloc"], self.meta.version
-        sizes = self.meta.sizes
-        if place >> 8 * sizes[0]:
-            raise ImageError("there is no room in it: its offsets are too narrow")
+        offset, size, base, index = self.meta.widths
+        if place >> 8 * offset:
+            raise ImageError(_TOO_NARROW)
         wide = 4 if version == 2 else 2
         entry = self.item.to_bytes(wide, "big")
         entry += bytes(2 if version else 0)  # construction method 0
-        entry += bytes(2 + sizes[2]) + b"\0\1" + bytes(sizes[3])
-        entry += place.to_bytes(sizes[0], "big") + length.to_bytes(sizes[1], "big")
+        entry += bytes(2 + base) + b"\0\1" + bytes(index)  # base offset 0, one extent
+        entry += place.to_bytes(offset, "big") + length.to_bytes(size, "big")
         body = bytes(self.data[box.body : box.body + 6])
         body += (len(kept) + 1).to_bytes(wide, "big")
         body += b"".join(bytes(self.data[old.start : old.end]) for old in kept)
@@ -245,7 +257,7 @@ class _Edit:
         at = box.body + 4
         count = int.from_bytes(self.data[at : at + wide], "big") + 1
         if count >> 8 * wide:
-            raise ImageError("there is no room in it: it has 65535 items")
+            raise ImageError(_TOO_MANY_ITEMS)
         entry = b"\2\0\0\0" + self.item.to_bytes(2, "big") + b"\0\0mime" + b"\0" + _TYPE + b"\0"
         body = bytes(self.data[box.body : at]) + count.to_bytes(wide, "big")
         body += bytes(self.data[at + wide : box.end]) + self._box(b"infe", entry)

@@ -1,4 +1,4 @@
-"""JPEG: XMP in an APP1 segment, the rest of a large one in more of them (XMP part 3, 1.1.3)."""
+"""JPEG: XMP in an APP1 segment; a long packet goes on in further ones (XMP part 3, 1.1.3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .xmp import LIMIT, trimmed
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _EXIF = b"Exif\0"
-_LONGEST = 65502  # bytes of a packet in one segment
+_MAX_PACKET = 65502  # bytes of a packet that fit into one segment
 
 _START, _SCAN, _END = 0xD8, 0xDA, 0xD9
 _APP0, _APP1, _APP2 = 0xE0, 0xE1, 0xE2
@@ -32,7 +32,7 @@ def matches(data: bytes) -> bool:
 
 
 def packets(data: bytes) -> list[bytes]:
-    """The packet in one segment, then those of extensions that it names."""
+    """The first packet, b"" if there is none, then the extended packets that it names."""
     first, parts = None, []
     for segment in _segments(data):
         body = data[segment.body : segment.end]
@@ -44,7 +44,7 @@ def packets(data: bytes) -> list[bytes]:
 
 
 def _extensions(first: bytes, parts: list[bytes]) -> Iterator[bytes]:
-    """What an extension's segments make together, if they are whole and no larger than a packet."""
+    """Each extended packet, put together from its segments, if it is complete and within LIMIT."""
     whole: dict[bytes, dict[int, bytes]] = {}
     for part in parts:
         if len(part) > 40 and part[:32] in first:
@@ -57,11 +57,11 @@ def _extensions(first: bytes, parts: list[bytes]) -> Iterator[bytes]:
 
 
 def replace(data: bytes, packet: bytes) -> bytes:
-    """The file with this packet, where one was, else behind JFIF and Exif, which come first."""
-    packet = trimmed(packet, _LONGEST)
-    if len(packet) > _LONGEST:
+    """The file with this packet in the old one's place, else behind JFIF and Exif."""
+    packet = trimmed(packet, _MAX_PACKET)
+    if len(packet) > _MAX_PACKET:
         raise ImageError(
-            f"its XMP would have {len(packet)} bytes, and a JPEG segment holds {_LONGEST}: "
+            f"its XMP would have {len(packet)} bytes, and a JPEG segment holds {_MAX_PACKET}: "
             "remove some of its XMP, or convert it to PNG, WebP or AVIF"
         )
     start = end = 2
@@ -76,18 +76,18 @@ def replace(data: bytes, packet: bytes) -> bytes:
             start = end = segment.end
     body = _XMP + packet
     new = struct.pack(">BBH", 0xFF, _APP1, 2 + len(body)) + body
-    kept = _moved(data, end, len(new) - (end - start))
-    return kept[:start] + new + kept[end:]
+    moved = _moved(data, end, len(new) - (end - start))
+    return moved[:start] + new + moved[end:]
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Those with a length, from the start of the image to its first scan."""
+    """The segments that have a length, from the start of the image to its first scan."""
     at = 2
     while True:
         start = at
         if data[at : at + 1] != b"\xff":
             raise ImageError(_damaged(at))
-        while data[at : at + 1] == b"\xff":  # any number of them may fill up
+        while data[at : at + 1] == b"\xff":  # any number of fill bytes may stand before a marker
             at += 1
         if at >= len(data) or data[at] in (0, _START):
             raise ImageError(_damaged(at))
@@ -104,13 +104,14 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 
 def _damaged(at: int) -> str:
-    return f"damaged: no whole JPEG segment at byte {at}; export it anew"
+    return f"damaged: no complete JPEG segment at byte {at}; save the image again"
 
 
 def _moved(data: bytes, edit: int, by: int) -> bytes:
-    """The file with the places of further images (CIPA DC-007, MPF) as they are after an edit.
+    """The file with the offsets of its further images (CIPA DC-007, MPF) updated.
 
-    Phones keep gain maps, depth and previews there. An index that makes no sense stays as it is.
+    The edit at byte `edit` makes the file `by` bytes longer. Phones store gain maps, depth and
+    previews as further images. An index that is not valid stays as it is.
     """
     new = bytearray(data)
     for segment in _segments(data):
@@ -123,7 +124,7 @@ def _moved(data: bytes, edit: int, by: int) -> bytes:
             continue
         for entry in _entries(index, order):
             size, offset = struct.unpack_from(order + "II", index, entry + 4)
-            if offset == 0:  # the first image, which this edit is in
+            if offset == 0:  # the first image, which the edit is in
                 size += by
             elif base < edit <= base + offset:
                 offset += by
@@ -133,7 +134,7 @@ def _moved(data: bytes, edit: int, by: int) -> bytes:
 
 
 def _entries(index: bytes, order: str) -> range:
-    """Where the images' entries of 16 bytes are in an MPF index."""
+    """Positions in an MPF index of the images' entries, 16 bytes each."""
     try:
         (at,) = struct.unpack_from(order + "I", index, 4)
         (count,) = struct.unpack_from(order + "H", index, at)

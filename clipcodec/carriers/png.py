@@ -12,7 +12,7 @@ from .xmp import LIMIT
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"XML:com.adobe.xmp"
-_RAW = b"Raw profile type xmp"  # in hexadecimal, from ImageMagick 6
+_RAW = b"Raw profile type xmp"  # ImageMagick 6 writes XMP so, in hexadecimal
 
 
 class _Chunk(NamedTuple):
@@ -28,7 +28,10 @@ def matches(data: bytes) -> bool:
 
 
 def packets(data: bytes) -> list[bytes]:
-    """The packet of the iTXt chunk, and one as ImageMagick 6 or libvips 8.14 write it."""
+    """The packet of the iTXt chunk, and one in the form of ImageMagick 6 or libvips 8.14.
+
+    Either is b"" if there is none.
+    """
     first: bytes | None = None
     other: bytes | None = None
     for chunk in _chunks(data):
@@ -40,12 +43,12 @@ def packets(data: bytes) -> list[bytes]:
             elif chunk.kind != b"iTXt" and keyword in (_KEYWORD, _RAW) and other is None:
                 _check(data, chunk)
                 other = _inflated(rest) if chunk.kind == b"zTXt" else rest
-                other = _raw(other) if keyword == _RAW else other
+                other = _from_hexadecimal(other) if keyword == _RAW else other
     return [first or b"", other or b""]
 
 
 def replace(data: bytes, packet: bytes) -> bytes:
-    """The file with this packet, where one was, else before the first image data."""
+    """The file with this packet in the old one's place, else before the first image data."""
     body = b"iTXt" + _KEYWORD + bytes(5) + packet  # not compressed; no language, no translation
     new = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     start = end = 0
@@ -59,18 +62,18 @@ def replace(data: bytes, packet: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """All of them; there is one with image data, and an end."""
+    """All chunks up to IEND. Raises ImageError if none holds image data."""
     at, kind, images = len(_SIGNATURE), b"", 0
     while kind != b"IEND":
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         chunk = _Chunk(kind, at, at + 8, at + 8 + size, at + 12 + size)
         if chunk.end > len(data) or (kind == b"IHDR") != (at == len(_SIGNATURE)):
-            raise ImageError(f"damaged: no whole PNG chunk at byte {at}; export it anew")
+            raise ImageError(f"damaged: no complete PNG chunk at byte {at}; save the image again")
         images += kind == b"IDAT"
         yield chunk
         at = chunk.end
     if not images:
-        raise ImageError("damaged: a PNG file without image data; export it anew")
+        raise ImageError("damaged: a PNG file without image data; save the image again")
 
 
 def _check(data: bytes, chunk: _Chunk) -> None:
@@ -80,29 +83,29 @@ def _check(data: bytes, chunk: _Chunk) -> None:
 
 
 def _international(rest: bytes) -> bytes:
-    """The text of an iTXt chunk, from what follows its keyword."""
+    """The text of an iTXt chunk, from the bytes after its keyword."""
     fields = rest[2:].split(b"\0", 2)  # language, translated keyword, text
     if len(rest) < 4 or len(fields) < 3 or rest[0] > 1:
-        raise ImageError("damaged: no whole iTXt chunk; remove its XMP with exiftool")
+        raise ImageError("damaged: its iTXt chunk is not complete; remove its XMP with exiftool")
     return _inflated(rest[1:2] + fields[2]) if rest[0] else fields[2]
 
 
 def _inflated(rest: bytes) -> bytes:
-    """A compressed text, after the byte that says how: 0, zlib."""
+    """The text of bytes that begin with a method of compression (0: zlib), the text after it."""
     decoder = zlib.decompressobj()
     try:
         text = decoder.decompress(rest[1:], LIMIT * 2 + 100)
     except zlib.error:
         text = b""
     if rest[:1] != b"\0" or not decoder.eof:
-        raise ImageError("damaged or too large: its compressed XMP; remove it with exiftool")
+        raise ImageError("its compressed XMP is damaged or too large: remove it with exiftool")
     return text
 
 
-def _raw(text: bytes) -> bytes:
-    """A line with the profile's name, one with its length, then hexadecimal."""
+def _from_hexadecimal(text: bytes) -> bytes:
+    """The bytes of a text: a line with a name, a line with the length, then hexadecimal digits."""
     parts = text.split(maxsplit=2)
     try:
         return bytes.fromhex(parts[2].decode("ascii"))
     except (IndexError, ValueError):
-        raise ImageError("damaged: its XMP is no hexadecimal; remove it with exiftool") from None
+        raise ImageError("damaged: its XMP is not hexadecimal; remove it with exiftool") from None

@@ -8,15 +8,15 @@ from typing import NamedTuple
 from ..errors import ImageError
 
 _XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
-_XMP = (b"XMP ", b"XMP\0")  # the latter from ImageMagick 6
-_MOST = 1 << 16  # chunks; an animation has one a frame
+_XMP = (b"XMP ", b"XMP\0")  # ImageMagick 6 writes the second
+_MAX_CHUNKS = 1 << 16  # an animation has one per frame
 
 
 class _Chunk(NamedTuple):
     kind: bytes
     start: int
     body: int
-    stop: int  # of the body; a byte more follows if its size is odd
+    stop: int  # end of the body; one more byte follows if its length is odd
     end: int
 
 
@@ -25,11 +25,15 @@ def matches(data: bytes) -> bool:
 
 
 def packets(data: bytes) -> list[bytes]:
+    """The packet of the first XMP chunk, b"" if there is none; always one packet."""
     return [next((data[c.body : c.stop] for c in _chunks(data) if c.kind in _XMP), b"")]
 
 
 def replace(data: bytes, packet: bytes) -> bytes:
-    """The file with this packet, where one was, else at the end; a simple file gets VP8X."""
+    """The file with this packet in the old one's place, else at the end.
+
+    A file of the simple format becomes one of the extended format: it gets a VP8X chunk.
+    """
     chunks = _chunks(data)
     first, last = chunks[0], chunks[-1].end
     old = next((c for c in chunks if c.kind in _XMP), _Chunk(b"", last, last, last, last))
@@ -44,7 +48,7 @@ def replace(data: bytes, packet: bytes) -> bytes:
         rest = data[first.start : old.start]
     body = b"WEBP" + head + rest + _pack(b"XMP ", packet) + data[old.end : last]
     if len(body) >= (1 << 32) - 10:
-        raise ImageError("there is no room in it: a WebP file has 4 GiB at most")
+        raise ImageError("there is no room for a stream: a WebP file has at most 4 GiB")
     return b"RIFF" + struct.pack("<I", len(body)) + body + data[last:]
 
 
@@ -53,17 +57,19 @@ def _pack(kind: bytes, body: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> list[_Chunk]:
-    """All of them; what follows the file's stated size is no part of it."""
+    """All chunks; bytes after the size that the file states are no part of it."""
     size = int.from_bytes(data[4:8], "little")
     end = 8 + size
     if end > len(data) or size % 2:
-        raise ImageError(f"damaged: {len(data)} bytes of a WebP file of {end}; export it anew")
+        raise ImageError(
+            f"damaged: {len(data)} bytes of a WebP file of {end}; save the image again"
+        )
     chunks: list[_Chunk] = []
     at = 12
     while at < end:
         body = at + 8
         stop = body + int.from_bytes(data[at + 4 : body], "little")
-        if max(body, stop) > end or len(chunks) == _MOST:
+        if max(body, stop) > end or len(chunks) == _MAX_CHUNKS:
             raise ImageError(_damaged(at))
         chunks.append(_Chunk(data[at : at + 4], at, body, stop, stop + (stop - body) % 2))
         at = chunks[-1].end
@@ -73,11 +79,11 @@ def _chunks(data: bytes) -> list[_Chunk]:
 
 
 def _damaged(at: int) -> str:
-    return f"damaged: no sound WebP chunk at byte {at}; export it anew"
+    return f"damaged: no valid WebP chunk at byte {at}; save the image again"
 
 
 def _canvas(data: bytes, image: _Chunk) -> bytes:
-    """A VP8X chunk that says of a simple file's only image what that says itself."""
+    """The body of a VP8X chunk for a simple file: size and alpha flag, from its image chunk."""
     bits = data[image.body : image.stop]
     flags = _XMP_FLAG
     if image.kind == b"VP8L":

@@ -1,8 +1,8 @@
 """An XMP packet: streams as items of its `dc:relation` (formats/inside-images.md, section 2).
 
-Packets come from strangers. Expat reads them, without entities, as a document type declaration is
-refused, and without building a tree. They are edited by cutting and pasting bytes, so that all that
-is not ours stays as it is.
+Packets are untrusted input. Expat reads them without building a tree, and without entities, as a
+document type declaration is refused. They are edited as bytes, so everything else in them stays as
+it is.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ..bitstream import split
 from ..errors import CorruptError, DecodeError, ImageError
 
 LIMIT = 1 << 22  # bytes of a packet
-_DEPTH = 200  # elements inside each other
-_ELEMENTS = 10_000  # in all dc:relation
+_MAX_DEPTH = 200  # elements inside each other
+_MAX_ELEMENTS = 10_000  # in all dc:relation elements together
 
 PREFIX = "data:application/x-clipcodec;base64,"
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _DC = "http://purl.org/dc/elements/1.1/"
-_SEPARATOR = "\1"  # of namespace and name, from expat; what XML never has
+_SEPARATOR = "\1"  # expat puts it between namespace and name; XML cannot contain it
 _ROOT, _DESCRIPTION, _ITEM, _RESOURCE, _BAG, _SEQ, _ALT = (
     f"{_RDF}{_SEPARATOR}{name}"
     for name in ("RDF", "Description", "li", "resource", "Bag", "Seq", "Alt")
@@ -54,21 +54,24 @@ _NEW_PACKET = (
 
 
 def streams(packet: bytes) -> list[bytes]:
-    """The streams in a packet. Raises ImageError (no sound XMP) or CorruptError (base64)."""
+    """The streams in a packet. Raises ImageError (not valid XMP) or CorruptError (base64)."""
     return [_stream(item) for item in _Reader(packet).ours()] if packet else []
 
 
 def owner(stream: bytes) -> Hashable:
-    """What only one stream of a file has: the id or digest of its profile."""
+    """The id or digest of a stream's profile; a file holds at most one stream with each."""
     try:
         header, _ = split(stream)
     except DecodeError:
-        return stream  # of a later format version, say
+        return stream  # for example of a later format version
     return header.profile_id, header.digest
 
 
 def attach(packet: bytes, stream: bytes) -> bytes:
-    """The packet (b"": a new one) with a stream, in place of one of the same profile."""
+    """The packet (b"": a new one) with a stream; it replaces one of the same profile.
+
+    Raises ImageError: not valid XMP, or too large.
+    """
     uri = PREFIX + b64encode(stream).decode()
     new = _attached(packet, stream, uri) if packet else (_NEW_PACKET % uri).encode()
     if len(new) > LIMIT:
@@ -78,7 +81,7 @@ def attach(packet: bytes, stream: bytes) -> bytes:
 
 def _attached(packet: bytes, stream: bytes, uri: str) -> bytes:
     found = _Reader(packet)
-    old = [item for item in found.ours() if _gives_way(item, stream)]
+    old = [item for item in found.ours() if _is_replaced(item, stream)]
     if [item.value for item in old] == [uri]:
         return packet
     edits = [(item.start, item.end, b"") for item in old]
@@ -92,7 +95,7 @@ def _attached(packet: bytes, stream: bytes, uri: str) -> bytes:
 
 
 def trimmed(packet: bytes, size: int) -> bytes:
-    """The packet without as much of its padding as is needed to come to `size` bytes."""
+    """The packet with just so much padding cut that it has `size` bytes, if there is enough."""
     end = packet.rfind(b"<?xpacket")
     if len(packet) <= size or end < 0:
         return packet
@@ -102,7 +105,7 @@ def trimmed(packet: bytes, size: int) -> bytes:
 
 @dataclass
 class _Element:
-    """Where an element is: its bytes are start … end, its content inner … last."""
+    """An element at bytes start … end of the packet; its content is inner … last."""
 
     start: int
     inner: int
@@ -110,9 +113,9 @@ class _Element:
     end: int = 0
     empty: bool = False  # <like this/>
     texts: list[str] = field(default_factory=list)
-    resource: str | None = None  # rdf:resource
+    resource: str | None = None  # the attribute rdf:resource
     array: bool = False
-    nested: bool = False  # an item with elements inside, so without a value
+    nested: bool = False  # has elements inside, so it has no text value
     children: list[_Element] = field(default_factory=list)
 
     @property
@@ -122,14 +125,14 @@ class _Element:
 
 
 class _Reader:
-    """What matters of a packet: the elements on the way to the items of dc:relation."""
+    """Reads a packet, and keeps the elements on the path to the items of dc:relation."""
 
     def __init__(self, packet: bytes) -> None:
         self.root: _Element | None = None
         self.description: _Element | None = None  # the first one
         self.relations: list[_Element] = []
-        self.as_attribute = False  # dc:relation="…", which XMP has no use for
-        self._packet = packet.rstrip(b"\0")  # some writers end it as C does
+        self.as_attribute = False  # dc:relation="…", which XMP does not allow
+        self._packet = packet.rstrip(b"\0")  # some writers append zero bytes
         if len(packet) > LIMIT:
             raise ImageError(_too_large())
         self._path: list[tuple[str, _Element | None]] = []
@@ -144,12 +147,12 @@ class _Reader:
         try:
             parser.Parse(self._packet, True)
         except expat.ExpatError as error:
-            raise ImageError(f"its XMP is no sound XML in UTF-8 ({error}): {_REMEDY}") from error
+            raise ImageError(f"its XMP is not valid XML in UTF-8 ({error}): {_REMEDY}") from error
         if self.root is None:
             raise ImageError(f"its XMP has no rdf:RDF: {_REMEDY}")
 
     def ours(self) -> Iterator[_Element]:
-        """The items that say they are streams."""
+        """The items that begin with the prefix of a stream."""
         for relation in self.relations:
             for array in relation.children:
                 for item in array.children:
@@ -157,12 +160,12 @@ class _Reader:
                         yield item
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if len(self._path) >= _DEPTH:
-            raise ImageError(f"its XMP is nested more than {_DEPTH} elements deep: {_REMEDY}")
+        if len(self._path) >= _MAX_DEPTH:
+            raise ImageError(f"its XMP is nested more than {_MAX_DEPTH} elements deep: {_REMEDY}")
         self._path.append((name, self._kept(name, attributes)))
 
     def _kept(self, name: str, attributes: dict[str, str]) -> _Element | None:
-        """The element, if it is on the way to an item."""
+        """The element, if it is on the path to an item, else None."""
         if self.root is None:
             if name == _ROOT:
                 self.root, self._level = self._element(), len(self._path)
@@ -183,8 +186,8 @@ class _Reader:
             parent.nested = True
             return None
         self._count += 1
-        if self._count > _ELEMENTS:
-            raise ImageError(f"its XMP has above {_ELEMENTS} elements in dc:relation: {_REMEDY}")
+        if self._count > _MAX_ELEMENTS:
+            raise ImageError(f"its dc:relation has above {_MAX_ELEMENTS} elements: {_REMEDY}")
         element = self._element()
         element.array = level == 3 and name in _ARRAYS
         element.resource = attributes.get(_RESOURCE)
@@ -197,7 +200,7 @@ class _Reader:
     def _element(self) -> _Element:
         start = self._parser.CurrentByteIndex
         tag = _TAG.match(self._packet, start)
-        assert tag is not None  # expat has read it
+        assert tag is not None  # expat has parsed it
         return _Element(start, tag.end(), empty=tag[0].endswith(b"/>"))
 
     def _text(self, text: str) -> None:
@@ -231,19 +234,19 @@ def _stream(item: _Element) -> bytes:
     except ValueError:
         stream = b""
     if not stream or b64encode(stream).decode() != text:
-        raise CorruptError("it carries a stream whose base64 is damaged: attach it anew")
+        raise CorruptError("it holds a stream whose base64 is damaged: attach the stream again")
     return stream
 
 
-def _gives_way(item: _Element, stream: bytes) -> bool:
+def _is_replaced(item: _Element, stream: bytes) -> bool:
     try:
         return owner(_stream(item)) == owner(stream)
     except CorruptError:
-        return True  # of no use, and in the way of the others
+        return True  # a damaged one is of no use, and stops the others from being read
 
 
 def _item(packet: bytes, near: _Element, uri: str) -> bytes:
-    """An rdf:li, with the prefix of an RDF element beside or around it."""
+    """An rdf:li element with the namespace prefix of `near`, an RDF element beside or around it."""
     prefix = _name(packet, near).rpartition(b":")
     name = prefix[0] + prefix[1] + b"li"
     return b"<%s>%s</%s>" % (name, uri.encode(), name)
@@ -256,7 +259,7 @@ def _name(packet: bytes, element: _Element) -> bytes:
 
 
 def _insertion(packet: bytes, found: _Reader, uri: str) -> tuple[int, int, bytes]:
-    """Start, end and text of the edit that adds an item to the first array, or makes one."""
+    """Start, end and new text of the edit that adds an item to the first array, or makes one."""
     arrays = [array for relation in found.relations for array in relation.children if array.array]
     for array in arrays:
         if not array.empty:
@@ -265,7 +268,7 @@ def _insertion(packet: bytes, found: _Reader, uri: str) -> tuple[int, int, bytes
     if found.as_attribute or any(
         relation.value or len(relation.children) > len(arrays) for relation in found.relations
     ):
-        raise ImageError(f"the dc:relation of its XMP is no array, as XMP has it: {_REMEDY}")
+        raise ImageError(f"the dc:relation of its XMP is not an array: {_REMEDY}")
     if found.relations:
         empty = found.relations[0]
         return empty.start, empty.end, text.encode()

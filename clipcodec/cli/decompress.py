@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..codec import Codec, StreamInfo
+from ..codec import Codec
 from ..errors import ClipcodecError, DecodeError, OptionError
+from ..stream import StreamInfo
 from . import SUFFIX, containers, tables
 from .common import (
     STDIO,

@@ -7,8 +7,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from ..codec import resolve
-from ..profile.registry import DEFAULT, registered
+from ..profile.registry import DEFAULT, registered, resolve
 
 
 def run(args: argparse.Namespace) -> int:

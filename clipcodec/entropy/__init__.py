@@ -2,8 +2,10 @@
 
 Each coder is built from `FrequencyTables` and has two methods, for N messages of n symbols:
 
-    encode(symbols (N, n), checks) -> list[bytes]
-    decode(bodies) -> (symbols (N, n), checks)
+    encode(symbols (N, n), checks) -> payloads
+    decode(payloads) -> (symbols (N, n), checks)
+
+`ans` is the rANS coder itself, also for kinds whose tables change from symbol to symbol.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from .tables import FrequencyTables, Symbols
 class Coder(Protocol):
     def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]: ...
 
-    def decode(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]: ...
+    def decode(self, payloads: list[bytes]) -> tuple[Symbols, list[int]]: ...
 
 
 def coders(tables: FrequencyTables) -> dict[str, Coder]:

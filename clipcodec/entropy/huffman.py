@@ -9,17 +9,17 @@ from bisect import bisect_right
 
 import numpy as np
 
-from ..errors import CorruptError, TruncatedError
+from ..errors import CorruptError, DecodeError, TruncatedError, raise_rows
 from ..system.forks import cached_property
 from .raw import CHECK_BYTES
 from .tables import MAX_CODE_LENGTH, FrequencyTables, Symbols
 
-_BATCH = 16  # from this many messages on, one vectorised step a position beats a Python loop
+_BATCH = 16  # from this many messages on, one numpy step per position beats a Python loop
 _MASK = (1 << MAX_CODE_LENGTH) - 1
 
 
 class HuffmanCoder:
-    """One canonical code a frequency table; codes kept left-justified in 24 bits, sorted."""
+    """One canonical code per frequency table; codes are kept left-justified in 24 bits, sorted."""
 
     def __init__(self, tables: FrequencyTables) -> None:
         self.lengths, self.table_of = tables.lengths, tables.table_of
@@ -41,7 +41,7 @@ class HuffmanCoder:
         return list(zip(*columns, strict=True))
 
     def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
-        """Bodies of N messages: the codes, padded with zero bits, then the check value."""
+        """Payloads of N messages: the codes, padded with zero bits, then the check value."""
         codes = self._codes[self.table_of, symbols].ravel()
         lengths = self.lengths[self.table_of, symbols]
         ends = np.cumsum(lengths, axis=1)
@@ -58,60 +58,77 @@ class HuffmanCoder:
             for c, row, t in zip(checks, rows, total.tolist(), strict=True)
         ]
 
-    def decode(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]:
-        """Symbols (N, n) and check values of N bodies.
+    def decode(self, payloads: list[bytes]) -> tuple[Symbols, list[int]]:
+        """Symbols (N, n) and check values of N payloads.
 
         Raises TruncatedError or CorruptError (trailing bytes, padding not zero).
         """
         longest = CHECK_BYTES + len(self.table_of) * MAX_CODE_LENGTH // 8 + 1
-        for body in bodies:
-            if len(body) < CHECK_BYTES:
-                raise TruncatedError(f"Huffman body of {len(body)} bytes has no check value")
-            if len(body) > longest:
-                raise CorruptError(f"Huffman body of {len(body)} bytes: at most {longest} exist")
-        checks = [int.from_bytes(b[-CHECK_BYTES:], "big") for b in bodies]
-        payloads = [b[:-CHECK_BYTES] for b in bodies]
-        if len(bodies) >= _BATCH:
-            return self._decode_batch(payloads), checks
-        symbols = np.array([self._decode_one(p) for p in payloads], np.int64)
-        return symbols.reshape(len(bodies), len(self.table_of)), checks
+        faults: dict[int, DecodeError] = {}
+        for i, payload in enumerate(payloads):
+            size = len(payload)
+            if size < CHECK_BYTES:
+                faults[i] = TruncatedError(f"Huffman payload of {size} bytes has no check value")
+            elif size > longest:
+                faults[i] = CorruptError(
+                    f"Huffman payload of {size} bytes: at most {longest} exist"
+                )
+        raise_rows(faults)
+        checks = [int.from_bytes(p[-CHECK_BYTES:], "big") for p in payloads]
+        codes = [p[:-CHECK_BYTES] for p in payloads]
+        if len(codes) >= _BATCH:
+            return self._decode_batch(codes), checks
+        symbols = np.zeros((len(codes), len(self.table_of)), np.int64)
+        for i, code in enumerate(codes):
+            symbols[i], fault = self._decode_one(code)
+            if fault is not None:
+                faults[i] = fault
+        raise_rows(faults)
+        return symbols, checks
 
-    def _decode_one(self, payload: bytes) -> list[int]:
-        total, at, out = 8 * len(payload), 0, []
-        value = int.from_bytes(payload, "big") << MAX_CODE_LENGTH
+    def _decode_one(self, codes: bytes) -> tuple[list[int], DecodeError | None]:
+        total, at, out = 8 * len(codes), 0, []
+        value = int.from_bytes(codes, "big") << MAX_CODE_LENGTH
         for table in self.table_of.tolist():
             starts, symbols, lengths = self._scalar[table]
             i = bisect_right(starts, value >> max(total - at, 0) & _MASK) - 1
             out.append(symbols[i])
             at += lengths[i]
-        _check_end(at, total, value >> MAX_CODE_LENGTH & (1 << max(total - at, 0)) - 1)
-        return out
+        padding = value >> MAX_CODE_LENGTH & (1 << max(total - at, 0)) - 1
+        return out, _fault_at_end(at, total, padding)
 
-    def _decode_batch(self, payloads: list[bytes]) -> Symbols:
-        width = max(map(len, payloads)) + 4
-        joined = np.frombuffer(b"".join(p.ljust(width, b"\0") for p in payloads), np.uint8)
-        data = joined.reshape(len(payloads), width).astype(np.int64)
+    def _decode_batch(self, codes: list[bytes]) -> Symbols:
+        width = max(map(len, codes)) + 4
+        joined = np.frombuffer(b"".join(c.ljust(width, b"\0") for c in codes), np.uint8)
+        data = joined.reshape(len(codes), width).astype(np.int64)
         # window[:, i] = the 32 bits from byte i on: enough for 7 bits of offset and 24 of code
         window = data[:, :-3] << 24 | data[:, 1:-2] << 16 | data[:, 2:-1] << 8 | data[:, 3:]
-        rows, at = np.arange(len(payloads)), np.zeros(len(payloads), np.int64)
-        symbols = np.empty((len(payloads), len(self.table_of)), np.int64)
+        rows, at = np.arange(len(codes)), np.zeros(len(codes), np.int64)
+        symbols = np.empty((len(codes), len(self.table_of)), np.int64)
         for position, table in enumerate(self.table_of):
-            byte = np.minimum(at >> 3, width - 4)  # an overrun is judged at the end
+            byte = np.minimum(at >> 3, width - 4)  # an overrun is an error below
             i = np.searchsorted(
                 self.starts[table], window[rows, byte] >> (8 - (at & 7)) & _MASK, side="right"
             )
             symbols[:, position] = self.order[table][i - 1]
             at += self.sorted_lengths[table][i - 1]
         rest = window[rows, np.minimum(at >> 3, width - 4)] << (at & 7) & 0xFFFFFFFF
-        for end, payload, padding in zip(at.tolist(), payloads, rest.tolist(), strict=True):
-            _check_end(end, 8 * len(payload), padding)
+        faults: dict[int, DecodeError] = {}
+        ends = zip(at.tolist(), codes, rest.tolist(), strict=True)
+        for i, (end, code, padding) in enumerate(ends):
+            fault = _fault_at_end(end, 8 * len(code), padding)
+            if fault is not None:
+                faults[i] = fault
+        raise_rows(faults)
         return symbols
 
 
-def _check_end(at: int, total: int, padding: int) -> None:
+def _fault_at_end(at: int, total: int, padding: int) -> DecodeError | None:
+    """What is wrong with codes that end at bit `at` of `total`."""
     if at > total:
-        raise TruncatedError(f"stream ends {at - total} bits before its last symbol")
+        return TruncatedError(f"ends {at - total} bits before its last symbol")
     if at + 8 <= total:
-        raise CorruptError(f"{(total - at) // 8} bytes after the last symbol")
+        return CorruptError(f"{(total - at) // 8} bytes after the last symbol")
     if padding:
-        raise CorruptError("padding bits after the last symbol are not zero")
+        return CorruptError("padding bits after the last symbol are not zero")
+    return None

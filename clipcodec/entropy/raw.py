@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import CorruptError, TruncatedError
+from ..errors import CorruptError, DecodeError, TruncatedError, raise_rows
 from .tables import FrequencyTables, Symbols
 
 CHECK_BYTES = 2
@@ -26,30 +26,40 @@ class RawCoder:
         return [row.tobytes() for row in rows]
 
     def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
-        """Bodies of N messages: the packed symbols, then the check value."""
+        """Payloads of N messages: the packed symbols, then the check value."""
         packed = self.pack(symbols)
         return [p + c.to_bytes(CHECK_BYTES, "big") for c, p in zip(checks, packed, strict=True)]
 
-    def decode(self, bodies: list[bytes]) -> tuple[Symbols, list[int]]:
-        """Symbols (N, n) and check values of N bodies.
+    def decode(self, payloads: list[bytes]) -> tuple[Symbols, list[int]]:
+        """Symbols (N, n) and check values of N payloads.
 
         Raises TruncatedError or CorruptError (too long, padding not zero, symbol >= K).
         """
         length = CHECK_BYTES + self.packed_bytes
-        for body in bodies:
-            if len(body) < length:
-                raise TruncatedError(f"raw body of {len(body)} bytes: expected {length}")
-            if len(body) > length:
-                raise CorruptError(f"{len(body) - length} bytes after the last symbol")
-        data = np.frombuffer(b"".join(bodies), np.uint8).reshape(len(bodies), length)
+        faults: dict[int, DecodeError] = {}
+        for i, payload in enumerate(payloads):
+            if len(payload) < length:
+                faults[i] = TruncatedError(
+                    f"raw payload of {len(payload)} bytes: expected {length}"
+                )
+            elif len(payload) > length:
+                faults[i] = CorruptError(f"{len(payload) - length} bytes after the last symbol")
+        raise_rows(faults)
+        data = np.frombuffer(b"".join(payloads), np.uint8).reshape(len(payloads), length)
         bits = np.unpackbits(data[:, :-CHECK_BYTES], axis=1)
         used = self.size * self.bits
-        if bits[:, used:].any():
-            raise CorruptError("padding bits after the last symbol are not zero")
-        planes = bits[:, :used].reshape(len(bodies), self.size, self.bits)
+        padded = np.flatnonzero(bits[:, used:].any(axis=1))
+        if len(padded):
+            raise CorruptError(
+                "padding bits after the last symbol are not zero", rows=padded.tolist()
+            )
+        planes = bits[:, :used].reshape(len(payloads), self.size, self.bits)
         symbols = np.zeros(planes.shape[:2], np.int64)
         for i in range(self.bits):
             symbols = symbols << 1 | planes[:, :, i]
-        if symbols.max(initial=0) >= self.alphabet:
-            raise CorruptError(f"a symbol is not below the alphabet size {self.alphabet}")
-        return symbols, [int.from_bytes(b[-CHECK_BYTES:], "big") for b in bodies]
+        high = np.flatnonzero(symbols.max(axis=1, initial=0) >= self.alphabet)
+        if len(high):
+            raise CorruptError(
+                f"a symbol is not below the alphabet size {self.alphabet}", rows=high.tolist()
+            )
+        return symbols, [int.from_bytes(p[-CHECK_BYTES:], "big") for p in payloads]

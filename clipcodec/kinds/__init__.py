@@ -1,13 +1,11 @@
 """Kinds of profiles: what each does between embeddings and payloads; one row per kind."""
 
-from .base import Kind, Parameters
+from .base import Kind, Parameters, Quantized
 from .pqvae import PqvaeKind
 from .trellis import PredictiveKind, RotationKind
 
 KINDS: dict[str, type[Kind]] = {
-    "pqvae": PqvaeKind,
-    "predictive": PredictiveKind,
-    "rotation": RotationKind,
+    kind.name: kind for kind in (PqvaeKind, PredictiveKind, RotationKind)
 }
 
-__all__ = ["KINDS", "Kind", "Parameters"]
+__all__ = ["KINDS", "Kind", "Parameters", "Quantized"]

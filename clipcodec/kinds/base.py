@@ -1,9 +1,19 @@
-"""What the codec asks of every scheme, and how profile files are checked."""
+"""The contract of a kind of profile: everything between embeddings and payloads.
+
+    embeddings ──quantize───▶ symbols ──encode──▶ payloads
+    embeddings ◀─reconstruct─ symbols ◀──decode── payloads
+               transform, rate search,   entropy coder
+               quantiser
+
+Nothing else in the package knows what a kind does inside. To add one: a folder here with a subclass
+of `Kind`, a row in `kinds/__init__.py`, a page in formats/.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +21,11 @@ from numpy.typing import NDArray
 from ..embeddings import Embeddings
 from ..entropy import Symbols
 from ..errors import WeightsError
+from ..target import Target
 
 Tensors = Mapping[str, NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
-_PIECE = 1 << 20  # values looked at together: a file's check takes little memory beside the file
+_PIECE = 1 << 20  # values checked at a time: a file's check takes little memory beside the file
 _LARGEST = np.float32(1e18)  # its square is a float32, too
 
 
@@ -25,53 +36,110 @@ class Parameters(NamedTuple):
     size: int
 
 
-class Kind(Protocol):
-    """Between embeddings (N, D) of unit norm, symbols (N, n) and bodies.
+class Quantized(NamedTuple):
+    """Embeddings as symbols (N, n), and the quality of each (N,); 0 for a kind of one rate."""
 
-    coders     the entropy coders that its streams may use
-    qualities  how many there are, 1 … qualities; 0 for a fixed rate
-    dim        width D, or None where any will do
+    symbols: Symbols
+    qualities: Symbols
+
+
+class Kind(ABC):
+    """One profile's transform, quantiser, rate search and tables, made from its file.
+
+    Subclasses say, as class attributes:
+
+    name          in profile files and the registry
+    coders        the entropy coders that its streams may use, in the order they are tried
+    table_dtypes  tensor name → dtype, for tensors that are no floats
+
+    and, as attributes of each object:
+
+    profile       name of the profile, for messages
+    dim           width D of an embedding; None where any will do
+    qualities     how many there are, 1 … qualities; 0 for a fixed rate
+    default_quality   the one to use if nothing is asked for; None for a fixed rate
+    bits          bits of an embedding's packed symbols; None if the rate is chosen on encoding
+
+    Symbols are int64 (N, n), qualities int64 (N,). Errors about rows name them (`rows`).
     """
 
-    coders: tuple[str, ...]
-    tables_types: Mapping[str, str]
-    qualities: int
-    dim: int | None
+    name: ClassVar[str]
+    coders: ClassVar[tuple[str, ...]]
+    table_dtypes: ClassVar[Mapping[str, str]]
 
-    def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None: ...
+    profile: str
+    dim: int | None
+    qualities: int = 0
+    default_quality: int | None = None
+    bits: int | None = None
+
+    @abstractmethod
+    def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
+        """From a profile file's metadata and tensors, whose shapes and dtypes are checked already.
+
+        Raises WeightsError if their values do not fit each other.
+        """
 
     @staticmethod
+    @abstractmethod
     def shapes(meta: Mapping[str, Any]) -> Shapes:
-        """Name and shape of every tensor but the statistics'."""
-        ...
+        """Name and shape of every tensor but the statistics'. Raises WeightsError.
+
+        Called before any tensor is trusted: sizes are bounded here.
+        """
+
+    # header
 
     def parameters(self, quality: int, size: int) -> bytes:
-        """The header's bytes after the profile."""
-        ...
+        """The header's bytes after the profile, for `size` symbols. Raises EmbeddingError."""
+        return b""
 
+    @abstractmethod
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
-        """Parameters and body; raises TruncatedError or CorruptError."""
-        ...
+        """What follows the profile in a stream, as parameters and payload.
 
+        Raises TruncatedError or CorruptError.
+        """
+
+    # encode
+
+    @abstractmethod
+    def quantize(self, x: Embeddings, target: Target, header: int) -> Quantized:
+        """Unit-norm embeddings (N, D) to symbols that meet the target, as far as can be foreseen.
+
+        header  bytes of every stream before its payload; they count in `target.max_bytes`
+
+        A kind of one rate need not look at the target. Raises RateError if it is out of reach.
+        """
+
+    @abstractmethod
     def packed(self, symbols: Symbols) -> Sequence[bytes]:
-        """Each row of symbols (N, n) as the bytes that its check value covers."""
-        ...
+        """Each row of symbols as the bytes that its check value covers."""
 
+    @abstractmethod
     def encode(
-        self, coder: str, symbols: Symbols, qualities: Symbols, checks: list[int]
-    ) -> list[bytes]: ...
+        self, coder: str, symbols: Symbols, qualities: Symbols, checks: Sequence[int]
+    ) -> list[bytes]:
+        """Payloads of N rows of symbols, with their check values (16 bits) inside."""
 
+    # decode
+
+    @abstractmethod
     def decode(
-        self, coder: str, bodies: list[bytes], parameters: Sequence[Parameters]
-    ) -> tuple[Symbols, list[int]]: ...
+        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+    ) -> tuple[Symbols, list[int]]:
+        """Symbols and check values of N payloads with one number of symbols.
 
+        Raises TruncatedError or CorruptError.
+        """
+
+    @abstractmethod
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
-        """Embeddings (N, D), not yet of unit norm."""
-        ...
+        """Symbols to embeddings (N, D), float32, not yet of unit norm."""
 
+    @abstractmethod
     def information(self, symbols: Symbols, qualities: Symbols) -> NDArray[np.float64]:
         """(N,) ideal code length in bits."""
-        ...
 
 
 def integer(value: Any, low: int, high: int, what: str) -> int:
@@ -82,14 +150,15 @@ def integer(value: Any, low: int, high: int, what: str) -> int:
 
 
 def config_of(meta: Mapping[str, Any], keys: set[str]) -> Mapping[str, Any]:
+    """The metadata's `config`, with exactly these keys; WeightsError otherwise."""
     config = meta["config"]
     if not isinstance(config, dict) or config.keys() != keys:
         raise WeightsError(f"config is {config!r}, expected the keys {', '.join(sorted(keys))}")
     return config
 
 
-def check_tensors(tensors: Tensors, shapes: Shapes, tables: Mapping[str, str]) -> None:
-    """Exactly these tensors, of these shapes; `tables` are of the type named, the rest floats."""
+def check_tensors(tensors: Tensors, shapes: Shapes, table_dtypes: Mapping[str, str]) -> None:
+    """Exactly these tensors, of these shapes; tables of the dtype named, the rest floats."""
     if tensors.keys() != shapes.keys():
         wrong = ", ".join(sorted(tensors.keys() ^ shapes.keys()))
         raise WeightsError(f"missing or unexpected tensors: {wrong}")
@@ -97,16 +166,18 @@ def check_tensors(tensors: Tensors, shapes: Shapes, tables: Mapping[str, str]) -
         tensor = tensors[name]
         if tensor.shape != shape:
             raise WeightsError(f"tensor {name} has shape {tensor.shape}, expected {shape}")
-        if name in tables:
-            if tensor.dtype != tables[name]:
-                raise WeightsError(f"tensor {name} has dtype {tensor.dtype}, not {tables[name]}")
+        if name in table_dtypes:
+            if tensor.dtype != table_dtypes[name]:
+                raise WeightsError(
+                    f"tensor {name} has dtype {tensor.dtype}, not {table_dtypes[name]}"
+                )
         elif tensor.dtype.kind != "f":
             raise WeightsError(f"tensor {name} has dtype {tensor.dtype}, expected floats")
-        elif not _moderate(tensor):
+        elif not _within_range(tensor):
             raise WeightsError(f"tensor {name} holds NaN, infinite or enormous values")
 
 
-def _moderate(tensor: NDArray[Any]) -> bool:
+def _within_range(tensor: NDArray[Any]) -> bool:
     flat = tensor.reshape(-1)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         return all(

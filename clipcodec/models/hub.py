@@ -1,4 +1,4 @@
-"""Where the weights are: a file, a folder, or the Hugging Face cache, filled if need be."""
+"""Finds the weights: a file, a folder, or the Hugging Face cache (downloading if necessary)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_VARIABLE = "CLIPCODEC_WEIGHTS"
 _PROBE_SECONDS = 2.0
-_DISK = {
+_DISK_ERRORS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
     errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
 }  # fmt: skip
-# In the order in which open_clip looks for them.
+# In the order in which open_clip looks for them in a folder.
 _LOCAL_FILES = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -42,31 +42,39 @@ _LOCAL_FILES = (
 
 
 def locate(spec: BackboneSpec, weights: Weights) -> Path:
-    origin = ""
+    """The weights file of a backbone: `weights`, else what CLIPCODEC_WEIGHTS names, else published.
+
+    Raises `WeightsUnavailableError`.
+    """
+    named_by = ""
     if weights is None:
         weights = os.environ.get(ENVIRONMENT_VARIABLE) or None
-        origin = f" (named by {ENVIRONMENT_VARIABLE})"
+        named_by = f" (named by {ENVIRONMENT_VARIABLE})"
     if weights is None:
         return published(spec, progress=None)
     path = Path(weights)
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise WeightsUnavailableError(
-            f"weights file {str(path)!r}{origin} {what}: give the .safetensors or .pt file of"
+            f"weights file {str(path)!r}{named_by} {what}: give the .safetensors or .pt file of"
             f" backbone {spec.name!r} ({spec.arch})"
         )
     return path
 
 
 def published(spec: BackboneSpec, *, progress: bool | None) -> Path:
-    """The folder's own file, or the one in the Hugging Face cache, downloaded if need be."""
+    """The file in a `local-dir:` folder, or in the Hugging Face cache (downloading if necessary).
+
+    progress  show a bar; None: only if standard error is a terminal
+    Raises `WeightsUnavailableError`, or `WeightsError` if the download is damaged.
+    """
     if spec.arch.startswith(LOCAL):
         folder = Path(spec.arch.removeprefix(LOCAL))
         for name in _LOCAL_FILES:
             if (folder / name).is_file():
                 return folder / name
         raise WeightsUnavailableError(
-            f"{str(folder)!r} holds no weights: one of {', '.join(_LOCAL_FILES)} is expected"
+            f"{str(folder)!r} holds no weights: expected one of {', '.join(_LOCAL_FILES)}"
         )
     if spec.pretrained is None:
         raise WeightsUnavailableError(
@@ -80,17 +88,19 @@ def published(spec: BackboneSpec, *, progress: bool | None) -> Path:
             cached = hub.try_to_load_from_cache(repository, name)
         except OSError as error:
             raise WeightsUnavailableError(
-                f"the Hugging Face cache cannot be read ({_why(error)}): see to its permissions,"
+                f"the Hugging Face cache cannot be read ({_why(error)}): check its permissions,"
                 " set HF_HOME to another folder, or give a file with weights=, --weights or"
                 f" {ENVIRONMENT_VARIABLE}"
             ) from error
-        if isinstance(cached, str):  # neither absent nor known not to exist
+        if isinstance(
+            cached, str
+        ):  # else the file is not cached, or known not to exist in the repository
             return Path(cached)
     return _download(spec, repository, files, progress)
 
 
 def _hub_files(spec: BackboneSpec) -> tuple[str, list[str]]:
-    """Repository and file names, in open_clip's order: it prefers safetensors to .bin."""
+    """Repository, and file names to try in open_clip's order: .safetensors before .bin."""
     hub = spec.hub or settings(spec.name, spec.arch, spec.pretrained)[1].get("hf_hub", "")
     repository, _, name = hub.rpartition("/")
     if not repository:
@@ -118,23 +128,25 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
             f"{missing}, and there is no home directory to download them to: set HF_HOME to a"
             f" folder, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
         )
-    # huggingface_hub retries a dead network for half a minute; one short question spares that.
-    dead = _unreachable(constants.ENDPOINT, _PROBE_SECONDS)
-    if dead:
-        message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({dead}): {remedy}"
+    # Ask once, briefly: huggingface_hub would retry a dead network connection for half a minute.
+    reason = _unreachable(constants.ENDPOINT, _PROBE_SECONDS)
+    if reason:
+        message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({reason}): {remedy}"
         raise WeightsUnavailableError(message)
     with _progress(sys.stderr.isatty() if progress is None else progress):
         for name in files:
             try:
                 path = Path(hub.hf_hub_download(repository, name, library_name="open_clip"))
-            except Exception as error:  # its network errors have no common base across releases
+            except (
+                Exception
+            ) as error:  # the hub's network errors have no common base class in all releases
                 absent = isinstance(error, errors.EntryNotFoundError)
                 unknown = isinstance(error, errors.LocalEntryNotFoundError)
                 if absent and not unknown and name != files[-1]:
-                    continue  # open_clip's second choice is still to come
-                if isinstance(error, OSError) and error.errno in _DISK:
+                    continue  # try open_clip's second file name
+                if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
                     remedy = (
-                        "make room there and see to its permissions, set HF_HOME to another folder,"
+                        "free space there and check its permissions, set HF_HOME to another folder,"
                         f" or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
                     )
                 message = (
@@ -151,8 +163,9 @@ def _why(error: Exception) -> str:
 
 
 def _unreachable(url: str, seconds: float) -> str | None:
-    """Why `url` does not answer within `seconds`, or None. Any HTTP answer counts; proxies are
-    honoured.
+    """Why `url` does not answer within `seconds`; None if it does.
+
+    Any HTTP answer counts, an error status too. Proxies of the environment are used.
     """
     answer: list[str | None] = []
 
@@ -165,10 +178,10 @@ def _unreachable(url: str, seconds: float) -> str | None:
             answer.append(None)
         except (OSError, ValueError, HTTPException) as error:
             reason = getattr(error, "reason", error)
-            # huggingface_hub may trust other certificates: let it decide.
+            # huggingface_hub may trust other certificates, so it has to decide.
             answer.append(None if isinstance(reason, ssl.SSLError) else str(reason))
 
-    # In a thread, as the time limit of a socket does not cover the name lookup.
+    # In a thread, because the timeout of a socket does not cover the name lookup.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -177,7 +190,7 @@ def _unreachable(url: str, seconds: float) -> str | None:
 
 @contextmanager
 def _progress(show: bool) -> Iterator[None]:
-    """Bars and remarks on retries, or neither: what fails in the end is said by an error."""
+    """Show huggingface_hub's progress bars and log messages, or hide both."""
     utils, log = load_module("huggingface_hub.utils"), logging.getLogger("huggingface_hub")
     bars, level = not utils.are_progress_bars_disabled(), log.level
     if show:
@@ -195,7 +208,7 @@ def _progress(show: bool) -> Iterator[None]:
 
 
 def replacement(path: Path, spec: BackboneSpec) -> str:
-    """What to do about a damaged file: one of the cache is fetched anew once it is gone."""
+    """What a user can do about a damaged file, as text: a cached one is to be downloaded again."""
     blob = path.resolve()
     if any(part.startswith("models--") for part in blob.parts):
         return f"delete {str(blob)!r} and run 'clipcodec fetch {spec.name}'"
@@ -203,6 +216,7 @@ def replacement(path: Path, spec: BackboneSpec) -> str:
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -211,14 +225,17 @@ def sha256(path: Path) -> str:
 
 
 def verify(path: Path, spec: BackboneSpec) -> bool:
-    """Compare a cached file with its name, the SHA-256; False if its name is none."""
+    """Check a cached file against its name, which is its SHA-256; False if the name is no SHA-256.
+
+    Raises `WeightsError` if the two differ.
+    """
     blob = path.resolve()
     if not re.fullmatch("[0-9a-f]{64}", blob.name):
         return False
     found = sha256(blob)
     if found != blob.name:
         raise WeightsError(
-            f"weights file {str(blob)!r} is damaged (its SHA-256 is {found}, its name is the right"
-            f" one): delete it and run 'clipcodec fetch {spec.name}'"
+            f"weights file {str(blob)!r} is damaged (its SHA-256 is {found}, but should be its"
+            f" name): delete it and run 'clipcodec fetch {spec.name}'"
         )
     return True

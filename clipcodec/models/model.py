@@ -1,4 +1,4 @@
-"""The image encoder itself: built by open_clip, filled with checked weights, run in batches."""
+"""The image encoder: built by open_clip, filled with checked weights, run in batches."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ if TYPE_CHECKING:
     Device = str | torch.device | None
     Weights = str | os.PathLike[str] | None
 
-BATCH = 64
+BATCH = 64  # images that go through the network at once
 PRECISIONS = ("fp32", "bf16", "fp16")
-# The image tower is all that is used: a one-layer text tower saves seconds and half the memory.
+# Only the image tower is used. A text tower of one layer saves seconds and half the memory.
 _NO_TEXT = {"layers": 1, "width": 64, "heads": 1, "context_length": 8, "vocab_size": 8}
 
 
 class Backbone:
     """A loaded image encoder: float32 weights, evaluation mode, safe to share between threads.
 
-    dim        width of the embeddings
+    dim        width D of the embeddings
     device     where it runs, as torch writes it: "cpu", "cuda:0", …
     path       the weights file that was loaded
-    precision  of the arithmetic: "fp32", "bf16" or "fp16", the latter by torch.autocast
+    precision  of the arithmetic: "fp32", or "bf16" or "fp16" through torch.autocast
 
-    A pickle holds no weights: they are read from `path` again, once a process. A fork on a CPU
-    goes on with one thread, as OpenMP's others are gone; CUDA does not follow a fork.
+    A pickle holds no weights: they are read from `path` again, once per process. In a forked
+    process a backbone on the CPU runs with one thread, as a fork does not copy OpenMP's threads.
+    On another device it raises `OptionError` there: CUDA does not work after a fork.
     """
 
     def __init__(
@@ -81,18 +82,19 @@ class Backbone:
     ) -> Backbone:
         """Find the weights, check that they fit, and put the image encoder on `device`.
 
-        weights  a .safetensors, .pt or .bin file. None: the file that CLIPCODEC_WEIGHTS names, else
-                 the Hugging Face cache, else a download into it (as open_clip would make).
-        device   None: CUDA if there is one, else Apple's MPS, else the CPU
-        precision  "fp32"; "bf16" and "fp16" are faster where the device has them, and turn an
-                 embedding to a cosine of 0.9999 or so
+        weights    a .safetensors, .pt or .bin file. None: the file that CLIPCODEC_WEIGHTS names,
+                   else the Hugging Face cache, else a download into it, as open_clip does
+        device     None: CUDA if there is one, else Apple's MPS, else the CPU
+        precision  "fp32"; "bf16" and "fp16" are faster if the device supports them, but change the
+                   embeddings: cosine about 0.9999 to those of "fp32"
 
-        Checked here: names, shapes and finiteness of every tensor of the image encoder. The SHA-256
-        is checked after a download and by `fetch`, not at each load: it would double the reading
-        time.
+        Names, shapes and finiteness of every tensor of the image encoder are checked here. The
+        SHA-256 is checked after a download and by `fetch`, but not at each load, as that would
+        double the reading time.
 
-        Raises `ProfileError`, `OptionError` (device, precision), `WeightsUnavailableError` (nothing
-        on disk and no network) or `WeightsError` (damaged, or of another network).
+        Raises `ProfileError` (no such backbone), `OptionError` (device, precision),
+        `WeightsUnavailableError` (nothing on disk and no network) or `WeightsError` (damaged, or of
+        another network).
         """
         chosen = spec(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
         path = locate(chosen, weights)
@@ -111,7 +113,7 @@ class Backbone:
         weights: Weights = None,
         precision: str = "fp32",
     ) -> Backbone:
-        """`load`, once per process and choice of arguments; kept until the process ends."""
+        """As `load`, but the same arguments give the same object until the process ends."""
         path = None if weights is None else os.fspath(weights)
         named = os.environ.get(ENVIRONMENT_VARIABLE)
         key = (name_or_spec, str(device), path, named, precision)
@@ -123,13 +125,13 @@ class Backbone:
             return _cache[key]
 
     def embed(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """RGB images → (N, D) float32, rows of unit norm; N may be 0.
+        """N RGB images → (N, D) float32, rows of unit norm; N may be 0.
 
-        Preprocessing is open_clip's for this model, of an image more than 32 times as long as wide
-        only of its centre. Devices and batch sizes change a row by about 1e-5.
+        Preprocessing is open_clip's for this model; an image more than 32 times as long as wide is
+        cut first (`shorten`). Another device or batch size changes a row by about 1e-5.
 
-        Raises `WeightsError` if the network's output is zero or not finite, `OptionError` in a
-        fork of the process that loaded it onto a device other than the CPU.
+        Raises `WeightsError` if the network's output is zero or not finite, and `OptionError` in a
+        forked process if the backbone is on a device other than the CPU.
         """
         import numpy as np
 
@@ -141,22 +143,22 @@ class Backbone:
 
     @property
     def preprocess(self) -> Preprocess:
-        """What makes pixels of an image, `preprocess(shorten(image))`, in any process."""
+        """The preprocessing: `preprocess(shorten(image))` gives pixels (H, W, 3), without torch."""
         preprocess: Preprocess = self._preprocess
         return preprocess
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Preprocessed images (N, H, W, 3), one batch, as `embed` does."""
+        """One batch of preprocessed images (N, H, W, 3) uint8 → (N, D), as `embed` does."""
         import numpy as np
         import torch
 
-        self._mind_fork()
+        self._check_fork()
         mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in self._normalize)
         values = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
         values = values.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
         with torch.inference_mode(), self._arithmetic():
             features = self._tower(values.sub_(mean).div_(std))
-        if isinstance(features, tuple):  # CoCa's tower gives its tokens, too
+        if isinstance(features, tuple):  # CoCa's tower also returns its tokens
             features = features[0]
         rows = features.float().cpu().numpy()
         with np.errstate(over="ignore"):
@@ -172,10 +174,10 @@ class Backbone:
     def _arithmetic(self) -> Any:
         return nullcontext() if self.precision == "fp32" else _autocast(self.precision, self.device)
 
-    def _mind_fork(self) -> None:
+    def _check_fork(self) -> None:
         if self._process != os.getpid() and self.device != "cpu":
             raise OptionError(
-                f"device {self.device!r} does not follow a fork: start processes by 'spawn' or"
+                f"device {self.device!r} does not follow a fork: start processes with 'spawn' or"
                 " 'forkserver', or fork before the first image"
             )
         _one_thread_in_a_fork()
@@ -186,7 +188,7 @@ _cache_lock = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """In a forked child: the thread that held it, for a download perhaps, is not here."""
+    """In a forked child: a thread of the parent may have held the lock, and is not here."""
     global _cache_lock
     _cache_lock = threading.Lock()
 
@@ -200,13 +202,16 @@ def _reopen(spec: BackboneSpec, device: str, path: str, precision: str = "fp32")
 
 
 def _one_thread_in_a_fork() -> None:
-    """OpenMP would wait for ever for the threads that it had in the parent."""
+    """OpenMP in a forked child would wait for ever for its threads, which a fork does not copy."""
     if inherited_torch():
         load_module("torch").set_num_threads(1)
 
 
 def _load_tower(spec: BackboneSpec, path: Path) -> tuple[Any, Any]:
-    """Image encoder with the file's weights, float32 on the CPU, and its preprocessing."""
+    """The image encoder with the file's weights, float32 on the CPU, and its preprocessing.
+
+    The latter is what `_build` returns.
+    """
     torch = load_module("torch")
     tensors = read_tensors(path, spec)
     tower, preprocess = _build(spec)
@@ -221,22 +226,24 @@ def _load_tower(spec: BackboneSpec, path: Path) -> tuple[Any, Any]:
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise WeightsError(
-            f"weights file {str(path)!r} is not of {spec.arch} (backbone {spec.name!r}), as"
-            f" {'; '.join(faults[:3])}{more}: give the file of that architecture"
+            f"weights file {str(path)!r} is not of {spec.arch} (backbone {spec.name!r}):"
+            f" {'; '.join(faults[:3])}{more}; give the file of that architecture"
         )
     state = {}
     for name, value in tensors.items():
         dense = value.layout is torch.strided and value.device.type == "cpu"
-        alike = value.is_floating_point() == own[name].is_floating_point()
-        if not (dense and alike) or value.is_quantized:
+        same_type = value.is_floating_point() == own[name].is_floating_point()
+        if not (dense and same_type) or value.is_quantized:
             raise WeightsError(
                 f"weights file {str(path)!r}: visual.{name} is a tensor of {value.dtype},"
                 f" {value.layout}, on {value.device}, where plain {own[name].dtype} is expected"
             )
         if value.is_floating_point():
-            # Copied, as safetensors maps the file, which may be replaced while we run.
+            # A copy, because safetensors maps the file, and it may be replaced while we run.
             value = value.to(torch.float32, copy=True)
-            if not bool(torch.isfinite(value.sum())):  # one pass; NaN and infinity stay in a sum
+            if not bool(
+                torch.isfinite(value.sum())
+            ):  # one pass: NaN or infinity makes the sum so, too
                 raise WeightsError(
                     f"weights file {str(path)!r} is damaged: visual.{name} holds NaN or infinity;"
                     f" {replacement(path, spec)}"
@@ -247,7 +254,7 @@ def _load_tower(spec: BackboneSpec, path: Path) -> tuple[Any, Any]:
 
 
 def _build(spec: BackboneSpec) -> tuple[Any, Any]:
-    """The architecture without weights, and open_clip's preprocessing for it."""
+    """The image encoder without weights, and (its `Preprocess`, (mean, std) of its input)."""
     torch, open_clip = load_module("torch"), load_module("open_clip")
     config, tag = settings(spec.name, spec.arch, spec.pretrained)
     if config["embed_dim"] != spec.dim:
@@ -256,7 +263,7 @@ def _build(spec: BackboneSpec) -> tuple[Any, Any]:
             f" {spec.dim} were expected"
         )
     try:
-        for device in ("meta", "cpu"):  # on "meta" no time goes into random initial weights
+        for device in ("meta", "cpu"):  # "meta" spends no time on random initial weights
             with _quiet(), torch.device(device):
                 model = open_clip.create_model(
                     spec.arch,
@@ -266,13 +273,15 @@ def _build(spec: BackboneSpec) -> tuple[Any, Any]:
                     text_cfg=dict(_NO_TEXT),
                     force_preprocess_cfg=tag,
                 )
-            kept = model.visual.state_dict()
-            if all(name in kept for name, _ in model.visual.named_buffers()):
-                break  # else there are computed constants, which "meta" leaves out
+            saved = model.visual.state_dict()
+            if all(name in saved for name, _ in model.visual.named_buffers()):
+                break  # else some buffers are computed, not saved, and "meta" does not compute them
         cfg = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
         normalize = open_clip.transform.image_transform_v2(cfg, is_train=False).transforms[-1]
         return model.visual, (Preprocess.from_config(cfg), (normalize.mean, normalize.std))
-    except Exception as error:  # a malformed local configuration can make open_clip raise anything
+    except (
+        Exception
+    ) as error:  # with a malformed local configuration open_clip raises errors of any type
         raise ProfileError(
             f"backbone {spec.name!r}: open_clip cannot build {spec.arch} ({error}); check its"
             " configuration and that open_clip_torch is recent"
@@ -280,6 +289,7 @@ def _build(spec: BackboneSpec) -> tuple[Any, Any]:
 
 
 def _device(device: Device) -> torch.device:
+    """The torch device that is asked for; OptionError if it cannot be used. It is tried out."""
     library = load_module("torch")
     _one_thread_in_a_fork()
     if device is None:
@@ -292,13 +302,13 @@ def _device(device: Device) -> torch.device:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise OptionError(
             f"device {str(device)!r} cannot be used ({reason}): give 'cpu', 'cuda', 'cuda:1',"
-            f" 'mps' or None"
+            " 'mps' or None"
         ) from error
     return chosen
 
 
 def _check_precision(precision: str, device: torch.device) -> None:
-    """Raise OptionError unless the device computes so: tried, as torch would only warn."""
+    """Raise OptionError unless the device can compute so. It is tried: torch would only warn."""
     if precision not in PRECISIONS:
         raise OptionError(f"precision={precision!r}: expected {', '.join(PRECISIONS)}")
     if precision == "fp32":
@@ -310,13 +320,15 @@ def _check_precision(precision: str, device: torch.device) -> None:
             with torch.inference_mode(), _autocast(precision, str(device)):
                 one = torch.ones(8, 8, device=device)
                 done = torch.nn.functional.linear(one, one)
-        fits = done.dtype == _dtype(precision) and float(done.float().sum()) == 512
+        works = done.dtype == _dtype(precision) and float(done.float().sum()) == 512
         reason = "it computes in another precision"
     except (RuntimeError, ValueError, TypeError, UserWarning) as error:
-        fits, reason = False, (str(error).strip() or type(error).__name__).splitlines()[0]
-    if not fits:
-        raise OptionError(f"precision {precision!r} is not for device {str(device)!r} ({reason}):"
-                          " give fp32, or another device")  # fmt: skip
+        works, reason = False, (str(error).strip() or type(error).__name__).splitlines()[0]
+    if not works:
+        raise OptionError(
+            f"precision {precision!r} does not work on device {str(device)!r} ({reason}): give"
+            " fp32, or another device"
+        )
 
 
 def _autocast(precision: str, device: str) -> Any:
@@ -331,19 +343,17 @@ def _dtype(precision: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep open_clip's remarks ("Model initialized randomly") to itself; it logs on the root
-    logger.
-    """
+    """Hide open_clip's log messages ("Model initialized randomly"). It logs to the root logger."""
     thread = threading.get_ident()
 
-    def other(record: logging.LogRecord) -> bool:
+    def keep(record: logging.LogRecord) -> bool:
         return record.thread != thread or "open_clip" not in Path(record.pathname).parts
 
     root, handler = logging.getLogger(), logging.NullHandler()
-    root.addFilter(other)
-    root.addHandler(handler)  # without any, logging.info() would install one that prints
+    root.addFilter(keep)
+    root.addHandler(handler)  # without a handler, logging.info() would install one that prints
     try:
         yield
     finally:
         root.removeHandler(handler)
-        root.removeFilter(other)
+        root.removeFilter(keep)

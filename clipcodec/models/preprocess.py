@@ -1,6 +1,7 @@
-"""RGB image → the pixels that a backbone sees: open_clip's resizing and cropping, in Pillow alone.
+"""RGB image → the pixels that a backbone takes: open_clip's resizing and cropping, in Pillow.
 
-So processes that decode images need no torch. The tests hold it against open_clip's, bit by bit.
+So processes that decode images need no torch. Tests compare the pixels with open_clip's: they are
+equal bit by bit.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ _MAX_ASPECT = 32
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What open_clip's PreprocessCfg says of pixels. size: height, width."""
+    """Resizing and cropping as an `open_clip.transform.PreprocessCfg` describes them.
+
+    size           (height, width) of the result, in pixels
+    resize_mode    "shortest", "longest" or "squash"
+    interpolation  "bicubic", "bilinear" or "random" (which means bicubic outside training)
+    fill_color     grey level of the margin around an image that is too small, 0 … 255
+    """
 
     size: tuple[int, int]
     resize_mode: str
@@ -27,31 +34,31 @@ class Preprocess:
 
     @classmethod
     def from_config(cls, cfg: Any) -> Preprocess:
-        """From an `open_clip.transform.PreprocessCfg`; ValueError for what is not known here."""
+        """From an `open_clip.transform.PreprocessCfg`; ValueError for a mode not known here."""
         height, width = (cfg.size, cfg.size) if isinstance(cfg.size, int) else cfg.size
         mode, interpolation = cfg.resize_mode or "shortest", cfg.interpolation or "bicubic"
         if mode not in ("shortest", "longest", "squash"):
             raise ValueError(f"resize_mode {mode!r}")
-        if interpolation not in ("bicubic", "bilinear", "random"):  # random: in training only
+        if interpolation not in ("bicubic", "bilinear", "random"):  # random: only in training
             raise ValueError(f"interpolation {interpolation!r}")
         if mode == "shortest" and height != width:
-            interpolation = "bicubic"  # open_clip does not pass it on to this one
+            interpolation = "bicubic"  # open_clip's resizing for this case takes no interpolation
         return cls((height, width), mode, interpolation, cfg.fill_color)
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
-        """An RGB image, resized and cropped: (H, W, 3)."""
+        """An RGB image → uint8 pixels (H, W, 3), resized and cropped."""
         import numpy as np
         from PIL import Image
 
         bilinear = self.interpolation == "bilinear"
-        kind = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
+        resampling = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
         size = self._resized(image.width, image.height)
         if image.size != size:
-            image = image.resize(size, kind)
+            image = image.resize(size, resampling)
         return np.asarray(self._centre(image))
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height before cropping. Rounded as open_clip and torchvision do."""
+        """Width and height before cropping, rounded as in open_clip and torchvision."""
         high, wide = self.size
         if self.resize_mode == "squash":
             return wide, high
@@ -63,7 +70,7 @@ class Preprocess:
         return round(width / ratio), round(height / ratio)
 
     def _centre(self, image: Image.Image) -> Image.Image:
-        """The central part of the target's size; what is too small gets a margin."""
+        """The central part of the image, of size `self.size`; a smaller image gets a margin."""
         from PIL import Image
 
         high, wide = self.size
@@ -78,9 +85,9 @@ class Preprocess:
 
 
 def shorten(image: Image.Image) -> Image.Image:
-    """An image more than 32 times as long as wide is cut to 32:1 around its centre.
+    """Cut an image that is more than 32 times as long as wide to 32:1 around its centre.
 
-    CLIP's crop sees only the central square, but resizing the whole would take gigabytes.
+    CLIP's crop takes only the central square, but resizing the whole image could take gigabytes.
     """
     short, long = sorted(image.size)
     if long <= _MAX_ASPECT * short:

@@ -1,4 +1,4 @@
-"""Which networks there are: names, and what open_clip knows of each."""
+"""Which networks there are: their names, and what open_clip knows about each."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ LOCAL, GENERAL = "local-dir:", "open_clip:"
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Which network: `arch` and `pretrained` are open_clip's model name and tag.
+    """One network.
 
-    `pretrained` None means that no weights are published: they are in the folder of a `local-dir:`
-    arch, or given as a file. `dim` is the embedding's width. `hub` is open_clip's Hugging Face
-    entry ("owner/repository/" or with a file name), kept here so that missing weights are noticed
-    before torch is imported; empty: ask open_clip.
+    name        what profiles and users call it
+    arch        open_clip's model name, or `local-dir:` and a folder
+    pretrained  open_clip's tag. None: no weights are published; they are in the folder of a
+                `local-dir:` arch, or given as a file.
+    dim         width of the embeddings
+    hub         open_clip's Hugging Face entry ("owner/repository/", or with a file name behind),
+                kept here so that missing weights are noticed before torch is imported; "": ask
+                open_clip
     """
 
     name: str
@@ -32,7 +36,7 @@ class BackboneSpec:
 
 
 BACKBONES: dict[str, BackboneSpec] = {
-    # OpenAI trained with QuickGELU, which only open_clip's -quickgelu names have.
+    # OpenAI trained with QuickGELU; only open_clip's models named …-quickgelu use it.
     item.name: item
     for item in (
         BackboneSpec(
@@ -54,11 +58,13 @@ BACKBONES: dict[str, BackboneSpec] = {
 
 
 def spec(name: str) -> BackboneSpec:
-    """The backbone of that name: one of `BACKBONES`, or one of two general forms.
+    """The backbone with this name: one of `BACKBONES`, or a name of one of two general forms.
 
     `open_clip:ARCH:TAG` is any pair that `open_clip.list_pretrained()` shows (this imports
-    open_clip); `local-dir:FOLDER` is a model saved with its `open_clip_config.json`.
-    Raises `ProfileError` if there is none such, or if ARCH has another activation than TAG needs.
+    open_clip). `local-dir:FOLDER` is a model saved with its `open_clip_config.json`.
+
+    Raises `ProfileError` if there is no such backbone, or if ARCH has another activation function
+    than TAG was trained with; `WeightsUnavailableError` if open_clip is needed and missing.
     """
     if name in BACKBONES:
         return BACKBONES[name]
@@ -69,7 +75,7 @@ def spec(name: str) -> BackboneSpec:
         _, arch, pretrained = name.split(":")
     if not arch or pretrained == "":
         raise ProfileError(
-            f"no backbone {name!r}: there are {', '.join(BACKBONES)}; open_clip:ARCH:TAG for any"
+            f"no backbone {name!r}: known are {', '.join(BACKBONES)}; open_clip:ARCH:TAG for any"
             " pair of open_clip.list_pretrained(); local-dir:FOLDER for a folder with"
             " open_clip_config.json"
         )
@@ -78,7 +84,10 @@ def spec(name: str) -> BackboneSpec:
 
 
 def settings(name: str, arch: str, pretrained: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """open_clip's model configuration and its entry for the tag ({} if none); they must agree."""
+    """open_clip's configuration of the model, and its entry for the tag ({} if there is none).
+
+    Raises `ProfileError` if one does not exist, or if they differ in the activation function.
+    """
     if arch.startswith(LOCAL):
         file = Path(arch.removeprefix(LOCAL)) / "open_clip_config.json"
         try:
@@ -89,7 +98,9 @@ def settings(name: str, arch: str, pretrained: str | None) -> tuple[dict[str, An
                 f"no backbone {name!r}: cannot read {str(file)!r} ({error})"
             ) from error
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            message = f"backbone {name!r}: {str(file)!r} is no open_clip configuration ({error!r})"
+            message = (
+                f"backbone {name!r}: {str(file)!r} is not an open_clip configuration ({error!r})"
+            )
             raise ProfileError(message) from error
         return config, {}
     open_clip = load_module("open_clip")
@@ -97,7 +108,7 @@ def settings(name: str, arch: str, pretrained: str | None) -> tuple[dict[str, An
     if known is None:
         raise ProfileError(
             f"backbone {name!r}: open_clip has no architecture {arch!r}; open_clip.list_models()"
-            f" shows all"
+            " shows all"
         )
     if pretrained is None:
         return known, {}
@@ -108,13 +119,14 @@ def settings(name: str, arch: str, pretrained: str | None) -> tuple[dict[str, An
     if bool(tag.get("quick_gelu")) != bool(known.get("quick_gelu")):
         twin = arch.removesuffix("-quickgelu") if known.get("quick_gelu") else f"{arch}-quickgelu"
         raise ProfileError(
-            f"backbone {name!r}: {arch} has another activation function than the weights"
-            f" {pretrained!r} were trained with; use open_clip:{twin}:{pretrained}"
+            f"backbone {name!r}: the weights {pretrained!r} were trained with another activation"
+            f" function than {arch} has; use open_clip:{twin}:{pretrained}"
         )
     return known, tag
 
 
 def load_module(name: str) -> Any:
+    """Import a module that only backbones need, or raise `WeightsUnavailableError`."""
     try:
         with loading:
             return importlib.import_module(name)

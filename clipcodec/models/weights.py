@@ -1,8 +1,8 @@
-"""What a weights file holds: tensors, and nothing that runs.
+"""Reads the tensors of a weights file, without running any code in it.
 
-safetensors is plain data; .pt and .bin are read with torch's `weights_only=True`; a TorchScript
+safetensors holds data only. .pt and .bin are read with torch's `weights_only=True`. A TorchScript
 archive is a program, so it is opened only if its SHA-256 is the one that OpenAI published for this
-very backbone.
+backbone.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from .spec import spec as find_spec
 
 
 def fetch(name: str | BackboneSpec, *, progress: bool | None = None) -> Path:
-    """Have the weights of a backbone on disk, verified; return the file.
+    """Make sure that the weights of a backbone are on disk and not damaged; return the file's path.
 
-    Downloads into the Hugging Face cache what open_clip would download, if it is not there yet.
-    The cache names a file by its SHA-256, which is computed again here. `progress`: show a bar;
-    None: if standard error is a terminal.
+    Downloads what open_clip would download into the Hugging Face cache, if it is not there yet.
+    The cache names a file by its SHA-256, which is computed and checked here.
 
-    Raises `ProfileError`, `WeightsUnavailableError`, or `WeightsError` naming a damaged file to
-    delete.
+    progress  show a bar; None: only if standard error is a terminal
+
+    Raises `ProfileError` (no such backbone), `WeightsUnavailableError` (cannot be found or
+    downloaded) or `WeightsError` (damaged; names the file to delete).
     """
     chosen = find_spec(name) if isinstance(name, str) else name
     path = published(chosen, progress=progress)
@@ -38,7 +39,11 @@ def fetch(name: str | BackboneSpec, *, progress: bool | None = None) -> Path:
 
 
 def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
-    """The image encoder's tensors by open_clip's names, without running anything from the file."""
+    """The image encoder's tensors by open_clip's names, without the prefix `visual.`.
+
+    Raises `WeightsUnavailableError` (the file cannot be opened) or `WeightsError` (damaged, or not
+    a file of weights).
+    """
     torch = load_module("torch")
     state: Any
     try:
@@ -47,7 +52,7 @@ def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise WeightsUnavailableError(
-            f"weights file {str(path)!r} cannot be opened ({error.strerror}): see to its"
+            f"weights file {str(path)!r} cannot be opened ({error.strerror}): check its"
             " permissions, or give another file"
         ) from error
     try:
@@ -61,7 +66,7 @@ def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
-    except Exception as error:  # safetensors, pickle, zip and torch raise nearly anything
+    except Exception as error:  # safetensors, pickle, zip and torch raise errors of many types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"weights file {str(path)!r} cannot be read ({reason}): it is damaged, cut short, or"
@@ -80,12 +85,13 @@ def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
     if not tower:
         raise WeightsError(
             f"weights file {str(path)!r} has no image encoder of open_clip (no tensor named"
-            f" 'visual.…'): the file of {spec.arch} in open_clip's or OpenAI's naming is expected"
+            f" 'visual.…'): expected the file of {spec.arch} with open_clip's or OpenAI's names"
         )
     return tower
 
 
 def _is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, a zip file with a `constants.pkl`."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -93,16 +99,18 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _torchscript_state(path: Path, spec: BackboneSpec) -> dict[str, Any]:
+    """The tensors of OpenAI's own TorchScript archive; WeightsError for any other."""
     _, tag = settings(spec.name, spec.arch, spec.pretrained)
-    # OpenAI's download address carries the file's SHA-256, and open_clip the address.
-    published = re.search("/([0-9a-f]{64})/", tag.get("url", ""))
-    if published is None or sha256(path) != published[1]:
+    # open_clip knows OpenAI's download address, which contains the file's SHA-256.
+    expected = re.search("/([0-9a-f]{64})/", tag.get("url", ""))
+    if expected is None or sha256(path) != expected[1]:
         raise WeightsError(
-            f"weights file {str(path)!r} is a TorchScript program other than the one OpenAI"
-            f" published for {spec.arch}, and is not run: give a .safetensors file or a state dict"
+            f"weights file {str(path)!r} is a TorchScript program, but not the one that"
+            f" OpenAI published for {spec.arch}, so it is not run: give a .safetensors file or a"
+            " state dict"
         )
     torch = load_module("torch")
-    with warnings.catch_warnings():  # torch calls its own format deprecated
+    with warnings.catch_warnings():  # torch warns that TorchScript is deprecated
         warnings.simplefilter("ignore")
         state: dict[str, Any] = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     return state

@@ -1,4 +1,4 @@
-"""A profile: everything frozen that a stream relies on, in one safetensors file.
+"""A profile: all that a stream relies on, frozen, in one safetensors file.
 
 Tensors plus one metadata entry, `clipcodec`, holding JSON (formats/profile-file.md). A profile is
 identified by the SHA-256 of its file; registered ones have a number besides.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..errors import WeightsError, brief
 from ..kinds import KINDS, Kind
 from ..kinds.base import check_tensors, integer
+from ..system.files import write_atomic
 from ..system.forks import loading
 from .statistics import Statistics
 
@@ -33,14 +34,17 @@ _STORED = {"F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
 }  # safetensors' name of a type: as it lies in the file
 
 Tensors = dict[str, NDArray[Any]]
+Reopen = tuple[Callable[..., "Profile"], tuple[Any, ...]]  # a function and its arguments
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """One loaded profile. `id` is None for a private one; `digest` is the file's SHA-256.
+    """One loaded profile.
 
-    `dim` and `statistics` are None where any embedding will do. A pickle holds no weights: the
-    registered name, or the absolute path and the digest of a private file, which is read again.
+    id          its registered number; None for a private profile
+    digest      the SHA-256 of its file
+    dim, statistics   None where any embedding will do
+    reopen      what a pickle holds: how to open it again, without the weights
     """
 
     name: str
@@ -51,14 +55,20 @@ class Profile:
     card: Mapping[str, Any]
     statistics: Statistics | None
     kind: Kind
-    path: str
+    reopen: Reopen
+
+    @property
+    def coders(self) -> tuple[str, ...]:
+        """The entropy coders that its streams may use, in the order they are tried."""
+        return self.kind.coders
+
+    @property
+    def qualities(self) -> int:
+        """Its qualities are 1 … qualities; 0: one fixed rate."""
+        return self.kind.qualities
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.id is not None:
-            from .registry import by_name
-
-            return by_name, (self.name,)
-        return _reopen, (self.path, self.digest.hex())
+        return self.reopen
 
     def __copy__(self) -> Profile:
         return self
@@ -68,9 +78,17 @@ class Profile:
 
 
 def read_profile(
-    path: str | os.PathLike[str], *, id: int | None = None, sha256: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    id: int | None = None,
+    sha256: str | None = None,
+    reopen: Reopen | None = None,
 ) -> Profile:
-    """Load and verify a profile file; with `sha256`, only that very file is accepted.
+    """Load and verify a profile file.
+
+    id      its registered number
+    sha256  accept this very file only
+    reopen  how a pickle opens it again; None: by its path and digest
 
     Raises WeightsError: missing, damaged, foreign, truncated, wrong tensors, values not finite.
     """
@@ -91,14 +109,16 @@ def read_profile(
             f"profile {where} has SHA-256 {digest.hexdigest()}, expected {sha256}: "
             "the file is damaged, reinstall clipcodec"
         )
+    if reopen is None:
+        reopen = _reopen, (os.path.abspath(where), digest.hexdigest())
     try:
-        return _parse(data, id, digest.digest(), os.path.abspath(where))
+        return _parse(data, id, digest.digest(), reopen)
     except WeightsError as error:
         raise WeightsError(f"profile {where}: {brief(error)}") from error
 
 
 def _reopen(path: str, sha256: str) -> Profile:
-    """A pickled private profile. Read once for all pickles, until the file changes."""
+    """A pickled private profile. Its file is read once for all pickles, until it changes."""
     try:
         file = os.stat(path)
     except OSError as error:
@@ -120,7 +140,7 @@ def _opened(path: str, sha256: str, state: tuple[int, ...]) -> Profile:
     return profile
 
 
-def _parse(data: bytes, id: int | None, digest: bytes, path: str) -> Profile:
+def _parse(data: bytes, id: int | None, digest: bytes, reopen: Reopen) -> Profile:
     meta = _metadata(data)
     tensors = _load_tensors(data)
     try:
@@ -143,7 +163,7 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str) -> Profile:
             raise WeightsError(f"card is {type(card).__name__}, expected an object")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"metadata lacks or misstates {error}") from error
-    check_tensors(tensors, shapes, kind.tables_types)
+    check_tensors(tensors, shapes, kind.table_dtypes)
     statistics = None
     if trained:
         mean, basis, scale = (
@@ -155,7 +175,7 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str) -> Profile:
     built = kind(meta, tensors)
     return Profile(
         name=name, id=id, digest=digest, backbone=backbone, dim=built.dim, card=card,
-        statistics=statistics, kind=built, path=path,
+        statistics=statistics, kind=built, reopen=reopen,
     )  # fmt: skip
 
 
@@ -209,8 +229,6 @@ def _text(value: Any) -> str:
 def write_profile(path: str | os.PathLike[str], meta: Mapping[str, Any], tensors: Tensors) -> None:
     """Write a profile file, atomically; the same content gives the same bytes."""
     import safetensors.numpy
-
-    from ..system.files import write_atomic
 
     # one metadata key only: safetensors does not fix the order of several
     text = json.dumps({"version": FILE_VERSION, **meta}, sort_keys=True, ensure_ascii=True)

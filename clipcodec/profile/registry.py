@@ -1,8 +1,9 @@
-"""The shipped profiles, by name and by number (profiles/registry.json; formats/README.md)."""
+"""The shipped profiles, by name and by number (shipped/registry.json; formats/README.md)."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +46,20 @@ def registered() -> tuple[ProfileInfo, ...]:
         raise WeightsError(f"the registry of profiles is damaged, reinstall: {error}") from error
 
 
+def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
+    """A profile from a registered name, a file's path, or itself."""
+    if isinstance(profile, Profile):
+        return profile
+    if not isinstance(profile, (str, os.PathLike)):
+        raise ProfileError(f"profile is {type(profile).__name__}: expected a name or a path")
+    name = os.fspath(profile)
+    if isinstance(profile, str) and not os.path.exists(name) and not name.endswith(".safetensors"):
+        return by_name(name)
+    own = read_profile(name)
+    registered = by_digest(own.digest)
+    return registered or own
+
+
 def by_name(name: str) -> Profile:
     """The shipped profile of that name; ProfileError lists what exists."""
     for row in registered():
@@ -60,6 +75,12 @@ def for_backbone(backbone: str) -> str:
         if row.backbone == backbone and row.bits is None:
             return row.name
     return UNTRAINED
+
+
+def fitting(dim: int) -> list[str]:
+    """Names of the profiles that take embeddings of this width, those of one width first."""
+    rows = [row for row in registered() if row.bits is None and row.dim in (dim, None)]
+    return [row.name for row in sorted(rows, key=lambda row: row.dim is None)]
 
 
 def by_id(number: int) -> Profile:
@@ -86,7 +107,9 @@ _loaded: dict[str, Profile] = {}
 
 def _load(row: ProfileInfo) -> Profile:
     if row.name not in _loaded:
-        with loading:  # one load a profile, whatever the number of threads
+        with loading:  # each profile once, whatever the number of threads
             if row.name not in _loaded:
-                _loaded[row.name] = read_profile(_FOLDER / row.file, id=row.id, sha256=row.sha256)
+                _loaded[row.name] = read_profile(
+                    _FOLDER / row.file, id=row.id, sha256=row.sha256, reopen=(by_name, (row.name,))
+                )
     return _loaded[row.name]

@@ -1,1 +1,1 @@
-"""Processes, threads and files: what the operating system asks of us."""
+"""Forks, threads and files: code that deals with the operating system."""

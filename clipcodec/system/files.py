@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Writing files so that they are complete or not there at all; locks."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` if the `with` block ends well, else is deleted.
+    """A new file, moved to `path` when the `with` block ends without error, else deleted.
 
-    A file that is replaced hands its permissions on.
-    A process killed meanwhile leaves at worst that file, `.clipcodec-….tmp`, which may be deleted.
-    Devices and pipes are written straight. Raises OutputExistsError when `path` exists and
-    `overwrite` is false, OSError naming `path` for all else.
+    A new file takes over the permissions of the file that it replaces. A process that is killed
+    may leave the temporary file, `.clipcodec-….tmp`, which can be deleted. Devices and pipes are
+    written directly. Raises OutputExistsError if `path` exists and `overwrite` is false, and
+    OSError naming `path` for any other failure.
     """
-    target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    with _named(path):
+    target = Path(os.path.realpath(path))  # replace the file that a link points to, not the link
+    with _os_errors_named(path):
         if target.exists() and not target.is_file() and not target.is_dir():
             with open(target, "wb") as device:
                 yield device
             return
         refuse_existing(target, overwrite=overwrite)
-        with _replacing(target, overwrite=overwrite) as file:
+        with _through_temporary(target, overwrite=overwrite) as file:
             yield file
 
 
 @contextmanager
-def _named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """OSErrors of the `with` block are about this path."""
+def _os_errors_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Any OSError of the `with` block is raised again, naming this path."""
     try:
         yield
     except ClipcodecError:
@@ -56,7 +56,7 @@ def _named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _replacing(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+def _through_temporary(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".clipcodec-{secrets.token_hex(6)}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -68,12 +68,12 @@ def _replacing(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         move(temporary, target, overwrite=overwrite)
     finally:
-        with suppress(OSError):  # of what cannot be written, why counts, not what comes of it
+        with suppress(OSError):  # it must not hide the error that was raised before
             temporary.unlink()
 
 
 def move(source: Path, target: Path, *, overwrite: bool) -> None:
-    """Rename; without `overwrite` OutputExistsError if `target` has come into being meanwhile."""
+    """Rename a file. Raises OutputExistsError if `target` exists by now, unless `overwrite`."""
     if overwrite or not _link(source, target):
         os.replace(source, target)
     else:
@@ -81,11 +81,16 @@ def move(source: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Give `source` a second name unless that exists by now; false where links are not known."""
+    """Hard-link `target` to `source`; False if the file system has no links.
+
+    Raises OutputExistsError if `target` exists.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
-        raise OutputExistsError(f"{target} was made by another meanwhile, and is kept") from None
+        raise OutputExistsError(
+            f"{target} was made by another process meanwhile, and is kept"
+        ) from None
     except OSError:
         refuse_existing(target, overwrite=False)
         return False
@@ -93,7 +98,10 @@ def _link(source: Path, target: Path) -> bool:
 
 
 def lock(number: int, path: Path) -> None:
-    """Be the only writer of the open file `number` until it is closed, or raise LockedError."""
+    """Lock the open file with descriptor `number`, which is `path`, until it is closed.
+
+    Raises LockedError if another process holds the lock. A file system without locks is ignored.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -103,11 +111,11 @@ def lock(number: int, path: Path) -> None:
             import fcntl
 
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            there = path.stat()
-            if not os.path.samestat(there, os.fstat(number)):  # renamed before it was locked
+            at_path = path.stat()
+            if not os.path.samestat(at_path, os.fstat(number)):  # renamed before it was locked
                 raise FileNotFoundError
     except OSError as error:
-        if error.errno in _NO_LOCKS:  # a file system without them
+        if error.errno in _NO_LOCKS:  # the file system has no locks
             return
         raise LockedError(
             f"{path} is being written by another process: wait, or write another file"
@@ -115,7 +123,7 @@ def lock(number: int, path: Path) -> None:
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise OutputExistsError unless `path` may be written."""
+    """Raise OutputExistsError if `path` is a folder, or exists and `overwrite` is false."""
     if path.is_dir():
         raise OutputExistsError(f"{path} is a directory: name a file")
     if path.exists() and not overwrite:

@@ -1,13 +1,14 @@
-"""What threads and forks ask of everything that is made on first use.
+"""Making first use (imports, profiles, computed values) safe with threads and forks.
 
-A forked child has one thread. A lock that another thread held at that moment stays locked in the
-child for ever, and so does a module which that thread was importing. So a fork waits for `loading`,
-and nothing else here is locked while it works.
+A forked child has only the thread that forked. A lock that another thread held at that moment stays
+locked in the child for ever; so does the import lock of a module which that thread was importing.
+Therefore a fork waits until nobody holds `loading`, and no other lock is held during slow work.
 """
 
 from __future__ import annotations
 
-# these two lock at a fork, too: the last registered goes first, and that must be ours
+# These two modules register hooks that take locks at a fork. Hooks registered last run first, and
+# ours must run first: so import them before.
 import concurrent.futures.thread  # noqa: F401
 import logging  # noqa: F401
 import os
@@ -19,41 +20,46 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 loading = threading.RLock()
-"""Held while profiles are read and modules imported. Never while waiting for a network."""
+"""Held while profiles are read and modules imported, but never while waiting for a network."""
 
-_PATIENCE = 20.0  # seconds; profiles load in one, torch in ten
-_inherited: list[str] = []
+_FORK_TIMEOUT = 20.0  # seconds; profiles load in one, torch in ten
+_inherited: list[str] = []  # ["torch"] in the child of a process with torch, until it is asked for
 _forking = threading.local()
 
 
 def inherited_torch() -> bool:
-    """Was this process forked from one with torch in it? True once, for whoever minds it."""
+    """Whether this process was forked from one that had imported torch.
+
+    True at the first call only, since the caller needs to adapt torch only once.
+    """
     return bool(_inherited and _inherited.pop())
 
 
-def _after_in_child() -> None:
-    _after()
+def _release_in_child() -> None:
+    _release()
     _inherited[:] = ["torch"] if "torch" in sys.modules else []
 
 
-def _before() -> None:
-    # not for ever: what a thread loads here may wait for a lock that this fork holds already
-    _forking.holds = loading.acquire(timeout=_PATIENCE)
+def _acquire() -> None:
+    # With a timeout, against a deadlock: the thread that holds `loading` may be waiting for a lock
+    # that this fork has taken already.
+    _forking.holds = loading.acquire(timeout=_FORK_TIMEOUT)
 
 
-def _after() -> None:
+def _release() -> None:
     if getattr(_forking, "holds", False):
         loading.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
+    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release_in_child)
 
 
 class cached_property(Generic[T]):
-    """functools.cached_property as it is from Python 3.12 on: without a lock that a fork may cut.
+    """functools.cached_property as it is from Python 3.12 on: without a lock.
 
-    Threads that ask at the same moment may each compute the value; all get the same one.
+    A fork could leave such a lock locked for ever. Threads that ask at the same moment may each
+    compute the value; all of them get the same object.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:

@@ -1,7 +1,7 @@
-"""Work shared out to threads. Matrix products then take one thread each, not all the cores each.
+"""Work divided among threads. Meanwhile every matrix product takes one thread.
 
-numpy's BLAS would start as many threads as there are cores for every product; with ours beside
-each other they would wait for one another, a seventh of the speed.
+numpy's BLAS starts as many threads as there are cores for each product. In several threads of ours
+at once, these would wait for one another: work would run at a seventh of the speed.
 """
 
 from __future__ import annotations
@@ -19,28 +19,41 @@ from .forks import loading
 T = TypeVar("T")
 R = TypeVar("R")
 
-_THREADS = 8  # more of them wait for the interpreter, and hold memory
+_MAX_THREADS = 8  # more would wait for the interpreter lock, and take memory
 _lock = threading.Lock()
-_users = 0  # calls under way that want products of one thread
-_limit: Any = None
+_users = 0  # running calls that need products of one thread
+_limit: Any = None  # threadpoolctl's object that restores the former number of threads
 
 
 def most_threads() -> int:
-    """How many threads share the work of one call."""
-    return min(os.cpu_count() or 1, _THREADS)
+    """The largest number of threads that share the work of one call."""
+    return min(os.cpu_count() or 1, _MAX_THREADS)
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Results in order; several items share the cores, as numpy leaves the interpreter free."""
+    """[work(item) for item in items], several items at once.
+
+    This is faster if the work is mostly in numpy, which releases the interpreter lock.
+    """
     if len(items) < 2:
         return [work(item) for item in items]
     with _products_of_one_thread(), ThreadPoolExecutor(min(len(items), most_threads())) as pool:
         return list(pool.map(work, items))
 
 
+def shared_out(items: list[T], most: int, fewest: int = 256) -> list[list[T]]:
+    """Parts of `most` items or fewer, as many parts as threads or a multiple of that.
+
+    fewest  items that are enough work for one thread: there are no smaller parts for its sake
+    """
+    rounds = -(-len(items) // (most * most_threads()))
+    step = max(-(-len(items) // (rounds * most_threads())), fewest)
+    return [items[at : at + step] for at in range(0, len(items), step)]
+
+
 @contextmanager
 def _products_of_one_thread() -> Iterator[None]:
-    """While any call is in here. Without threadpoolctl all is as it was, only slower."""
+    """Limit BLAS to one thread until the last call leaves. Does nothing without threadpoolctl."""
     global _users, _limit
     controller = _controller()
     if controller is None:
@@ -69,11 +82,11 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
-def _after_in_child() -> None:
-    """The threads that were at it are not here, and the lock may have been theirs."""
+def _reset_in_child() -> None:
+    """The parent's threads are not in the child, and one of them may have held the lock."""
     global _lock, _users
     _lock, _users = threading.Lock(), 0
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_in_child)
+    os.register_at_fork(after_in_child=_reset_in_child)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..entropy.tables import FREQUENCY_BITS
 from ..kinds.trellis import quantizer as trellis
-from ..kinds.trellis.kind import Engine, Transform
-from ..kinds.trellis.levels import LevelTables
+from ..kinds.trellis.engine import Engine, Transform
+from ..kinds.trellis.tables import LevelTables
 
 ALPHABET = 128
 CLASSES = 28

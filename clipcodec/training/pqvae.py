@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError, WeightsError
+from ..kinds.pqvae import PqvaeKind
 from ..kinds.pqvae.layout import Layout
 from ..profile.file import read_profile
 from . import export
@@ -180,15 +181,16 @@ def _judge(
     profile = read_profile(out)
     codec = Codec(profile)
     streams = codec.encode_embeddings(held)
-    symbols = profile.kind.quantize(held)
-    used = np.bincount(symbols.ravel(), minlength=profile.kind.layout.codewords)
+    kind = profile.kind
+    assert isinstance(kind, PqvaeKind)  # it was made by this recipe
+    symbols = np.stack([codec.symbols(stream) for stream in streams])
+    used = np.bincount(symbols.ravel(), minlength=kind.layout.codewords)
     return Result(
         rows=rows,
         held_out=len(held),
         cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
         bytes=float(np.mean([len(s) for s in streams])),
-        bits_per_symbol=float(profile.kind.tables.information(symbols).mean())
-        / profile.kind.layout.size,
+        bits_per_symbol=float(kind.tables.information(symbols).mean()) / kind.layout.size,
         codewords_used=int((used > 0).sum()),
         restarts=network.codebook.restarts,
         seconds=seconds,

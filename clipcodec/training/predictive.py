@@ -21,8 +21,9 @@ from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError
 from ..kinds.trellis import quantizer as trellis
-from ..kinds.trellis.kind import Engine
+from ..kinds.trellis.engine import Engine
 from ..kinds.trellis.predictive import PredictiveTransform
+from ..kinds.trellis.tables import LevelTables
 from ..profile.file import Tensors, read_profile, write_profile
 from . import level_tables
 from .data import load_embeddings
@@ -337,8 +338,6 @@ class Trainer:
         return PredictiveTransform(self.tensors(), self.bands)
 
     def engine(self, fitted: level_tables.Fitted) -> Engine:
-        from ..kinds.trellis.levels import LevelTables
-
         tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, self.bands)
         return Engine(
             PredictiveTransform(self.tensors(), self.bands), tables, self.steps, self.weights
@@ -369,7 +368,7 @@ class _Calibrator:
         self, inner: PredictiveTransform, latents: NDArray[np.float32], ends: list[int]
     ) -> None:
         self.inner, self.latents, self.ends = inner, latents, ends
-        self.spread = inner.spread
+        self.scale = inner.scale
         self.gain = np.zeros((len(ends), 2))
 
     def analyse(self, x: Embeddings) -> NDArray[np.float32]:

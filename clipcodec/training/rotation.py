@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..embeddings import Embeddings
 from ..entropy import Symbols
 from ..kinds.trellis import quantizer as trellis
-from ..kinds.trellis.kind import Engine
-from ..kinds.trellis.levels import LevelTables
+from ..kinds.trellis.engine import Engine
+from ..kinds.trellis.tables import LevelTables
 from ..profile.file import Tensors, write_profile
 from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from . import level_tables
@@ -34,7 +34,7 @@ _DEFAULT = 60  # cosine .98
 class Gaussian:
     """Stands where a transform would: its coefficients are drawn, nothing is predicted."""
 
-    spread = np.ones(_WIDTH, np.float32)
+    scale = np.ones(_WIDTH, np.float32)
 
     def analyse(self, x: Embeddings) -> NDArray[np.float32]:
         return x

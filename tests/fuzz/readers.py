@@ -197,8 +197,8 @@ def judge_picture(data: bytes) -> str:
 @lru_cache(maxsize=1)
 def _network() -> tuple[Any, dict[str, bytes]]:
     """The description of a small network, and its weights in both file formats."""
-    from tiny_models import make_folder, make_model
-    from tiny_models import save as save_model
+    from tests.helpers.tiny_models import make_folder, make_model
+    from tests.helpers.tiny_models import save as save_model
 
     folder = seeds.scratch() / "network"
     spec = make_folder(folder, layers=1, width=16)
@@ -266,7 +266,7 @@ def judge_weights(data: bytes) -> str:
 
 
 def text(r: Random) -> bytes:
-    from tiny_models import config
+    from tests.helpers.tiny_models import config
 
     row = json.loads((Path(registry.__file__).parent / "shipped" / "registry.json").read_text())
     value = r.choice(({"data": "mine", "licence": {"a": [1, 2]}}, row,

@@ -100,7 +100,6 @@ def prepare(folder: str | None = None) -> None:
     """Of each process: warnings are bugs, time and memory are bounded; files go into `folder`."""
     tempfile.tempdir = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
-    sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_models
     only_warnings_that_are_meant()
     if sys.platform != "win32":
         import resource

@@ -18,12 +18,13 @@ from clipcodec.bitstream import DIGEST_BYTES
 from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile
 from clipcodec.stream import pack
+from tests.helpers.paths import FORMATS
 
 from . import profiles
 from .mutate import FEW
 
 _FEW = 48  # symbols
-VECTORS = Path(__file__).parents[2] / "formats" / "vectors" / "1"
+VECTORS = FORMATS / "vectors" / "1"
 
 
 def vectors(part: str) -> list[bytes]:

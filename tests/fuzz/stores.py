@@ -8,30 +8,29 @@ import sys
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import clipcodec
 from clipcodec import CorruptError, DecodeError, ImageError
+from tests.helpers.paths import FORMATS, TOOLS
 
 from .mutate import damaged
 from .targets import Target
 
-FORMATS = Path(__file__).parents[2] / "formats"
 _LARGEST = 4096  # bytes of an input to begin with
 _STREAM = bytes.fromhex("683c0434324a8802")
 
 
 @lru_cache(maxsize=1)
 def _readers() -> dict[str, Callable[[bytes], Any]]:
-    sys.path.insert(0, str(FORMATS))
+    sys.path.insert(0, str(TOOLS))
     try:
         import check_containers
 
         return {name: make() for name, make in check_containers.READERS.items()}
     finally:
-        sys.path.remove(str(FORMATS))
+        sys.path.remove(str(TOOLS))
 
 
 @lru_cache(maxsize=2)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bitstream import CODERS
 from ...embeddings import Embeddings
 from ...entropy import Coder, FrequencyTables, RawCoder, Symbols, coders
 from ...errors import WeightsError
 from ...system.forks import cached_property
-from ..base import Parameters, Shapes, Tensors, integer
+from ...target import Target
+from ..base import Kind, Parameters, Quantized, Shapes, Tensors, integer
 from .layout import Layout
 from .quantizer import SharedProductQuantizer
 from .transform import PqvaeTransform
@@ -25,19 +25,20 @@ _TABLES = {
 }
 
 
-class PqvaeKind:
+class PqvaeKind(Kind):
     """Transform, quantiser, tables and coders of one profile."""
 
     name = "pqvae"
-    coders = CODERS
-    qualities = 0
-    tables_types = _TABLES
+    coders = ("raw", "huffman", "rans")
+    table_dtypes = _TABLES
 
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
         if not tensors["scale"][0] > 0:
             raise WeightsError("scale is not positive")
         self.layout = Layout.from_config(int(meta["dim"]), meta["config"])
-        self.dim: int | None = self.layout.dim
+        self.profile = str(meta["name"])
+        self.dim = self.layout.dim
+        self.bits = self.layout.bits
         self.tables = FrequencyTables(*(tensors[name] for name in _TABLES))
         self.transform = PqvaeTransform(self.layout, tensors)
         self._codebook, self._lift = tensors["codebook"], tensors["analysis.lift"]
@@ -66,17 +67,9 @@ class PqvaeKind:
     def _packer(self) -> RawCoder:
         return RawCoder(self.tables)
 
-    @property
-    def bits(self) -> int:
-        """Packed size of the symbols of a stream."""
-        return self.layout.bits
-
-    def quantize(self, x: Embeddings) -> Symbols:
-        """Embeddings (N, D) → symbols (N, n)."""
-        return self.transform.analyse(x, self.quantizer)
-
-    def parameters(self, quality: int, size: int) -> bytes:
-        return b""
+    def quantize(self, x: Embeddings, target: Target, header: int) -> Quantized:
+        symbols = self.transform.analyse(x, self.quantizer)
+        return Quantized(symbols, np.zeros(len(x), np.int64))
 
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
         return Parameters(0, self.layout.size), rest
@@ -85,14 +78,14 @@ class PqvaeKind:
         return self._packer.pack(symbols)
 
     def encode(
-        self, coder: str, symbols: Symbols, qualities: Symbols, checks: list[int]
+        self, coder: str, symbols: Symbols, qualities: Symbols, checks: Sequence[int]
     ) -> list[bytes]:
-        return self._coders[coder].encode(symbols, checks)
+        return self._coders[coder].encode(symbols, list(checks))
 
     def decode(
-        self, coder: str, bodies: list[bytes], parameters: Sequence[Parameters]
+        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
     ) -> tuple[Symbols, list[int]]:
-        return self._coders[coder].decode(bodies)
+        return self._coders[coder].decode(list(payloads))
 
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
         return self.transform.synthesise(self.quantizer.dequantize(symbols))

@@ -1,39 +1,46 @@
-"""KLT with staged prediction (formats/predictive.md): the state is the best estimate so far.
+"""Kind `predictive`: a KLT with staged prediction (formats/predictive.md).
 
 The latent's coefficients are sent band after band. When a band is decoded it takes its place in
-the estimate, and a small ReLU network then refines the whole of it: the bands still to come
-(prediction) and those that are there (restoration).
+the estimate. A small ReLU network then refines the whole estimate: it predicts the bands still to
+come and restores those that are there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...embeddings import Embeddings
-from ...entropy.tables import Symbols
+from ...entropy import Symbols
+from ...errors import WeightsError
 from ...system.forks import cached_property
+from ..base import Shapes, Tensors, config_of, integer
 from ..exact import ExactProduct
+from . import quantizer
+from .engine import Engine
+from .kind import MAX_DIM, SIZES, TrellisKind
 
 Floats = NDArray[np.float32]
+_LEAST_SCALE = 1e-18  # its inverse, times a weight, is a float32 still
 Product = Callable[[Floats], NDArray[Any]]
-_LATENT_REACH = 1024  # standard deviations that exact products tell apart
-_UNIT_REACH = 64
+_LATENT_RANGE = 1024  # standard deviations within which exact products are exact
+_UNIT_RANGE = 64
 
 
 def _of_first(weights: Floats) -> Product:
-    """A product with as many of the first columns as there are weights."""
+    """x ↦ x[:, :k] · weights (k, m): all later columns are zero."""
     return lambda x: x[:, : len(weights)] @ weights
 
 
 class PredictiveTransform:
-    """Analysis, refinement and synthesis of one profile. Weights become floats on first use.
+    """Analysis, refinement and synthesis of one profile. Weights become float32 on first use.
 
     exact  with products that no order of summation changes, at half the speed: for the encoder,
-           whose symbols must not depend on the company that an embedding is in
+           whose symbols for an embedding must not depend on the batch around it
     """
 
     def __init__(
@@ -68,8 +75,8 @@ class PredictiveTransform:
     def _center(self) -> Floats:
         return self._floats("center")
 
-    def _product(self, weights: Floats, reach: Floats | float) -> Product:
-        return ExactProduct(weights, reach) if self._exact else lambda x: x @ weights
+    def _product(self, weights: Floats, limit: Floats | float) -> Product:
+        return ExactProduct(weights, limit) if self._exact else lambda x: x @ weights
 
     @cached_property
     def _analysis(self) -> Product:
@@ -77,26 +84,26 @@ class PredictiveTransform:
 
     @cached_property
     def _synthesis(self) -> Product:
-        return self._product(self._floats("synthesis"), _LATENT_REACH * self.spread)
+        return self._product(self._floats("synthesis"), _LATENT_RANGE * self.scale)
 
     @cached_property
     def _refine(self) -> list[tuple[Product, Floats, Floats, Product]]:
         """The networks work on coefficients divided by `scale`: folded into their matrices."""
-        scale = self.spread
+        scale = self.scale
         stages: list[tuple[Product, Floats, Floats, Product]] = []
         for hidden, bias, quality, out in zip(
             *(self._floats(f"refine.{name}") for name in ("hidden", "bias", "quality", "out")),
             strict=True,
         ):
-            into = self._product(hidden / scale[:, None], _LATENT_REACH * scale)
+            into = self._product(hidden / scale[:, None], _LATENT_RANGE * scale)
             if not stages and not self._exact:  # all after the first band is zero yet
                 into = _of_first(hidden[: self._ends[0]] / scale[: self._ends[0], None])
             units = np.abs(bias) + np.abs(quality) + np.sqrt((hidden * hidden).sum(axis=0))
-            stages.append((into, bias, quality, self._product(out * scale, _UNIT_REACH * units)))
+            stages.append((into, bias, quality, self._product(out * scale, _UNIT_RANGE * units)))
         return stages
 
     @cached_property
-    def spread(self) -> Floats:
+    def scale(self) -> Floats:
         """(D,) standard deviation of each coefficient."""
         return self._floats("scale")
 
@@ -136,3 +143,43 @@ class PredictiveTransform:
         """Coefficients (N, D) → embeddings (N, D), not yet of unit norm."""
         x: Embeddings = np.asarray(self._synthesis(y) + self._center, np.float32)
         return x
+
+
+class PredictiveKind(TrellisKind):
+    """A trained profile of one width, at all rates."""
+
+    name = "predictive"
+
+    def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
+        super().__init__(meta, tensors)
+        self.dim = int(meta["dim"])
+        if not (tensors["scale"].astype(np.float32) >= _LEAST_SCALE).all():
+            raise WeightsError(f"scale is not positive, or below {_LEAST_SCALE}")
+        bands = meta["config"]["bands"]
+        self._engine = Engine(
+            PredictiveTransform(tensors, bands),
+            self.level_tables(bands),
+            self.steps,
+            self.weights,
+            PredictiveTransform(tensors, bands, exact=True),
+        )
+
+    @staticmethod
+    def shapes(meta: Mapping[str, Any]) -> Shapes:
+        """Name and shape of every tensor but the statistics'."""
+        config = config_of(meta, SIZES | {"bands", "hidden"})
+        dim = integer(meta["dim"], 1, MAX_DIM, "dim")
+        hidden = integer(config["hidden"], 0, MAX_DIM, "hidden")
+        bands = config["bands"]
+        if not isinstance(bands, list) or len(bands) < 2 or bands[0] != 0 or bands[-1] != dim:
+            raise WeightsError(f"bands are {bands!r}, expected bounds from 0 to {dim}")
+        for low, high in pairwise(bands):
+            integer(high, low + 1, dim, "a band's bound")
+        return PredictiveTransform.shapes(dim, bands, hidden, config["qualities"]) | (
+            TrellisKind.table_shapes(
+                config, dim, sum(len(quantizer.groups(a, b)) for a, b in pairwise(bands))
+            )
+        )
+
+    def engine(self, size: int) -> Engine:
+        return self._engine

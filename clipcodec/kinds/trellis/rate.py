@@ -1,8 +1,8 @@
-"""What a caller may ask of the size or fidelity of a stream, and how it is met.
+"""The rate search: a quality and a λ for each embedding, so that its stream meets the target.
 
-A profile of one rate meets a target or does not. One of many rates is searched: first for the
-quality, then, around it, for the weight of a bit against the error that fills the budget best.
-Every embedding is searched for itself, by the same attempts in whatever company it comes.
+λ (the RDO weight) is what a bit may cost in squared error. The search first looks for the quality
+at which the target is met, then for the λ around it that fills the budget best. Every embedding is
+searched for itself, by the same attempts whatever batch it is in.
 """
 
 from __future__ import annotations
@@ -13,203 +13,154 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import starmap
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...embeddings import Embeddings
 from ...entropy import Symbols
-from ...errors import OptionError, RateError
+from ...errors import RateError, placed
 from ...system.forks import loading
+from ...target import Target
+from .engine import Attempt, Engine
 
-if TYPE_CHECKING:
-    from .. import TrellisKind
-    from .kind import Attempt, Engine
+Doubles = NDArray[np.float64]
 
-# First the target is bracketed: in a few turns; where it lies far from the usual in more, until the
-# bracket is narrow, in qualities
+# First the target is bracketed. Most embeddings need few attempts; those far from the typical one
+# get more, until the bracket is this narrow, in qualities
 _BRACKETINGS, _MOST_BRACKETINGS, _NARROW = 4, 14, 4.0
-# Then turns that look around, each of attempts made at once: steps aside from the place, and
-# qualities above its own. Sizes are whole levels apart, and no path is like the next
-_LOOK_AROUND: Sequence[Sequence[tuple[float, int]]] = (
+# Then come rounds of attempts near the point found: (shift of the point, qualities finer than its
+# own). Sizes are whole levels apart and every path is different, so several tries fill the budget
+_REFINEMENTS: Sequence[Sequence[tuple[float, int]]] = (
     ((0.0, 1), (0.0, -1)),
     ((0.0, 0), (0.0, 2)),
     ((-0.4, 0), (-0.4, 1)),
 )
-_PARTS = 64  # of one quality: places are whole parts
-_EXCHANGE = 0.12  # logarithm of the weight that makes up for one quality
-_WEIGHTS = np.array([math.exp(_EXCHANGE * i / _PARTS) for i in range(-25 * _PARTS, 50 * _PARTS)])
-_SAMPLE, _GRID = 24, 12  # embeddings and qualities that show a profile's course
-_TOGETHER = 96  # attempts: up to so many, numpy's calls cost more than the work
-_NOWHERE = 1e-6  # norm of what decodes to no direction
-_SEED_BITS = 24  # rANS state: check value and eight signs
-_SEED_SIGNS = 8
+_PARTS = 64  # of one quality: operating points are whole parts
+_EXCHANGE = 0.12  # log of the factor on λ that makes up for one quality
+_FACTORS = np.array([math.exp(_EXCHANGE * i / _PARTS) for i in range(-25 * _PARTS, 50 * _PARTS)])
+_SAMPLE, _GRID = 24, 12  # embeddings and qualities that show a profile's rate–distortion curve
+_TOGETHER = 96  # attempts in one call: for so few, numpy's calls cost more than the work
+_ZERO_NORM = 1e-6  # a vector shorter than this has no direction
 _ROUNDING = 1e-5  # between the latents of encoder and decoder
 
 
-@dataclass(frozen=True)
-class Target:
-    """At most one of quality (1 … 100), max_bytes (a whole stream) and min_cosine (0 … 1)."""
+class Searchable(Protocol):
+    """What the search needs of a kind; see `TrellisKind`."""
 
-    quality: float | None = None
-    max_bytes: int | None = None
-    min_cosine: float | None = None
+    profile: str
+    qualities: int
+    default_quality: int
 
-    def __post_init__(self) -> None:
-        given = {k: v for k, v in vars(self).items() if v is not None}
-        if len(given) > 1:
-            raise OptionError(f"{' and '.join(given)} contradict each other: give one of them")
-        for name, value in given.items():
-            if isinstance(value, bool) or not isinstance(
-                value, (int, float, np.integer, np.floating)
-            ):
-                raise OptionError(f"{name}={value!r} is not a number")
-        if self.quality is not None and not 1 <= self.quality <= 100:
-            raise OptionError(f"quality={self.quality} is not in 1 … 100")
-        if self.max_bytes is not None and (not self.max_bytes >= 1 or self.max_bytes % 1 != 0):
-            raise OptionError(f"max_bytes={self.max_bytes} is not a positive whole number")
-        if self.min_cosine is not None and not 0 <= self.min_cosine <= 1:
-            raise OptionError(f"min_cosine={self.min_cosine} is not in 0 … 1")
-
-    def stricter(self) -> Target:
-        """A byte less, or a little closer: for what the search misjudged."""
-        if self.max_bytes is not None:
-            return Target(max_bytes=max(int(self.max_bytes) - 1, 1))
-        if self.min_cosine is not None:
-            return Target(min_cosine=1 - 0.97 * (1 - self.min_cosine))
-        return self
+    def engine(self, size: int) -> Engine: ...
 
 
-def choose(
-    scheme: TrellisKind,
-    x: Embeddings,
-    target: Target,
-    header: int,
-    profile: str,
-    first: int = 0,
-) -> tuple[Symbols, Symbols]:
-    """Symbols (N, n) and qualities (N,) of unit-norm embeddings x (N, D).
+def search(kind: Searchable, x: Embeddings, target: Target, header: int) -> tuple[Symbols, Symbols]:
+    """Levels (N, n) and qualities (N,) of unit-norm embeddings x (N, D) that meet the target.
 
-    header  bytes of every stream before its body
-    first   number of the first embedding, for errors
-    Raises OptionError (a quality that is not whole) or RateError (a size or fidelity out of reach).
+    header  bytes of every stream before its payload
+    Raises RateError for rows that cannot reach the size or fidelity.
     """
-    engine = scheme.engine(x.shape[1])
-    search = _Search(engine, x, scheme.qualities, header, profile, first)
+    searching = _Search(kind, x, header)
     if target.max_bytes is not None:
-        return search.within(int(target.max_bytes))
+        return searching.within_bytes(int(target.max_bytes))
     if target.min_cosine is not None:
-        return search.at_least(target.min_cosine)
-    quality = scheme.default_quality if target.quality is None else target.quality
-    if quality % 1:
-        raise OptionError(f"quality={quality}: profile {profile} has whole ones only")
-    return search.at(min(int(quality), scheme.qualities))
+        return searching.at_least_cosine(target.min_cosine)
+    quality = kind.default_quality if target.quality is None else int(target.quality)
+    return searching.at_quality(min(quality, kind.qualities))
 
 
-_Judge = Callable[["Attempt", Symbols, Symbols], NDArray[np.float64]]
-"""(attempt, rows, qualities) → how much too fine it was, as a logarithm; below 0: too coarse."""
+_Measure = Callable[[Attempt, Symbols, Symbols], Doubles]
+"""(attempt, rows, qualities) → by how much it was too fine, as a logarithm; below 0: too coarse."""
 
 
 class _Search:
-    """The freedom of the encoder for some embeddings: a quality and a weight for each."""
+    """What the encoder may choose for N embeddings, and the best choice so far."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        x: Embeddings,
-        qualities: int,
-        header: int,
-        profile: str,
-        first: int,
-    ) -> None:
-        self.engine, self.x, self.last = engine, x, qualities
-        self.latent = engine.encoder.analyse(x)
-        self.header, self.profile, self.first = header, profile, first
+    def __init__(self, kind: Searchable, x: Embeddings, header: int) -> None:
+        self.engine, self.x, self.last = kind.engine(x.shape[1]), x, kind.qualities
+        self.latent = self.engine.encoder.analyse(x)
+        self.header, self.profile = header, kind.profile
         self.levels = np.zeros(self.latent.shape, np.int64)
         self.quality = np.ones(len(x), np.int64)
 
-    def attempt(
-        self, rows: Symbols, qualities: Symbols, weight: NDArray[np.float64] | float
-    ) -> Attempt:
-        """Quantise some rows; `weight`: how much more than usual a bit is worth."""
-        economy = np.broadcast_to(weight, len(rows)).astype(np.float32)
-        return self.engine.attempt(self.latent[rows], qualities, economy)
+    def attempt(self, rows: Symbols, qualities: Symbols, factor: Doubles | float) -> Attempt:
+        """Quantise some rows, each at its quality and with λ times its factor."""
+        factors = np.broadcast_to(factor, len(rows)).astype(np.float32)
+        with placed(rows):
+            return self.engine.attempt(self.latent[rows], qualities, factors)
 
     def sizes(self, attempt: Attempt) -> NDArray[np.int64]:
-        """Bytes of whole streams: rANS stays within a hundredth of a bit of the information."""
-        signs = np.minimum((attempt.levels != 0).sum(axis=1), _SEED_SIGNS)
-        body = np.ceil((attempt.bits - signs + _SEED_BITS) / 8 + 0.01)
-        sizes: NDArray[np.int64] = self.header + np.maximum(body, 3).astype(np.int64)
-        return sizes
+        """(N,) bytes of the whole streams."""
+        return self.header + self.engine.coder.sizes(attempt.levels, attempt.bits)
 
-    def cosines(self, attempt: Attempt, rows: Symbols) -> NDArray[np.float64]:
+    def cosines(self, attempt: Attempt, rows: Symbols) -> Doubles:
         return _cosines(self.x[rows], self.engine.encoder.synthesise(attempt.latent))
 
-    def void(self, attempt: Attempt) -> NDArray[np.bool_]:
-        """Rows whose levels are all zero and decode to no direction."""
+    def without_direction(self, attempt: Attempt) -> NDArray[np.bool_]:
+        """(N,) rows whose levels are all zero and decode to a vector of norm zero."""
         empty: NDArray[np.bool_] = np.asarray(~attempt.levels.any(axis=1))
         norms = np.linalg.norm(self.engine.encoder.synthesise(attempt.latent[empty]), axis=1)
-        void: NDArray[np.bool_] = np.zeros(len(empty), np.bool_)
-        void[empty] = norms < _NOWHERE
-        return void
+        found: NDArray[np.bool_] = np.zeros(len(empty), np.bool_)
+        found[empty] = norms < _ZERO_NORM
+        return found
 
-    def at(self, quality: int) -> tuple[Symbols, Symbols]:
-        """At one quality; where that leaves no direction, with cheaper bits until it does."""
-        rows, weight = np.arange(len(self.x)), 1.0
+    def at_quality(self, quality: int) -> tuple[Symbols, Symbols]:
+        """At one quality; for rows that this leaves without direction, with a smaller λ."""
+        rows, factor = np.arange(len(self.x)), 1.0
         self.quality[:] = quality
         while len(rows):
-            attempt = self.attempt(rows, self.quality[rows], weight)
+            attempt = self.attempt(rows, self.quality[rows], factor)
             self.levels[rows] = attempt.levels
-            rows, weight = rows[self.void(attempt)], weight * 0.9
-            if weight < 1e-6:
+            rows, factor = rows[self.without_direction(attempt)], factor * 0.9
+            if factor < 1e-6:
                 raise RateError(
-                    f"embedding {self.first + rows[0]} has no direction left at quality {quality} "
-                    f"of profile {self.profile}: ask for a higher one"
+                    f"has no direction left at quality {quality} of profile {self.profile}: "
+                    "ask for a higher one",
+                    rows=rows.tolist(),
                 )
         return self.levels, self.quality
 
-    def within(self, limit: int) -> tuple[Symbols, Symbols]:
+    def within_bytes(self, limit: int) -> tuple[Symbols, Symbols]:
         """The least error (in the transform's metric) in at most `limit` bytes."""
         least = np.full(len(self.x), np.inf, np.float32)
         smallest = np.full(len(self.x), 1 << 30)
-        room = max(8.0 * (limit - self.header) - _SEED_BITS + _SEED_SIGNS, 8.0)
+        room = self.engine.coder.room(limit - self.header)
 
-        def judge(attempt: Attempt, rows: Symbols, qualities: Symbols) -> NDArray[np.float64]:
-            sizes = self.sizes(attempt)
-            np.minimum.at(smallest, rows, np.where(self.void(attempt), 1 << 30, sizes))
+        def measure(attempt: Attempt, rows: Symbols, qualities: Symbols) -> Doubles:
+            sizes, invalid = self.sizes(attempt), self.without_direction(attempt)
+            np.minimum.at(smallest, rows, np.where(invalid, 1 << 30, sizes))
             fits = sizes <= limit
-            cost = np.where(fits & ~self.void(attempt), attempt.error, np.inf)
+            cost = np.where(fits & ~invalid, attempt.error, np.inf)
             self._keep(attempt, rows, qualities, cost.astype(np.float32), least)
             excess = _log(np.maximum(attempt.bits, 1.0)) - math.log(room)
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
-        typical = course(self.engine, self.last)
-        self._approach(judge, typical.meets(math.log(room), typical.bits))
-        for coarser in (*2.0 ** np.arange(0, 16), *0.9 ** np.arange(1, 25)):
-            # below the lowest quality, down to no level at all, or up to the first one that gives
-            # a direction; from a few qualities above it, too, whose last level may be cheaper
+        curve = rate_distortion(self.engine, self.last)
+        self._approach(measure, curve.meets(math.log(room), curve.bits))
+        for factor in (*2.0 ** np.arange(0, 16), *0.9 ** np.arange(1, 25)):
+            # coarser than the lowest quality, down to no level at all, or finer up to the first
+            # level that gives a direction; a few qualities up that level may cost fewer bits
             for quality in (1, self.last // 16 + 1, self.last // 8 + 1):
                 left = np.flatnonzero(np.isinf(least))
                 if len(left):
                     qualities = np.full(len(left), quality)
-                    judge(self.attempt(left, qualities, coarser), left, qualities)
-        for i in np.flatnonzero(np.isinf(least)):
-            raise RateError(
-                f"embedding {self.first + i} takes at least {smallest[i]} bytes with "
-                f"profile {self.profile}, max_bytes is {limit}: allow more"
-            )
+                    measure(self.attempt(left, qualities, factor), left, qualities)
+        self._refuse(
+            least, "takes at least {} bytes", smallest.tolist(), f"max_bytes is {limit}: allow more"
+        )
         return self.levels, self.quality
 
-    def at_least(self, cosine: float) -> tuple[Symbols, Symbols]:
+    def at_least_cosine(self, cosine: float) -> tuple[Symbols, Symbols]:
         """The smallest streams whose decoded embeddings have at least this cosine."""
         smallest = np.full(len(self.x), np.inf, np.float32)
         best = np.full(len(self.x), -1.0)
-        # what is promised is checked once more on what is decoded, in float32
+        # the caller checks once more on what is decoded, in float32
         needed = cosine + _ROUNDING * math.sqrt(1 - cosine**2) + 1e-7
         miss = max(1 - needed, 1e-7)
 
-        def judge(attempt: Attempt, rows: Symbols, qualities: Symbols) -> NDArray[np.float64]:
+        def measure(attempt: Attempt, rows: Symbols, qualities: Symbols) -> Doubles:
             cosines = self.cosines(attempt, rows)
             np.maximum.at(best, rows, cosines)
             good = cosines >= needed
@@ -218,18 +169,30 @@ class _Search:
             excess = math.log(miss) - _log(np.maximum(1 - cosines, 1e-7))
             return np.where(good, np.maximum(excess, 1e-4), np.minimum(excess, -1e-4))
 
-        typical = course(self.engine, self.last)
-        self._approach(judge, typical.meets(-math.log(miss), typical.errors))
+        curve = rate_distortion(self.engine, self.last)
+        self._approach(measure, curve.meets(-math.log(miss), curve.errors))
         left = np.flatnonzero(np.isinf(smallest))
-        if len(left):  # the finest that there is, every bit worth next to nothing
+        if len(left):  # the finest that there is, with bits almost free
             highest = np.full(len(left), self.last)
-            judge(self.attempt(left, highest, 0.01), left, highest)
-        for i in np.flatnonzero(np.isinf(smallest)):
-            raise RateError(
-                f"embedding {self.first + i} reaches cosine {best[i]:.6f} at most with profile "
-                f"{self.profile}, min_cosine is {cosine}: ask for less"
-            )
+            measure(self.attempt(left, highest, 0.01), left, highest)
+        self._refuse(
+            smallest, "reaches cosine {:.6f} at most", best.tolist(),
+            f"min_cosine is {cosine}: ask for less",
+        )  # fmt: skip
         return self.levels, self.quality
+
+    def _refuse(
+        self, cost: NDArray[np.float32], words: str, values: Sequence[float], remedy: str
+    ) -> None:
+        """RateError for all rows for which nothing was kept."""
+        rows = np.flatnonzero(np.isinf(cost)).tolist()
+        if rows:
+            raise RateError.of_rows(
+                {
+                    i: f"{words.format(values[i])} with profile {self.profile}, {remedy}"
+                    for i in rows
+                }
+            )
 
     def _keep(
         self,
@@ -246,23 +209,24 @@ class _Search:
         self.levels[rows[order]] = attempt.levels[order]
         self.quality[rows[order]] = qualities[order]
 
-    def _approach(self, judge: _Judge, start: tuple[float, float]) -> None:
-        """Attempts ever closer to the target, each given to `judge`, which says how far it was.
+    def _approach(self, measure: _Measure, start: tuple[float, float]) -> None:
+        """Attempts ever closer to the target; `measure` keeps the best and says how far each was.
 
-        A place is quality ⌈place⌉ with a weight of a bit so much above the usual as makes up for
-        the rest: it is continuous, below the lowest quality and above the highest, too. It is
-        bracketed from both sides, from where a typical embedding meets the target, `start`: place,
-        and how far a quality moves it there.
+        An operating point p is quality ⌈p⌉ with λ raised by the factor that makes up for ⌈p⌉ - p.
+        So it is continuous, and goes on below the lowest quality and above the highest. The target
+        is bracketed from both sides. `start` is the point where a typical embedding meets it, and
+        how fast the excess grows per quality there.
         """
         count = len(self.x)
         first, slope = start
-        place = np.full(count, first)
+        point = np.full(count, first)
         low, high = np.full(count, -np.inf), np.full(count, np.inf)
-        below, above = np.full(count, np.nan), np.full(count, np.nan)
+        below, above = np.full(count, np.nan), np.full(count, np.nan)  # excess there
 
-        def turn(rows: Symbols, attempts: Sequence[tuple[float, int]]) -> None:
-            tried = [np.rint((place[rows] + aside) * _PARTS) / _PARTS for aside, _ in attempts]
-            excesses = self._turn(judge, rows, tried, [finer for _, finer in attempts])
+        def attempts(rows: Symbols, shifts: Sequence[tuple[float, int]]) -> None:
+            """Measure these points of each row, and move to the best guess from all so far."""
+            tried = [np.rint((point[rows] + shift) * _PARTS) / _PARTS for shift, _ in shifts]
+            excesses = self._measure_points(measure, rows, tried, [finer for _, finer in shifts])
             for t, excess in zip(tried, excesses, strict=True):
                 lower, upper = (excess < 0) & (t > low[rows]), (excess > 0) & (t < high[rows])
                 low[rows[lower]], below[rows[lower]] = t[lower], excess[lower]
@@ -271,116 +235,88 @@ class _Search:
                 share = np.clip(-below / (above - below), 0.3, 0.7)
                 inside = low + share * (high - low)
             outside = np.where(np.isnan(above), low - below / slope, high - above / slope)
-            place[:] = np.where(
+            point[:] = np.where(
                 np.isnan(inside), np.clip(outside, -self.last, 2 * self.last), inside
             )
 
         rows = np.arange(count)
         for done in range(1, _MOST_BRACKETINGS + 1):
-            turn(rows, [(0.0, 0)])
+            attempts(rows, [(0.0, 0)])
             if done >= _BRACKETINGS:
                 rows = np.flatnonzero(high - low > _NARROW)
             if not len(rows):
                 break
-        for attempts in _LOOK_AROUND:
-            turn(np.arange(count), attempts)
+        for shifts in _REFINEMENTS:
+            attempts(np.arange(count), shifts)
 
-    def _turn(
-        self, judge: _Judge, rows: Symbols, places: list[NDArray[np.float64]], finer: list[int]
-    ) -> list[NDArray[np.float64]]:
-        """The excess of each of the rows at each of its places, on qualities so much finer."""
+    def _measure_points(
+        self, measure: _Measure, rows: Symbols, points: list[Doubles], finer: list[int]
+    ) -> list[Doubles]:
+        """The excess of each row at each of its points, at a quality so many steps finer."""
 
-        def attempt(rows: Symbols, tried: NDArray[np.float64], up: Symbols) -> NDArray[np.float64]:
+        def one(rows: Symbols, tried: Doubles, up: Symbols) -> Doubles:
             qualities = np.clip(np.ceil(tried) + up, 1, self.last).astype(np.int64)
             parts = (_PARTS * (qualities - tried)).astype(np.int64) + 25 * _PARTS
-            weight = _WEIGHTS[np.clip(parts, 0, len(_WEIGHTS) - 1)]
-            return judge(self.attempt(rows, qualities, weight), rows, qualities)
+            factor = _FACTORS[np.clip(parts, 0, len(_FACTORS) - 1)]
+            return measure(self.attempt(rows, qualities, factor), rows, qualities)
 
         count = len(rows)
-        jobs = [(rows, t, np.full(count, up)) for t, up in zip(places, finer, strict=True)]
+        jobs = [(rows, t, np.full(count, up)) for t, up in zip(points, finer, strict=True)]
         if count * len(jobs) > _TOGETHER:
-            return list(starmap(attempt, jobs))
-        everyone, tried, up = (np.concatenate(column) for column in zip(*jobs, strict=True))
-        return list(attempt(everyone, tried, up).reshape(len(jobs), count))
+            return list(starmap(one, jobs))
+        each, tried, up = (np.concatenate(column) for column in zip(*jobs, strict=True))
+        return list(one(each, tried, up).reshape(len(jobs), count))
 
 
 @dataclass(frozen=True)
-class Course:
-    """What a profile makes of typical embeddings, at some of its qualities: bits, and error as
-    1 - cosine, both as logarithms."""
+class RateDistortion:
+    """A profile's rate–distortion curve on typical embeddings, at some of its qualities.
+
+    bits, errors  natural logarithms, rising: of the code length, and of 1 / (1 - cosine)
+    """
 
     qualities: list[int]
     bits: list[float]
     errors: list[float]
 
-    def meets(self, wanted: float, course: list[float]) -> tuple[float, float]:
-        """The place where a rising course meets what is wanted, and its slope there."""
-        at = bisect_left(course, wanted, 1, len(course) - 1)
-        (q, after), (v, w) = self.qualities[at - 1 : at + 1], course[at - 1 : at + 1]
+    def meets(self, wanted: float, curve: list[float]) -> tuple[float, float]:
+        """The operating point where a rising curve has the value wanted, and its slope there."""
+        at = bisect_left(curve, wanted, 1, len(curve) - 1)
+        (q, after), (v, w) = self.qualities[at - 1 : at + 1], curve[at - 1 : at + 1]
         slope = max((w - v) / (after - q), 0.01)
         return min(max(q + (wanted - v) / slope, 1.0), float(self.qualities[-1])), slope
 
 
 @lru_cache(maxsize=32)
-def course(engine: Engine, last: int) -> Course:
-    """Measured on random embeddings of the engine's own spread."""
-    with loading:  # numpy imports it when asked, which no fork may cut
+def rate_distortion(engine: Engine, last: int) -> RateDistortion:
+    """Measured on random coefficients of the transform's own scale."""
+    with loading:  # numpy imports it on first use, which a fork must not cut
         import numpy.random as random
     rng = random.default_rng(0)
-    y = rng.standard_normal((_SAMPLE, engine.tables.size), np.float32) * engine.encoder.spread
+    y = rng.standard_normal((_SAMPLE, engine.tables.size), np.float32) * engine.encoder.scale
     grid = np.unique(np.linspace(1, last, _GRID).astype(np.int64))
-    attempt = engine.attempt(np.repeat(y, len(grid), axis=0), np.tile(grid, _SAMPLE))
+    with placed(None):  # an error here is about no row of the caller's
+        attempt = engine.attempt(np.repeat(y, len(grid), axis=0), np.tile(grid, _SAMPLE))
     asked, given = engine.encoder.synthesise(y), engine.encoder.synthesise(attempt.latent)
     missing = 1 - _cosines(np.repeat(asked, len(grid), axis=0), given)
 
-    def middle(values: NDArray[np.float64], sign: int) -> list[float]:
+    def medians(values: Doubles, sign: int) -> list[float]:
         logs = sign * _log(np.median(values.reshape(_SAMPLE, len(grid)), axis=0))
         rising: list[float] = np.maximum.accumulate(logs).tolist()
         return rising
 
-    return Course(grid.tolist(), middle(attempt.bits, 1), middle(missing, -1))
+    return RateDistortion(grid.tolist(), medians(attempt.bits, 1), medians(missing, -1))
 
 
-def _cosines(x: Embeddings, y: Embeddings) -> NDArray[np.float64]:
-    """Of each row of x with the same of y; 0 with what has no direction."""
+def _cosines(x: Embeddings, y: Embeddings) -> Doubles:
+    """(N,) of each row of x with the same row of y; 0 where y has no direction."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     norms = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    cosines: NDArray[np.float64] = (x * y).sum(axis=1) / np.maximum(norms, 1e-30)
+    cosines: Doubles = (x * y).sum(axis=1) / np.maximum(norms, 1e-30)
     return cosines
 
 
-def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Natural logarithms by the C library's one function: numpy has several, by place."""
+def _log(values: Doubles) -> Doubles:
+    """Natural logarithms by the C library's one function: numpy has several, by machine."""
     floored = np.maximum(values, 1e-9)
     return np.array([math.log(v) for v in floored.tolist()])
-
-
-def check_fixed_rate(target: Target, profile: str) -> None:
-    """Refuse what a profile of one rate cannot offer."""
-    if target.quality is not None:
-        raise OptionError(f"profile {profile} has one fixed rate: choose a profile, not a quality")
-
-
-def check_sizes(target: Target, streams: list[bytes], profile: str, first: int = 0) -> None:
-    """Raise RateError for the first stream longer than `max_bytes`."""
-    if target.max_bytes is None:
-        return
-    for i, stream in enumerate(streams):
-        if len(stream) > target.max_bytes:
-            raise RateError(
-                f"embedding {first + i} takes {len(stream)} bytes with profile {profile}, "
-                f"max_bytes is {target.max_bytes}: choose a profile of a lower rate"
-            )
-
-
-def check_cosines(
-    target: Target, cosines: NDArray[np.floating[Any]], profile: str, first: int = 0
-) -> None:
-    """Raise RateError for the first decoded embedding below `min_cosine`."""
-    if target.min_cosine is None:
-        return
-    for i in np.flatnonzero(~(cosines >= target.min_cosine)):
-        raise RateError(
-            f"embedding {first + i} reaches cosine {cosines[i]:.4f} with profile {profile}, "
-            f"min_cosine is {target.min_cosine}: choose a profile of a higher rate"
-        )

@@ -1,21 +1,26 @@
-"""A fixed orthogonal transform of any width, for embeddings nobody has trained a profile for
-(formats/rotation.md): twice random signs and a cosine transform.
+"""Kind `rotation`: a fixed orthogonal transform of any width (formats/rotation.md).
 
-After it every coefficient of a unit vector is nearly Gaussian with variance 1/D, whatever the
-model, so one table a quality serves them all (as in TurboQuant and RaBitQ).
+For embeddings that no profile was trained for. Random signs and a cosine transform, twice: after it
+every coefficient of a unit vector is nearly Gaussian with variance 1/D, whatever the model, so one
+table per quality serves all coefficients (as in TurboQuant and RaBitQ).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import numpy.fft  # np.fft would import it in the midst of work
+import numpy.fft  # else imported on first use, which a fork might cut
 from numpy.typing import NDArray
 
 from ...embeddings import Embeddings
-from ...entropy.tables import Symbols
+from ...entropy import Symbols
+from ...errors import CorruptError, EmbeddingError, TruncatedError
+from ..base import Parameters, Shapes, Tensors, config_of, integer
+from .engine import Engine
+from .kind import MAX_DIM, SIZES, TrellisKind
 
 Floats = NDArray[np.float32]
 _MASK = (1 << 64) - 1
@@ -25,13 +30,13 @@ _PART = 1 << 17  # numbers transformed at a time
 class RotationTransform:
     """Analysis and synthesis for width D. Nothing is learned, nothing refined.
 
-    spread  (D,) standard deviation of each coefficient
+    scale  (D,) standard deviation of each coefficient
     """
 
     def __init__(self, dim: int, seed: int) -> None:
         self._first, self._second = (_signs(dim, seed + i) for i in (0, 1))
         self._root = np.sqrt(dim)
-        self.spread = np.ones(dim, np.float32)
+        self.scale = np.ones(dim, np.float32)
 
     def analyse(self, x: Embeddings) -> Floats:
         """Embeddings (N, D) → coefficients (N, D), times √D: of variance near one."""
@@ -55,7 +60,7 @@ class RotationTransform:
 
 
 def _in_parts(work: Callable[[Floats], Floats], rows: Floats) -> Floats:
-    """Some rows at a time, which stay in cache: a third of the time of all at once."""
+    """Apply `work` to some rows at a time, which stay in cache: three times as fast."""
     step = max(1, _PART // rows.shape[1])
     if len(rows) <= step:
         return work(rows)
@@ -109,3 +114,66 @@ def _idct(y: NDArray[np.float64]) -> NDArray[np.float64]:
     half = (dim + 1) // 2
     x[:, ::2], x[:, 1::2] = folded[:, :half], folded[:, half:][:, ::-1]
     return x
+
+
+class RotationKind(TrellisKind):
+    """A profile without training, for any width: the header says it."""
+
+    name = "rotation"
+    dim = None
+
+    def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
+        super().__init__(meta, tensors)
+        self._seed = integer(meta["config"]["seed"], 0, (1 << 64) - 2, "seed")
+        self.engine(1)  # checks the tables
+
+    @staticmethod
+    def shapes(meta: Mapping[str, Any]) -> Shapes:
+        """Name and shape of every tensor."""
+        config = config_of(meta, SIZES | {"seed"})
+        integer(meta["dim"], 0, 0, "dim")
+        return TrellisKind.table_shapes(config, 1, 1)
+
+    def parameters(self, quality: int, size: int) -> bytes:
+        """Quality, and the width in one byte below 128, else in two or three."""
+        if size < 0x80:
+            return bytes([quality, size])
+        if size < 1 << 14:
+            return bytes([quality, 0x80 | size & 0x7F, size >> 7])
+        if size > MAX_DIM:
+            raise EmbeddingError(f"embeddings of width {size}: at most {MAX_DIM}")
+        return bytes([quality, 0x80, 0x80, 1])  # MAX_DIM
+
+    def split(self, rest: bytes) -> tuple[Parameters, bytes]:
+        (quality, _), rest = super().split(rest)
+        size, used = 0, 0
+        while True:
+            if used == len(rest):
+                raise TruncatedError("ends inside its width")
+            size |= (rest[used] & 0x7F) << 7 * used
+            used += 1
+            if rest[used - 1] < 0x80:
+                break
+            if used == 3:
+                raise CorruptError("a width of more than three bytes")
+        if not 1 <= size <= MAX_DIM or not rest[used - 1]:
+            raise CorruptError(f"width {size} is not in 1 … {MAX_DIM}, or not in shortest form")
+        return Parameters(quality, size), rest[used:]
+
+    def decode(
+        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+    ) -> tuple[Symbols, list[int]]:
+        levels, checks = super().decode(coder, payloads, parameters)
+        empty = np.flatnonzero(~levels.any(axis=1))
+        if len(empty):
+            raise CorruptError("all levels are zero: that is no direction", rows=empty.tolist())
+        return levels, checks
+
+    @lru_cache(maxsize=8)  # noqa: B019 - profiles live as long as the process
+    def engine(self, size: int) -> Engine:
+        transform = RotationTransform(size, self._seed)
+        return Engine(transform, self.level_tables([0, size]), self.steps, self.weights)
+
+    def coefficients(self, x: Embeddings) -> Floats:
+        """Embeddings (N, D) → coefficients (N, D), times √D; inner products stay, times D."""
+        return self.engine(x.shape[1]).transform.analyse(x)

@@ -1,0 +1,130 @@
+"""Transform, trellis quantiser and tables at work together (formats/trellis.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...embeddings import Embeddings
+from ...entropy import Symbols
+from ...errors import EmbeddingError
+from . import quantizer
+from .coder import LevelCoder
+from .tables import MAX_LEVEL, Levels, LevelTables
+
+Floats = NDArray[np.float32]
+_FARTHEST = 2 * MAX_LEVEL + 8  # steps
+_OVERFLOW = "the numbers of this profile overflow on it: no stream can hold it"
+
+
+class Transform(Protocol):
+    """Between embeddings (N, D) and coefficients (N, D); see predictive.py and rotation.py.
+
+    scale  (D,) standard deviation of each coefficient
+    """
+
+    @property
+    def scale(self) -> Floats: ...
+    def analyse(self, x: Embeddings) -> Floats: ...
+    def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None: ...
+    def synthesise(self, y: Floats) -> Embeddings: ...
+
+
+@dataclass
+class Attempt:
+    """N embeddings, quantised once.
+
+    levels  (N, n)
+    bits    (N,) their ideal code length
+    latent  (N, n) coefficients as decoded
+    error   (N,) squared error of the latent
+    """
+
+    levels: Levels
+    bits: NDArray[np.float64]
+    latent: Floats
+    error: Floats
+
+
+class Engine:
+    """Transform, trellis quantiser and tables at work together, for one width.
+
+    steps    (Q,) quantiser step at each quality
+    weights  (Q,) RDO weight λ at each quality: squared steps per bit
+    encoder  the transform as the encoder computes it, if that differs from the decoder's
+    """
+
+    def __init__(
+        self,
+        transform: Transform,
+        tables: LevelTables,
+        steps: Floats,
+        weights: Floats,
+        encoder: Transform | None = None,
+    ) -> None:
+        self.transform, self.tables = transform, tables
+        self.encoder = encoder or transform
+        self.steps, self.weights = steps, weights
+        self.coder = LevelCoder(tables)
+        self._bits = tables.bits.copy()
+        self._bits[:, 1:] += 1  # signs
+        # a level other than zero costs at least this many bits more, in either quantiser
+        extra = self._bits[:, 1] - self._bits[:, 0]
+        self._extra = np.minimum(extra, np.append(extra[1:], extra[-1]))
+
+    def attempt(self, y: Floats, qualities: Levels, factor: Floats | float = 1.0) -> Attempt:
+        """Quantise coefficients (N, n) at qualities (N,).
+
+        factor  (N,) or one for all: multiplies the usual λ
+        Raises EmbeddingError for rows on which the profile's numbers overflow.
+        """
+        tables = self.tables
+        weight = (self.weights[qualities - 1] * factor).astype(np.float32)
+        step = self.steps[qualities - 1][:, None]
+        estimate = np.zeros_like(y)
+        levels = np.zeros(y.shape, np.int64)
+        bits, full, at = np.zeros(len(y)), np.ones(len(y), np.int64), 0
+        for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):
+            residual = _within_reach((y[:, a:b] - estimate[:, a:b]) / step)
+            classes = tables.class_of[qualities - 1, a:b]
+            flags = tables.flag_of[qualities - 1, at : at + 2 * len(groups)]
+            at += 2 * len(groups)
+            # rows in which some level other than zero may pay for its bits
+            pays = 2 * np.abs(residual) - 1 > weight[:, None] * self._extra[classes]
+            rows = np.flatnonzero(pays.any(axis=1))
+            if len(rows):
+                flag_bits = tables.bits[flags[rows], :2].reshape(len(rows), -1, 2, 2)
+                chosen, grid = quantizer.quantize(
+                    residual[rows], classes[rows], self._bits, flag_bits, weight[rows]
+                )
+                levels[rows, a:b] = chosen
+                estimate[rows, a:b] += grid * step[rows]
+            more, full = tables.band_information(levels[:, a:b], classes, flags, full)
+            bits += more
+            self.encoder.refine(estimate, band, qualities)
+        error = ((y - estimate) ** 2).sum(axis=1)
+        bad = np.flatnonzero(~np.isfinite(error))
+        if len(bad):
+            raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
+        return Attempt(levels, bits, estimate, error)
+
+    def latent(self, levels: Levels, qualities: Levels) -> Floats:
+        """Levels (N, n) → coefficients (N, n), as decoded."""
+        step = self.steps[qualities - 1][:, None]
+        residual = quantizer.dequantize(levels, self.tables.bands) * step
+        estimate = np.zeros_like(residual)
+        for band, (a, b) in enumerate(self.tables.bands):
+            estimate[:, a:b] += residual[:, a:b]
+            self.transform.refine(estimate, band, qualities)
+        return estimate
+
+
+def _within_reach(residual: Floats) -> Floats:
+    """Clip what no level can hold, in steps, to a level too high, which the coder refuses."""
+    bad = np.flatnonzero(np.isnan(residual).any(axis=1))
+    if len(bad):
+        raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
+    return np.clip(residual, -_FARTHEST, _FARTHEST)

@@ -1,0 +1,203 @@
+"""Write the scenarios of formats/vectors/container-1 that are not there yet, one file each.
+
+    python formats/tools/make_container_vectors.py
+
+Run by hand when a scenario is added, never by a test. Files that exist are never touched. Bytes are
+put together here from the text, so that the package is checked against it, too.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import check_containers
+
+FOLDER = check_containers.FOLDER
+unhex = bytes.fromhex
+OPENING = unhex("89434c50430d0a01")
+THREE = [unhex(s) for s in ("6e01aabb", "6e01cc", "6e02ddeeff")]
+ONE = unhex("4100")
+
+# the example of the text: one start of a byte for three items, a start of two bytes for the last
+SHARED = unhex("00 01 016e02 02 48 01aabb 01cc 02ddeeff")
+NAMED = unhex("01 01 024100 00 00") + zlib.compress(b"\1a")
+
+
+def block(kind: bytes, body: bytes, count: int = 0, size: int | None = None) -> bytes:
+    head = (
+        kind + (len(body) if size is None else size).to_bytes(4, "big") + count.to_bytes(4, "big")
+    )
+    data = head + crc(head) + body
+    return data + crc(data)
+
+
+def crc(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "big")
+
+
+def index(*blocks: bytes) -> bytes:
+    """Over these blocks."""
+    body = b"".join(len(one).to_bytes(4, "big") + one[8:12] for one in blocks)
+    return block(b"indx", body + (len(body) + 4).to_bytes(4, "big"))
+
+
+def closed(*blocks: bytes) -> bytes:
+    return OPENING + b"".join(blocks) + index(*blocks)
+
+
+def data(body: bytes, count: int = 1, before: bytes | None = None) -> bytes:
+    one = block(b"DATA", body, count)
+    return closed(one) if before is None else closed(before, one)
+
+
+def write(name: str, content: dict[str, Any]) -> None:
+    group = "accept" if content["expect"] == "accept" else "reject"
+    path = FOLDER / group / f"{name}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        print(path.name)
+
+
+def accept(
+    name: str, comment: str, container: bytes, items: list[tuple[bytes, str | None]],
+    metadata: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    write(name, {
+        "comment": comment, "expect": "accept", "container": container.hex(),
+        "items": [[stream.hex(), id] for stream, id in items], "metadata": metadata or {},
+    })  # fmt: skip
+
+
+def reject(name: str, expect: str, comment: str, container: bytes) -> None:
+    write(name, {"comment": comment, "expect": expect, "container": container.hex()})
+
+
+def ids(*names: bytes, level: int = 6) -> bytes:
+    return zlib.compress(b"".join(bytes([len(name)]) + name for name in names), level)
+
+
+FIRST = block(b"DATA", SHARED, 3)
+SECOND = block(b"DATA", NAMED, 1)
+EXAMPLE = closed(FIRST, SECOND)
+EXAMPLE_ITEMS: list[tuple[bytes, str | None]] = [*((s, None) for s in THREE), (ONE, "a")]
+META = block(b"meta", b'{"made by":"hand"}')
+PLAIN = unhex("00 01 0002 00 4100")  # one item with an empty start
+
+
+def accepted() -> None:
+    accept("two-blocks", "the example of container-1.md", EXAMPLE, EXAMPLE_ITEMS)
+    accept("no-items", "an index and nothing else", closed(), [])
+    accept("metadata", "the example of section 6, then an item", data(PLAIN, before=META),
+           [(ONE, None)], {"made by": "hand"})  # fmt: skip
+    accept("metadata-alone", "no items", closed(META), [], {"made by": "hand"})
+    accept("metadata-late", "a block meta that is not the first is ignored",
+           closed(FIRST, block(b"meta", b"not JSON")), EXAMPLE_ITEMS[:3])  # fmt: skip
+    accept("skipped-block", "a kind nobody knows, with a small letter",
+           closed(FIRST, block(b"note", b"\0"), SECOND), EXAMPLE_ITEMS)  # fmt: skip
+    old = [FIRST, index(FIRST)]
+    accept("appended", "an index that is out of date, then more",
+           closed(*old, SECOND), EXAMPLE_ITEMS)  # fmt: skip
+    body = unhex("00 03 0001 016e01 02410000") + bits((0, 1, 2), 2) + unhex("02")
+    body += bits((1, 1, 0), 2) + unhex("4100 01cc")
+    accept("starts-of-several-lengths", "one empty, one a whole stream",
+           data(body, 3), [(ONE, None), (unhex("6e01cc"), None), (ONE, None)])  # fmt: skip
+    names = [b"", "Zürich/日.jpg".encode(), b"same", b"same"]
+    body = unhex("01 01 0002 00") + ONE * 4 + ids(*names)
+    accept("ids", "none, not ASCII, and twice the same",
+           data(body, 4), [(ONE, name.decode() or None) for name in names])  # fmt: skip
+    long = b"\x6e" + bytes(299)
+    body = unhex("00 01 0002") + bytes([9]) + bits((0, 298), 9) + ONE + long
+    accept("long-and-short", "lengths in nine bits", data(body, 2), [(ONE, None), (long, None)])
+
+
+def bits(values: tuple[int, ...], width: int) -> bytes:
+    digits = "".join(f"{value:0{width}b}" for value in values)
+    digits += "0" * (-len(digits) % 8)
+    return int(digits, 2).to_bytes(len(digits) // 8, "big")
+
+
+def rejected() -> None:
+    reject("another-magic", "corrupt", "a PNG", unhex("89504e470d0a1a0a") + EXAMPLE[8:])
+    reject("version-2", "unsupported", "version 2", OPENING[:7] + b"\2" + EXAMPLE[8:])
+    reject("opening-alone", "truncated", "no block", OPENING)
+    reject("without-index", "truncated", "cut after a block", OPENING + FIRST)
+    reject("index-not-last", "truncated", "a block after the index", EXAMPLE + FIRST)
+    reject("trailing-byte", "truncated", "the beginning of a head after the index", EXAMPLE + b"\0")
+    reject("capital-kind", "unsupported", "a kind nobody knows, with a capital letter",
+           OPENING + block(b"Note", b""))  # fmt: skip
+    reject("body-too-large", "corrupt", "a head that says more than 2^26 bytes",
+           OPENING + block(b"note", b"", size=(1 << 26) + 1))  # fmt: skip
+    reject("no-items-in-block", "corrupt", "count 0", data(PLAIN, 0))
+    reject("too-many-items", "corrupt", "count 65537", data(PLAIN, 65537))
+    reject(
+        "count-of-an-index", "corrupt", "an index with a count", OPENING + block(b"indx", b"", 1)
+    )
+    wrong = FIRST[:-4] + crc(FIRST)
+    reject("check-value", "corrupt", "of a block", OPENING + wrong + index(wrong))
+    for name, comment, body, count in [
+        ("flags", "flag 2", b"\2" + PLAIN[1:], 1),
+        ("no-starts", "S = 0", unhex("00 00 00 4100"), 1),
+        ("more-starts-than-items", "two for one", unhex("00 02 0002 014101 00 4100"), 1),
+        ("start-beyond-the-body", "127 bytes", unhex("00 01 7f02 00 4100"), 1),
+        ("no-such-start", "number 3 of three", unhex("00 03 0002 014102 014202")
+         + bits((0, 1, 3), 2) + unhex("00") + ONE * 3, 3),
+        ("start-too-long", "256 bytes", unhex("00 01 8002") + bytes(256) + unhex("00 00"), 1),
+        ("padding-of-which", "a bit too many", unhex("00 02 0002 014102 41 00") + ONE * 2, 2),
+        ("padding-of-lengths", "a bit too many", unhex("00 01 0002 01 01") + ONE * 3, 2),
+        ("width-19", "of lengths", unhex("00 01 0002 13 000000 4100"), 1),
+        ("lengths-beyond-the-body", "rests that are not there", unhex("00 01 0003 00 4100"), 1),
+        ("an-empty-item", "a stream of no bytes", unhex("00 01 0000 00"), 1),
+        ("a-stream-too-long", "2^17 + 1 bytes", unhex("00 01 00818008 00"), 1),
+        ("one-byte-more", "after the rests", PLAIN + b"\0", 1),
+        ("a-long-varint", "S in two bytes", unhex("00 8100 0002 00 4100"), 1),
+        ("a-varint-of-six-bytes", "S", unhex("00 818080808001 0002 00 4100"), 1),
+        ("an-empty-body", "no flags", b"", 1),
+        ("ids-cut", "zlib stream", b"\1" + PLAIN[1:] + ids(b"abc")[:-1], 1),
+        ("ids-followed", "zlib stream", b"\1" + PLAIN[1:] + ids(b"abc") + b"\0", 1),
+        ("ids-spoilt", "zlib stream", b"\1" + PLAIN[1:] + b"\0" + ids(b"abc")[1:], 1),
+        ("ids-missing", "one for two items", b"\1" + PLAIN[1:] + ONE + ids(b"abc"), 2),
+        ("ids-too-many", "two for one item", b"\1" + PLAIN[1:] + ids(b"abc", b"d"), 1),
+        ("ids-not-utf-8", "byte ff", b"\1" + PLAIN[1:] + ids(b"\xff"), 1),
+        ("id-too-long", "4097 bytes", b"\1" + PLAIN[1:]
+         + zlib.compress(b"\x81\x20" + b"a" * 4097), 1),
+        ("ids-that-explode", "2^24 + 1 bytes from few", b"\1" + PLAIN[1:]
+         + zlib.compress(bytes((1 << 24) + 1), 9), 1),
+    ]:  # fmt: skip
+        reject(name, "corrupt", comment, data(body, count))
+    for name, comment, text in [
+        ("metadata-not-json", "a word", b"word"),
+        ("metadata-no-object", "a list", b"[1]"),
+        ("metadata-not-utf-8", "byte ff", b'{"a":"\xff"}'),
+    ]:
+        reject(name, "corrupt", comment, closed(block(b"meta", text), FIRST))
+    body = index(FIRST)[16:-4]
+    reject("index-of-another-size", "corrupt", "its own size is wrong",
+           OPENING + FIRST + block(b"indx", body[:-4] + (16).to_bytes(4, "big")))  # fmt: skip
+    reject("index-of-other-blocks", "corrupt", "sizes that fit the file, but not its blocks",
+           OPENING + FIRST + SECOND + index(FIRST + SECOND[:-4] + b"1234"))  # fmt: skip
+    reject("index-with-another-count", "corrupt", "items 2 instead of 3",
+           OPENING + FIRST + block(b"indx", body[:7] + b"\2" + body[8:]))  # fmt: skip
+    damage("truncations", len(EXAMPLE), lambda i: EXAMPLE[:i])
+    damage("bit-flips", 8 * len(EXAMPLE), flipped)
+
+
+def flipped(i: int) -> bytes:
+    return EXAMPLE[: i // 8] + bytes([EXAMPLE[i // 8] ^ 0x80 >> i % 8]) + EXAMPLE[i // 8 + 1 :]
+
+
+def damage(name: str, count: int, spoil: Callable[[int], bytes]) -> None:
+    """Every one of a kind to the example; what the reference reader says of it."""
+    read = check_containers.reference()
+    expect = [read(spoil(i))[0] for i in range(count)]
+    assert "accept" not in expect
+    write(name, {"comment": f"all {name} of the example", "damage": name, "expect": expect,
+                 "container": EXAMPLE.hex()})  # fmt: skip
+
+
+if __name__ == "__main__":
+    accepted()
+    rejected()

@@ -1,0 +1,1 @@
+"""Benchmarks, run by hand; each is a program of its own."""

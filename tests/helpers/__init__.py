@@ -1,0 +1,1 @@
+"""What several test files share: paths, small profiles and models, and processes."""

@@ -1,0 +1,21 @@
+"""Fresh interpreters and real commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import clipcodec
+
+PACKAGE = Path(clipcodec.__file__).parents[1]  # the folder to import clipcodec from
+MAIN = "\nimport sys\nfrom clipcodec.cli import main\nsys.exit(main())\n"  # the command, as code
+
+
+def run(*args: object, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+    """`clipcodec ARGS`, with `stdin` as its input."""
+    return subprocess.run(
+        [sys.executable, "-m", "clipcodec", *map(str, args)],
+        input=stdin, capture_output=True, timeout=300, check=False, env={**os.environ, **env},
+    )  # fmt: skip

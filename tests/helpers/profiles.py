@@ -1,0 +1,52 @@
+"""Small private profiles made on the spot, and embeddings for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.training import export
+
+
+def write_tiny_profile(path: Path, *, seed: int = 0, **meta: str) -> Path:
+    """A valid profile (D = 8, n = 12, K = 5) with random weights: fast, for mechanics only."""
+    rng = np.random.default_rng(seed)
+    layout = Layout(8, positions=3, channels=8, sub_dim=2, codewords=5, rank=2,
+                    analysis=6, synthesis=4, blocks=2)  # fmt: skip
+    tensors = {
+        name: rng.normal(size=shape) for name, shape in PqvaeTransform.shapes(layout).items()
+    }
+    tensors["scale"] = np.ones(1)
+    tensors["codebook"] = rng.normal(size=(5, 2))
+    rows = rng.normal(size=(64, 8)) + 1
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    export.write(
+        path, name=meta.get("name", "private/tiny"), backbone=meta.get("backbone", "none"),
+        layout=layout, tensors=export.to_half(tensors), rows=rows, card={"data": "random"},
+    )  # fmt: skip
+    return path
+
+
+def cone(count: int, dim: int, seed: int = 0) -> np.ndarray:
+    """Unit rows about one direction, with a falling spectrum and a bend, as embeddings have."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(count, dim)) / np.arange(1, dim + 1) ** 0.4
+    rows[:, 1::2] += 0.7 * np.abs(rows[:, : dim // 2])  # what a KLT alone cannot tell
+    rows += np.linspace(1, 0.2, dim)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def write_tiny_predictive(path: Path, *, dim: int = 24, **meta: str) -> Path:
+    """A profile of all rates, its networks trained for a moment: fast, for mechanics only."""
+    from clipcodec.training.predictive import Recipe, train
+
+    rows = path.with_suffix(".npy")
+    np.save(rows, cone(1200, dim))
+    recipe = Recipe(hidden=4, steps=40, replay=0, batch=64, learning_rate=0.1)
+    train([str(rows)], path, recipe, name=meta.get("name", "private/rates"),
+          backbone=meta.get("backbone", "none"))  # fmt: skip
+    rows.unlink()
+    return path

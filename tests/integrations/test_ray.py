@@ -1,0 +1,214 @@
+"""Ray Data on a local cluster of several worker processes, one of which dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipcodec import Codec, OptionError, WeightsError
+from tests.helpers import tiny_models
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import PACKAGE
+from tests.helpers.profiles import cone
+
+ray = pytest.importorskip("ray")
+pytest.importorskip("ray.data")
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+pa_fs = pytest.importorskip("pyarrow.fs")
+fsspec = pytest.importorskip("fsspec.implementations.local")
+
+from clipcodec.integrations.ray import compress_dataset, decompress_dataset  # noqa: E402
+
+D = 24  # of the profile `rates`
+FILES, ROWS = 12, 50  # in each
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Workers are processes of their own, which import this checkout and this file."""
+    folders = [str(PACKAGE), str(ROOT)]
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [before])])
+    # a cluster of its own, whatever RAY_ADDRESS says and whoever else runs Ray on this machine
+    ray.init(address="local", num_cpus=4, include_dashboard=False,
+             log_to_driver=False, configure_logging=False, object_store_memory=1 << 27,
+             _system_config={"gcs_server_request_timeout_seconds": 60})  # fmt: skip
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
+    del os.environ["PYTHONPATH"]
+    if before is not None:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    return cone(FILES * ROWS, D, seed=5)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, rows: np.ndarray) -> Path:
+    """A folder of Parquet files; every tenth embedding is null."""
+    folder = tmp_path_factory.mktemp("source")
+    for i in range(FILES):
+        ids = range(i * ROWS, (i + 1) * ROWS)
+        vectors = [None if n % 10 == 0 else rows[n] for n in ids]
+        made = pa.table({"id": ids, "v": pa.array(vectors, pa.list_(pa.float32(), D))})
+        pq.write_table(made, folder / f"{i:02d}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(rates: Any, rows: np.ndarray) -> dict[int, bytes | None]:
+    streams = Codec(rates).encode_embeddings(rows, max_bytes=14)
+    return {n: None if n % 10 == 0 else stream for n, stream in enumerate(streams)}
+
+
+class Mortal(Codec):
+    """A codec whose process is killed, once among all workers, in the midst of a batch."""
+
+    def __init__(self, profile: Path, folder: Path) -> None:
+        super().__init__(profile)
+        self.folder = folder
+
+    def encode_embeddings(self, X: Any, **options: Any) -> list[bytes]:
+        streams = super().encode_embeddings(X, **options)
+        (self.folder / f"pid-{os.getpid()}").touch()
+        die(self.folder, after=3)
+        return streams
+
+
+def die(folder: Path, after: int) -> None:
+    """Count calls by files, as several processes can; one of them dies at the call `after`."""
+    for n in range(1, after + 1):
+        try:
+            os.close(os.open(folder / f"call-{n}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        if n == after:
+            (folder / f"dead-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return
+
+
+class MortalFiles(pa_fs.FSSpecHandler):  # type: ignore[misc]
+    """Local files; the process is killed, once, when a file is written but for its end."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(fsspec.LocalFileSystem())
+        self.folder = folder
+
+    def open_output_stream(self, path: str, metadata: Any) -> Any:
+        with open(path, "wb") as file:
+            file.write(b"half a file")
+        die(self.folder, after=1)
+        return super().open_output_stream(path, metadata)
+
+
+def read(folder: Path) -> dict[int, bytes | None]:
+    """Every row of every file: no id twice."""
+    found: dict[int, bytes | None] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        for row in pq.read_table(path).to_pylist():
+            assert row["id"] not in found
+            found[row["id"]] = row["v"]
+    return found
+
+
+def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(
+    cluster: None, source: Path, tmp_path: Path, rates_path: Path,
+    expected: dict[int, bytes | None],
+) -> None:  # fmt: skip
+    """Two workers, one killed by SIGKILL in its work; every id is in the files exactly once."""
+    marks, out = tmp_path / "marks", tmp_path / "out"
+    marks.mkdir()
+    ds = compress_dataset(
+        ray.data.read_parquet(str(source)).repartition(FILES), "v", max_bytes=14,
+        profile=Mortal(rates_path, marks), concurrency=2, batch_size=ROWS,
+        ray_remote_args={"num_cpus": 0.5},
+    )  # fmt: skip
+    ds.write_parquet(str(out), mode="error")
+    dead = [path.name.removeprefix("dead-") for path in marks.glob("dead-*")]
+    workers = {path.name.removeprefix("pid-") for path in marks.glob("pid-*")}
+    assert len(dead) == 1
+    assert len(workers - {*dead}) >= 1
+    assert read(out) == expected
+    field = pq.read_schema(next(out.glob("*.parquet"))).field("v")
+    assert field.metadata[b"clipcodec.profile"] == b"private/rates"
+    with pytest.raises(ValueError, match="already exists"):
+        ds.write_parquet(str(out), mode="error")
+
+
+def test_a_writer_killed_in_mid_file_leaves_no_half_file(
+    cluster: None, source: Path, tmp_path: Path, rates_path: Path,
+    expected: dict[int, bytes | None],
+) -> None:  # fmt: skip
+    """The retried task writes a file of the same name; mode="overwrite" clears an older job's."""
+    marks, out = tmp_path / "marks", tmp_path / "out"
+    marks.mkdir()
+    out.mkdir()
+    (out / "of-a-job-that-died.parquet").write_bytes(b"PAR1")
+    ds = compress_dataset(ray.data.read_parquet(str(source)), "v", max_bytes=14,
+                          profile=rates_path)  # fmt: skip
+    files = pa_fs.PyFileSystem(MortalFiles(marks))
+    ds.write_parquet(f"file://{out}", mode="overwrite", filesystem=files)
+    assert len([*marks.glob("dead-*")]) == 1
+    assert read(out) == expected
+
+
+def test_streams_to_vectors(
+    cluster: None, rows: np.ndarray, rates_path: Path, source: Path
+) -> None:
+    codec = Codec(rates_path)
+    ds = compress_dataset(ray.data.read_parquet(str(source)), "v", into="clip", keep=True,
+                          profile=codec)  # fmt: skip
+    back = decompress_dataset(ds, "clip", into="back", profile=codec, batch_size=64)
+    decoded = codec.decode_batch(codec.encode_embeddings(rows))
+    found = back.take_all()
+    assert sorted(row["id"] for row in found) == [*range(FILES * ROWS)]
+    for row in found:
+        assert (row["back"] is None) == (row["v"] is None) == (row["id"] % 10 == 0)
+        if row["v"] is not None:
+            assert np.allclose(row["back"], decoded[row["id"]], atol=1e-5)
+
+
+def test_images_of_any_size(cluster: None, tmp_path: Path) -> None:
+    """As Ray reads them: tensors of many shapes."""
+    pytest.importorskip("open_clip")
+    spec = tiny_models.make_folder(tmp_path / "model")
+    weights = tiny_models.save(tiny_models.make_model(spec), tmp_path / "w.safetensors")
+    codec = Codec("any/rotation", backbone=spec.name, weights=weights, device="cpu")
+    rng = np.random.default_rng(0)
+    expected = {}
+    for i in range(6):
+        pixels = rng.integers(0, 256, (8 + i // 4, 9, 3), dtype=np.uint8)
+        folder = tmp_path / ("same" if i < 4 else "other")
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        expected[str(folder / f"{i}.png")] = codec.encode(pixels)
+    folders = [str(tmp_path / "same"), str(tmp_path / "other")]
+    ds = ray.data.read_images(folders, include_paths=True).repartition(1)
+    made = compress_dataset(ds, "image", profile=codec, batch_size=256).take_all()
+    assert {row["path"]: row["image"] for row in made} == expected
+
+
+def test_errors_are_ours_inside_rays(cluster: None, tmp_path: Path, rates_path: Path) -> None:
+    """And bad rows can be made null by the workers."""
+    vectors = [[1.0] * D, [float("nan")] * D, [1.0] * D]
+    ds = ray.data.from_arrow(pa.table({"v": pa.array(vectors)}))
+    with pytest.raises(Exception, match="column 'v', row 1: NaN"):
+        compress_dataset(ds, "v", profile=rates_path).take_all()
+    with pytest.raises(WeightsError, match="cannot be read"):  # before any worker starts
+        compress_dataset(ds, "v", profile=tmp_path / "none.safetensors")
+    with pytest.raises(OptionError, match="contradict"):
+        compress_dataset(ds, "v", profile=rates_path, max_bytes=14, quality=3)
+    made = compress_dataset(ds, "v", profile=rates_path, on_bad_row=print).take_all()
+    assert [row["v"] is None for row in made] == [False, True, False]

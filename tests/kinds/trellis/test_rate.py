@@ -1,0 +1,213 @@
+"""clipcodec.kinds.trellis.rate: options are judged before any work; targets hold or RateError."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clipcodec import Codec
+from clipcodec.errors import OptionError, RateError
+from clipcodec.kinds.trellis import rate
+from clipcodec.kinds.trellis.rate import Target, check_cosines, check_fixed_rate, check_sizes
+from clipcodec.profile.file import Profile
+from tests.helpers.profiles import cone
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quality": 50, "max_bytes": 60}, "quality and max_bytes contradict"),
+        ({"max_bytes": 60, "min_cosine": 0.9}, "max_bytes and min_cosine contradict"),
+        ({"quality": 0}, r"1 … 100"),
+        ({"quality": 101}, r"1 … 100"),
+        ({"quality": float("nan")}, r"1 … 100"),
+        ({"quality": "best"}, "not a number"),
+        ({"quality": True}, "not a number"),
+        ({"max_bytes": np.complex64(60)}, "not a number"),
+        ({"max_bytes": 0}, "positive whole"),
+        ({"max_bytes": 60.5}, "positive whole"),
+        ({"max_bytes": float("inf")}, "positive whole"),
+        ({"max_bytes": float("nan")}, "positive whole"),
+        ({"min_cosine": 1.01}, "0 … 1"),
+        ({"min_cosine": float("nan")}, "0 … 1"),
+    ],
+)
+def test_impossible_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Target(**options)
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    assert Target(max_bytes=np.int64(60)).max_bytes == 60
+    assert Target(min_cosine=np.float32(0.5)).min_cosine == 0.5
+
+
+def test_a_fixed_rate_has_no_quality() -> None:
+    check_fixed_rate(Target(max_bytes=10), "p")
+    with pytest.raises(OptionError, match="profile p has one fixed rate"):
+        check_fixed_rate(Target(quality=50), "p")
+
+
+def test_the_first_stream_too_long_is_named() -> None:
+    check_sizes(Target(max_bytes=3), [b"abc", b"ab"], "p")
+    with pytest.raises(
+        RateError, match=r"embedding 1 takes 4 bytes with profile p.*max_bytes is 3"
+    ):
+        check_sizes(Target(max_bytes=3), [b"abc", b"abcd"], "p")
+
+
+def test_the_first_embedding_too_far_is_named() -> None:
+    check_cosines(Target(min_cosine=0.9), np.array([0.9, 1], np.float32), "p")
+    for bad in (0.8, np.nan):
+        with pytest.raises(RateError, match=r"embedding 1 reaches cosine .* min_cosine is 0.9"):
+            check_cosines(Target(min_cosine=0.9), np.array([0.95, bad], np.float32), "p")
+
+
+# profiles of all rates
+
+
+@pytest.fixture(scope="module", params=["predictive", "rotation"])
+def codec(request: pytest.FixtureRequest, rates: Profile) -> Codec:
+    return Codec(rates if request.param == "predictive" else "any/rotation")
+
+
+def cosines(codec: Codec, x: np.ndarray, streams: list[bytes]) -> np.ndarray:
+    norms = np.linalg.norm(x, axis=1)
+    return (codec.decode_batch(streams) * x).sum(axis=1) / norms
+
+
+def test_a_budget_is_kept_and_a_larger_one_is_never_wasted(codec: Codec) -> None:
+    """No stream above the limit; each byte more brings the mean error down until none is left."""
+    x, last = cone(100, 24, seed=1), np.inf
+    for limit in range(12, 20):
+        streams = codec.encode_embeddings(x, max_bytes=limit)
+        assert max(map(len, streams)) <= limit
+        error = float((1 - cosines(codec, x, streams)).mean())
+        assert error < last
+        last = error
+    plenty = codec.encode_embeddings(x, max_bytes=10_000)
+    assert (cosines(codec, x, plenty) > 0.999).all()
+
+
+def test_a_budget_is_kept_where_the_search_misjudges_sizes(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is one on what the coder puts out, not on what was foreseen."""
+    foreseen = rate._Search.sizes
+    monkeypatch.setattr(rate._Search, "sizes", lambda self, a: foreseen(self, a) - 2)
+    streams = codec.encode_embeddings(cone(100, 24, seed=1), max_bytes=16)
+    assert max(map(len, streams)) <= 16
+    assert codec.decode_batch(streams).shape == (100, 24)
+
+
+def test_a_budget_is_filled(codec: Codec) -> None:
+    """Most streams are as long as they may be: quality and economy are both searched."""
+    streams = codec.encode_embeddings(cone(100, 24, seed=1), max_bytes=16)
+    assert np.mean([len(stream) for stream in streams]) > 15.5
+    assert len({codec.info(stream).quality for stream in streams}) > 1
+
+
+def test_too_small_a_budget_names_what_can_be_had(codec: Codec) -> None:
+    x = cone(40, 24, seed=2)
+    with pytest.raises(RateError, match=r"takes at least \d+ bytes .*max_bytes is 3") as caught:
+        codec.encode_embeddings(x, max_bytes=3)
+    row, least = map(int, re.findall(r"embedding (\d+) takes at least (\d+)", str(caught.value))[0])
+    assert len(codec.encode_embedding(x[row], max_bytes=least)) <= least
+
+
+def test_what_the_lowest_quality_takes_is_budget_enough(codec: Codec) -> None:
+    """And a byte, as sizes are estimated from above; for one embedding and for many."""
+    x = cone(40, 24, seed=2)
+    coarsest = codec.encode_embeddings(x, quality=1)
+    for row, stream in zip(x[:8], coarsest, strict=False):
+        limit = len(stream) + 1
+        assert len(codec.encode_embedding(row, max_bytes=limit)) <= limit
+    limit = max(map(len, coarsest)) + 1
+    assert max(map(len, codec.encode_embeddings(x, max_bytes=limit))) <= limit
+
+
+@pytest.mark.parametrize("least", [0.9, 0.97, 0.995])
+def test_a_fidelity_is_kept_in_few_bytes(codec: Codec, least: float) -> None:
+    """Every decoded embedding has it, in no more bytes than the first quality that has it."""
+    x = cone(60, 24, seed=3)
+    streams = codec.encode_embeddings(x, min_cosine=least)
+    assert (cosines(codec, x, streams) >= least - 1e-6).all()
+    for quality in range(1, 101, 3):
+        uniform = codec.encode_embeddings(x, quality=quality)
+        if (cosines(codec, x, uniform) >= least).all():
+            break
+    assert sum(map(len, streams)) <= sum(map(len, uniform))
+
+
+def test_too_high_a_fidelity_names_the_best(codec: Codec) -> None:
+    """What the error says can be had."""
+    x = cone(20, 24, seed=4)
+    words = r"reaches cosine 0\.9\d+ at most .*min_cosine is 1"
+    with pytest.raises(RateError, match=words) as caught:
+        codec.encode_embeddings(x, min_cosine=1)
+    row, best = re.findall(r"embedding (\d+) reaches cosine (0\.\d+)", str(caught.value))[0]
+    assert float(best) > 0.999
+    stream = codec.encode_embedding(x[int(row)], min_cosine=float(best) - 1e-5)
+    assert codec.decode(stream) @ x[int(row)] >= float(best) - 1e-5
+
+
+def test_targets_hold_one_by_one_as_in_many(codec: Codec) -> None:
+    """Few embeddings are searched another way than many: the promises are the same."""
+    x = cone(5, 24, seed=5)
+    for row in x:
+        assert len(codec.encode_embedding(row, max_bytes=14)) <= 14
+        stream = codec.encode_embedding(row, min_cosine=0.98)
+        assert codec.decode(stream) @ row >= 0.98 - 1e-6
+    assert codec.encode_embeddings(x[:0], max_bytes=14) == []
+
+
+@pytest.mark.parametrize("together", [5, 20, 40, 90])
+def test_many_together_fare_as_well_as_one_by_one(codec: Codec, together: int) -> None:
+    """Within a fifth in error for a budget, within half a byte for a fidelity."""
+    x = cone(together, 24, seed=8)
+    many = codec.encode_embeddings(x, max_bytes=16)
+    single = [codec.encode_embedding(row, max_bytes=16) for row in x]
+    errors = [(1 - cosines(codec, x, streams)).mean() for streams in (many, single)]
+    assert errors[0] < 1.2 * errors[1]
+    many = codec.encode_embeddings(x, min_cosine=0.98)
+    single = [codec.encode_embedding(row, min_cosine=0.98) for row in x]
+    assert sum(map(len, many)) < sum(map(len, single)) + 0.5 * together
+
+
+def test_quality_is_a_whole_number(codec: Codec) -> None:
+    x = cone(30, 24, seed=6)
+    with pytest.raises(OptionError, match=r"quality=50\.5: .* whole ones only"):
+        codec.encode_embeddings(x, quality=50.5)
+    assert codec.encode_embeddings(x, quality=50.0) == codec.encode_embeddings(x, quality=50)
+    errors = []
+    for quality in (30, 60, 100):
+        streams = codec.encode_embeddings(x, quality=quality)
+        assert {codec.info(stream).quality for stream in streams} == {quality}
+        errors.append((1 - cosines(codec, x, streams)).mean())
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_without_a_target_the_default_quality_is_used(codec: Codec) -> None:
+    x = cone(3, 24, seed=6)
+    default = codec.profile.kind.default_quality
+    assert codec.encode_embeddings(x) == codec.encode_embeddings(x, quality=default)
+
+
+@pytest.mark.parametrize("many", [1, 40])
+@pytest.mark.parametrize("what", ["opposite", "axis", "random"])
+def test_outliers_are_coded_as_well(codec: Codec, what: str, many: int) -> None:
+    """Vectors that no training row is like: at high quality they come back; at any, they decode."""
+    x = {
+        "opposite": -cone(many, 24, seed=7),
+        "axis": np.eye(24)[np.arange(many) % 24],
+        "random": np.random.default_rng(7).normal(size=(many, 24)),
+    }[what]
+    assert (cosines(codec, x, codec.encode_embeddings(x, quality=100)) > 0.99).all()
+    assert np.isfinite(cosines(codec, x, codec.encode_embeddings(x, quality=1))).all()
+    streams = codec.encode_embeddings(x, max_bytes=24)
+    assert max(map(len, streams)) <= 24
+    assert (cosines(codec, x, streams) > 0.9).all()
+    assert (cosines(codec, x, codec.encode_embeddings(x, min_cosine=0.95)) > 0.9499).all()

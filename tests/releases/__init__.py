@@ -1,0 +1,1 @@
+"""Streams that each release wrote, and the program that keeps them."""

@@ -1,0 +1,1 @@
+"""Tests that walk through the whole package: real processes, faults, fuzzing, equal results."""
