@@ -13,7 +13,8 @@ import pytest
 
 import clipcodec
 from clipcodec import Codec, EmbeddingError, InputError, LockedError, OptionError, OutputExistsError
-from clipcodec.bulk import Failure, Job, Target, job, pipeline, workers
+from clipcodec.bulk import Failure, Job, Target, pipeline, workers
+from clipcodec.bulk.entries import Entry
 from clipcodec.cli import main
 from clipcodec.container import Container, ContainerWriter, reader, survey, writer
 
@@ -37,9 +38,8 @@ def save(path: Path, count: int, dim: int = 16) -> Path:
     return path
 
 
-def make(*sources: Path, out: Path, target: Target | None = None, **options: object) -> Job:
-    settings = {"profile": PROFILE, "workers": 0, **options}
-    return Job(sources, out, target, **settings)  # type: ignore[arg-type]
+def make(*sources: Path, out: Path, target: Target | None = None, **options: Any) -> Job:
+    return Job(sources, out, target, **{"profile": PROFILE, "workers": 0, **options})
 
 
 def items(path: Path) -> list[tuple[str | None, bytes]]:
@@ -62,9 +62,9 @@ def test_a_job_compresses_every_row_and_counts(rows: Path, tmp_path: Path) -> No
 
 
 def test_a_single_source_may_be_a_path_or_its_name(rows: Path, tmp_path: Path) -> None:
-    for i, source in enumerate((rows, str(rows))):
-        job = Job(source, str(tmp_path / f"{i}.clpc"), profile=PROFILE, workers=0)
-        assert job.run().compressed == COUNT
+    assert Job(rows, tmp_path / "a.clpc", profile=PROFILE, workers=0).run().compressed == COUNT
+    other = Job(str(rows), str(tmp_path / "b.clpc"), profile=PROFILE, workers=0)
+    assert other.run().compressed == COUNT
 
 
 def test_bytes_are_those_of_the_command_line_with_any_number_of_workers(
@@ -80,7 +80,9 @@ def test_bytes_are_those_of_the_command_line_with_any_number_of_workers(
 
 def test_progress_is_told_from_none_to_all(rows: Path, tmp_path: Path) -> None:
     calls: list[tuple[int, int | None]] = []
-    make(rows, out=tmp_path / "o.clpc").run(progress=lambda *call: calls.append(call))
+    make(rows, out=tmp_path / "o.clpc").run(
+        progress=lambda done, total: calls.append((done, total))
+    )
     assert calls[0] == (0, COUNT)
     assert calls[-1] == (COUNT, COUNT)
     assert len(calls) > 3, "while it works, not only at its end"
@@ -144,15 +146,16 @@ def test_an_array_of_the_wrong_width_is_one_failure_before_any_work(
 ) -> None:
     wide, good = save(tmp_path / "wide.npy", 3000, 768), save(tmp_path / "good.npy", 4, 512)
     encoded: list[tuple[int, ...]] = []
-    inner = workers.encode
-    monkeypatch.setattr(
-        pipeline,
-        "encode",
-        lambda rows, **more: (encoded.append(rows.shape), inner(rows, **more))[1],
-    )
+
+    def encode(rows: np.ndarray, **options: Any) -> workers.Encoded:
+        encoded.append(rows.shape)
+        return workers.encode(rows, **options)
+
+    monkeypatch.setattr(pipeline, "encode", encode)
     calls: list[tuple[int, int | None]] = []
-    job = Job([wide, good], tmp_path / "o.clpc", workers=0)
-    result = job.run(progress=lambda *call: calls.append(call))
+    result = Job([wide, good], tmp_path / "o.clpc", workers=0).run(
+        progress=lambda done, total: calls.append((done, total))
+    )
     (failure,) = result.failures
     assert (failure.name, failure.rows) == (str(wide), 3000)
     assert isinstance(failure.error, EmbeddingError)
@@ -183,7 +186,7 @@ def test_an_array_that_holds_no_embeddings_is_one_failure(x: np.ndarray, tmp_pat
 
 def test_rows_that_are_wrong_alike_each_fail() -> None:
     """Entries that no source has checked, given to the pipeline by a program of its own."""
-    entries = [job.Entry(str(i), f"row {i}", row) for i, row in enumerate(np.ones((3, 7)))]
+    entries = [Entry(str(i), f"row {i}", row) for i, row in enumerate(np.ones((3, 7)))]
     ((*results,),) = pipeline.compress(Codec(), entries, workers=0)
     assert [r.name for r in results] == ["row 0", "row 1", "row 2"]
     assert all(isinstance(r.stream, EmbeddingError) for r in results)
@@ -235,14 +238,14 @@ def test_resume_with_other_options_is_refused(
     rows: Path, tmp_path: Path, target: Target, word: str
 ) -> None:
     out = tmp_path / "o.clpc"
-    make(rows, out=out, target=Target(quality=30)).run()
+    make(rows, out=out, target=Target(quality=30.0)).run()
     before = out.read_bytes()
     more = save(tmp_path / "more.npy", 5)
     for work in (Job.run, Job.plan):
         with pytest.raises(OptionError, match=f"was begun with {word} "):
             work(make(more, out=out, target=target, mode="resume"))
     assert out.read_bytes() == before
-    same = Target(quality=np.float32(30))
+    same = Target(quality=30)
     assert make(more, out=out, target=same, mode="resume").run().compressed == 5
 
 
@@ -308,9 +311,9 @@ def test_a_container_that_was_written_after_the_survey_is_not_written(
     ],
 )
 def test_wrong_options_are_told_before_anything_is_read(
-    options: dict[str, object], word: str, tmp_path: Path
+    options: dict[str, Any], word: str, tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError, match=word):
-        make(tmp_path / "none.npy", out=tmp_path / "o.clpc", **options)  # type: ignore[arg-type]
+        make(tmp_path / "none.npy", out=tmp_path / "o.clpc", **options)
     with pytest.raises(OptionError, match="no sources"):
         make(out=tmp_path / "o.clpc")
