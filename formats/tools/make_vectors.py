@@ -116,7 +116,7 @@ def private(name: str, meta: dict[str, Any], **fixed: Any) -> Path:
         rng = np.random.default_rng(len(name))
         kind = KINDS[meta["kind"]]
         tensors = {
-            key: np.asarray(fixed[key], kind.tables_types.get(key, np.float32))
+            key: np.asarray(fixed[key], kind.table_dtypes.get(key, np.float32))
             if key in fixed
             else (rng.standard_normal(shape) / 4).astype(np.float16)
             for key, shape in kind.shapes(meta).items()

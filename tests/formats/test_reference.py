@@ -29,6 +29,7 @@ import safetensors.numpy
 import clipcodec
 from clipcodec import stream as streams
 from clipcodec.codec import Codec
+from clipcodec.kinds import Quantized
 from clipcodec.kinds.pqvae.layout import Layout
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
@@ -173,17 +174,18 @@ class Case:
         self, rng: np.random.Generator, count: int, coder: str
     ) -> tuple[list[bytes], list[list[int]]]:
         """Symbols that no embedding would give, packed."""
-        scheme = self.profile.kind
+        kind = self.profile.kind
         if self.kind == "pqvae":
-            shape, qualities = (count, scheme.layout.size), np.zeros(count, np.int64)
-            symbols = rng.integers(0, scheme.layout.codewords, shape)
+            shape, qualities = (count, kind.layout.size), np.zeros(count, np.int64)
+            symbols = rng.integers(0, kind.layout.codewords, shape)
         else:
             shape = (count, self.profile.dim or int(rng.integers(1, 40)))
-            qualities = rng.integers(1, scheme.qualities + 1, count)
+            qualities = rng.integers(1, kind.qualities + 1, count)
             largest = 1 << rng.integers(1, 16, shape)  # every magnitude's length as often
             symbols = rng.integers(-largest + 1, largest) * (rng.random(shape) < rng.random())
             symbols[:, 0] = rng.integers(1, 32768, count)  # of kind rotation, zeros are no stream
-        return streams.pack(self.profile, symbols, qualities, [coder]), symbols.tolist()
+        found = Quantized(symbols, qualities)
+        return streams.pack(self.profile, found, [coder]), symbols.tolist()
 
 
 def make_cases(folder: Path, registered: bool = True) -> list[Case]:
@@ -491,7 +493,7 @@ def test_levels_that_are_all_zero_are_streams_of_predictive_alone(cases: list[Ca
     for case in cases:
         if case.kind != "pqvae":
             zeros, one = np.zeros((1, case.profile.dim or 20), np.int64), np.ones(1, np.int64)
-            stream = streams.pack(case.profile, zeros, one, ["rans"])[0]
+            stream = streams.pack(case.profile, Quantized(zeros, one), ["rans"])[0]
             assert agree(case, stream) == ("accepted" if case.profile.dim else "corrupt")
 
 

@@ -13,17 +13,18 @@ from safetensors.numpy import load, save
 
 from clipcodec.bitstream import check_value
 from clipcodec.errors import CorruptError, DecodeError, EmbeddingError, TruncatedError, WeightsError
-from clipcodec.kinds import KINDS, Parameters, RotationKind
+from clipcodec.kinds import KINDS, Parameters
 from clipcodec.kinds.base import check_tensors
+from clipcodec.kinds.trellis import RotationKind
 from clipcodec.profile import registry
 from clipcodec.profile.file import METADATA_KEY, Profile, read_profile
 
 
 @pytest.fixture(scope="session")
 def rotation() -> RotationKind:
-    scheme = registry.by_name("any/rotation").kind
-    assert isinstance(scheme, RotationKind)
-    return scheme
+    kind = registry.by_name("any/rotation").kind
+    assert isinstance(kind, RotationKind)
+    return kind
 
 
 def parts(path: Path) -> tuple[dict, dict]:
@@ -58,17 +59,17 @@ def test_a_fixed_rate_is_that_of_its_packed_symbols(tiny: Profile) -> None:
     assert tiny.kind.bits == 12 * 3
     assert len(tiny.kind.packed(np.zeros((1, 12), np.int64))[0]) == 5
     for row in registry.registered():
-        scheme = registry.by_name(row.name).kind
-        assert row.bits == (None if scheme.qualities else scheme.bits)
+        kind = registry.by_name(row.name).kind
+        assert row.bits == (None if kind.qualities else kind.bits)
 
 
 def test_predictive_says_its_quality(rates: Profile) -> None:
-    scheme = rates.kind
-    assert scheme.parameters(7, 24).hex() == "07"
+    kind = rates.kind
+    assert kind.parameters(7, 24).hex() == "07"
     for quality in (1, 100):
-        start = scheme.parameters(quality, 24)
-        assert scheme.split(start + b"body") == (Parameters(quality, 24), b"body")
-    assert scheme.split(b"\x07") == (Parameters(7, 24), b"")
+        start = kind.parameters(quality, 24)
+        assert kind.split(start + b"body") == (Parameters(quality, 24), b"body")
+    assert kind.split(b"\x07") == (Parameters(7, 24), b"")
 
 
 @pytest.mark.parametrize(
@@ -127,11 +128,11 @@ def test_widths_have_one_spelling(
 def test_qualities_out_of_range_are_damage(
     rates: Profile, rotation: RotationKind, quality: int
 ) -> None:
-    for scheme in (rates.kind, rotation):
+    for kind in (rates.kind, rotation):
         with pytest.raises(CorruptError, match=rf"quality {quality} is not in 1 … 100"):
-            scheme.split(bytes([quality, 24, 1, 1]))
+            kind.split(bytes([quality, 24, 1, 1]))
         with pytest.raises(TruncatedError):
-            scheme.split(b"")
+            kind.split(b"")
 
 
 def test_check_values_cover_magnitudes_then_signs(rates: Profile) -> None:
