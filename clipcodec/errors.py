@@ -207,7 +207,13 @@ class WorkerError(ClipcodecError, RuntimeError):
 
 
 class MissingDependencyError(ClipcodecError, ImportError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed: the package `name`."""
+
+    def __init__(
+        self, reason: object = "", *, rows: Iterable[int] = (), name: str | None = None
+    ) -> None:
+        super().__init__(reason, rows=rows)
+        self.name = name
 
 
 class BackboneWarning(UserWarning):

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, DecodeError, OptionError, TruncatedError
+from ..errors import CorruptError, DecodeError, OptionError, TruncatedError, placed
 from . import layout
 
 
@@ -62,6 +62,14 @@ class Source:
             self._file.seek(offset)
             return exactly(self._file, size)
 
+    def state(self) -> tuple[int, ...] | None:
+        """Equal before and after if nobody wrote the file meanwhile; None if that is unknown."""
+        try:
+            status = os.fstat(self._file.fileno())
+        except (AttributeError, OSError):
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
     def close(self) -> None:
         if self._own:
             self._file.close()
@@ -73,12 +81,19 @@ class Survey:
     entries   (B, 2) int64, bytes and items of every block, in the order of the file
     end       position in the file where the last valid block ends
     complete  whether the file ends with a valid index
+    state     of the file when it was surveyed, see `Source.state`
     """
 
     def __init__(
-        self, entries: NDArray[np.int64], metadata: dict[str, Any], *, complete: bool
+        self,
+        entries: NDArray[np.int64],
+        metadata: dict[str, Any],
+        *,
+        complete: bool,
+        state: tuple[int, ...] | None,
     ) -> None:
         self.entries, self.metadata, self.complete = entries, metadata, complete
+        self.state = state
         self.end = len(layout.OPENING) + int(entries[:, 0].sum())
 
 
@@ -89,20 +104,20 @@ def read_survey(file: Source, *, partial: bool) -> Survey:
 
     Raises DecodeError naming the file.
     """
-    try:
+    state = file.state()  # before it is read: a later writer is noticed
+    with placed(source=file.name):
         layout.check_opening(file.read_at(0, len(layout.OPENING)))
         entries = _by_index(file)
         if entries is not None:
-            return Survey(entries, _metadata(file), complete=True)
+            return Survey(entries, _metadata(file), complete=True, state=state)
         entries, why = _by_reading(file, check_bodies=partial)
         if partial:
-            return Survey(entries, _metadata(file) if len(entries) else {}, complete=False)
-    except DecodeError as error:
-        raise type(error)(f"{file.name}: {error}") from error
-    raise type(why)(
-        f"{file.name}: {why}; its first {entries[:, 1].sum()} items can be read with partial=True "
-        "(--partial), and writing goes on after them with mode 'a' (--resume)"
-    )
+            metadata = _metadata(file) if len(entries) else {}
+            return Survey(entries, metadata, complete=False, state=state)
+        raise type(why)(
+            f"{why}; its first {entries[:, 1].sum()} items can be read with partial=True "
+            "(--partial), and writing goes on after them with mode 'a' (--resume)"
+        )
 
 
 def _by_index(file: Source) -> NDArray[np.int64] | None:

@@ -163,7 +163,7 @@ def test_images_are_encoded_as_compress_does(
     from clipcodec.codec import Codec
 
     x = cone(1, 24)[0]
-    monkeypatch.setattr(Codec, "encode", lambda self, _, **how: self.encode_embedding(x, **how))
+    monkeypatch.setattr(Codec, "encode", lambda self, _, target: self.encode_embedding(x, target))
     names = [str(folder / "a.jpg"), str(folder / "b.png")]
     options = ["--profile", str(rates_path), "--max-bytes", "14"]
     assert cli.main(["attach", "-q", *names, *options, "-o", str(folder / "out")]) == 0

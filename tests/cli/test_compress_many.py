@@ -24,9 +24,11 @@ from PIL import Image
 import clipcodec
 from clipcodec import Codec
 from clipcodec.bulk import pipeline, workers
-from clipcodec.bulk.sources import Entry, find
+from clipcodec.bulk.entries import Entry
+from clipcodec.bulk.sources import find
 from clipcodec.cli import main
 from clipcodec.errors import WorkerError
+from clipcodec.target import Target
 from tests.helpers import tiny_models
 from tests.helpers.processes import MAIN, PACKAGE
 from tests.helpers.profiles import cone
@@ -121,7 +123,9 @@ def test_batch_sizes_move_embeddings_by_rounding_only(world: World) -> None:
     for size in (1, 7, 64):
         sources, _ = find([str(world.images)])
         entries = sources[0].entries(lambda id: True)
-        groups = pipeline.compress(world.codec, entries, workers=0, batch_size=size, quality=90)
+        groups = pipeline.compress(
+            world.codec, entries, Target(quality=90), workers=0, batch_size=size
+        )
         streams = [r.stream for group in groups for r in group]
         decoded.append(world.codec.decode_batch([s for s in streams if isinstance(s, bytes)]))
     for other in decoded[1:]:
@@ -503,12 +507,11 @@ def test_wrong_command_lines_exit_2(
 # small groups, all on the disk at once; one that has just been written brings about `deed`
 DEED = """
 import multiprocessing, os, signal
-from clipcodec.bulk import pipeline
-from clipcodec.cli import compress_many
+from clipcodec.bulk import job, pipeline
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-pipeline.GROUP, compress_many._FLUSH_SECONDS = 8, -1
-append, groups = compress_many._Work._append, []
+pipeline.GROUP, job.FLUSH_SECONDS = 8, -1
+append, groups = job._Run._append, []
 def watched(self, group):
     append(self, group)
     self._writer.flush()
@@ -516,7 +519,7 @@ def watched(self, group):
     if len(groups) == {after}:
         print(*(p.pid for p in multiprocessing.active_children()), flush=True)
         {deed}
-compress_many._Work._append = watched
+job._Run._append = watched
 """
 
 

@@ -156,7 +156,7 @@ def test_a_stream_that_does_not_decode_is_named_by_its_item() -> None:
     streams = samples(20)
     streams[13] = streams[13][:-1]
     container = clipcodec.open(io.BytesIO(packed(streams, block_items=3)))
-    with pytest.raises(DecodeError, match="stream 13"):
+    with pytest.raises(DecodeError, match="item 13: "):
         list(container.decode_blocks(5))
 
 
