@@ -1,8 +1,8 @@
 """The networks of PQVAE-shared in numpy (formats/pqvae.md; arXiv 2509.05925).
 
-A linear path with small ReLU networks beside it, both ways. The symbols of one group (the g-th
-sub-vector of every position) are chosen knowing the codewords of the groups before it, so that
-later groups mend what earlier ones left.
+A linear path with small ReLU networks beside it, in both directions. The symbols of a group (the
+g-th sub-vector of every position) are chosen after those of the groups before it, whose codewords
+are known then: later groups reduce the error that earlier ones left.
 """
 
 from __future__ import annotations
