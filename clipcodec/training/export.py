@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..entropy import FrequencyTables, Symbols
-from ..kinds.pqvae.layout import Layout
+from ..kinds.pqvae.config import PqvaeConfig
 from ..kinds.pqvae.quantizer import SharedProductQuantizer
 from ..kinds.pqvae.transform import PqvaeTransform
 from ..profile.file import Tensors, write_profile
@@ -80,7 +80,7 @@ def write(
     *,
     name: str,
     backbone: str,
-    layout: Layout,
+    config: PqvaeConfig,
     tensors: Tensors,
     rows: Embeddings,
     card: Mapping[str, Any],
@@ -91,11 +91,11 @@ def write(
     rows     (N, D) embeddings from which frequency tables and statistics are made
     """
     quantizer = SharedProductQuantizer(tensors["codebook"], tensors["analysis.lift"])
-    transform = PqvaeTransform(layout, tensors)
+    transform = PqvaeTransform(config, tensors)
     symbols = np.concatenate(
         [transform.analyse(part, quantizer) for part in np.array_split(rows, len(rows) // 2048 + 1)]
     )
-    tables = frequency_tables(symbols, layout.codewords)
+    tables = frequency_tables(symbols, config.codewords)
     stat_tensors, stat_meta = statistics(rows)
     everything = {
         **tensors,
@@ -108,8 +108,8 @@ def write(
         "kind": "pqvae",
         "name": name,
         "backbone": backbone,
-        "dim": layout.dim,
-        "config": layout.to_config(),
+        "dim": config.dim,
+        "config": config.to_meta(),
         "tables": len(tables.frequencies),
         "statistics": stat_meta,
         "card": dict(card),

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..kinds.pqvae.layout import Layout
+from ..kinds.pqvae.config import PqvaeConfig
 from ..kinds.pqvae.transform import PqvaeTransform
 from .codebook import Codebook
 
@@ -28,16 +28,16 @@ class Network(nn.Module):
     scale: Tensor
     lift: Tensor
 
-    def __init__(self, layout: Layout, x: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, config: PqvaeConfig, x: Tensor, generator: torch.Generator) -> None:
         """Initialise from training rows x (N, D), as `_initialise` says."""
         super().__init__()
-        self.layout = layout
-        self.step = layout.positions * layout.rank  # latent values of one group
+        self.config = config
+        self.step = config.positions * config.rank  # latent values of one group
         self.register_buffer("center", x.mean(dim=0))
         self.register_buffer("scale", (x - self.center).std(dim=0).square().mean().sqrt())
-        random = torch.randn(layout.sub_dim, layout.rank, generator=generator)
+        random = torch.randn(config.sub_dim, config.rank, generator=generator)
         self.register_buffer("lift", torch.linalg.qr(random).Q.T.contiguous())
-        shapes = PqvaeTransform.shapes(layout)
+        shapes = PqvaeTransform.shapes(config)
         fixed = ("center", "scale", "analysis.lift", "synthesis.lower")
         self.weights = nn.ParameterDict(
             {
@@ -46,7 +46,7 @@ class Network(nn.Module):
                 if name not in fixed
             }
         )
-        self.codebook = Codebook(layout.codewords, layout.rank, generator)
+        self.codebook = Codebook(config.codewords, config.rank, generator)
         self._initialise((x - self.center) / self.scale, generator)
 
     @torch.no_grad()
@@ -60,7 +60,7 @@ class Network(nn.Module):
         residual = x.clone()
         maps: list[Tensor] = []
         latents: list[Tensor] = []
-        for group in range(self.layout.groups):
+        for group in range(self.config.groups):
             values, vectors = torch.linalg.eigh(residual.T @ residual / len(x))
             # If the group has more values than D, some axes are coded more than once.
             axes = torch.arange(step) % x.shape[1]
@@ -83,7 +83,7 @@ class Network(nn.Module):
             w[name].normal_(0, std, generator=generator)
 
     def _sub_vectors(self, latent: Tensor) -> Tensor:
-        return latent.reshape(-1, self.layout.rank)
+        return latent.reshape(-1, self.config.rank)
 
     def _feedback_rows(self, group: int) -> slice:
         start = self.step * (group * (group - 1) // 2)
@@ -102,7 +102,7 @@ class Network(nn.Module):
         latents: list[Tensor] = []
         chosen: list[Tensor] = []
         symbols: list[Tensor] = []
-        for group in range(self.layout.groups):
+        for group in range(self.config.groups):
             latent = open_loop[:, group * step : (group + 1) * step]
             if group:
                 feedback = w["analysis_feedback"][self._feedback_rows(group)]
@@ -120,7 +120,7 @@ class Network(nn.Module):
         """Quantised latent (N, n·rank) → embeddings (N, D), not normalised."""
         w = self.weights
         y = quantized @ w["synthesis_linear"] + w["synthesis_bias"]
-        for i in range(self.layout.blocks):
+        for i in range(self.config.blocks):
             hidden = torch.relu(y @ w["synthesis_hidden"][i] + w["synthesis_hidden_bias"][i])
             y = y + hidden @ w["synthesis_out"][i]
         rows: Tensor = y.float() * self.scale + self.center
@@ -129,7 +129,7 @@ class Network(nn.Module):
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """All tensors that `PqvaeTransform` and its quantiser need, by the names they use."""
         named = {name: self.weights[name.replace(".", "_")]
-                 for name in PqvaeTransform.shapes(self.layout)
+                 for name in PqvaeTransform.shapes(self.config)
                  if name.replace(".", "_") in self.weights}  # fmt: skip
         named |= {
             "center": self.center,

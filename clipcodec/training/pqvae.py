@@ -22,7 +22,7 @@ from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError, WeightsError
 from ..kinds.pqvae import PqvaeKind
-from ..kinds.pqvae.layout import Layout
+from ..kinds.pqvae.config import PqvaeConfig
 from ..profile.file import read_profile
 from . import export
 from .data import load_embeddings
@@ -99,10 +99,10 @@ def train(
     started = time.perf_counter()
     _checked_layout(recipe, dim=1)  # a recipe that cannot work is refused before files are read
     x, counts = load_embeddings(paths)
-    layout = _checked_layout(recipe, x.shape[1])
+    config = _checked_layout(recipe, x.shape[1])
     fit, held = _hold_out(len(x), recipe.seed)
     rows, weights = torch.from_numpy(x[fit]), torch.from_numpy(counts[fit]).double()
-    network = optimise(rows, weights, layout, recipe, quiet=quiet)
+    network = optimise(rows, weights, config, recipe, quiet=quiet)
     embeddings = {
         "files": [Path(path).name for path in paths],
         "rows": len(x),
@@ -110,15 +110,15 @@ def train(
     }
     tensors = export.to_half(network.tensors())
     export.write(
-        out, name=name, backbone=backbone, layout=layout, tensors=tensors, rows=x[fit],
+        out, name=name, backbone=backbone, config=config, tensors=tensors, rows=x[fit],
         card={**(card or {}), "embeddings": embeddings,
               "recipe": {"name": "pqvae", **asdict(recipe)}},
     )  # fmt: skip
     return _measure(out, x[held], len(x), network, time.perf_counter() - started)
 
 
-def _checked_layout(recipe: Recipe, dim: int) -> Layout:
-    """The layout of a profile for embeddings of width `dim`. Raises OptionError."""
+def _checked_layout(recipe: Recipe, dim: int) -> PqvaeConfig:
+    """The config of a profile for embeddings of width `dim`. Raises OptionError."""
     if recipe.steps < 1:
         raise OptionError(f"steps={recipe.steps}: at least 1")
     if not 0 < recipe.learning_rate <= 1:
@@ -126,7 +126,7 @@ def _checked_layout(recipe: Recipe, dim: int) -> Layout:
     if not 0 <= recipe.seed < 1 << 32:
         raise OptionError(f"seed={recipe.seed} is not in 0 … 2**32 - 1")
     try:
-        return Layout(
+        return PqvaeConfig(
             dim, sub_dim=recipe.sub_dim, codewords=recipe.codewords,
             rank=_rank(recipe),
         )  # fmt: skip
@@ -148,7 +148,7 @@ def _hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def optimise(
-    x: Tensor, weights: Tensor, layout: Layout, recipe: Recipe, *, quiet: bool = True
+    x: Tensor, weights: Tensor, config: PqvaeConfig, recipe: Recipe, *, quiet: bool = True
 ) -> Network:
     """Minimise eq. 7 over rows x (N, D), drawn in proportion to weights (N,).
 
@@ -161,7 +161,7 @@ def optimise(
         where = torch.rand(count, generator=generator, dtype=torch.float64)
         return x[torch.searchsorted(cumulative, where).clamp(max=len(x) - 1)]
 
-    network = Network(layout, draw(20_000), generator)
+    network = Network(config, draw(20_000), generator)
     optimiser = torch.optim.AdamW(
         network.parameters(),
         lr=recipe.learning_rate,
@@ -188,7 +188,7 @@ def optimise(
         optimiser.step()
         few = slice(0, 256)  # rows enough for the moving averages
         network.codebook.update(
-            latent[few].detach().reshape(-1, layout.rank), symbols[few].reshape(-1)
+            latent[few].detach().reshape(-1, config.rank), symbols[few].reshape(-1)
         )
         if step % 50 == 0:
             bar.set_postfix(cosine=f"{cosine.item():.4f}", restarts=network.codebook.restarts)
@@ -205,13 +205,13 @@ def _measure(
     kind = profile.kind
     assert isinstance(kind, PqvaeKind)  # it was made by this recipe
     symbols = np.stack([codec.symbols(stream) for stream in streams])
-    used = np.bincount(symbols.ravel(), minlength=kind.layout.codewords)
+    used = np.bincount(symbols.ravel(), minlength=kind.config.codewords)
     return Result(
         rows=rows,
         held_out=len(held),
         cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
         bytes=float(np.mean([len(s) for s in streams])),
-        bits_per_symbol=float(kind.tables.information(symbols).mean()) / kind.layout.size,
+        bits_per_symbol=float(kind.tables.information(symbols).mean()) / kind.config.size,
         codewords_used=int((used > 0).sum()),
         restarts=network.codebook.restarts,
         seconds=seconds,

@@ -30,7 +30,7 @@ import clipcodec
 from clipcodec import stream as streams
 from clipcodec.codec import Codec
 from clipcodec.kinds import Quantized
-from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.profile import registry
@@ -67,12 +67,12 @@ reference = load()
 def write_pqvae(path: Path, codewords: int, *, tables: int, deep: bool = False) -> Path:
     """Twelve symbols, D = 4; code lengths up to 24 if `deep` and there are codewords enough."""
     rng = np.random.default_rng(codewords)
-    layout = Layout(4, positions=4, channels=6, sub_dim=2, codewords=codewords, rank=2,
+    config = PqvaeConfig(4, positions=4, channels=6, sub_dim=2, codewords=codewords, rank=2,
                     analysis=1, synthesis=3, blocks=2)  # fmt: skip
     types = (np.float16, np.float32, np.float64)
     tensors = {
         name: rng.normal(size=shape).astype(types[i % 3])
-        for i, (name, shape) in enumerate(PqvaeTransform.shapes(layout).items())
+        for i, (name, shape) in enumerate(PqvaeTransform.shapes(config).items())
     }
     tensors["scale"] = np.ones(1, np.float32)
     tensors["codebook"] = rng.normal(size=(codewords, 2)).astype(np.float32)
@@ -86,7 +86,7 @@ def write_pqvae(path: Path, codewords: int, *, tables: int, deep: bool = False) 
         rng.shuffle(row)
     shares = rng.dirichlet(np.full(codewords, 0.3), tables)
     return write_profile_of(
-        path, tensors, kind="pqvae", dim=4, config=layout.to_config(), tables=tables,
+        path, tensors, kind="pqvae", dim=4, config=config.to_meta(), tables=tables,
         frequencies=np.stack([1 + rng.multinomial((1 << 16) - codewords, s) for s in shares]),
         lengths=np.array(lengths, np.uint8), table_of=rng.permutation(np.arange(12) % tables),
     )  # fmt: skip
@@ -176,8 +176,8 @@ class Case:
     ) -> tuple[list[bytes], list[list[int]]]:
         """Symbols that no embedding would give, packed."""
         if self.kind == "pqvae":
-            shape, qualities = (count, pqvae(self.profile).layout.size), np.zeros(count, np.int64)
-            symbols = rng.integers(0, pqvae(self.profile).layout.codewords, shape)
+            shape, qualities = (count, pqvae(self.profile).config.size), np.zeros(count, np.int64)
+            symbols = rng.integers(0, pqvae(self.profile).config.codewords, shape)
         else:
             shape = (count, self.profile.dim or int(rng.integers(1, 40)))
             qualities = rng.integers(1, self.profile.qualities + 1, count)
@@ -271,12 +271,12 @@ def damage(rng: np.random.Generator, stream: bytes) -> bytes:
 def example(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """The made-up profiles of the text, with their ids."""
     folder = tmp_path_factory.mktemp("examples")
-    layout = Layout(1, positions=7, channels=1, sub_dim=1, codewords=3, rank=1,
+    config = PqvaeConfig(1, positions=7, channels=1, sub_dim=1, codewords=3, rank=1,
                     analysis=1, synthesis=1, blocks=1)  # fmt: skip
-    ones = {name: np.ones(shape) for name, shape in PqvaeTransform.shapes(layout).items()}
+    ones = {name: np.ones(shape) for name, shape in PqvaeTransform.shapes(config).items()}
     fixed = write_profile_of(
         folder / "14", ones | {"codebook": np.ones((3, 1))}, kind="pqvae", dim=1, tables=1,
-        config=layout.to_config(), frequencies=np.array([[32768, 16384, 16384]]),
+        config=config.to_meta(), frequencies=np.array([[32768, 16384, 16384]]),
         lengths=np.array([[1, 2, 2]], np.uint8), table_of=np.zeros(7),
     )  # fmt: skip
     shapes = PredictiveTransform.shapes(4, [0, 1, 4], 1, 1)

@@ -117,7 +117,7 @@ def extreme(r: Random, profile: Profile) -> tuple[np.ndarray, bytes]:
         symbols = np.rint(np.clip(np.nan_to_num(levels), -32767, 32767)).astype(np.int64)
         symbols[0] = symbols[0] if symbols.any() else 1  # all zero is no stream of some kinds
     else:
-        most = pqvae(profile).layout.codewords - 1
+        most = pqvae(profile).config.codewords - 1
         symbols = np.array([r.choice((0, most, r.randint(0, most))) for _ in range(size)])
     coder = r.choice(kind.coders)
     return symbols, pack(profile, Quantized(symbols[None], np.array([quality])), [coder])[0]

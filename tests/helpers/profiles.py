@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.profile.file import Profile
 from clipcodec.profile.registry import DEFAULT, by_name
@@ -19,10 +19,10 @@ from clipcodec.training import export
 def write_tiny_profile(path: Path, *, seed: int = 0, **meta: str) -> Path:
     """A valid profile (D = 8, n = 12, K = 5) with random weights: fast, for mechanics only."""
     rng = np.random.default_rng(seed)
-    layout = Layout(8, positions=3, channels=8, sub_dim=2, codewords=5, rank=2,
+    config = PqvaeConfig(8, positions=3, channels=8, sub_dim=2, codewords=5, rank=2,
                     analysis=6, synthesis=4, blocks=2)  # fmt: skip
     tensors = {
-        name: rng.normal(size=shape) for name, shape in PqvaeTransform.shapes(layout).items()
+        name: rng.normal(size=shape) for name, shape in PqvaeTransform.shapes(config).items()
     }
     tensors["scale"] = np.ones(1)
     tensors["codebook"] = rng.normal(size=(5, 2))
@@ -30,7 +30,7 @@ def write_tiny_profile(path: Path, *, seed: int = 0, **meta: str) -> Path:
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     export.write(
         path, name=meta.get("name", "private/tiny"), backbone=meta.get("backbone", "none"),
-        layout=layout, tensors=export.to_half(tensors), rows=rows, card={"data": "random"},
+        config=config, tensors=export.to_half(tensors), rows=rows, card={"data": "random"},
     )  # fmt: skip
     return path
 

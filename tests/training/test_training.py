@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from clipcodec import Codec
 from clipcodec.errors import OptionError, TrainingError
-from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.profile.file import read_profile
 from clipcodec.training import predictive
@@ -88,11 +88,11 @@ def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
 def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
-    layout = pqvae(codec.profile).layout
-    assert (layout.size, layout.codewords, layout.sub_dim, layout.rank) == (50, 6, 64, 2)
+    config = pqvae(codec.profile).config
+    assert (config.size, config.codewords, config.sub_dim, config.rank) == (50, 6, 64, 2)
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=2, sub_dim=2, steps=1))
-    layout = pqvae(codec.profile).layout
-    assert (layout.size, layout.rank) == (1600, 2)
+    config = pqvae(codec.profile).config
+    assert (config.size, config.rank) == (1600, 2)
     assert len(codec.encode_embedding(clustered(1)[0], entropy="raw")) == 5 + 2 + 200
 
 
@@ -160,14 +160,14 @@ def test_torch_and_numpy_agree() -> None:
     """The profile does what was trained: same symbols, same reconstruction."""
     generator = torch.Generator().manual_seed(0)
     x = torch.nn.functional.normalize(torch.from_numpy(clustered(500)), dim=1)
-    layout = Layout(16, positions=5, channels=16, sub_dim=4, codewords=8, analysis=32, synthesis=32,
-                    blocks=2)  # fmt: skip
-    network = Network(layout, x, generator)
+    config = PqvaeConfig(16, positions=5, channels=16, sub_dim=4, codewords=8,
+                         analysis=32, synthesis=32, blocks=2)  # fmt: skip
+    network = Network(config, x, generator)
     tensors = network.tensors()
     from clipcodec.kinds.pqvae.quantizer import SharedProductQuantizer
 
     quantizer = SharedProductQuantizer(tensors["codebook"], tensors["analysis.lift"])
-    transform = PqvaeTransform(layout, tensors)
+    transform = PqvaeTransform(config, tensors)
     with torch.no_grad():
         _, quantized, symbols = network.analyse(x)
         decoded = network.synthesise(quantized)
@@ -176,7 +176,7 @@ def test_torch_and_numpy_agree() -> None:
     latent = quantizer.dequantize(symbols.numpy())
     assert np.allclose(transform.synthesise(latent), decoded.numpy(), atol=1e-4)
     assert {k: t.shape for k, t in tensors.items() if k != "codebook"} == PqvaeTransform.shapes(
-        layout
+        config
     )
 
 
