@@ -54,7 +54,7 @@ def split(stream: bytes) -> tuple[Header, bytes]:
     Raises TruncatedError, UnsupportedError (version, coder) or CorruptError (header not minimal).
     """
     if not stream:
-        raise TruncatedError("is empty: expected at least a header byte")
+        raise TruncatedError("empty: expected at least a header byte")
     first = stream[0]
     version, coder, low = first >> 6, first >> 4 & 3, first & 15
     if version != VERSION:
@@ -91,7 +91,7 @@ def _short(coder: str, profile_id: int) -> Header:
 
 def _need(stream: bytes, length: int, what: str) -> None:
     if len(stream) < length:
-        raise TruncatedError(f"{len(stream)} bytes, which end inside its {what}")
+        raise TruncatedError(f"ends inside its {what}, after {len(stream)} bytes")
 
 
 def check_seed(header: bytes, digest: bytes | None) -> int:

@@ -94,7 +94,7 @@ def _missed(
     limit, least = target.max_bytes, target.min_cosine
     if limit is not None:
         return {
-            i: f"takes {len(stream)} bytes with profile {profile.name}, max_bytes is {limit}: "
+            i: f"{len(stream)} bytes with profile {profile.name}, max_bytes is {limit}: "
             "choose a profile of a lower rate"
             for i, stream in enumerate(streams)
             if len(stream) > limit
@@ -104,7 +104,7 @@ def _missed(
     decoded = reconstruct(profile, *found).astype(np.float64)
     cosines = (x * decoded).sum(axis=1)
     return {
-        i: f"reaches cosine {cosines[i]:.4f} with profile {profile.name}, min_cosine is {least}: "
+        i: f"cosine {cosines[i]:.4f} with profile {profile.name}, min_cosine is {least}: "
         "choose a profile of a higher rate"
         for i in np.flatnonzero(~(cosines >= least)).tolist()
     }
@@ -413,7 +413,7 @@ class Codec:
         if registered is not None:
             return registered
         raise UnknownProfileError(
-            f"was made with a private profile whose SHA-256 begins with {digest.hex()}: "
+            f"made with a private profile whose SHA-256 begins with {digest.hex()}: "
             "decode it with Codec(profile=FILE) or --profile FILE"
         )
 

@@ -75,12 +75,12 @@ def _normalise(rows: NDArray[Any]) -> NDArray[np.float64]:
         x = np.ascontiguousarray(rows, np.float64)
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if len(bad):
-        raise EmbeddingError("holds NaN or infinite values", rows=bad.tolist())
+        raise EmbeddingError("NaN or infinite values", rows=bad.tolist())
     # scaled by its largest value first: squares of huge or tiny floats leave the range of float64
     peak = np.abs(x).max(axis=1, keepdims=True)
     bad = np.flatnonzero(peak == 0)
     if len(bad):
-        raise EmbeddingError("is zero and has no direction", rows=bad.tolist())
+        raise EmbeddingError("all zero, which has no direction", rows=bad.tolist())
     x = x / peak
     norms: NDArray[np.float64] = np.sqrt((x * x).sum(axis=1, keepdims=True))
     unit: NDArray[np.float64] = x / norms

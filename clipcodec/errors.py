@@ -24,9 +24,9 @@
 `BackboneWarning` is a warning: an embedding is unlike those its profile was trained on.
 
 An error about rows of a batch knows them: `index` is the first row at fault, `rows` are all rows
-with the same fault. They are set where the error is raised; a function that works on a part of a
-batch, or on a table or file, translates them with `placed`. The message is made from them once,
-when it is asked for.
+that were found with the same fault. They are set where the error is raised; a function that works
+on a part of a batch, or on a table or file, translates them with `placed`. The message is made from
+them once, when it is asked for.
 """
 
 from __future__ import annotations
@@ -77,12 +77,13 @@ class ClipcodecError(Exception):
     """Base of all errors raised on purpose by clipcodec.
 
     reason  what is wrong and what to do about it
-    rows    the rows of the caller's batch that have this fault, in order; () for a single input
+    rows    rows of the caller's batch that have this fault, in order: all that were checked
+            together; () for a single input
     source  where these rows are: a file or a column; None: in what was given
     item    what a row is called in the message: "embedding", "stream", "image", "row", …
 
-    >>> EmbeddingError("holds NaN or infinite values", rows=[3, 7])
-    EmbeddingError('embedding 3 and 1 more: holds NaN or infinite values')
+    >>> EmbeddingError("NaN or infinite values", rows=[3, 7])
+    EmbeddingError('embedding 3 and 1 more: NaN or infinite values')
     """
 
     item: str = "item"
@@ -206,7 +207,13 @@ class WorkerError(ClipcodecError, RuntimeError):
 
 
 class MissingDependencyError(ClipcodecError, ImportError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed: the package `name`."""
+
+    def __init__(
+        self, reason: object = "", *, rows: Iterable[int] = (), name: str | None = None
+    ) -> None:
+        super().__init__(reason, rows=rows)
+        self.name = name
 
 
 class BackboneWarning(UserWarning):
@@ -230,9 +237,9 @@ def placed(
     item, source   as in `ClipcodecError`; None: as they are
 
     >>> with placed(1000, item="row"):
-    ...     raise EmbeddingError("is zero", rows=[3])
+    ...     raise EmbeddingError("all zero", rows=[3])
     Traceback (most recent call last):
-    clipcodec.errors.EmbeddingError: row 1003: is zero
+    clipcodec.errors.EmbeddingError: row 1003: all zero
     """
     try:
         yield

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 import clipcodec
 from clipcodec.bitstream import split
-from clipcodec.profile.registry import by_id, by_name
+from clipcodec.profile.registry import by_name
 from clipcodec.stream import unpack
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "formats" / "tools"))
@@ -149,11 +149,7 @@ def near(found: Any, expected: Any) -> bool:
 
 def symbols_in_batch(stream: bytes) -> Any:
     """The symbols of a stream decoded beside copies of itself; None if not all are alike."""
-    header, rest = split(stream)
-    assert header.profile_id is not None
-    profile = by_id(header.profile_id)
-    parameters, body = profile.kind.split(rest)
-    rows = unpack(profile, header, [parameters] * BATCH, [body] * BATCH)
+    rows = unpack([clipcodec.Codec().parse(stream)] * BATCH)
     return rows[0] if (rows == rows[0]).all() else None
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import clipcodec
-from clipcodec import Codec
+from clipcodec import Codec, Target
 from clipcodec.bitstream import CODERS
 from clipcodec.errors import (
     CorruptError,
@@ -28,7 +29,7 @@ from clipcodec.errors import (
     WeightsError,
 )
 from clipcodec.profile.file import Profile
-from tests.helpers.profiles import cone, write_tiny_predictive, write_tiny_profile
+from tests.helpers.profiles import cone, drawn, write_tiny_predictive, write_tiny_profile
 
 
 @pytest.fixture(scope="session")
@@ -106,8 +107,9 @@ def test_streams_of_several_coders_decode_together_in_order(codec: Codec) -> Non
 def test_bytes_like_streams_are_taken_and_others_refused(codec: Codec) -> None:
     stream = codec.encode_embedding(rows(1)[0])
     expected = codec.decode(stream)
-    assert (codec.decode(bytearray(stream)) == expected).all()
-    assert (codec.decode(memoryview(stream)) == expected).all()
+    given: Any
+    for given in (bytearray(stream), memoryview(stream)):
+        assert (codec.decode(given) == expected).all()
     for wrong in (None, "text", 3, [stream]):
         with pytest.raises(DecodeError, match="expected the bytes"):
             codec.decode(wrong)  # type: ignore[arg-type]
@@ -160,7 +162,9 @@ def test_the_check_value_covers_a_private_profiles_whole_digest(
         ({"entropy": "zip"}, OptionError),
     ],
 )
-def test_what_a_fixed_rate_cannot_offer(codec: Codec, options: dict, error: type) -> None:
+def test_what_a_fixed_rate_cannot_offer(
+    codec: Codec, options: dict[str, Any], error: type[Exception]
+) -> None:
     for encode in (codec.encode_embeddings, lambda x, **o: codec.encode_embedding(x[0], **o)):
         with pytest.raises(error):
             encode(rows(3), **options)
@@ -169,7 +173,7 @@ def test_what_a_fixed_rate_cannot_offer(codec: Codec, options: dict, error: type
 def test_targets_hold_exactly_at_what_is_reached() -> None:
     """A target that is met changes nothing; one just above it is refused."""
     shipped = Codec("openai-vit-b-32/pqvae-600")
-    x = shipped.profile.statistics.draw(20, seed=4)
+    x = drawn(20, shipped.profile, seed=4)
     plain = shipped.encode_embeddings(x)
     longest = max(map(len, plain))
     assert shipped.encode_embeddings(x, max_bytes=longest) == plain
@@ -207,8 +211,10 @@ def test_a_registered_profile_by_path_is_the_registered_one() -> None:
     row = registered()[0]
     assert Codec(_FOLDER / row.file).profile is by_name(row.name)
     early = dataclasses.replace(by_name(row.name), id=None)
-    x = by_name(row.name).statistics.draw(1, seed=0)
-    stream = pack(early, early.kind.quantize(x), np.zeros(1, np.int64), ["raw"])[0]
+    statistics = early.statistics
+    assert statistics is not None
+    x = statistics.draw(1, seed=0)
+    stream = pack(early, early.kind.quantize(x, Target(), 0), ["raw"])[0]
     assert stream[0] & 15 == 0
     expected = clipcodec.decode(clipcodec.encode_embedding(x[0], profile=row.name))
     assert np.allclose(clipcodec.decode(stream), expected, atol=1e-6)
@@ -218,7 +224,7 @@ def test_a_registered_profile_by_path_is_the_registered_one() -> None:
 def test_adjacent_damage_of_raw_streams_never_passes() -> None:
     """Random bursts of up to 16 bits, anywhere in the stream."""
     name = clipcodec.profiles()[0].name
-    x = Codec(name).profile.statistics.draw(1, seed=0)[0]
+    x = drawn(1, name)[0]
     stream = clipcodec.encode_embedding(x, profile=name, entropy="raw")
     value, rng = int.from_bytes(stream, "big"), np.random.default_rng(0)
     for _ in range(3000):
@@ -296,7 +302,7 @@ def test_variable_rates_have_one_coder(variable: Codec, entropy: str) -> None:
     x = cone(2, 24)
     assert variable.encode_embeddings(x, entropy="rans") == variable.encode_embeddings(x)
     for codec in (variable, Codec("any/rotation")):
-        with pytest.raises(OptionError, match=rf"entropy='{entropy}': profile .* has rans only"):
+        with pytest.raises(OptionError, match=rf"entropy='{entropy}': profile .* has auto, rans"):
             codec.encode_embeddings(x, entropy=entropy)
 
 
@@ -378,11 +384,12 @@ def test_damage_to_a_variable_rate_is_detected(rates: Profile, name: str) -> Non
 
 def test_nothing_but_zeros_has_no_direction() -> None:
     """Levels all zero decode to nothing with any/rotation; no encoder writes them."""
+    from clipcodec.kinds import Quantized
     from clipcodec.profile.registry import by_name
     from clipcodec.stream import pack
 
     profile = by_name("any/rotation")
-    stream = pack(profile, np.zeros((1, 24), np.int64), np.array([50]), ["rans"])[0]
+    stream = pack(profile, Quantized(np.zeros((1, 24), np.int64), np.array([50])), ["rans"])[0]
     with pytest.raises(CorruptError, match="no direction"):
         clipcodec.decode(stream)
     x = np.random.default_rng(0).normal(size=(300, 24))
@@ -398,8 +405,9 @@ def test_levels_out_of_range_are_an_embedding_error(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", 1 + 1e-4 * rng.normal(size=(1100, 24)))
     train([str(tmp_path / "x.npy")], tmp_path / "p", Recipe(hidden=0), name="n", backbone="none")
     codec, x = Codec(tmp_path / "p"), rng.normal(size=(30, 24))
-    with pytest.raises(EmbeddingError, match="a level lies above 32767"):
+    with pytest.raises(EmbeddingError, match="a level above 32767") as caught:
         codec.encode_embeddings(x, quality=100)
+    assert caught.value.rows == tuple(range(30))
     near = codec.decode_batch(codec.encode_embeddings(x, quality=10)) * x
     assert (near.sum(axis=1) > 0.9 * np.linalg.norm(x, axis=1)).all()
     assert max(map(len, codec.encode_embeddings(x, max_bytes=80))) <= 80
@@ -425,6 +433,7 @@ def test_images_need_a_backbone_where_the_profile_takes_any() -> None:
 # the shipped profiles
 
 
+@pytest.mark.slow
 def test_shipped_profiles_beat_their_floors_on_unseen_embeddings(real_rows: np.ndarray) -> None:
     """Cosine rises with the rate; sizes are exact; every coder gives the same embedding."""
     floors = {"400": 0.95, "600": 0.965, "800": 0.97, "1000": 0.975, "1200": 0.98, "2000": 0.985}
@@ -433,7 +442,7 @@ def test_shipped_profiles_beat_their_floors_on_unseen_embeddings(real_rows: np.n
         if row.kind != "pqvae":
             continue
         streams = clipcodec.encode_embeddings(real_rows, profile=row.name)
-        assert max(map(len, streams)) <= row.bits // 8 + 3
+        assert max(map(len, streams)) <= (row.bits or 0) // 8 + 3
         y = clipcodec.decode_batch(streams)
         cosine = float((y * real_rows).sum(axis=1).mean())
         assert cosine > max(last, floors[row.name.rsplit("-", 1)[1]])
@@ -449,6 +458,6 @@ def test_shipped_profiles_beat_their_floors_on_unseen_embeddings(real_rows: np.n
 def _overhead(name: str, x: np.ndarray) -> np.ndarray:
     """Bytes of header, check value and coder ending: beyond the information in the symbols."""
     profile = Codec(name).profile
-    information = profile.kind.tables.information(profile.kind.quantize(x)) / 8
+    information = profile.kind.information(*profile.kind.quantize(x, Target(), 0)) / 8
     sizes = [len(s) for s in clipcodec.encode_embeddings(x, profile=name, entropy="rans")]
     return np.array(sizes) - information

@@ -26,7 +26,7 @@ def test_every_finite_nonzero_row_becomes_a_unit_row(x: np.ndarray) -> None:
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", ">f8", "i4", ">i2", "u1"])
 def test_every_real_dtype_and_layout_means_the_same(dtype: str) -> None:
     x = np.array([[3, 4, 0], [0, 0, 2]])
-    expected = [[0.6, 0.8, 0], [0, 0, 1]]
+    expected = np.array([[0.6, 0.8, 0], [0, 0, 1]])
     assert np.allclose(as_embeddings(x.astype(dtype)), expected)
     assert np.allclose(as_embeddings(np.asfortranarray(x.astype(dtype))), expected)
     assert np.allclose(as_embeddings(x.astype(dtype)[::-1])[::-1], expected)
@@ -44,12 +44,12 @@ def test_lists_and_torch_tensors_are_taken() -> None:
     ("x", "message"),
     [
         ([[1, 2, 3]], r"shape \(1, 3\): expected \(N, 2\)"),
-        ([1, 2], r"shape \(2,\): expected \(N, 2\); encode_embedding takes one"),
+        ([1, 2], r"shape \(2,\): expected \(N, D\); encode_embedding takes one"),
         (np.ma.masked_array([[1.0, 2]], mask=True), "masked array"),
         ([[True, False]], "dtype bool"),
-        ([[1, 2], [0, 0]], "embedding 1 is zero"),
-        ([[1, 2], [3, float("nan")]], "embedding 1 holds NaN"),
-        ([[float("inf"), 2]], "embedding 0 holds NaN or infinite"),
+        ([[1, 2], [0, 0]], "embedding 1: all zero"),
+        ([[1, 2], [3, float("nan")]], "embedding 1: NaN"),
+        ([[float("inf"), 2]], "embedding 0: NaN or infinite"),
         ([["a", "b"]], "dtype"),
         ([[1j, 2]], "dtype"),
         ([[1, 2], [3]], "not an array of numbers|dtype"),
@@ -68,7 +68,7 @@ def test_one_embedding_is_not_many() -> None:
 
 def test_no_rows_are_no_error() -> None:
     assert as_embeddings(np.empty((0, 4))).shape == (0, 4)
-    assert as_embeddings([], 4).shape == (0, 4)
+    assert as_embeddings([]).shape == (0, 0)
 
 
 def test_tensors_and_objects_that_are_no_numbers_are_refused() -> None:
@@ -84,6 +84,13 @@ def test_tensors_and_objects_that_are_no_numbers_are_refused() -> None:
             as_embeddings(x, 2)
 
 
-def test_a_wrong_width_is_told_in_the_callers_words() -> None:
-    with pytest.raises(EmbeddingError, match=r"embedding of shape \(3,\): expected \(2,\)"):
-        as_embedding([1, 2, 3], 2)
+def test_all_bad_rows_are_named_and_a_single_one_is_not_numbered() -> None:
+    """Rows count over all chunks; the message says the first and how many more."""
+    x = np.ones((5000, 3))
+    x[[7, 9, 4000]] = np.nan
+    with pytest.raises(EmbeddingError, match=r"^embedding 7 and 1 more: NaN") as caught:
+        as_embeddings(x)
+    assert (caught.value.index, caught.value.rows) == (7, (7, 9))  # of the first chunk
+    with pytest.raises(EmbeddingError, match=r"^NaN or infinite values$") as caught:
+        as_embedding(x[7])
+    assert caught.value.index is None

@@ -1,1 +1,40 @@
-"""Many inputs into one container: sources, worker processes, the pipeline."""
+"""Many inputs into one container: directories, patterns, lists, archives and arrays.
+
+>>> from clipcodec.bulk import Job, Target
+>>> job = Job("photos/", "photos.clpc", Target(max_bytes=50))
+>>> result = job.run()
+>>> result.compressed, result.failed
+
+A script that uses worker processes needs `if __name__ == "__main__":`, as each worker imports it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ..system.forks import loading as _loading
+
+if TYPE_CHECKING:
+    from ..target import Target
+    from .job import Failure, Job, JobResult, Plan
+
+# imported when first used: a worker process sets its number of threads before numpy is imported
+_LAZY = {
+    "Failure": "clipcodec.bulk.job",
+    "Job": "clipcodec.bulk.job",
+    "JobResult": "clipcodec.bulk.job",
+    "Plan": "clipcodec.bulk.job",
+    "Target": "clipcodec.target",
+}
+
+__all__ = ["Failure", "Job", "JobResult", "Plan", "Target"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with _loading:
+        value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value

@@ -1,7 +1,7 @@
 """Many entries to streams: workers decode and encode while the backbone runs here, in batches.
 
-What comes out is in the order of what goes in, and does not depend on the number of workers.
-Memory is bounded: at most `_AHEAD` bytes of files and some hundred images are under way.
+Results come in the order of the entries, and do not depend on the number of workers. Memory is
+bounded: at most `_AHEAD` bytes of files and some hundred images are in the pipeline.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..codec import AUTO, Codec
+from ..codec import Codec
 from ..errors import ClipcodecError, OptionError, WorkerError
-from ..kinds.trellis.rate import Target
 from ..models import BATCH
-from .sources import Entry
+from ..target import Target
+from .entries import Entry
 from .workers import Encoded, Task, decode, encode, pool
 
 GROUP = 256  # embeddings that are encoded together
-_SECONDS = 5.0  # or those of so long a time
-_CHUNK = 8  # images that a worker decodes in one go
-_CHUNK_BYTES = 1 << 24  # at most, of archive members
+_SECONDS = 5.0  # or as many as there are after this time
+_CHUNK = 8  # images that a worker decodes at a time
+_CHUNK_BYTES = 1 << 24  # and at most so many bytes of archive members
 _AHEAD = 1 << 28
 
 T = TypeVar("T")
@@ -40,65 +40,68 @@ class Result(NamedTuple):
     id: str
     name: str
     stream: bytes | ClipcodecError
+    rows: int
 
 
 @dataclass
 class _Slot:
-    """An entry on its way; what its file held is no longer kept."""
+    """An entry in the pipeline, without the bytes of its file.
+
+    batch  slots of equal value are encoded together; None: there is an error, nothing to encode
+    value  pixels, then an embedding; or the error
+    """
 
     id: str
     name: str
-    kind: Any  # those of one kind are encoded together; None: of any, as it is an error
-    value: Any  # pixels, then an embedding; or what is wrong
+    rows: int
+    batch: Any
+    value: Any
 
 
 def default_workers() -> int:
-    """As many as this process may use cores."""
+    """One per core that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def compress(
-    codec: Codec,
-    entries: Iterable[Entry],
-    *,
-    workers: int | None = None,
-    batch_size: int = BATCH,
-    quality: float | None = None,
-    max_bytes: int | None = None,
-    min_cosine: float | None = None,
-    entropy: str = AUTO,
-) -> Generator[list[Result], None, None]:
-    """Entries (`sources.find`) to streams, in order, some hundred at a time.
-
-    workers     processes; 0: all is done in this one; None: one a core. A script that uses them is
-                imported by each, so it needs `if __name__ == "__main__":`
-    batch_size  images that the backbone takes at a time: a row may change by about 1e-5 with it
-
-    An entry at fault is a result that says so. Raises OptionError, what loading the backbone
-    raises, and WorkerError if a worker ends before its time. Close the iterator to end the workers.
-    """
-    codec.encode_embeddings(  # of no embeddings: judges the options
-        np.empty((0, codec.profile.dim or 1)), quality=quality, max_bytes=max_bytes,
-        min_cosine=min_cosine, entropy=entropy,
-    )  # fmt: skip
+def check_settings(workers: int | None, batch_size: int) -> None:
+    """Raise OptionError unless `compress` can run with these."""
     if workers is not None and not 0 <= workers <= 256:
         raise OptionError(f"workers={workers}: expected 0 (this process alone) to 256")
     if batch_size < 1:
         raise OptionError(f"batch_size={batch_size}: at least 1")
-    coders = codec.profile.kind.coders if entropy == AUTO else (entropy,)
-    task = Task(codec.profile, Target(quality, max_bytes, min_cosine), tuple(coders))
+
+
+def compress(
+    codec: Codec,
+    entries: Iterable[Entry],
+    target: Target | None = None,
+    *,
+    workers: int | None = None,
+    batch_size: int = BATCH,
+) -> Generator[list[Result], None, None]:
+    """Entries (`sources.find`) to streams, in order, some hundred at a time.
+
+    workers     processes; 0: this process does all the work; None: one per core
+    batch_size  images that the backbone embeds at a time; a value may change by about 1e-5 with it
+
+    An entry that fails is a result with its error. Raises OptionError, what loading the backbone
+    raises, and WorkerError if a worker is killed. Close the iterator to end the workers.
+    """
+    check_settings(workers, batch_size)
+    target = target or Target()
+    target.check(codec.profile)
     count = default_workers() if workers is None else workers
-    return _Pipeline(codec, task, count, batch_size).run(entries)
+    return _Pipeline(codec, Task(codec.profile, target), count, batch_size).run(entries)
 
 
 class _Pipeline:
     def __init__(self, codec: Codec, task: Task, workers: int, batch_size: int) -> None:
         self._codec, self._task, self._batch_size = codec, task, batch_size
-        self._own = None if workers else task
         self._workers = workers
-        # chunks under way: so many that workers do not wait while the backbone runs
+        self._own_task = None if workers else task  # workers have it already
+        # chunks in work: enough that workers do not wait while the backbone runs
         self._window = 0 if not workers else max(2 * workers + 2, 2 * batch_size // _CHUNK)
         self._warned = False
         self._encoding: deque[tuple[list[_Slot], Future[Encoded] | None]] = deque()
@@ -112,28 +115,28 @@ class _Pipeline:
 
     def _run(self, executor: Executor, entries: Iterator[Entry]) -> Iterator[list[Result]]:
         group: list[_Slot] = []
-        batch: list[_Slot] = []
-        kind: Any = None
+        images: list[_Slot] = []  # those of the group that are not embedded yet
+        batch: Any = None
         since = time.monotonic()
         for slot in self._decoded(executor, entries):
-            if slot.kind is not None and kind not in (None, slot.kind):
-                self._embed(batch)
+            if slot.batch is not None and batch not in (None, slot.batch):
+                self._embed(images)
                 self._encode(executor, group)
-                group, batch, kind = [], [], None
+                group, images, batch = [], [], None
             group.append(slot)
-            kind = kind or slot.kind
-            if slot.kind == "image":
-                batch.append(slot)
-            # mostly errors: they, too, are to be told in time
-            if len(batch) == self._batch_size or len(group) >= GROUP + self._batch_size:
-                self._embed(batch)
-                batch = []
+            batch = batch or slot.batch
+            if slot.batch == "image":
+                images.append(slot)
+            # a long group is mostly errors, which must be told in time, too
+            if len(images) == self._batch_size or len(group) >= GROUP + self._batch_size:
+                self._embed(images)
+                images = []
             late = time.monotonic() - since > _SECONDS
-            if not batch and (len(group) >= GROUP or late):
+            if not images and (len(group) >= GROUP or late):
                 self._encode(executor, group)
-                group, kind, since = [], None, time.monotonic()
+                group, batch, since = [], None, time.monotonic()
             yield from self._encoded(2 * self._workers)
-        self._embed(batch)
+        self._embed(images)
         self._encode(executor, group)
         yield from self._encoded(0)
 
@@ -160,35 +163,35 @@ class _Pipeline:
     def _finish(self, chunk: list[Entry], future: Future[list[Any]] | None) -> Iterator[_Slot]:
         found: list[Any] = [] if future is None else self._result(future, chunk[0].name)
         decoded = iter(found)
-        for id, name, content in chunk:
-            kind: Any = "image"
+        for id, name, content, rows in chunk:
+            batch: Any = "image"
             value: Any = content
             if isinstance(content, (str, bytes)):
                 value = next(decoded)
             elif isinstance(content, np.ndarray):
-                kind = (content.shape, content.dtype)
-            yield _Slot(id, name, None if isinstance(value, ClipcodecError) else kind, value)
+                batch = (content.shape, content.dtype)
+            yield _Slot(id, name, rows, None if isinstance(value, ClipcodecError) else batch, value)
 
-    def _embed(self, batch: list[_Slot]) -> None:
+    def _embed(self, images: list[_Slot]) -> None:
         """Pixels to embeddings, in place."""
-        if batch:
-            rows = self._codec.backbone().embed_pixels(np.stack([slot.value for slot in batch]))
-            for slot, row in zip(batch, rows, strict=True):
+        if images:
+            rows = self._codec.backbone().embed_pixels(np.stack([slot.value for slot in images]))
+            for slot, row in zip(images, rows, strict=True):
                 slot.value = row
 
     def _encode(self, executor: Executor, group: list[_Slot]) -> None:
-        good = [slot for slot in group if slot.kind is not None]
+        good = [slot for slot in group if slot.batch is not None]
         future = None
         if good:
             rows = np.stack([slot.value for slot in good])
-            ours = good[0].kind == "image"
+            ours = good[0].batch == "image"
             name = good[0].name
-            future = self._submit(executor, name, encode, rows, ours=ours, task=self._own)
+            future = self._submit(executor, name, encode, rows, ours=ours, task=self._own_task)
         if group:
             self._encoding.append((group, future))
 
     def _encoded(self, most: int) -> Iterator[list[Result]]:
-        """Results of the groups that are done, and of others until at most so many are left."""
+        """Results of the groups that are done; waits for others while more than `most` are left."""
         while self._encoding:
             group, future = self._encoding[0]
             if future is not None and not future.done() and len(self._encoding) <= most:
@@ -200,40 +203,41 @@ class _Pipeline:
                 streams = iter(found.streams)
                 self._warn(found)
             yield [
-                Result(slot.id, slot.name, slot.value if slot.kind is None else next(streams))
+                Result(slot.id, slot.name, slot.value if slot.batch is None else next(streams),
+                       slot.rows)
                 for slot in group
-            ]
+            ]  # fmt: skip
 
     def _warn(self, found: Encoded) -> None:
-        """Once: what is odd about these images is odd about all."""
+        """The first warning only: the others say the same of other images."""
         if found.warnings and not self._warned:
             self._warned = True
             message, category = found.warnings[0]
             warnings.warn(message, category, stacklevel=2)
 
     def _submit(self, executor: Executor, name: str, *args: Any, **kwargs: Any) -> Any:
-        """name: of the first entry that this is about."""
+        """name: of the first entry that the work is about."""
         try:
             return executor.submit(*args, **kwargs)
         except BrokenProcessPool as error:
-            raise _died(name) from error
+            raise _killed(name) from error
 
     def _result(self, future: Future[T], name: str) -> T:
         try:
             return future.result()
         except BrokenProcessPool as error:
-            raise _died(name) from error
+            raise _killed(name) from error
 
 
-def _died(name: str) -> WorkerError:
+def _killed(name: str) -> WorkerError:
     return WorkerError(
-        f"a worker process was killed, for want of memory perhaps, while {name} or one of those "
-        "after it was under way: give fewer --workers, or 0 to see at which it ends"
+        f"a worker process was killed, perhaps for lack of memory, during work on {name} or one of "
+        "those after it: use fewer --workers, or 0 to see at which one it happens"
     )
 
 
 def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """A few at a time, of bounded size."""
+    """A few entries at a time, of bounded size."""
     chunk: list[Entry] = []
     size = 0
     for entry in entries:

@@ -1,6 +1,6 @@
 """What worker processes do: decode images, and encode embeddings. Imports nothing heavy by itself.
 
-A worker uses one thread, does not hear Ctrl-C, which is for the main process, and ends with it.
+A worker uses one thread, ignores Ctrl-C, which is for the main process, and ends with that.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
-from ..errors import ClipcodecError, ImageError, InputError, brief
+from ..errors import ClipcodecError, ImageError, InputError, brief, each_row
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..kinds.trellis.rate import Target
     from ..models import Preprocess
     from ..profile.file import Profile
+    from ..target import Target
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,26 +36,25 @@ class Task(NamedTuple):
 
     profile: Profile
     target: Target
-    coders: tuple[str, ...]
 
 
-_task: Task | None = None  # a worker's
+_task: Task | None = None  # set once in every worker
 
 
 def pool(workers: int, task: Task) -> Executor:
-    """Worker processes that are ready, or for 0 this process itself."""
+    """Worker processes, started; for 0 an executor that does the work in this process."""
     if not workers:
         return _Here()
     made = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_begin, initargs=(pickle.dumps(task),)
     )
-    with _unheard():
+    with _interrupts_blocked():
         made.submit(int)  # starts them
     return made
 
 
 class _Here(Executor):
-    """Does at once what it is asked."""
+    """Does its work at once, in this process."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -66,8 +65,8 @@ class _Here(Executor):
         return future
 
 
-class _unheard:
-    """Processes started meanwhile do not hear Ctrl-C, not even before they could say so."""
+class _interrupts_blocked:
+    """Processes started meanwhile ignore Ctrl-C from their first moment, before `_begin`."""
 
     def __enter__(self) -> None:
         if hasattr(signal, "pthread_sigmask"):
@@ -79,7 +78,7 @@ class _unheard:
 
 
 def _begin(task: bytes) -> None:
-    """First thing in a worker."""
+    """The first thing that runs in a worker."""
     global _task
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -97,36 +96,31 @@ def _end_with_parent() -> None:
 def decode(
     contents: Sequence[str | bytes], preprocess: Preprocess
 ) -> list[NDArray[np.uint8] | ClipcodecError]:
-    """Image files to pixels for the backbone; what is wrong with one takes its place."""
+    """Image files to pixels for the backbone, or for each the error about it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         return [_decode(content, preprocess) for content in contents]
 
 
 def _decode(content: str | bytes, preprocess: Preprocess) -> NDArray[np.uint8] | ClipcodecError:
     from ..images import load_rgb
     from ..models import shorten
-    from .sources import LARGEST, too_large
+    from .entries import size_fault
 
     try:
         if isinstance(content, str) and os.path.isfile(content):
-            size = os.path.getsize(content)
-            if size > LARGEST:
-                return too_large(size)
+            too_large = size_fault(os.path.getsize(content))
+            if too_large is not None:
+                return too_large
         return preprocess(shorten(load_rgb(content)))
     except ClipcodecError as error:
-        return _alone(error)
-    except Exception as error:  # memory, most likely
+        return type(error)(str(error))  # without its traceback, which keeps the image alive
+    except Exception as error:  # most likely too little memory
         return ImageError(f"cannot be resized ({type(error).__name__}: {brief(error)})")
 
 
-def _alone(error: ClipcodecError) -> ClipcodecError:
-    """An error without the frames, and so the images, that it was raised through."""
-    return type(error)(str(error))
-
-
 class Encoded(NamedTuple):
-    """Streams, or in their place what is wrong; and warnings."""
+    """For each row its stream, or the error about it; and the warnings about all of them."""
 
     streams: list[bytes | ClipcodecError]
     warnings: list[tuple[str, type[Warning]]]
@@ -135,10 +129,10 @@ class Encoded(NamedTuple):
 def encode(rows: NDArray[Any], *, ours: bool, task: Task | None = None) -> Encoded:
     """Embeddings (N, D) to streams.
 
-    ours  the backbone made them, so they are of unit norm
-    task  None: the one that this worker was begun with
+    ours  they were made here by the backbone, so they have unit norm
+    task  None: the one that this worker was started with
 
-    Raises WeightsError if the backbone's are not those of the profile.
+    Raises WeightsError if the embeddings made here are not those of the profile's backbone.
     """
     task = task or _task
     assert task is not None
@@ -149,19 +143,27 @@ def encode(rows: NDArray[Any], *, ours: bool, task: Task | None = None) -> Encod
 
 
 def _encode(rows: NDArray[Any], task: Task, *, ours: bool) -> list[bytes | ClipcodecError]:
-    """A row that cannot be encoded is found by halving."""
-    from ..embeddings import as_embeddings
+    from ..codec import Codec, encode_rows
+    from ..embeddings import as_rows, normalise
     from ..profile.statistics import check_statistics
-    from ..stream import encode_rows
 
     profile = task.profile
+    statistics = profile.statistics
+
+    def work(chosen: list[int]) -> list[bytes]:
+        nonlocal statistics
+        unit = rows[chosen] if ours else normalise(rows[chosen])
+        if statistics is not None:
+            check_statistics(unit, statistics, profile.backbone, ours=ours)
+            statistics = None  # checked once, not again for the rows that are left
+        return encode_rows(profile, unit, task.target)
+
     try:
-        unit = rows if ours else as_embeddings(rows, profile.dim)
-        if profile.statistics is not None:
-            check_statistics(unit, profile.statistics, profile.backbone, ours=ours)
-        return [*encode_rows(profile, unit, task.target, task.coders)]
-    except InputError as error:
-        if len(rows) == 1:
-            return [_alone(error)]
-        half = len(rows) // 2
-        return _encode(rows[:half], task, ours=ours) + _encode(rows[half:], task, ours=ours)
+        Codec(profile).check_width(as_rows(rows).shape[1])
+        streams = each_row(work, len(rows), InputError)
+    except InputError as error:  # about all rows alike
+        return [type(error)(error.reason) for _ in rows]
+    for stream in streams:
+        if isinstance(stream, ClipcodecError):
+            stream.rows = ()  # its place in this batch tells nobody anything
+    return streams

@@ -1,8 +1,9 @@
 """The `clipcodec` command: argparse verbs, each with its imports inside.
 
-Data goes to stdout, words to stderr. Exit 0: done; 1: an input failed (named on stderr, the rest
-went on, unless no backbone could be loaded); 2: the command line is wrong; 130: interrupted;
-129, 143: hung up, terminated. Being stopped so leaves no half-written file.
+Data goes to stdout, messages to stderr. Exit code 0: done; 1: an input failed (stderr names it, and
+the others were done, unless no backbone could be loaded); 2: the command line is wrong;
+130: interrupted (Ctrl-C); 129, 143: stopped by SIGHUP or SIGTERM. None of these leaves a
+half-written file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Any
 from .. import __version__
 from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError, RateError
 
-SUFFIX = ".clip"
+SUFFIX = ".clip"  # of the file of a stream
+CONTAINER_SUFFIX = ".clpc"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM and SIGHUP, unless they are ignored, unwind as Ctrl-C does: cleaning up."""
+    """SIGTERM and SIGHUP, unless they are ignored, clean up before the end as Ctrl-C does."""
     changed = []
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
@@ -67,7 +69,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def _stop(number: int, _frame: Any) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not cut the cleaning short
+    signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
     raise SystemExit(128 + number)
 
 
@@ -102,8 +104,8 @@ def build_parser() -> argparse.ArgumentParser:
                    "- for stdin")  # fmt: skip
     p.add_argument("-o", "--output", metavar="OUT", help=".npy file for all inputs together, or - "
                    f"for stdout; default: each input's name with .npy for {SUFFIX}")  # fmt: skip
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
-    p.add_argument("--ids", metavar="FILE", help="write the ids of containers' items, one a line")
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per stream")
+    p.add_argument("--ids", metavar="FILE", help="write the ids of containers' items, one per line")
     _partial(p)
     _profile(p, "profile file that private streams were made with")
     _table(p, "streams in .parquet inputs (default: the one marked so)")
@@ -112,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     p = _verb(verbs, "info", "what a stream or container is", module="decompress")
     p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
                    "- for stdin")  # fmt: skip
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a stream")
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per stream")
     _partial(p)
     _profile(p, "profile file that private streams were made with")
 
@@ -121,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
                    "- for stdin")  # fmt: skip
     p.add_argument("-o", "--output", metavar="OUT", help="file, directory (several images) or - "
                    "for stdout; default, with -f: the image file itself")  # fmt: skip
-    p.add_argument("--stream", metavar="FILE", help="a stream that is there already; - for stdin "
+    p.add_argument("--stream", metavar="FILE", help="an existing stream; - for stdin "
                    "(default: one made of the image)")  # fmt: skip
     _profile(p)
     _target(p)
@@ -141,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--query", required=True, nargs="+", metavar="QUERY",
                    help="image or .npy of embeddings, of text too; - for stdin")  # fmt: skip
     p.add_argument("-k", type=int, default=10, help="hits for each query (default: 10)")
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line a query")
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per query")
     _profile(p, "profile file that private streams were made with")
     p.add_argument("--backbone", metavar="NAME", help="image encoder of the query, where the "
                    "profile takes any")  # fmt: skip
@@ -218,10 +220,10 @@ def _target(p: argparse.ArgumentParser) -> None:
                    help="entropy coder (default: the shortest)")  # fmt: skip
     target = p.add_mutually_exclusive_group()
     target.add_argument("--quality", type=float, metavar="Q", help="1 (coarse) to 100 (fine)")
-    target.add_argument("--max-bytes", type=int, metavar="N", help="size limit of a whole stream, "
-                        "filled as well as it can be")  # fmt: skip
+    target.add_argument("--max-bytes", type=int, metavar="N", help="most bytes of a whole stream, "
+                        "used as well as possible")  # fmt: skip
     target.add_argument("--min-cosine", type=float, metavar="C",
-                        help="least cosine after decoding, in as few bytes as can be")  # fmt: skip
+                        help="least cosine after decoding, in the fewest bytes")  # fmt: skip
     p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
                    "alone, it chooses the profile")  # fmt: skip
 
@@ -237,7 +239,7 @@ def _table(p: argparse.ArgumentParser, text: str) -> None:
     p.add_argument("--into", metavar="NAME", help="tables: the result's column (default: the same)")
     p.add_argument("--keep-column", action="store_true", help="tables: keep the first, with --into")
     p.add_argument("--skip-bad-rows", action="store_true", help="tables: name a row that fails, "
-                   "make it null and go on; exit 1")  # fmt: skip
+                   "make it null and go on; exit code 1")  # fmt: skip
 
 
 def _many(p: argparse.ArgumentParser) -> None:
@@ -247,16 +249,16 @@ def _many(p: argparse.ArgumentParser) -> None:
     many.add_argument("--dry-run", action="store_true", default=None,
                       help="list what would be done")  # fmt: skip
     many.add_argument("--workers", type=int, metavar="N", help="processes that decode images and "
-                      "encode embeddings (default: one a core); 0: none")  # fmt: skip
-    many.add_argument("--batch-size", type=int, metavar="N", help="images that the backbone takes "
+                      "encode embeddings (default: one per core); 0: none")  # fmt: skip
+    many.add_argument("--batch-size", type=int, metavar="N", help="images that the backbone embeds "
                       "at a time (default: 64)")  # fmt: skip
     many.add_argument("--precision", choices=("fp32", "bf16", "fp16"),
                       help="of the backbone's arithmetic (default: fp32)")  # fmt: skip
 
 
 def _partial(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--partial", action="store_true", help="read a container that was cut or is "
-                   "being written up to its last good block")  # fmt: skip
+    p.add_argument("--partial", action="store_true", help="also read a container that was cut or "
+                   "is being written, up to its last good block")  # fmt: skip
 
 
 def _force(p: argparse.ArgumentParser) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 from ..bitstream import DIGEST_BYTES
 from ..carriers import attach, extract
@@ -19,60 +16,50 @@ from ..errors import (
     ImageError,
     OptionError,
     WeightsError,
+    placed,
 )
+from ..target import Target
 from . import SUFFIX
 from .common import (
     STDIO,
+    codec_of,
+    output_path,
     progress,
     read_stream,
     refuse_shared,
     refuse_terminal_or_existing,
     report,
     target_of,
-    write_output,
+    write_result,
 )
+from .inputs import path_or_bytes
 
 
 def run(args: argparse.Namespace) -> int:
     suffix = SUFFIX if args.verb == "extract" else ""
-    targets = [target_of(name, args.output, len(args.inputs), suffix) for name in args.inputs]
-    refuse_shared(targets)
-    pairs = list(zip(args.inputs, targets, strict=True))
+    outputs = [output_path(name, args.output, len(args.inputs), suffix) for name in args.inputs]
+    refuse_shared(outputs)
+    pairs = list(zip(args.inputs, outputs, strict=True))
     return _extract(args, pairs) if args.verb == "extract" else _attach(args, pairs)
-
-
-def _write(target: str, data: bytes, args: argparse.Namespace) -> None:
-    if args.output not in (None, target):  # a directory, then
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-    write_output(target, data, force=args.force)
-
-
-def _image(name: str) -> bytes | str:
-    """The name of a file, or what stdin or a pipe, which can be read once only, holds."""
-    if name == STDIO:
-        return sys.stdin.buffer.read()
-    return name if os.path.isfile(name) else Path(name).read_bytes()
 
 
 def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     if args.output is None and not args.force and any(name != STDIO for name in args.inputs):
         raise OptionError("the image file itself would be changed: use -f for that, or -o OUT")
-    options = dict(quality=args.quality, max_bytes=args.max_bytes,
-                   min_cosine=args.min_cosine, entropy=args.entropy)  # fmt: skip
-    codec = Codec(args.profile, backbone=args.backbone, device=args.device, weights=args.weights)
+    codec, target = codec_of(args), target_of(args)
     stream = _given(args, codec)
     if stream is None:
-        codec.encode_embeddings([], **options)  # options judged once
+        target.check(codec.profile)
     failed = 0
-    for name, target in progress(pairs, quiet=args.quiet or len(pairs) == 1, unit="file"):
+    for name, output in progress(pairs, quiet=args.quiet or len(pairs) == 1, unit="file"):
         try:
-            refuse_terminal_or_existing(target, force=args.force)
-            image = _image(name)
+            refuse_terminal_or_existing(output, force=args.force)
+            image = path_or_bytes(name)
             _refuse_no_carrier(image)
-            made = codec.encode(image, **options) if stream is None else stream
-            _write(target, attach(image, made), args)
+            made = codec.encode(image, target) if stream is None else stream
+            write_result(output, attach(image, made), args)
         except WeightsError:
-            raise  # no backbone: every other image would fail alike
+            raise  # without a backbone every other image would fail, too
         except (ClipcodecError, OSError) as error:
             report(name, error)
             failed += 1
@@ -80,37 +67,36 @@ def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
 
 
 def _given(args: argparse.Namespace, codec: Codec) -> bytes | None:
-    """The stream of --stream, checked, if there is one."""
+    """The stream of --stream, checked; None without that option."""
     if args.stream is None:
         return None
     if len(args.inputs) > 1:
-        raise OptionError("--stream is of one image: give images with streams one at a time")
+        raise OptionError("--stream is for one image: attach streams to images one at a time")
     if args.stream == STDIO == args.inputs[0]:
         raise OptionError("image and stream cannot both be stdin")
-    if (args.quality, args.max_bytes, args.min_cosine, args.entropy) != (None, None, None, "auto"):
-        raise OptionError("--stream is made already: leave out what says how to make it")
+    if target_of(args) != Target():
+        raise OptionError("--stream is made already: leave out the options for making one")
     stream = read_stream(args.stream)
-    try:
+    with placed(source=args.stream):
         codec.info(stream)
-    except DecodeError as error:
-        raise type(error)(f"{args.stream}: {error}") from error
     return stream
 
 
 def _refuse_no_carrier(image: bytes | str) -> None:
-    """Tell files that can carry no stream before long work."""
-    with suppress(CorruptError):  # a damaged stream gives way to a new one
+    """Raise before long work if the file can carry no stream."""
+    with suppress(CorruptError):  # a damaged stream is replaced by the new one
         extract(image)
 
 
 def _extract(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     codec = Codec(args.profile)
     failed = 0
-    for name, target in pairs:
+    for name, output in pairs:
         try:
-            refuse_terminal_or_existing(target, force=args.force)
-            streams = extract(_image(name))
-            _write(target, _chosen(streams, codec, by_profile=args.profile is not None), args)
+            refuse_terminal_or_existing(output, force=args.force)
+            streams = extract(path_or_bytes(name))
+            stream = _chosen(streams, codec, by_profile=args.profile is not None)
+            write_result(output, stream, args)
         except BrokenPipeError:
             raise
         except (ClipcodecError, OSError) as error:
@@ -120,7 +106,7 @@ def _extract(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
 
 
 def _chosen(streams: list[bytes], codec: Codec, *, by_profile: bool) -> bytes:
-    """The one stream, or that of the profile asked for."""
+    """The only stream, or the one of the profile that was asked for."""
     found = streams
     if by_profile:
         profile = codec.profile

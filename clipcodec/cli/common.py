@@ -1,26 +1,43 @@
-"""What several verbs share: standard streams, progress, naming failures."""
+"""What several verbs share: options, standard streams, outputs, progress, failures in words."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..carriers import format_of
-from ..errors import DecodeError, OptionError
+from ..errors import ClipcodecError, DecodeError, OptionError
 from ..system.files import refuse_existing, write_atomic
+from ..target import Target
+
+if TYPE_CHECKING:
+    from ..codec import Codec
 
 T = TypeVar("T")
 STDIO = "-"
 _LONGEST = 1 << 20  # bytes; far above any stream of any profile
 
 
+def target_of(args: argparse.Namespace) -> Target:
+    """What the command line asks of every stream. Raises OptionError."""
+    return Target(args.quality, args.max_bytes, args.min_cosine, args.entropy)
+
+
+def codec_of(args: argparse.Namespace) -> Codec:
+    """The codec that the command line names, for verbs that encode images."""
+    from ..codec import Codec
+
+    return Codec(args.profile, backbone=args.backbone, device=args.device, weights=args.weights)
+
+
 def read_stream(name: str) -> bytes:
-    """The bytes of one stream: a file's, or those of stdin for "-"; no more than any stream has."""
+    """The bytes of one stream, of a file or for "-" of stdin. DecodeError if they are too many."""
     with nullcontext(sys.stdin.buffer) if name == STDIO else open(name, "rb") as file:
         data = file.read(_LONGEST + 1)
     if format_of(data) is not None:
@@ -39,8 +56,18 @@ def write_output(name: str, data: bytes, *, force: bool) -> None:
     sys.stdout.buffer.write(data)
 
 
-def target_of(name: str, output: str | None, inputs: int, suffix: str) -> str:
-    """Where the result of one of so many inputs goes: beside it, to `output`, or into it."""
+def write_result(path: str, data: bytes, args: argparse.Namespace) -> None:
+    """Write what `output_path` or the like gave a name to; -o may be a directory to make."""
+    if args.output not in (None, path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_output(path, data, force=args.force)
+
+
+def output_path(name: str, output: str | None, inputs: int, suffix: str) -> str:
+    """Where the result of the input `name` goes: beside it, to `output`, or into that directory.
+
+    inputs  how many inputs there are
+    """
     if output is None:
         return STDIO if name == STDIO else name + suffix
     if output == STDIO and inputs > 1:
@@ -58,7 +85,7 @@ def _refuse_terminal() -> None:
 
 
 def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
-    """Say early, before long work, that the output cannot be written."""
+    """Raise before long work if the output could not be written after it."""
     if name == STDIO:
         _refuse_terminal()
         return
@@ -69,13 +96,15 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
 
 
 def report(name: str, error: Exception) -> None:
-    """One failed input, in words, on stderr."""
+    """Say on stderr that one input failed, and why."""
     label = "stdin" if name == STDIO else name
     print(f"clipcodec: {label}: {words(error, name)}", file=sys.stderr)
 
 
 def words(error: Exception, name: str = "") -> str:
-    """What an error says, on one line; its file is named unless that is `name`."""
+    """What an error says, on one line. Its file is named, unless the line begins with `name`."""
+    if isinstance(error, ClipcodecError) and error.source == ("stdin" if name == STDIO else name):
+        error.source = None
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         named = error.filename not in (None, name)
@@ -83,16 +112,37 @@ def words(error: Exception, name: str = "") -> str:
     return " ".join(text.split())
 
 
-def refuse_shared(targets: Iterable[str]) -> None:
-    """No two inputs may have one output: with -f the second would replace the first."""
-    for target, count in Counter(os.path.realpath(t) for t in targets).items():
+def refuse_shared(outputs: Iterable[str]) -> None:
+    """Raise if inputs have the same output: with -f the second would replace the first."""
+    for output, count in Counter(os.path.realpath(path) for path in outputs).items():
         if count > 1:
-            raise OptionError(f"{count} inputs would become {target}: give them one at a time")
+            raise OptionError(f"{count} inputs would become {output}: give them one at a time")
 
 
 def progress(items: Iterable[T], *, quiet: bool, **options: Any) -> Iterable[T]:
-    """A progress bar on stderr for work on several items, on a terminal only."""
+    """The items, and while they are worked on a progress bar on stderr if that is a terminal."""
     from tqdm import tqdm
 
     bar: Iterable[T] = tqdm(items, disable=True if quiet else None, leave=False, **options)
     return bar
+
+
+@contextmanager
+def progress_bar(*, quiet: bool, **options: Any) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar as of `progress`, that is told how many are done, and of how many if that is known."""
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal bar
+        if bar is None:  # begins when the work does
+            bar = tqdm(total=total, disable=True if quiet else None, leave=False, **options)
+        bar.total = total
+        bar.update(done - bar.n)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()

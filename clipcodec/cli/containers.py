@@ -1,6 +1,6 @@
-"""`clipcodec info` and `clipcodec decompress` of containers (.clpc), known by how they begin.
+"""`clipcodec info` and `clipcodec decompress` of containers (.clpc), known by their first bytes.
 
-A file is read by block; what comes from stdin is first put into a temporary file.
+A file is read block by block; stdin is first copied to a temporary file.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from ..codec import Codec
 from ..container import Container
 from ..container.layout import MAGIC
 from ..embeddings import Embeddings
-from ..errors import ClipcodecError, CorruptError, DecodeError, OptionError, TruncatedError
+from ..errors import ClipcodecError, DecodeError, OptionError
 from ..profile.registry import registered
 from ..system.files import replacing
+from . import CONTAINER_SUFFIX, SUFFIX
 from .common import STDIO, read_stream, refuse_terminal_or_existing, report
 
-SUFFIX = ".clpc"
 _NPY_HEADER = 128  # bytes
 
 
 def is_container(name: str) -> bool:
-    """Does this file, or what is to come from stdin, begin as a container does?"""
+    """Does this file, or stdin, begin as a container does? Nothing of stdin is taken away."""
     if name == STDIO:
         stdin = cast(io.BufferedReader, sys.stdin.buffer)
         return stdin.peek(len(MAGIC))[: len(MAGIC)] == MAGIC
@@ -50,16 +50,12 @@ def is_container(name: str) -> bool:
 
 @contextmanager
 def _opened(name: str, args: argparse.Namespace) -> Iterator[Container]:
-    """The container, and a word on stderr if only a part of it is read."""
+    """The container. If only a part of it can be read, stderr says so."""
     with ExitStack() as stack:
         source: str | BinaryIO = name
         if name == STDIO:
             source = stack.enter_context(_from_stdin())
-        try:
-            opened = Container(source, profile=args.profile, partial=args.partial)
-        except (TruncatedError, CorruptError) as error:
-            why = str(error).removeprefix(f"{'stdin' if name == STDIO else name}: ")
-            raise type(error)(why) from error
+        opened = Container(source, profile=args.profile, partial=args.partial)
         container = stack.enter_context(opened)
         if not container.complete:
             label = "stdin" if name == STDIO else name
@@ -117,11 +113,11 @@ def _facts(name: str, container: Container) -> dict[str, Any]:
 
 def _words(known: dict[str, Any]) -> str:
     label = "stdin" if known["file"] == STDIO else Path(known["file"]).name
-    each = "" if not known["items"] else f", {known['bytes_per_item']:.1f} an item"
+    per_item = "" if not known["items"] else f", {known['bytes_per_item']:.1f} per item"
     lines = [
         f"{label}: clipcodec container, version 1, {'' if known['complete'] else 'not '}complete",
         f"  items      {known['items']}, {known['ids']} of them with ids",
-        f"  size       {known['size']} bytes{each}; {known['stream_bytes']} bytes of streams",
+        f"  size       {known['size']} bytes{per_item}; {known['stream_bytes']} bytes of streams",
         *(f"  profile    {name}: {count} streams" for name, count in known["profiles"].items()),
         *(f"  metadata   {key}: {json.dumps(value)}" for key, value in known["metadata"].items()),
     ]
@@ -132,15 +128,15 @@ def _words(known: dict[str, Any]) -> str:
 
 
 def decompress(args: argparse.Namespace, codec: Codec) -> int:
-    """Inputs of which one at least is a container."""
+    """Decompress inputs of which at least one is a container."""
     if args.json and args.ids:
-        raise OptionError("--ids: a line of --json has the id")
+        raise OptionError("--ids: the lines of --json hold the ids already")
     if args.output is not None:
         return _together(args.inputs, args.output, args, codec)
     if args.json:
         return _together(args.inputs, STDIO, args, codec)
     if args.ids and len(args.inputs) > 1:
-        raise OptionError("--ids takes the ids of all inputs together: give -o, too")
+        raise OptionError("--ids writes the ids of all inputs together: give -o, too")
     codes = [_together([name], npy_name(name), args, codec) for name in args.inputs]
     return max(codes)
 
@@ -148,25 +144,25 @@ def decompress(args: argparse.Namespace, codec: Codec) -> int:
 def npy_name(name: str) -> str:
     if name == STDIO:
         return STDIO
-    stem = name.removesuffix(SUFFIX)
-    return (stem if stem != name else name.removesuffix(".clip")) + ".npy"
+    stem = name.removesuffix(CONTAINER_SUFFIX)
+    return (stem if stem != name else name.removesuffix(SUFFIX)) + ".npy"
 
 
 class _SomeFailed(Exception):
-    """An input was named on stderr; nothing is to be written."""
+    """An input failed, as stderr says; nothing may be written."""
 
 
 def _together(names: list[str], output: str, args: argparse.Namespace, codec: Codec) -> int:
     outputs = [output] if args.ids is None else [output, args.ids]
     if len({*map(os.path.realpath, outputs)}) < len(outputs):
-        raise OptionError("-o and --ids name one file")
-    for target in outputs:
-        refuse_terminal_or_existing(target, force=args.force)
+        raise OptionError("-o and --ids name the same file")
+    for path in outputs:
+        refuse_terminal_or_existing(path, force=args.force)
     try:
         with ExitStack() as stack:
             if args.json and output == STDIO:
                 return _lines(names, sys.stdout.buffer, args, codec)
-            files = [stack.enter_context(_target(name, args.force)) for name in outputs]
+            files = [stack.enter_context(_seekable(name, args.force)) for name in outputs]
             if args.json:
                 failed = _lines(names, files[0], args, codec)
             else:
@@ -179,8 +175,8 @@ def _together(names: list[str], output: str, args: argparse.Namespace, codec: Co
 
 
 @contextmanager
-def _target(name: str, force: bool) -> Iterator[BinaryIO]:
-    """A file that can seek; it takes its place, or goes to stdout or a pipe, when it is whole."""
+def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
+    """A file that can seek. When whole it becomes `name`, or is copied to stdout or a pipe."""
     if name != STDIO and (not os.path.exists(name) or os.path.isfile(name)):
         with replacing(name, overwrite=force) as file:
             yield file
@@ -199,7 +195,7 @@ _Block = tuple[Embeddings, list["str | None"]]
 
 
 def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Block]:
-    """Embeddings and ids, of a container some thousand at a time; a lone stream has no id."""
+    """Embeddings and ids of one input, some thousand at a time; a single stream has no id."""
     if not is_container(name):
         yield codec.decode(read_stream(name))[None], [None]
         return
@@ -211,10 +207,10 @@ def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Bloc
             yield np.empty((0, container.codec.profile.dim or 0), np.float32), []
 
 
-def _each(
+def _all_blocks(
     names: list[str], args: argparse.Namespace, codec: Codec
 ) -> Iterator[tuple[str, _Block | None]]:
-    """The blocks of all inputs; None for one that failed, and was named."""
+    """The blocks of all inputs, each with its input; None: that input failed, as stderr says."""
     for name in names:
         blocks = _blocks(name, args, codec)
         while True:
@@ -236,16 +232,16 @@ def _rows(
     args: argparse.Namespace,
     codec: Codec,
 ) -> int:
-    """A .npy of all rows, and ids, a line each; 1 if an input failed."""
+    """Write a .npy of all rows, and one line per id; 1 if an input failed."""
     file.write(bytes(_NPY_HEADER))
     count, width, failed = 0, None, 0
-    for _, block in _each(names, args, codec):
+    for _, block in _all_blocks(names, args, codec):
         if block is None:
             failed = 1
             continue
         rows, ids = block
         if width not in (None, rows.shape[1]) and len(rows):
-            raise DecodeError("the streams have several widths: decompress each width apart")
+            raise DecodeError("the streams have several widths: decompress each width separately")
         width = rows.shape[1] if width is None or len(rows) else width
         count += len(rows)
         file.write(np.ascontiguousarray(rows, "<f4").data)
@@ -265,9 +261,9 @@ def _line(id: str | None) -> str:
 
 
 def _lines(names: list[str], file: BinaryIO, args: argparse.Namespace, codec: Codec) -> int:
-    """A line of JSON an item; 1 if an input failed."""
+    """Write one line of JSON per item; 1 if an input failed."""
     failed, item, last = 0, 0, ""
-    for name, block in _each(names, args, codec):
+    for name, block in _all_blocks(names, args, codec):
         if block is None:
             failed = 1
             continue

@@ -1,4 +1,4 @@
-"""`clipcodec decompress` and `clipcodec info`: what streams hold; containers.py has containers."""
+"""`clipcodec decompress` and `clipcodec info` of streams; containers.py has those of containers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         return tables.decompress(args)
     codec = Codec(args.profile)
     if args.verb == "info":
-        return _each(args.inputs, lambda name: _info(codec, name, args))
+        return _for_each(args.inputs, lambda name: _info(codec, name, args))
     if any(map(containers.is_container, args.inputs)):
         if args.output is None and not args.json:
             refuse_shared(map(containers.npy_name, args.inputs))
@@ -41,12 +41,13 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         return _together(codec, args.inputs, args.output, args.force, as_json=args.json)
     if args.json:
-        return _each(args.inputs, lambda name: print(_json(codec, name)))
+        return _for_each(args.inputs, lambda name: print(_json(codec, name)))
     refuse_shared(map(_npy_name, args.inputs))
-    return _each(args.inputs, lambda name: _one_file(codec, name, args.force))
+    return _for_each(args.inputs, lambda name: _one_file(codec, name, args.force))
 
 
-def _each(names: list[str], work: Callable[[str], None]) -> int:
+def _for_each(names: list[str], work: Callable[[str], None]) -> int:
+    """Do the work for every input; the exit code. One that fails is named, the others go on."""
     failed = 0
     for name in names:
         try:
@@ -60,9 +61,9 @@ def _each(names: list[str], work: Callable[[str], None]) -> int:
 
 
 def _one_file(codec: Codec, name: str, force: bool) -> None:
-    target = _npy_name(name)
-    refuse_terminal_or_existing(target, force=force)
-    write_output(target, _npy(codec.decode(read_stream(name))), force=force)
+    output = _npy_name(name)
+    refuse_terminal_or_existing(output, force=force)
+    write_output(output, _npy(codec.decode(read_stream(name))), force=force)
 
 
 def _npy_name(name: str) -> str:
@@ -77,18 +78,18 @@ def _json(codec: Codec, name: str) -> str:
 
 
 def _together(codec: Codec, names: list[str], output: str, force: bool, *, as_json: bool) -> int:
-    """All inputs in one file, as rows (N, D) or lines; nothing is written if one of them fails."""
+    """All inputs into one file, as rows (N, D) or lines; nothing is written if one fails."""
     refuse_terminal_or_existing(output, force=force)
     rows: list[Any] = []
     read = _json if as_json else lambda codec, name: codec.decode(read_stream(name))
-    failed = _each(names, lambda name: rows.append(read(codec, name)))
+    failed = _for_each(names, lambda name: rows.append(read(codec, name)))
     if failed:
         return failed
     if as_json:
         write_output(output, "".join(f"{row}\n" for row in rows).encode(), force=force)
         return 0
     if len({len(row) for row in rows}) > 1:
-        raise DecodeError("the streams have several widths: decompress each width apart")
+        raise DecodeError("the streams have several widths: decompress each width separately")
     write_output(output, _npy(np.stack(rows)), force=force)
     return 0
 

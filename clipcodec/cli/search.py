@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from ..container import Container, open_container
 from ..embeddings import Embeddings, as_embeddings
 from ..errors import ClipcodecError, EmbeddingError, OptionError, WeightsError
 from ..retrieval import Hits, search
-from .common import STDIO, report
-from .compress import _embeddings as read_embeddings  # founder: from .inputs import read_embeddings
+from .common import report
+from .inputs import npy_rows, path_or_bytes
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,8 +55,8 @@ def _embedder(container: Container, args: argparse.Namespace) -> Codec:
 
 
 def _rows(name: str, embedder: Codec) -> Embeddings:
-    source: bytes | str = sys.stdin.buffer.read() if name == STDIO else name
-    rows = read_embeddings(source)
+    source = path_or_bytes(name)
+    rows = npy_rows(source)
     return embedder.embed([source]) if rows is None else as_embeddings(rows)
 
 

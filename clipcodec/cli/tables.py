@@ -7,21 +7,30 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..codec import Codec
 from ..errors import BackboneWarning, ClipcodecError, OptionError, WeightsError
-from .common import STDIO, refuse_shared, refuse_terminal_or_existing, report
+from .common import (
+    STDIO,
+    codec_of,
+    progress_bar,
+    refuse_shared,
+    refuse_terminal_or_existing,
+    report,
+    target_of,
+)
 
 PARQUET = ".parquet"
-SUFFIX = ".clip.parquet"
+COMPRESSED = ".clip.parquet"  # what a table of streams is called
 
 Work = Callable[[str, str, Callable[[int, int], None], Callable[[Exception], None] | None], Any]
 
 
 def are_tables(args: argparse.Namespace) -> bool:
-    """Is this command line about tables? OptionError: it is not, with options of theirs."""
+    """Is this command line about tables? OptionError: it is not, but has options only for them."""
     if args.column is not None or any(name.endswith(PARQUET) for name in args.inputs):
         return True
     if args.into is not None or args.keep_column or args.skip_bad_rows:
@@ -30,53 +39,51 @@ def are_tables(args: argparse.Namespace) -> bool:
 
 
 def compress(args: argparse.Namespace) -> int:
-    """Each table to one with a column of streams in place of embeddings or images."""
+    """Each table to one in which streams take the place of embeddings or images."""
     from ..integrations.arrow import compress_parquet
 
     if args.column is None:
         raise OptionError("a table needs --column NAME: the embeddings or images to compress")
-    codec = Codec(args.profile, backbone=args.backbone, device=args.device, weights=args.weights)
-    options = dict(quality=args.quality, max_bytes=args.max_bytes,
-                   min_cosine=args.min_cosine, entropy=args.entropy)  # fmt: skip
-    codec.encode_embeddings([], **options)  # options judged once
+    codec, target = codec_of(args), target_of(args)
+    target.check(codec.profile)
 
-    def work(name: str, target: str, progress: Any, on_bad_row: Any) -> None:
-        compress_parquet(name, target, args.column, into=args.into, keep=args.keep_column,
+    def work(name: str, output: str, progress: Any, on_bad_row: Any) -> None:
+        compress_parquet(name, output, args.column, into=args.into, keep=args.keep_column,
                          overwrite=args.force, progress=progress, on_bad_row=on_bad_row,
-                         profile=codec, **options)  # fmt: skip
+                         profile=codec, **asdict(target))  # fmt: skip
 
-    return _each(args, work, lambda name: name.removesuffix(PARQUET) + SUFFIX)
+    return _convert_all(args, work, lambda name: name.removesuffix(PARQUET) + COMPRESSED)
 
 
 def decompress(args: argparse.Namespace) -> int:
-    """Each table to one with a column of vectors in place of streams."""
+    """Each table to one in which vectors take the place of streams."""
     from ..integrations.arrow import decompress_parquet
 
     if args.json:
         raise OptionError("--json is for streams: a table becomes a table")
     codec = Codec(args.profile)
 
-    def work(name: str, target: str, progress: Any, on_bad_row: Any) -> None:
-        decompress_parquet(name, target, args.column, into=args.into, keep=args.keep_column,
+    def work(name: str, output: str, progress: Any, on_bad_row: Any) -> None:
+        decompress_parquet(name, output, args.column, into=args.into, keep=args.keep_column,
                            overwrite=args.force, progress=progress, on_bad_row=on_bad_row,
                            profile=codec)  # fmt: skip
 
-    return _each(args, work, _decompressed)
+    return _convert_all(args, work, _decompressed)
 
 
 def _decompressed(name: str) -> str:
-    if not name.endswith(SUFFIX):
-        raise OptionError(f"{name} does not end in {SUFFIX}: name the result with -o")
-    return name.removesuffix(SUFFIX) + PARQUET
+    if not name.endswith(COMPRESSED):
+        raise OptionError(f"{name} does not end in {COMPRESSED}: name the result with -o")
+    return name.removesuffix(COMPRESSED) + PARQUET
 
 
-def _each(args: argparse.Namespace, work: Work, rename: Callable[[str], str]) -> int:
+def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], str]) -> int:
     if STDIO in (*args.inputs, args.output):
         raise OptionError("a table is not read from stdin or written to stdout: name files")
-    targets = [_target(name, args.output, len(args.inputs), rename) for name in args.inputs]
-    refuse_shared(targets)
+    outputs = [_output_path(name, args.output, len(args.inputs), rename) for name in args.inputs]
+    refuse_shared(outputs)
     failed = 0
-    for name, target in zip(args.inputs, targets, strict=True):
+    for name, output in zip(args.inputs, outputs, strict=True):
         bad: list[Exception] = []
 
         def on_bad_row(error: Exception, name: str = name, bad: list[Exception] = bad) -> None:
@@ -84,13 +91,14 @@ def _each(args: argparse.Namespace, work: Work, rename: Callable[[str], str]) ->
             bad.append(error)
 
         try:
-            refuse_terminal_or_existing(target, force=args.force)
-            if target != args.output and args.output is not None:  # a directory, then
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-            with _bar(getattr(args, "quiet", False)) as progress, _warned_once():
-                work(name, target, progress, on_bad_row if args.skip_bad_rows else None)
+            refuse_terminal_or_existing(output, force=args.force)
+            if args.output not in (None, output):  # -o is a directory
+                Path(output).parent.mkdir(parents=True, exist_ok=True)
+            quiet = getattr(args, "quiet", False)
+            with progress_bar(quiet=quiet, unit="row", unit_scale=True) as show, _warn_once():
+                work(name, output, show, on_bad_row if args.skip_bad_rows else None)
         except WeightsError:
-            raise  # no backbone: every other table would fail alike
+            raise  # without a backbone every other table would fail, too
         except (ClipcodecError, OSError) as error:
             report(name, error)
             bad.append(error)
@@ -98,7 +106,7 @@ def _each(args: argparse.Namespace, work: Work, rename: Callable[[str], str]) ->
     return 1 if failed else 0
 
 
-def _target(name: str, output: str | None, inputs: int, rename: Callable[[str], str]) -> str:
+def _output_path(name: str, output: str | None, inputs: int, rename: Callable[[str], str]) -> str:
     if output is None:
         return rename(name)
     if inputs > 1 or output.endswith(os.sep) or Path(output).is_dir():
@@ -109,22 +117,8 @@ def _target(name: str, output: str | None, inputs: int, rename: Callable[[str], 
 
 
 @contextmanager
-def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Rows done, on stderr, on a terminal only."""
-    from tqdm import tqdm
-
-    with tqdm(disable=True if quiet else None, leave=False, unit="row", unit_scale=True) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield progress
-
-
-@contextmanager
-def _warned_once() -> Iterator[None]:
-    """Of embeddings that another model seems to have made, once a table, not once a batch."""
+def _warn_once() -> Iterator[None]:
+    """Warn of embeddings that another model seems to have made once per table, not per batch."""
     show, said = warnings.showwarning, []
 
     def once(message: Any, category: Any, *rest: Any, **named: Any) -> None:

@@ -19,21 +19,21 @@ VERSION = 1
 OPENING = MAGIC + bytes([VERSION])
 DATA, INDEX, METADATA = b"DATA", b"indx", b"meta"
 HEAD_BYTES = 16
-AROUND = HEAD_BYTES + 4  # bytes of a block beside its body
-CLOSING_BYTES = 8  # the size of an index and its check value: where to begin from the end
+AROUND = HEAD_BYTES + 4  # bytes of a block besides its body: head and check value
+CLOSING_BYTES = 8  # at the end of the file: the size of the index body, and its check value
 
-MAX_ITEMS = 1 << 16  # of a block
-MAX_BODY = 1 << 26  # bytes
+MAX_ITEMS = 1 << 16  # items of a block
+MAX_BODY = 1 << 26  # bytes, as all that follow
 MAX_STREAM = 1 << 17
-MAX_START = 255  # or a small block could hold streams of gigabytes
+MAX_START = 255  # without a limit, a small block could decode to gigabytes of streams
 MAX_ID = 1 << 12
-MAX_IDS = 1 << 24  # of a block's ids, inflated
+MAX_IDS = 1 << 24  # all ids of a block, inflated
 MAX_METADATA = 1 << 20
 
 _HEAD = struct.Struct(">4sII")
-_LONGEST_START = 16  # that is tried
-_MOST_STARTS = 256
-_IDS = 1  # flag
+_LONGEST_CUT = 16  # bytes of a start; longer ones are not tried
+_MOST_STARTS = 256  # different starts in a block that is written
+_IDS = 1  # flag of a DATA block: it holds ids
 
 
 class Item(NamedTuple):
@@ -44,7 +44,7 @@ class Item(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What a block says of itself. size: of its body, in bytes; items: how many it holds."""
+    """The head of a block. size: bytes of its body; items: how many it holds (DATA only)."""
 
     kind: bytes
     size: int
@@ -52,7 +52,7 @@ class Head(NamedTuple):
 
     @property
     def whole(self) -> int:
-        """Bytes of the block."""
+        """Bytes of the whole block."""
         return AROUND + self.size
 
     def to_bytes(self) -> bytes:
@@ -61,7 +61,10 @@ class Head(NamedTuple):
 
 
 def check_opening(start: bytes) -> None:
-    """Raise unless a file that begins with these 8 bytes is a container of this version."""
+    """Check the first 8 bytes of a container.
+
+    Raises CorruptError (no container), TruncatedError (too short) or UnsupportedError (version).
+    """
     if start[: len(MAGIC)] != MAGIC[: len(start)]:
         raise CorruptError(f"begins with {start.hex(' ') or 'nothing'}: not a clipcodec container")
     if len(start) < len(OPENING):
@@ -73,7 +76,10 @@ def check_opening(start: bytes) -> None:
 
 
 def parse_head(data: bytes) -> Head:
-    """The head that a block begins with. Raises TruncatedError, CorruptError, UnsupportedError."""
+    """The head at the beginning of a block; its check value and the limits are checked.
+
+    Raises TruncatedError, CorruptError or UnsupportedError.
+    """
     if len(data) < HEAD_BYTES:
         raise TruncatedError("ends inside the head of a block")
     if zlib.crc32(data[:12]) != int.from_bytes(data[12:16], "big"):
@@ -91,7 +97,7 @@ def parse_head(data: bytes) -> Head:
 
 
 def parse_block(data: bytes) -> tuple[Head, bytes]:
-    """Head and body of a whole block, both checked."""
+    """Head and body of a block; both check values are checked. Raises as `parse_head`."""
     head = parse_head(data)
     if len(data) < head.whole:
         raise TruncatedError(f"ends inside a block of {head.whole} bytes")
@@ -102,7 +108,7 @@ def parse_block(data: bytes) -> tuple[Head, bytes]:
 
 
 def block(kind: bytes, body: bytes, count: int = 0) -> bytes:
-    """A whole block."""
+    """The bytes of a whole block: head, body, check value."""
     data = Head(kind, len(body), count).to_bytes() + body
     return data + zlib.crc32(data).to_bytes(4, "big")
 
@@ -111,8 +117,8 @@ def block(kind: bytes, body: bytes, count: int = 0) -> bytes:
 
 
 def pack_items(streams: Sequence[bytes], ids: Sequence[str | None] | None = None) -> bytes:
-    """A DATA block. ids: None where no item has one."""
-    cuts = (_cut(streams, length) for length in range(_LONGEST_START + 1))
+    """A DATA block of these streams. ids: one per stream or None; None: no item has an id."""
+    cuts = (_cut(streams, length) for length in range(_LONGEST_CUT + 1))
     cut = min(
         takewhile(lambda cut: len(cut.starts) <= _MOST_STARTS, cuts), key=lambda cut: cut.size
     )
@@ -132,11 +138,13 @@ def pack_items(streams: Sequence[bytes], ids: Sequence[str | None] | None = None
 
 
 class _Cut(NamedTuple):
-    """Streams cut after `length` bytes: what is said once, and how.
+    """Streams cut after `length` bytes, so that equal starts are stored once.
 
-    which  of the starts each has; least: the shortest rest after each start
-    more   bytes each rest has beyond that, in `width` bits
-    size   bytes of the block that depend on the cut
+    starts  the different starts
+    which   (N,) index of each stream's start
+    least   length of the shortest rest after each start, in bytes
+    more    (N,) bytes that each rest is longer than that, stored in `width` bits each
+    size    bytes of the block that depend on where the streams are cut
     """
 
     length: int
@@ -149,16 +157,16 @@ class _Cut(NamedTuple):
 
 
 def _cut(streams: Sequence[bytes], length: int) -> _Cut:
-    places: dict[bytes, int] = {}
-    which = np.array([places.setdefault(stream[:length], len(places)) for stream in streams])
+    numbers: dict[bytes, int] = {}
+    which = np.array([numbers.setdefault(stream[:length], len(numbers)) for stream in streams])
     rests = np.maximum(np.array([len(stream) for stream in streams]) - length, 0)
-    least = np.full(len(places), MAX_STREAM)
+    least = np.full(len(numbers), MAX_STREAM)
     np.minimum.at(least, which, rests)
     more = rests - least[which]
     width = int(more.max()).bit_length()
-    bits = len(streams) * ((len(places) - 1).bit_length() + width)
-    size = len(places) * (length + 2) + bits / 8 + float(rests.sum())
-    return _Cut(length, list(places), which, least.tolist(), more, width, size)
+    bits = len(streams) * ((len(numbers) - 1).bit_length() + width)
+    size = len(numbers) * (length + 2) + bits / 8 + float(rests.sum())
+    return _Cut(length, list(numbers), which, least.tolist(), more, width, size)
 
 
 def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None] | None]:
@@ -166,7 +174,7 @@ def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None]
     reader = _Reader(body)
     flags = reader.byte()
     if flags & ~_IDS:
-        raise CorruptError(f"flags {flags:#x} of a block: unknown ones are set")
+        raise CorruptError(f"flags {flags:#x} of a block: unknown flags are set")
     distinct = reader.varint()
     if not 1 <= distinct <= count:
         raise CorruptError(f"{distinct} starts for {count} items")
@@ -203,13 +211,14 @@ def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None]
 
 
 def _unpack_ids(deflated: bytes, count: int) -> list[str | None]:
+    """The ids of `count` items; an empty one is None. Raises CorruptError."""
     inflate = zlib.decompressobj()
     try:
         data = inflate.decompress(deflated, MAX_IDS)
     except zlib.error as error:
         raise CorruptError(f"ids of a block: {error}") from error
     if not inflate.eof or inflate.unused_data:
-        raise CorruptError(f"ids of a block: cut, followed by more, or above {MAX_IDS} bytes")
+        raise CorruptError(f"ids of a block: truncated, followed by more, or above {MAX_IDS} bytes")
     reader = _Reader(data)
     ids: list[str | None] = []
     for _ in range(count):
@@ -228,20 +237,20 @@ def _unpack_ids(deflated: bytes, count: int) -> list[str | None]:
 
 
 def pack_index(entries: NDArray[np.int64]) -> bytes:
-    """The index of blocks (size, items), in the order of the file."""
+    """The INDEX block. entries (B, 2): bytes and items of each block, in the order of the file."""
     body = entries.astype(">u4").tobytes()
     return block(INDEX, body + (len(body) + 4).to_bytes(4, "big"))
 
 
 def unpack_index(body: bytes) -> NDArray[np.int64]:
-    """Entries (B, 2) of an index: bytes and items of every block before it."""
+    """Entries (B, 2) of an index: bytes and items of every block before it. Raises CorruptError."""
     if len(body) % 8 != 4 or int.from_bytes(body[-4:], "big") != len(body):
-        raise CorruptError(f"an index of {len(body)} bytes, and a size that is not its own")
+        raise CorruptError(f"an index of {len(body)} bytes: it states another size")
     return np.frombuffer(body[:-4], ">u4").astype(np.int64).reshape(-1, 2)
 
 
 def pack_metadata(metadata: dict[str, Any]) -> bytes:
-    """The block of the container's metadata; ValueError or TypeError if JSON cannot hold them."""
+    """The METADATA block. Raises ValueError or TypeError if JSON cannot hold the metadata."""
     text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     if len(text.encode()) > MAX_METADATA:
         raise ValueError(f"more than {MAX_METADATA} bytes")
@@ -249,12 +258,13 @@ def pack_metadata(metadata: dict[str, Any]) -> bytes:
 
 
 def unpack_metadata(body: bytes) -> dict[str, Any]:
+    """The metadata in a METADATA block's body. Raises CorruptError."""
     try:
         metadata = json.loads(body.decode())
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"metadata are not JSON: {error}") from error
     if not isinstance(metadata, dict) or len(body) > MAX_METADATA:
-        raise CorruptError(f"metadata are not an object of at most {MAX_METADATA} bytes")
+        raise CorruptError(f"metadata are not a JSON object of at most {MAX_METADATA} bytes")
     return metadata
 
 
@@ -262,7 +272,7 @@ def unpack_metadata(body: bytes) -> dict[str, Any]:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the least significant first; bit 7 set in all bytes but the last."""
+    """Seven bits per byte, the least significant first; bit 7 is set in all bytes but the last."""
     out = bytearray()
     while value > 0x7F:
         out.append(0x80 | value & 0x7F)
@@ -277,7 +287,7 @@ def _pack_bits(values: NDArray[np.int64], width: int) -> bytes:
 
 
 class _Reader:
-    """Takes fields off a body in turn; what is not there is CorruptError."""
+    """Reads the fields of a body one after the other; CorruptError if the body is too short."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0

@@ -1,4 +1,4 @@
-"""Read a container: by position in a file, or front to back from a pipe."""
+"""Read a container: any item of a file, or all items in order from a pipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, DecodeError, OptionError, TruncatedError
+from ..errors import CorruptError, OptionError, TruncatedError, placed
 from . import layout
 from .layout import Item
 from .survey import Readable, Source, check_index, exactly, read_survey
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ..embeddings import Embeddings
     from ..profile.file import Profile
 
-ROWS = 16384  # embeddings of a decoded block: enough for several threads, 32 MiB at width 512
-_KEPT = 4  # blocks
+ROWS = 16384  # embeddings decoded at a time: enough for several threads, 32 MiB at width 512
+_KEPT = 4  # blocks kept in memory
 
 
 def open_container(
@@ -36,10 +36,10 @@ def open_container(
     """Open a container of streams for reading; public as `clipcodec.open`.
 
     source   a path, or a binary file that can seek; for a pipe see `read_items`
-    profile  the profile or its file, where the streams were made with a private one
-    partial  read one that was cut, or is being written, up to its last good block
+    profile  the profile or its file, if the streams were made with a private one
+    partial  also read a container that was cut or is being written, up to its last good block
 
-    Raises TruncatedError (cut, or not closed yet), CorruptError (damaged, or no container),
+    Raises TruncatedError (cut, or not closed yet), CorruptError (damaged, or not a container),
     UnsupportedError (from a later release) or OSError.
 
     >>> with clipcodec.open("out.clpc") as container:
@@ -49,7 +49,13 @@ def open_container(
 
 
 class Container:
-    """A sequence of streams in a file, in the order they were appended. Thread-safe."""
+    """A sequence of streams in a file, in the order they were appended. Thread-safe.
+
+    size      bytes of the file
+    metadata  what `create` was given
+    complete  was it closed, and is nothing missing?
+    survey    where its blocks are: for a writer that appends to it
+    """
 
     def __init__(
         self,
@@ -58,13 +64,13 @@ class Container:
         profile: str | os.PathLike[str] | Profile | None = None,
         partial: bool = False,
     ) -> None:
-        from ..codec import Codec  # a container of bytes alone needs no profile
+        from ..codec import Codec  # here, as who reads only bytes needs no profile
 
         self.codec: Codec = Codec(profile)
         self._file = Source(source)
         self.size = self._file.size
         try:
-            survey = read_survey(self._file, partial=partial)
+            self.survey = survey = read_survey(self._file, partial=partial)
         except BaseException:
             self._file.close()
             raise
@@ -88,7 +94,7 @@ class Container:
     @overload
     def __getitem__(self, key: slice) -> list[bytes]: ...
     def __getitem__(self, key: int | slice) -> bytes | list[bytes]:
-        """Stream i, or a list of them for a slice. Reads the blocks that hold them, no others."""
+        """Stream i, or for a slice a list of streams. Reads only the blocks that hold them."""
         if isinstance(key, slice):
             return [self[i] for i in range(*key.indices(self._len))]
         return self.item(key).stream
@@ -121,9 +127,9 @@ class Container:
         return [item.id for item in self.items()]
 
     def index(self, id: str) -> int:
-        """The place of the first item with this id; KeyError if none has it.
+        """The position of the first item with this id; KeyError if none has it.
 
-        The first call reads all ids, and keeps them.
+        The first call reads all ids, and keeps them in memory.
         """
         with self._lock:
             places = self._places
@@ -145,7 +151,7 @@ class Container:
     def decode_all(self, out: NDArray[Any] | None = None) -> Embeddings:
         """All embeddings (N, D), float32, unit norm.
 
-        out  array of this shape to fill, such as a memory map, where memory cannot hold them
+        out  an array of this shape to fill, such as a memory map, if memory cannot hold them
         """
         at = 0
         for rows in self.decode_blocks():
@@ -160,9 +166,9 @@ class Container:
         return np.empty((0, self.codec.profile.dim or 0), np.float32) if out is None else out
 
     def decode_blocks(self, rows: int = ROWS) -> Iterator[Embeddings]:
-        """Embeddings (≤ rows, D) at a time, in order: as much memory for a billion as for one.
+        """Embeddings in order, (≤ rows, D) at a time: memory does not grow with the container.
 
-        Raises DecodeError naming the item at fault.
+        Raises DecodeError that names the item at fault.
         """
         if rows < 1:
             raise OptionError(f"rows={rows}: at least 1")
@@ -170,10 +176,15 @@ class Container:
         for number in range(len(self._firsts)):
             waiting += self._block(number)[0]
             while len(waiting) >= rows:
-                yield self.codec.decode_batch(waiting[:rows], first=first)
+                yield self._decoded(waiting[:rows], first)
                 first, waiting = first + rows, waiting[rows:]
         if waiting:
-            yield self.codec.decode_batch(waiting, first=first)
+            yield self._decoded(waiting, first)
+
+    def _decoded(self, streams: list[bytes], first: int) -> Embeddings:
+        """Embeddings of streams of which the first is item `first`."""
+        with placed(first, item="item", source=self._file.name):
+            return self.codec.decode_batch(streams)
 
     # files
 
@@ -184,14 +195,11 @@ class Container:
                 return self._kept[number]
         first, count = self._firsts[number], int(self._counts[number])
         data = self._file.read_at(int(self._offsets[number]), int(self._sizes[number]))
-        try:
+        with placed(source=f"{self._file.name}: items {first} to {first + count - 1}"):
             head, body = layout.parse_block(data)
             if head.items != count or head.whole != len(data):
                 raise CorruptError("block and index disagree: damaged")
             found = layout.unpack_items(body, count)
-        except DecodeError as error:
-            where = f"{self._file.name}: items {first} to {first + count - 1}"
-            raise type(error)(f"{where}: {error}") from error
         with self._lock:
             self._kept[number] = found
             while len(self._kept) > _KEPT:
@@ -217,14 +225,14 @@ class Container:
 def read_items(file: Readable) -> Iterator[Item]:
     """Items of a container from a binary file that need not seek, such as a pipe, in order.
 
-    Memory for one block. Raises as `clipcodec.open` does, after the last good block's items.
+    Holds one block in memory. Raises as `clipcodec.open` does, after the last good block's items.
 
     >>> for stream, id in clipcodec.read_items(sys.stdin.buffer): ...
     """
     layout.check_opening(exactly(file, len(layout.OPENING)))
     last, place, entries = b"", 0, list[tuple[int, int]]()
     while start := exactly(file, layout.HEAD_BYTES):
-        try:
+        with placed(source=f"container, after {place} items"):
             head = layout.parse_head(start)
             rest = exactly(file, head.whole - layout.HEAD_BYTES)
             head, body = layout.parse_block(start + rest)
@@ -235,11 +243,10 @@ def read_items(file: Readable) -> Iterator[Item]:
                 check_index(body, entries)
             elif head.kind == layout.METADATA and not entries:
                 layout.unpack_metadata(body)
-        except DecodeError as error:
-            raise type(error)(f"container, after {place} items: {error}") from error
         entries.append((head.whole, head.items))
         yield from map(Item, streams, ids or [None] * len(streams))
         place += len(streams)
         last = head.kind
     if last != layout.INDEX:
-        raise TruncatedError(f"container, after {place} items: ends without its index: cut")
+        with placed(source=f"container, after {place} items"):
+            raise TruncatedError("ends without its index: cut")

@@ -1,4 +1,4 @@
-"""Where the blocks of a container are: by its index, or by walking from block to block."""
+"""Finds the blocks of a container: by its index, or by reading from block to block."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, DecodeError, OptionError, TruncatedError
+from ..errors import CorruptError, DecodeError, OptionError, TruncatedError, placed
 from . import layout
 
 
 class Readable(Protocol):
-    """All that reading front to back needs of a file."""
+    """What sequential reading needs of a file object."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 def exactly(file: Readable, size: int) -> bytes:
-    """`size` bytes, or what there is: a pipe may give less at a time."""
+    """Read `size` bytes, or up to the end of the file. One read of a pipe may return fewer."""
     parts = []
     while size > 0 and (part := file.read(size)):
         parts.append(part)
@@ -29,7 +29,10 @@ def exactly(file: Readable, size: int) -> bytes:
 
 
 class Source:
-    """A file that is read at offsets, by threads and forks at once if it is a real one."""
+    """A file that is read at offsets, by several threads at once.
+
+    Forked processes may read it at once, too, if it was given as a path.
+    """
 
     def __init__(self, source: str | os.PathLike[str] | BinaryIO, name: str | None = None) -> None:
         self._own = isinstance(source, (str, os.PathLike))
@@ -47,6 +50,7 @@ class Source:
             self.size = self._file.seek(0, os.SEEK_END)
 
     def read_at(self, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset`, or fewer at the end of the file."""
         if self._number is not None:
             data = b""
             while len(data) < size and (
@@ -58,42 +62,62 @@ class Source:
             self._file.seek(offset)
             return exactly(self._file, size)
 
+    def state(self) -> tuple[int, ...] | None:
+        """Equal before and after if nobody wrote the file meanwhile; None if that is unknown."""
+        try:
+            status = os.fstat(self._file.fileno())
+        except (AttributeError, OSError):
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
     def close(self) -> None:
         if self._own:
             self._file.close()
 
 
 class Survey:
-    """What a container's blocks are, without what is in them.
+    """Sizes of a container's blocks, and its metadata.
 
-    entries   (B, 2): bytes and items of every block
-    end       where the last good block ends
-    complete  closed by an index, and nothing after it
+    entries   (B, 2) int64, bytes and items of every block, in the order of the file
+    end       position in the file where the last valid block ends
+    complete  whether the file ends with a valid index
+    state     of the file when it was surveyed, see `Source.state`
     """
 
     def __init__(
-        self, entries: NDArray[np.int64], metadata: dict[str, Any], *, complete: bool
+        self,
+        entries: NDArray[np.int64],
+        metadata: dict[str, Any],
+        *,
+        complete: bool,
+        state: tuple[int, ...] | None,
     ) -> None:
         self.entries, self.metadata, self.complete = entries, metadata, complete
+        self.state = state
         self.end = len(layout.OPENING) + int(entries[:, 0].sum())
 
 
 def read_survey(file: Source, *, partial: bool) -> Survey:
-    """By the closing index, or, if `partial`, by reading all blocks up to the last good one."""
-    try:
+    """Find the blocks by the index at the end of the file.
+
+    partial  without a valid index, read all blocks up to the last valid one instead
+
+    Raises DecodeError naming the file.
+    """
+    state = file.state()  # before it is read: a later writer is noticed
+    with placed(source=file.name):
         layout.check_opening(file.read_at(0, len(layout.OPENING)))
         entries = _by_index(file)
         if entries is not None:
-            return Survey(entries, _metadata(file), complete=True)
-        entries, why = _by_walking(file, whole=partial)
+            return Survey(entries, _metadata(file), complete=True, state=state)
+        entries, why = _by_reading(file, check_bodies=partial)
         if partial:
-            return Survey(entries, _metadata(file) if len(entries) else {}, complete=False)
-    except DecodeError as error:
-        raise type(error)(f"{file.name}: {error}") from error
-    raise type(why)(
-        f"{file.name}: {why}; its first {entries[:, 1].sum()} items can be read with partial=True "
-        "(--partial), and writing goes on after them with mode 'a' (--resume)"
-    )
+            metadata = _metadata(file) if len(entries) else {}
+            return Survey(entries, metadata, complete=False, state=state)
+        raise type(why)(
+            f"{why}; its first {entries[:, 1].sum()} items can be read with partial=True "
+            "(--partial), and writing goes on after them with mode 'a' (--resume)"
+        )
 
 
 def _by_index(file: Source) -> NDArray[np.int64] | None:
@@ -109,23 +133,26 @@ def _by_index(file: Source) -> NDArray[np.int64] | None:
             return None
         entries = layout.unpack_index(body)
     except DecodeError:
-        return None  # by chance, or damaged: walking will tell
+        return None  # not an index, or a damaged one: reading the blocks will show which
     if len(layout.OPENING) + entries[:, 0].sum() != start:
-        raise CorruptError("its index does not fit its size: damaged")
+        raise CorruptError("its index does not match its size: damaged")
     return np.concatenate([entries, [[whole, 0]]])
 
 
-def _by_walking(file: Source, *, whole: bool) -> tuple[NDArray[np.int64], DecodeError]:
-    """Entries from block to block, and what is wrong with the rest. whole: check bodies, too."""
+def _by_reading(file: Source, *, check_bodies: bool) -> tuple[NDArray[np.int64], DecodeError]:
+    """Entries by reading from block to block, and the error at which that ends.
+
+    check_bodies  check each block's body, too, not only its head
+    """
     entries: list[tuple[int, int]] = []
     at = len(layout.OPENING)
-    why: DecodeError = TruncatedError("ends without its index: cut, or still being written")
+    why: DecodeError = TruncatedError("ends without its index: truncated, or still being written")
     while at < file.size:
         try:
             head = layout.parse_head(file.read_at(at, layout.HEAD_BYTES))
             if at + head.whole > file.size:
-                raise TruncatedError("ends inside a block: cut, or still being written")
-            if whole:
+                raise TruncatedError("ends inside a block: truncated, or still being written")
+            if check_bodies:
                 head, body = layout.parse_block(file.read_at(at, head.whole))
                 if head.kind == layout.DATA:
                     layout.unpack_items(body, head.items)
@@ -143,7 +170,7 @@ def _by_walking(file: Source, *, whole: bool) -> tuple[NDArray[np.int64], Decode
 
 
 def _metadata(file: Source) -> dict[str, Any]:
-    """Of the first block, if it is theirs."""
+    """The metadata, if the first block is a METADATA block, else {}."""
     at = len(layout.OPENING)
     head = layout.parse_head(file.read_at(at, layout.HEAD_BYTES))
     if head.kind != layout.METADATA:
@@ -152,6 +179,7 @@ def _metadata(file: Source) -> dict[str, Any]:
 
 
 def check_index(body: bytes, entries: list[tuple[int, int]]) -> None:
+    """Raise CorruptError unless an index has these entries, those of the blocks before it."""
     found = layout.unpack_index(body)
     if not np.array_equal(found, np.array(entries, np.int64).reshape(-1, 2)):
-        raise CorruptError("its index does not fit the blocks before it: damaged")
+        raise CorruptError("its index does not match the blocks before it: damaged")

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from ..bitstream import split
-from ..errors import OptionError, OutputExistsError, TruncatedError
+from ..errors import LockedError, OptionError, OutputExistsError, TruncatedError
 from ..system.files import lock, move, refuse_existing
 from . import layout
-from .survey import Source, read_survey
+from .survey import Source, Survey, read_survey
 
 PART = ".part"
 BLOCK_ITEMS = 1024
@@ -34,15 +34,15 @@ def create(
 ) -> ContainerWriter:
     """Open a container for writing.
 
-    target       a path, or a binary file to write on, such as a pipe
-    mode         "x": a new file; "w": replace what is there; "a": append, or go on where a writer
+    target       a path, or a binary file to write to, such as a pipe
+    mode         "x": a new file; "w": replace an existing one; "a": append, or go on where a writer
                  was interrupted (what follows the last good block is cut off)
     metadata     a JSON object to keep in a new container
-    block_items  read, checked and lost together: 1 … 65536
+    block_items  items that are read, checked and, if damaged, lost together: 1 … 65536
 
     A new container is written to `target` + ".part", and renamed when it is closed. If the `with`
-    block is left by an error, that file stays, with all items up to then, for mode "a".
-    Raises OutputExistsError, LockedError (another writer is at it), OptionError, OSError; in mode
+    block is left by an error, that file stays, with all items until then, for mode "a".
+    Raises OutputExistsError, LockedError (another process writes it), OptionError, OSError; in mode
     "a" CorruptError or UnsupportedError, if the file is no container that can be appended to.
 
     >>> with clipcodec.create("out.clpc") as writer:
@@ -61,26 +61,28 @@ class ContainerWriter:
         *,
         metadata: dict[str, Any] | None = None,
         block_items: int = BLOCK_ITEMS,
+        survey: Survey | None = None,
     ) -> None:
+        """survey: of the file to append to, if it was surveyed already (`Container.survey`)."""
         if mode not in ("x", "w", "a"):
             raise OptionError(f"mode={mode!r}: expected 'x', 'w' or 'a'")
         if not 1 <= block_items <= layout.MAX_ITEMS:
             raise OptionError(f"block_items={block_items}: expected 1 to {layout.MAX_ITEMS}")
         self._block_items, self._overwrite = block_items, mode == "w"
-        self._streams: list[bytes] = []  # not yet written, as are `_ids`
+        self._streams: list[bytes] = []  # not written yet, nor are their `_ids`
         self._ids: list[str | None] = []
         self._waiting = 0  # bytes of both
         self._entries: list[tuple[int, int]] = []  # of the index
         self._written = 0  # items
         self._end = 0  # bytes
-        self._indexed = False
+        self._indexed = False  # does the file end with its index?
         self._path: Path | None = None
         opening = [layout.OPENING]
         if metadata is not None:
             opening.append(_metadata_block(metadata))
         if not isinstance(target, (str, os.PathLike)):
             if mode != "x":
-                raise OptionError(f"mode={mode!r} is for paths: a file object is written from here")
+                raise OptionError(f"mode={mode!r} is for paths: for a file object use mode 'x'")
             self._file: BinaryIO | None = target
             self._begin(opening)
             return
@@ -88,7 +90,7 @@ class ContainerWriter:
         self._path = self._choose(mode)
         self._file = _open_locked(self._path, new=mode == "x")
         try:
-            if mode != "a" or not self._resume(metadata):
+            if mode != "a" or not self._resume(metadata, survey):
                 self._file.truncate(0)
                 self._file.seek(0)
                 self._begin(opening)
@@ -113,13 +115,17 @@ class ContainerWriter:
         self._put(b"".join(opening))
         self._entries = [(len(part), 0) for part in opening[1:]]
 
-    def _resume(self, metadata: dict[str, Any] | None) -> bool:
-        """Go on after the last good block; false where there is none."""
+    def _resume(self, metadata: dict[str, Any] | None, survey: Survey | None) -> bool:
+        """Go on after the last good block; False if there is none."""
         file = cast(BinaryIO, self._file)
-        try:
-            survey = read_survey(Source(file, os.fspath(self._path or "")), partial=True)
-        except TruncatedError:  # within its first bytes, or empty
-            return False
+        source = Source(file, os.fspath(self._path or ""))
+        if survey is None:
+            try:
+                survey = read_survey(source, partial=True)
+            except TruncatedError:  # empty, or cut in its first bytes
+                return False
+        elif survey.state is None or survey.state != source.state():
+            raise LockedError(f"{self._path} was written by another process meanwhile: try again")
         if not len(survey.entries):
             return False
         if metadata is not None and metadata != survey.metadata:
@@ -132,11 +138,11 @@ class ContainerWriter:
         return True
 
     def __len__(self) -> int:
-        """Items of the container, those that are not yet on the disk among them."""
+        """Items of the container, also those that are not on the disk yet."""
         return self._written + len(self._streams)
 
     def append(self, stream: bytes, id: str | None = None) -> None:
-        """One stream, and a name for it. Raises DecodeError for what is no stream, or OSError."""
+        """Add one stream, and a name for it. Raises DecodeError if it is no stream, or OSError."""
         split(stream)
         if len(stream) > layout.MAX_STREAM:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
@@ -149,19 +155,19 @@ class ContainerWriter:
             self._write_block()
 
     def extend(self, streams: Iterable[bytes], ids: Iterable[str | None] | None = None) -> None:
-        """Streams in order, each with its id if `ids` are given (as many)."""
+        """Add streams in order, each with its id if `ids` are given (one per stream)."""
         pairs = zip(streams, repeat(None)) if ids is None else zip(streams, ids, strict=True)
         for stream, id in pairs:
             self.append(stream, id)
 
     def flush(self) -> None:
-        """Put what was appended on the disk, where not even a power cut takes it away."""
+        """Write what was appended to the disk: after that not even a power cut can lose it."""
         self._open()
         self._write_block()
         self._sync()
 
     def close(self) -> None:
-        """Write what is left and the index; a new container gets its name. Twice is no error."""
+        """Write what is left and the index; a new container gets its name. May be called twice."""
         if self._file is None:
             return
         self._write_block()
@@ -169,17 +175,17 @@ class ContainerWriter:
             self._put(layout.pack_index(np.array(self._entries, np.int64).reshape(-1, 2)))
             self._indexed = True
         self._sync()
-        if sys.platform == "win32":  # where no open file can be renamed
+        if sys.platform == "win32":  # an open file cannot be renamed there
             self._release()
         if self._path is not None and self._path != self._target:
             move(self._path, self._target, overwrite=self._overwrite)
         self._release()
 
     def abandon(self) -> None:
-        """Keep what was appended, but leave the container unfinished: for mode "a" to go on."""
+        """Keep what was appended, but leave the container unfinished; mode "a" goes on with it."""
         if self._file is None:
             return
-        with suppress(OSError):  # the error that led here says more
+        with suppress(OSError):  # the error that led here matters more
             self._write_block()
             self._sync()
         self._release()
@@ -220,7 +226,7 @@ class ContainerWriter:
         self._streams, self._ids, self._waiting = [], [], 0
 
     def _put(self, data: bytes) -> None:
-        """Write all of it, or none: after an error the items are still waiting."""
+        """Write all of it, or none: after an error the items still wait to be written."""
         file = self._open()
         try:
             left = memoryview(data)
@@ -245,19 +251,19 @@ class ContainerWriter:
             os.fsync(file.fileno())
 
     def _release(self) -> None:
-        """Close the file, and its lock with it; one that was given stays open."""
+        """Close the file, which unlocks it; a file object of the caller's stays open."""
         file, self._file = self._file, None
         if file is not None and self._path is not None:
             file.close()
 
 
 def _open_locked(path: Path, *, new: bool) -> BinaryIO:
-    """Open for reading and writing, alone; unbuffered, so that errors come where they arise."""
+    """Open and lock for reading and writing. Unbuffered: a write that fails raises at once."""
     flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0) | getattr(os, "O_BINARY", 0)
     try:
         number = os.open(path, flags, 0o666)
     except FileExistsError:
-        raise OutputExistsError(f"{path} was made by another writer meanwhile") from None
+        raise OutputExistsError(f"{path} was made by another process meanwhile") from None
     except OSError as error:
         why = f"cannot be written: {error.strerror}"
         raise type(error)(error.errno, why, os.fspath(path)) from error
@@ -286,4 +292,4 @@ def _metadata_block(metadata: dict[str, Any]) -> bytes:
     try:
         return layout.pack_metadata(metadata)
     except (TypeError, ValueError, RecursionError) as error:
-        raise OptionError(f"metadata cannot be kept as JSON: {error}") from error
+        raise OptionError(f"metadata cannot be stored as JSON: {error}") from error

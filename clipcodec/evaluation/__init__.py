@@ -1,1 +1,1 @@
-"""Rate and distortion of every profile beside its peers. Nothing outside this folder imports it."""
+"""Rate and distortion of every profile and of reference codecs. No other room imports this one."""

@@ -1,9 +1,10 @@
 """Reference codecs, fitted to training rows. None has a header, a check value or a file format.
 
-PQ, OPQ, RQ   faiss, by the names of its factory; codes of a fixed length
-PCA           uniform scalar quantiser for Gaussians, whole bits shared out; a fixed length
-KLT + RDO     uniform scalar quantiser whose levels weigh error against bits; its size is the
-              ideal one of static tables, a mean that no real stream quite reaches
+PQ, OPQ, RQ     faiss's codecs, by their names in its index factory; fixed length
+PCA             uniform scalar quantiser for Gaussians with a whole number of bits per coefficient;
+                fixed length
+KLT + RDO       uniform scalar quantiser, levels chosen by error + λ · bits; its size is the ideal
+                one by static tables, a mean that real streams do not quite reach
 Gaussian bound  reverse water-filling on the training covariance: a curve, not a codec
 """
 
@@ -24,37 +25,40 @@ FAISS = (
 PCA_BYTES = (16, 25, 34, 50, 75, 100, 150, 250)
 KLT_STEPS = (0.08, 0.06, 0.05, 0.04, 0.03, 0.023, 0.017, 0.011)  # of embeddings of unit norm
 BOUND_BYTES = (12, 16, 25, 34, 50, 75, 100, 150, 200, 250)
-# step and error of the best uniform quantiser of a unit Gaussian with 2^b levels, b = 1 …
-# (J. Max, 1960); the last is the most that a coefficient gets
+# Step and squared error of the best uniform quantiser of a unit Gaussian with 2^b levels, for
+# b = 1, 2, … (J. Max, 1960). No coefficient gets more bits than the last of them.
 _UNIFORM_STEP = (1.5956, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308)
 _UNIFORM_ERROR = (0.3634, 0.1188, 0.03744, 0.01154, 0.003495, 0.001041, 0.0003035, 0.0000872)
 _HIGHEST = 127  # magnitude of the largest level of the entropy-coded quantiser
-_LAMBDA = 0.15  # squared steps that a bit is worth
-_ROUNDS = 4  # of tables fitted to levels, and levels chosen by tables
+_LAMBDA = 0.15  # squared steps per bit
+_ROUNDS = 4  # of fitting tables to levels and choosing levels by these tables
 
 
 class Coded(NamedTuple):
-    """Decoded rows (N, D), not normalised, and what they took."""
+    """Decoded rows (N, D), not normalised, and the mean size of a row's code in bytes."""
 
     rows: Embeddings
     bytes: float
 
 
 def faiss_codec(name: str, training: Embeddings, x: Embeddings) -> Coded:
-    """Rows through a codec of faiss's factory, fitted to the training rows.
+    """Code rows x (N, D) with faiss's codec `name`, fitted to the training rows (M, D).
 
-    Raises ImportError naming the extra where faiss is missing.
+    Raises ImportError naming the extra if faiss is missing.
     """
     faiss = import_faiss()
     index = faiss.index_factory(x.shape[1], name)
-    if name.startswith("RQ"):  # four times faster than its default, as good to three digits
+    if name.startswith("RQ"):  # four times faster than the default, same errors to three digits
         index.rq.train_type = faiss.ResidualQuantizer.Train_default
     index.train(training)
     return Coded(index.sa_decode(index.sa_encode(x)), float(index.sa_code_size()))
 
 
 def import_faiss() -> Any:
-    """faiss on one core, which gives the same codes every time; ImportError names the extra."""
+    """faiss, limited to one thread so that it gives the same codes every time.
+
+    Raises ImportError naming the extra if faiss is missing.
+    """
     try:
         import faiss
     except ImportError as error:
@@ -65,12 +69,12 @@ def import_faiss() -> Any:
 
 
 def plain_klt(training: Embeddings) -> Klt:
-    """Principal axes of the rows, unweighted."""
+    """The KLT of the rows (M, D), all with the same weight, without shrinkage."""
     return klt(training, np.ones(len(training)), shrinkage=0.0)
 
 
 def pca_codec(transform: Klt, x: Embeddings, size: int) -> Coded:
-    """`size` bytes a row: each bit goes where it lowers a Gaussian's error most."""
+    """Code rows in `size` bytes each: every bit goes where it lowers a Gaussian's error most."""
     error = np.array([1.0, *_UNIFORM_ERROR])
     gains = transform.variance[:, None] * (error[:-1] - error[1:])
     best = np.argsort(-gains, axis=None, kind="stable")[: 8 * size]
@@ -84,17 +88,17 @@ def pca_codec(transform: Klt, x: Embeddings, size: int) -> Coded:
 
 
 def klt_codec(transform: Klt, training: Embeddings, x: Embeddings, step: float) -> Coded:
-    """Levels of one step for all coefficients; tables are fitted to the training rows."""
+    """Code rows with one step for all coefficients, and tables fitted to the training rows."""
     latent = _latent(transform, training, step)
     levels = np.rint(latent).astype(np.int64).clip(-_HIGHEST, _HIGHEST)
     for _ in range(_ROUNDS):
         bits = _table_bits(levels)
         levels = _choose(latent, bits)
-    # a level is decoded to the mean of what it stood for in training: one shift for 1, 2, 3 …
-    kinds = np.minimum(np.abs(levels), 3).ravel()
-    short = (np.abs(latent) - np.abs(levels)).ravel()
-    count = np.maximum(np.bincount(kinds, minlength=4), 1)
-    shift = np.bincount(kinds, weights=short, minlength=4) / count
+    # Decode a level to the mean of the training values it coded: one shift each for 1, 2 and 3 …
+    magnitude = np.minimum(np.abs(levels), 3).ravel()
+    remainder = (np.abs(latent) - np.abs(levels)).ravel()
+    count = np.maximum(np.bincount(magnitude, minlength=4), 1)
+    shift = np.bincount(magnitude, weights=remainder, minlength=4) / count
     shift[0] = 0
     chosen = _choose(_latent(transform, x, step), bits)
     values = step * (chosen + np.sign(chosen) * shift[np.minimum(np.abs(chosen), 3)])
@@ -103,7 +107,11 @@ def klt_codec(transform: Klt, training: Embeddings, x: Embeddings, step: float) 
 
 
 def gaussian_cosine(variance: Doubles, size: float) -> float:
-    """Cosine ≈ 1 − D/2 at the least error D of a Gaussian of these variances in `size` bytes."""
+    """The bound on the cosine at `size` bytes: about 1 − E/2, where E is the squared error.
+
+    E is the least error at this rate for a Gaussian with these variances (D,), by reverse
+    water-filling.
+    """
     low, high = 0.0, float(variance.max())
     for _ in range(100):
         level = (low + high) / 2
@@ -125,15 +133,15 @@ def _synthesise(
 
 
 def _table_bits(levels: Levels) -> Doubles:
-    """−log2 p (D, alphabet) of the levels (N, D) of each coefficient.
+    """−log2 p (D, alphabet) of each level of each coefficient, from levels (N, D).
 
-    Two counts more are shared out as a two-sided geometric of the same mean magnitude, so that
-    what never occurred has a price.
+    Two counts are added, distributed as a two-sided geometric distribution of the same mean
+    magnitude, so that the cost of a level that never occurred is finite.
     """
     count, dim = levels.shape
     alphabet = 2 * _HIGHEST + 1
-    places = (levels + _HIGHEST + alphabet * np.arange(dim)).ravel()
-    counts = np.bincount(places, minlength=dim * alphabet).reshape(dim, alphabet)
+    cells = (levels + _HIGHEST + alphabet * np.arange(dim)).ravel()
+    counts = np.bincount(cells, minlength=dim * alphabet).reshape(dim, alphabet)
     mean = np.maximum(np.abs(levels).mean(axis=0), 1e-3)
     ratio = (np.sqrt(1 + mean**2) - 1) / mean
     prior = np.maximum(ratio[:, None] ** np.abs(np.arange(-_HIGHEST, _HIGHEST + 1)), 1e-30)
@@ -143,15 +151,15 @@ def _table_bits(levels: Levels) -> Doubles:
 
 
 def _choose(latent: Doubles, bits: Doubles) -> Levels:
-    """Of zero and the two levels around each value, the one of least error + λ · bits."""
+    """For each value (N, D): zero or one of the two levels around it, by least error + λ · bits."""
     sign = np.sign(latent).astype(np.int64)
     magnitude = np.abs(latent)
     lower = np.minimum(magnitude.astype(np.int64), _HIGHEST)
     best = np.zeros_like(lower)
     least = np.full(latent.shape, np.inf)
     for level in (np.zeros_like(lower), lower, np.minimum(lower + 1, _HIGHEST)):
-        price = np.take_along_axis(bits, (sign * level).T + _HIGHEST, axis=1).T
-        cost = (magnitude - level) ** 2 + _LAMBDA * price
+        rate = np.take_along_axis(bits, (sign * level).T + _HIGHEST, axis=1).T
+        cost = (magnitude - level) ** 2 + _LAMBDA * rate
         better = cost < least
         best[better], least[better] = level[better], cost[better]
     return sign * best

@@ -1,4 +1,4 @@
-"""The figures: fidelity, and what is lost of zero-shot classification, against bytes."""
+"""The figures: fidelity, and loss of zero-shot accuracy, against size in bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ _TICKS = (5, 10, 16, 25, 50, 100, 150, 250)
 
 
 def plot(folder: Path, points: Sequence[Point], zero_shot: float) -> None:
-    """Cosine, and what is lost of zero-shot classification, each against bytes.
+    """Write two SVG files into `folder`: cosine, and loss of zero-shot accuracy, against bytes.
 
-    zero_shot  top-1 of the uncompressed rows
-    Raises ImportError naming the extra where matplotlib is missing.
+    zero_shot  top-1 accuracy of the uncompressed rows, 0 … 1
+
+    Raises ImportError naming the extra if matplotlib is missing.
     """
     pyplot = import_pyplot()
 
@@ -27,7 +28,7 @@ def plot(folder: Path, points: Sequence[Point], zero_shot: float) -> None:
     def divergence(point: Point) -> float | None:
         return None if point.scores is None else max(point.scores.kl, 1e-6)
 
-    # cosines crowd below 1: what is missing to it, on a logarithmic axis, spreads them
+    # Cosines lie close to 1: the logarithm of 1 − cosine shows their differences.
     panels: tuple[tuple[str, list[tuple[str, bool, Callable[[Point], float | None]]]], ...] = (
         (COSINE, [("1 − cosine", True, lambda point: 1 - point.cosine)]),
         (ZERO_SHOT, [("zero-shot top-1 lost, points", False, lost),
@@ -56,7 +57,10 @@ def plot(folder: Path, points: Sequence[Point], zero_shot: float) -> None:
 
 
 def import_pyplot() -> Any:
-    """matplotlib, drawing the same file every time; ImportError names the extra."""
+    """matplotlib's pyplot, set up so that the same points give the same file.
+
+    Raises ImportError naming the extra if matplotlib is missing.
+    """
     try:
         import matplotlib
     except ImportError as error:
@@ -69,12 +73,15 @@ def import_pyplot() -> Any:
 
 
 def _style(series: str) -> dict[str, Any]:
-    ours = "/" in series  # names of profiles alone have one
+    ours = "/" in series  # only the names of profiles contain a slash
     return {"marker": "o" if ours else ".", "linewidth": 2 if ours else 1}
 
 
 def _series(points: Sequence[Point]) -> Iterator[tuple[str, list[Point]]]:
-    """Curves by name, each in order of size; profiles of one rate each are one curve."""
+    """Curves and their names, points in order of size.
+
+    Profiles of one rate each, such as `…/pqvae-200` and `…/pqvae-400`, form one curve.
+    """
     curves: dict[str, list[Point]] = {}
     for point in points:
         stem, dash, rate = point.series.rpartition("-")

@@ -1,4 +1,4 @@
-"""What decoded embeddings are still good for: fidelity, classification, neighbours, retrieval."""
+"""How good decoded embeddings are: fidelity, classification, neighbours, retrieval."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..errors import EmbeddingError
 
 Labels = NDArray[np.int64]
 NEIGHBOURS = 10
-TEMPERATURE = 100.0  # what CLIP multiplies cosines by: its learned logit scale
+TEMPERATURE = 100.0  # CLIP multiplies cosines by it before the softmax (its learned logit scale)
 _IMAGENET = "imagenet.safetensors"
 _ZERO_SHOT = "zero-shot"
 
 
 @dataclass(frozen=True)
 class Task:
-    """Rows (N, D) with labels (N,), and a reference (classes, D) that stands for each class."""
+    """Rows (N, D) with class labels (N,), and one reference vector per class (classes, D)."""
 
     name: str
     rows: Embeddings
@@ -32,14 +32,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Scores:
-    """Of decoded embeddings against their originals; all but `kl` are shares or cosines.
+    """Scores of decoded embeddings against their originals; all but `kl` are shares or cosines.
 
-    cosine, cosine05  mean and 5th percentile
-    zero_shot   top-1 by class text, which is image → text retrieval as well
-    kl          mean KL divergence, nats, of the zero-shot softmax at temperature 100
-    text_image  mean precision of what a class text finds among the images, as many as it has
-    top1        for each further task, top-1 by the nearest mean of uncompressed examples
-    neighbours  share of the ten nearest neighbours kept, both sides decoded
+    cosine, cosine05  mean and 5th percentile of the cosine to the original
+    zero_shot         top-1 accuracy by the most similar class text (also image → text retrieval)
+    kl                mean KL divergence of the zero-shot softmax, in nats, at logit scale 100
+    text_image        mean precision of the images most similar to a class text, as many as the
+                      class has
+    top1              for each further task: top-1 accuracy by the nearest class mean, made from
+                      uncompressed examples
+    neighbours        share of the ten nearest neighbours that stay the same if all rows are decoded
     """
 
     cosine: float
@@ -53,9 +55,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Point:
-    """One codec at one rate; sizes in bytes, `most` of whole streams where there are streams.
+    """One codec at one rate.
 
-    `scores` is None for the bound, which has no decoded rows.
+    series   name of the codec
+    setting  what sets its rate, as text
+    mean     mean size in bytes
+    most     largest stream in bytes; None for reference codecs, which make no streams
+    cosine   mean cosine to the original
+    scores   None for the bound, which has no decoded rows
     """
 
     series: str
@@ -67,7 +74,11 @@ class Point:
 
 
 class Evaluation:
-    """The rows of several tasks; the first is zero-shot, the last gives the neighbours."""
+    """Scores decoded rows in several tasks.
+
+    The first task is zero-shot classification; neighbours are searched in the rows of the last.
+    `rows` (N, D) are those of all tasks, one task after the other.
+    """
 
     def __init__(self, tasks: list[Task]) -> None:
         self.tasks = tasks
@@ -76,7 +87,7 @@ class Evaluation:
         self._nearest = nearest(tasks[-1].rows)
 
     def score(self, decoded: Embeddings) -> Scores:
-        """Scores of decoded rows (N, D), any norms, in the order of `rows`."""
+        """Scores of decoded rows (N, D), of any norm, in the order of `rows`."""
         y = as_embeddings(decoded, self.rows.shape[1])
         cosines = (y * self.rows).sum(axis=1)
         parts = np.split(y, self._bounds)
@@ -96,13 +107,13 @@ class Evaluation:
 
 
 def load_evaluation(folder: Path) -> Evaluation:
-    """The evaluation sets of a folder, none of whose rows may have been trained on:
+    """Read the evaluation sets of a folder. No profile may have been trained on their rows.
 
-    imagenet.safetensors  embeddings, labels, text_ensemble (one text embedding a class),
+    imagenet.safetensors  embeddings, labels, text_ensemble (one text embedding per class),
                           class_is_val (1: a class held out of training; only these are used)
     test_*.safetensors    embeddings, labels, support, support_labels (examples of each class)
 
-    Raises EmbeddingError naming a file that is damaged or has not these tensors, or OSError.
+    Raises EmbeddingError naming a file that is damaged or lacks one of these tensors, or OSError.
     """
     tasks = [_zero_shot(folder / _IMAGENET)]
     for path in sorted(folder.glob("test_*.safetensors")):
@@ -111,17 +122,19 @@ def load_evaluation(folder: Path) -> Evaluation:
 
 
 def load_training(folder: Path, imagenet: int = 3) -> Embeddings:
-    """Training rows of a folder: train.safetensors, and ImageNet's rows of the classes that are
-    not held out, `imagenet` times as the shipped profiles count them.
+    """The training rows (M, D) of a folder.
+
+    These are the rows of train.safetensors, and ImageNet's rows of the classes that are not held
+    out. The latter are repeated `imagenet` times, as in the training of the shipped profiles.
     """
     rows = as_embeddings(_tensors(folder / "train.safetensors", "embeddings")["embeddings"])
-    held_out = _imagenet(folder / _IMAGENET)
-    more = as_embeddings(held_out["embeddings"][~_is_val(held_out)], rows.shape[1])
+    tensors = _imagenet(folder / _IMAGENET)
+    more = as_embeddings(tensors["embeddings"][~_is_val(tensors)], rows.shape[1])
     return np.concatenate([rows] + [more] * imagenet)
 
 
 def top1(rows: Embeddings, references: Embeddings, labels: Labels) -> float:
-    """Share of rows whose most similar reference is that of their label."""
+    """Share of rows (N, D) whose most similar reference is that of their label."""
     return float(((rows @ references.T).argmax(axis=1) == labels).mean())
 
 
@@ -132,7 +145,7 @@ def divergence(original: Embeddings, decoded: Embeddings, texts: Embeddings) -> 
 
 
 def text_to_image(rows: Embeddings, texts: Embeddings, labels: Labels) -> float:
-    """Mean over the texts of the precision of the R best images, R being the class's size."""
+    """Mean precision of the R images most similar to each class text; R is the class's size."""
     order = np.argsort(-(texts @ rows.T), axis=1, kind="stable")
     sizes = np.bincount(labels, minlength=len(texts))
     shares = [
@@ -142,7 +155,7 @@ def text_to_image(rows: Embeddings, texts: Embeddings, labels: Labels) -> float:
 
 
 def nearest(rows: Embeddings, count: int = NEIGHBOURS) -> Labels:
-    """The `count` most similar other rows of each row, (N, count), in no order."""
+    """Indices (N, count) of the `count` most similar other rows of each row, not sorted."""
     similar = rows @ rows.T
     np.fill_diagonal(similar, -np.inf)
     count = min(count, len(rows) - 1)
@@ -151,7 +164,7 @@ def nearest(rows: Embeddings, count: int = NEIGHBOURS) -> Labels:
 
 
 def overlap(a: Labels, b: Labels) -> float:
-    """Mean share of each row of `a` that the same row of `b` holds as well."""
+    """Mean share of the numbers in a row of `a` that are also in the same row of `b`."""
     return float(np.mean([np.isin(x, y).mean() for x, y in zip(a, b, strict=True)]))
 
 
@@ -163,6 +176,7 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _zero_shot(path: Path) -> Task:
+    """Zero-shot classification of the images of held-out classes by their texts."""
     tensors = _imagenet(path)
     chosen = _is_val(tensors)
     classes = np.flatnonzero(tensors["class_is_val"])
@@ -175,9 +189,10 @@ def _zero_shot(path: Path) -> Task:
 
 
 def _prototypes(path: Path) -> Task:
+    """Classification by the nearest class mean of examples."""
     tensors = _tensors(path, "embeddings", "labels", "support", "support_labels")
-    support, of = as_embeddings(tensors["support"]), tensors["support_labels"]
-    means = [support[of == c].mean(axis=0) for c in range(int(of.max()) + 1)]
+    support, classes = as_embeddings(tensors["support"]), tensors["support_labels"]
+    means = [support[classes == c].mean(axis=0) for c in range(int(classes.max()) + 1)]
     return Task(
         path.stem.removeprefix("test_"),
         as_embeddings(tensors["embeddings"]),
@@ -191,7 +206,7 @@ def _imagenet(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def _is_val(tensors: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
-    """Which rows are of a held-out class."""
+    """Which rows (N,) belong to a class held out of training."""
     chosen: NDArray[np.bool_] = tensors["class_is_val"].astype(np.bool_)[tensors["labels"]]
     return chosen
 

@@ -1,4 +1,4 @@
-"""Rate and distortion of every profile beside its peers: a table and two figures.
+"""Measures rate and distortion of every profile and of reference codecs: a table and two figures.
 
     python -m clipcodec.evaluation.report FOLDER -o docs/figures
 
@@ -32,7 +32,7 @@ TABLE = "rate-distortion.md"
 
 @dataclass(frozen=True)
 class Job:
-    """A point still to be measured; `run` gives None for a rate out of reach."""
+    """A point still to be measured; `run` returns None if the codec cannot reach the rate."""
 
     series: str
     setting: str
@@ -40,8 +40,9 @@ class Job:
 
 
 def codec_jobs(evaluation: Evaluation, profile: str, budgets: Sequence[int]) -> list[Job]:
-    """`profile` at every budget, the registered ones of one rate, and the untrained one from half
-    a bit a dimension on, below which it keeps next to nothing.
+    """Jobs for `profile` at every budget, registered profiles of one rate, and the untrained one.
+
+    The last is measured from half a bit per dimension on: below, little of an embedding is left.
     """
     dim = evaluation.rows.shape[1]
     own = Codec(profile)
@@ -64,7 +65,7 @@ def codec_jobs(evaluation: Evaluation, profile: str, budgets: Sequence[int]) -> 
 def baseline_jobs(
     evaluation: Evaluation, training: Embeddings, names: Sequence[str] = baselines.FAISS
 ) -> list[Job]:
-    """The reference codecs, fitted to `training`. Raises ImportError where faiss is missing."""
+    """Jobs for the reference codecs, fitted to `training`. ImportError if faiss is missing."""
     baselines.import_faiss()
     x = evaluation.rows
     klt = baselines.plain_klt(training)
@@ -109,7 +110,11 @@ def _coded(evaluation: Evaluation, codec: Codec, series: str, budget: int | None
 def table(
     evaluation: Evaluation, points: Sequence[Point], unreached: Sequence[str], fitted: int
 ) -> str:
-    """The Markdown page; `fitted`: training rows of the reference codecs, if there are any."""
+    """The Markdown page.
+
+    unreached  what codecs could not reach, as text
+    fitted     number of training rows of the reference codecs; 0: none was measured
+    """
     tasks = [task.name for task in evaluation.tasks[1:]]
     head = ["codec", "setting", "bytes", "most", "cosine", "5 %", "zero-shot", "KL", "text→image",
             *tasks, "10-nn"]  # fmt: skip
@@ -135,17 +140,19 @@ def table(
 
 _NOTES = """Made by `python -m clipcodec.evaluation.report`, on {rows} embeddings never trained on.
 
-- **bytes, most**: mean and largest size. Of clipcodec's profiles whole streams, header and check
-  value included. The reference codecs have neither: faiss and PCA are codes of a fixed length, and
-  KLT + RDO is the ideal size by static tables, which no real stream quite reaches. The Gaussian
-  bound is reverse water-filling on the covariance of the training rows, cosine ≈ 1 − D/2.
-- **cosine, 5 %**: mean and 5th percentile between original and decoded embedding.
-- **zero-shot**: top-1 % by class text, of held-out classes. **KL**: divergence of the softmax over
-  these texts at temperature 100, decoded from original, in nats; it shows what a few images
-  more or less in top-1 cannot.
-- **text→image**: mean precision % of the images that a class text finds, as many as the class has.
-- The columns after it: top-1 % by the nearest mean of uncompressed examples of each class.
-- **10-nn**: % of the ten nearest neighbours kept, within the last set, all rows decoded."""
+- **bytes, most**: mean and largest size. For clipcodec's profiles it is that of whole streams, with
+  header and check value. The reference codecs have neither: the codes of faiss and PCA have a
+  fixed length, and KLT + RDO is the ideal size by static tables, which real streams do not quite
+  reach. The Gaussian bound is reverse water-filling on the covariance of the training rows, where
+  cosine ≈ 1 − E/2 for a squared error E.
+- **cosine, 5 %**: mean and 5th percentile of the cosine between original and decoded embedding.
+- **zero-shot**: top-1 accuracy in % by the most similar class text, for held-out classes. **KL**:
+  divergence of the softmax over these texts (cosines times 100), original to decoded, in nats; it
+  shows differences that are too small to be seen in top-1.
+- **text→image**: mean precision in % of the images most similar to a class text, as many as the
+  class has.
+- The columns after it: top-1 accuracy in % by the nearest class mean of uncompressed examples.
+- **10-nn**: % of the ten nearest neighbours within the last set that are kept, all rows decoded."""
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -172,11 +179,14 @@ def run(
     figures: bool = True,
     quiet: bool = False,
 ) -> list[Point]:
-    """Measure all, and write the table and the figures into `out`, replacing older ones.
+    """Measure all codecs, and write table and figures into `out`, replacing older ones.
 
-    rows       training rows that the reference codecs are fitted to, drawn at random
-    reference  whether to measure the reference codecs as well
-    faiss      which of faiss's
+    folder     holds the embeddings, as `load_evaluation` and `load_training` describe
+    rows       number of training rows, drawn at random, to fit the reference codecs to
+    reference  whether to measure the reference codecs, too
+    faiss      which of faiss's codecs to measure
+
+    Raises ClipcodecError, ImportError (faiss or matplotlib is missing) or OSError.
     """
     from tqdm import tqdm
 
@@ -218,9 +228,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-bytes", type=int, nargs="+", default=BUDGETS, metavar="N")
     parser.add_argument("--rows", type=int, default=20_000, help="training rows; %(default)s")
     parser.add_argument("--faiss", nargs="*", default=baselines.FAISS, metavar="INDEX",
-                        help="names of faiss's factory; %(default)s")  # fmt: skip
-    parser.add_argument("--no-baselines", action="store_true", help="clipcodec's profiles alone")
-    parser.add_argument("--no-figures", action="store_true", help="the table alone")
+                        help="names in faiss's index factory; %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--no-baselines", action="store_true", help="measure only clipcodec's profiles"
+    )
+    parser.add_argument("--no-figures", action="store_true", help="write only the table")
     args = parser.parse_args(arguments)
     try:
         if args.rows < 1:

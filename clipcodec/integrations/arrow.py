@@ -4,9 +4,10 @@
 >>> streams = encode_array(table["embedding"].combine_chunks(), max_bytes=48)   # binary
 >>> vectors = decode_array(streams)                       # fixed_size_list<float>[512]
 
-Columns of embeddings are lists of numbers of any kind and width (fixed-size, large, list views, the
-fixed-shape tensor); columns of images are binary, paths of files, or Hugging Face's struct of bytes
-and path. Null stays null. Errors name column and row, counted over all batches.
+A column of embeddings holds lists of real numbers of any type and width: list, large list,
+fixed-size list, list view or fixed-shape tensor. A column of images holds bytes, paths of files, or
+Hugging Face's struct of bytes and path. Null stays null. Errors name column and row, counted over
+all batches.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ __all__ = [
 def encode_array(
     array: pa.Array | pa.ChunkedArray, **options: Unpack[EncodeOptions]
 ) -> pa.BinaryArray | pa.ChunkedArray:
-    """Embeddings or images to streams: binary, chunked as the input is. See `EncodeOptions`.
+    """Encode embeddings or images → binary array of streams, in the same chunks as the input.
 
-    Raises EmbeddingError or ImageError naming the row, OptionError or RateError.
+    Options are those of `EncodeOptions`. Raises EmbeddingError or ImageError naming the row,
+    OptionError or RateError.
 
     >>> encode_array(pa.array([[0.1] * 512, None]))[1].is_valid
     False
@@ -63,10 +65,11 @@ def decode_array(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> pa.FixedSizeListArray | pa.ChunkedArray:
-    """Streams to unit-norm vectors: a fixed-size list of float32, chunked as the input is.
+    """Decode streams → fixed-size lists of float32, unit norm, in the same chunks as the input.
 
-    profile     the one that private streams were made with, or a `Codec`
+    profile     the profile that private streams were made with, or a `Codec`
     on_bad_row  as in `EncodeOptions`
+
     Raises DecodeError naming the row.
     """
     decoder = ColumnDecoder(profile=profile, on_bad_row=on_bad_row)
@@ -86,12 +89,14 @@ def encode_batches(
     keep: bool = False,
     **options: Unpack[EncodeOptions],
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of a table, or a RecordBatchReader, with `column` as streams; one at a time.
+    """Encode `column` of each batch; yields one batch after the other.
 
-    into  name of the column of streams; None: that of `column`, whose place it takes
-    keep  keep `column`, too; then `into` is needed
-    Their schema is `encoded_schema` of that of the first. Options and errors: as `encode_array`,
-    and OptionError where there is no such column or `into` is taken.
+    batches  of one table, or a RecordBatchReader
+    into     name of the column of streams; None: the name of `column`
+    keep     keep `column`, and put the streams behind it; then `into` is needed
+
+    The schema of all batches is `encoded_schema` of the first one's. Options and errors are those
+    of `encode_array`; OptionError also if there is no such column or the name `into` is taken.
 
     >>> reader = dataset.scanner(batch_size=16384).to_reader()
     >>> schema = encoded_schema(reader.schema, "embedding")
@@ -111,10 +116,13 @@ def decode_batches(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Batches with a column of streams as vectors, a fixed-size list of float32; one at a time.
+    """Decode a column of streams of each batch to fixed-size lists of float32; one at a time.
 
-    column  None: the one that its field's metadata say holds streams
-    into, keep  as in `encode_batches`; profile, on_bad_row  as in `decode_array`
+    column               None: the column whose metadata say that it holds streams
+    into, keep           as in `encode_batches`
+    profile, on_bad_row  as in `decode_array`
+
+    Raises DecodeError naming column and row, or OptionError (names of columns).
     """
     return decode_all(
         batches, column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row
@@ -129,9 +137,9 @@ def encode_table(
     keep: bool = False,
     **options: Unpack[EncodeOptions],
 ) -> pa.Table:
-    """A table with `column` as streams; parameters as `encode_batches`.
+    """The table with streams in place of `column`; parameters and errors as `encode_batches`.
 
-    A function of batches for Hugging Face: `partial(encode_table, column="embedding")`.
+    For `map` of Hugging Face `datasets`: `partial(encode_table, column="embedding")`.
     """
     recode = encoding(table.schema, column, into=into, keep=keep, **options)
     return pa.Table.from_batches(map(recode, table.to_batches()), recode.schema)
@@ -146,7 +154,7 @@ def decode_table(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> pa.Table:
-    """A table with a column of streams as vectors; parameters as `decode_batches`."""
+    """The table with vectors in place of a column of streams; all else as `decode_batches`."""
     recode = decoding(
         table.schema, column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row,
         sample=lambda name: table.column(name).chunks,
@@ -162,7 +170,7 @@ def encoded_schema(
     keep: bool = False,
     profile: Profiles = None,
 ) -> pa.Schema:
-    """The schema of what `encode_batches` gives; parameters as there."""
+    """The schema of the batches that `encode_batches` gives with the same arguments."""
     return encoding(schema, column, into=into, keep=keep, profile=profile).schema
 
 
@@ -174,9 +182,9 @@ def decoded_schema(
     keep: bool = False,
     profile: Profiles = None,
 ) -> pa.Schema:
-    """The schema of what `decode_batches` gives; parameters as there.
+    """The schema of the batches that `decode_batches` gives with the same arguments.
 
-    Of a column without our metadata the width is taken to be the profile's.
+    The width of a column without clipcodec's metadata is assumed to be the profile's.
     """
     return decoding(
         schema, column, into=into, keep=keep, profile=profile, on_bad_row=None,

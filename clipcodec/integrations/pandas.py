@@ -1,4 +1,4 @@
-"""pandas Series of embeddings or images ↔ Series of streams; the form of Spark's `pandas_udf`.
+"""pandas Series of embeddings or images ↔ Series of streams, also for Spark's `pandas_udf`.
 
 >>> from pyspark.sql.functions import pandas_udf
 >>> encode = pandas_udf(partial(encode_series, max_bytes=48), "binary")
@@ -23,10 +23,11 @@ else:
 
 
 def encode_series(series: pd.Series, **options: Unpack[EncodeOptions]) -> pd.Series:
-    """A Series of vectors (arrays or lists) or images (bytes or paths) as one of bytes.
+    """Encode a Series of vectors (arrays or lists) or images (bytes or paths) → Series of bytes.
 
-    None and NaN become None; index and name stay. Options as in `arrow.EncodeOptions`. Raises
-    EmbeddingError or ImageError naming the row, counted from 0.
+    None and NaN become None. Index and name stay. Options are those of `arrow.EncodeOptions`.
+
+    Raises EmbeddingError or ImageError naming the row, counted from 0; OptionError or RateError.
     """
     try:
         array = pa.Array.from_pandas(series)
@@ -40,7 +41,13 @@ def encode_series(series: pd.Series, **options: Unpack[EncodeOptions]) -> pd.Ser
 def decode_series(
     series: pd.Series, *, profile: Profiles = None, on_bad_row: OnBadRow = None
 ) -> pd.Series:
-    """A Series of streams as one of float32 arrays (D,); None stays None. Raises DecodeError."""
+    """Decode a Series of streams → Series of float32 arrays (D,) of unit norm; None stays None.
+
+    profile     the profile that private streams were made with, or a `Codec`
+    on_bad_row  as in `arrow.EncodeOptions`
+
+    Raises DecodeError naming the row, counted from 0.
+    """
     try:
         array = pa.Array.from_pandas(series, type=pa.binary())
     except (pa.ArrowException, TypeError) as error:

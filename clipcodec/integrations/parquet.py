@@ -1,4 +1,7 @@
-"""Parquet files with one column encoded or decoded, in bounded memory, whole or not at all."""
+"""Encodes or decodes one column of a Parquet file in bounded memory.
+
+The new file appears when it is complete, or not at all.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ else:
     pa = need("pyarrow", "arrow")
     pq = need("pyarrow.parquet", "arrow")
 
-_BATCH_BYTES = 1 << 25  # read at a time, as they are unpacked
+_BATCH_BYTES = 1 << 25  # most bytes of a batch that is read, uncompressed
 _BATCH_ROWS = 1 << 14
-_PROBE_ROWS = 64
-_GROUP_BYTES = 1 << 26  # of a row group written, in memory
+_PROBE_ROWS = 64  # rows that are read first, to estimate the bytes per row
+_GROUP_BYTES = 1 << 26  # most bytes of a row group that is written, in memory
 _GROUP_ROWS = 1 << 17
-_READ_AHEAD = 1 << 20  # of each column, in place of a row group at once
+_READ_AHEAD = 1 << 20  # bytes read at once of each column, instead of a whole row group
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[int, int], object] | None
@@ -44,16 +47,19 @@ def compress_parquet(
     progress: Progress = None,
     **options: Unpack[EncodeOptions],
 ) -> int:
-    """A Parquet file with `column`, embeddings or images, as streams; the number of rows.
+    """Copy a Parquet file with streams in place of `column`, which holds embeddings or images.
 
     into, keep  as in `encode_batches`
-    overwrite   replace `target` if it exists; it may be `source`
-    progress    called with (rows done, rows in all)
+    overwrite   replace `target` if it exists; it may be the same file as `source`
+    progress    called with (rows done, rows in all) after each batch
     options     see `EncodeOptions`
 
-    Other columns and the table's own metadata are kept, those of pandas and of Hugging Face in step
-    with the change. `target` appears when it is whole, and not at all if anything fails. Raises
-    InputError for what is no readable Parquet file, OutputExistsError, and as `encode_batches`.
+    Returns the number of rows. Other columns and the table's metadata are kept; metadata of pandas
+    and Hugging Face are changed to fit. `target` appears when it is complete, and not at all if
+    anything fails.
+
+    Raises InputError if `source` is not a readable Parquet file, OutputExistsError, OSError, and
+    the errors of `encode_batches`.
     """
     with _open(source) as file:
         recode = encoding(file.schema_arrow, column, into=into, keep=keep, **options)
@@ -72,9 +78,9 @@ def decompress_parquet(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> int:
-    """A Parquet file with a column of streams as vectors; the number of rows.
+    """Copy a Parquet file with vectors in place of a column of streams; returns the number of rows.
 
-    Parameters as in `decode_batches`, files and errors as in `compress_parquet`.
+    Parameters as in `decode_batches`; files, progress and errors as in `compress_parquet`.
     """
     with _open(source) as file:
         recode = decoding(
@@ -87,10 +93,10 @@ def decompress_parquet(
 
 @contextmanager
 def _open(source: PathLike) -> Iterator[pq.ParquetFile]:
-    open(source, "rb").close()  # an OSError of Python's names the file
+    open(source, "rb").close()  # Python's OSError names the file
     with _reading(source):
         file = pq.ParquetFile(os.fspath(source), buffer_size=_READ_AHEAD, pre_buffer=False)
-        file.schema_arrow.names  # noqa: B018  damage may have got into them
+        file.schema_arrow.names  # noqa: B018  raises if the names are damaged
     with file:
         yield file
 
@@ -110,7 +116,7 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     meta = file.metadata
     size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-    with _reading(source):  # a probe: the metadata count a value that repeats once
+    with _reading(source):  # the metadata count a repeated value only once
         probe = next(file.iter_batches(batch_size=_PROBE_ROWS, columns=columns), ())
     a_row = max(1, size // max(1, meta.num_rows), probe.nbytes // len(probe) if probe else 0)
     rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // a_row))
@@ -134,7 +140,8 @@ def _rewrite(
 ) -> int:
     total, done = file.metadata.num_rows, 0
     batches = _batches(file, source)
-    first = [*islice(batches, 1)]  # reading finds the damage on which metadata alone would abort
+    # Read before the metadata are used: damage raises here, but could abort the process there.
+    first = [*islice(batches, 1)]
     with _reading(source):
         settings = _settings(file, recode)
     with replacing(target, overwrite=overwrite) as sink:
@@ -154,21 +161,22 @@ def _rewrite(
                 writer.write_table(pa.Table.from_batches(group, recode.schema))
             writer.close()
         except BaseException:
-            with suppress(Exception):  # the first error counts; unclosed, it would write later
+            with suppress(Exception):  # keep the first error; a writer left open would write later
                 writer.close()
             raise
     return done
 
 
 def _settings(file: pq.ParquetFile, recode: Recoding) -> dict[str, Any]:
-    """Each kept column compressed as it was; vectors and streams as they are."""
+    """Options of the writer: kept columns are compressed as before, vectors and streams not."""
     meta = file.metadata
     codecs = {}
     for i in range(meta.num_columns if meta.num_row_groups else 0):
         chunk = meta.row_group(0).column(i)
-        path = chunk.path_in_schema.replace(".list.item", ".list.element")  # as it is written now
+        # as the writer will name it
+        path = chunk.path_in_schema.replace(".list.item", ".list.element")
         if path.partition(".")[0] in recode.kept:
             codecs[path] = {"UNCOMPRESSED": "NONE"}.get(chunk.compression, chunk.compression)
-    # neither do they repeat, nor does anyone look for the least of them
+    # Vectors and streams do not repeat, and nobody needs their minimum or maximum.
     return {"compression": codecs or "NONE", "use_dictionary": [*codecs] or False,
             "write_statistics": [*codecs] or False}  # fmt: skip

@@ -4,7 +4,7 @@
 >>> ds = compress_dataset(ds, "image", max_bytes=48, concurrency=8, num_gpus=1, batch_size=256)
 >>> ds.write_parquet("s3://bucket/streams/", mode="overwrite")
 
-Ray does the scheduling, the retries and the files; here is what its workers run.
+Ray does the scheduling, the retries and the files; this module is what its workers run.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 need("ray.data", "ray")
 
-_BATCH_ROWS = 4096  # fill the codec's matrix products on two cores
+_BATCH_ROWS = 4096  # enough for fast matrix products on two cores
 
 
 class Encoder:
-    """What each worker makes once and then calls with every batch, a pyarrow table.
+    """Each worker makes one of these, and calls it with every batch, a pyarrow table.
 
-    The profile, and the backbone if the column holds images, are loaded once a worker.
+    The profile, and the backbone if the column holds images, are loaded once per worker.
     """
 
     def __init__(self, column: str, **options: Any) -> None:
@@ -52,22 +52,24 @@ def compress_dataset(
     ray_remote_args: dict[str, Any] | None = None,
     **options: Unpack[EncodeOptions],
 ) -> ray.data.Dataset:
-    """A dataset with `column`, embeddings or images, as streams: binary. Lazy, as Ray's own.
+    """A dataset with streams (binary) in place of `column`, which holds embeddings or images.
+
+    Lazy, as Ray's own transformations.
 
     into, keep       as in `arrow.encode_batches`
-    concurrency      workers, or (least, most) of them; each loads profile and backbone once
-    num_gpus         of each worker, for the backbone; None: the CPU
-    batch_size       rows at a time; images: 256 is plenty
-    ray_remote_args  more for `ray.data.Dataset.map_batches`: num_cpus, memory, …
+    concurrency      number of workers, or (least, most); each loads profile and backbone once
+    num_gpus         GPUs per worker, for the backbone; None: it runs on the CPU
+    batch_size       rows per batch; for images 256 is enough
+    ray_remote_args  further arguments of `ray.data.Dataset.map_batches`: num_cpus, memory, …
     options          see `arrow.EncodeOptions`; on_bad_row is called in the worker
 
-    Options are judged here. A private profile's file, and weights that are named by path, must be
-    at that path on every node. What a worker finds are the errors of `arrow.encode_table`, inside
-    Ray's; rows count from 0 in each batch.
+    Options are checked here, before any worker starts. The file of a private profile, and weights
+    given by path, must be at the same path on every node. Errors in a worker are those of
+    `arrow.encode_table`, inside an error of Ray; they count rows from 0 in each batch.
 
-    Encoding is deterministic, and Ray runs a batch again whose worker died: nothing is lost or
-    doubled. For files see docs/ray.md: write with mode="overwrite" or "error", never twice with
-    the default, "append".
+    Encoding is deterministic, and Ray runs a batch again if its worker dies, so no row is lost or
+    doubled. About files see docs/ray.md: write with mode="overwrite" or "error"; writing twice with
+    the default, "append", doubles the rows.
     """
     encoder: Any = Encoder
     options["profile"] = ColumnEncoder(column, **options).codec
@@ -93,7 +95,10 @@ def decompress_dataset(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> ray.data.Dataset:
-    """A dataset with a column of streams as vectors; parameters as `arrow.decode_batches`."""
+    """A dataset with vectors in place of a column of streams; parameters as `decode_batches`.
+
+    batch_size, ray_remote_args  as in `compress_dataset`
+    """
     work = partial(
         decode_table, column=column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row
     )

@@ -1,4 +1,4 @@
-"""What a table says about a column of streams: Arrow field metadata, and Hugging Face's."""
+"""Metadata about a column of streams: in the Arrow field, and for Hugging Face `datasets`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _STREAM_FEATURE = {"dtype": "binary", "_type": "Value"}
 
 
 def stream_metadata(codec: Codec, dimensions: int | None) -> dict[bytes, bytes]:
-    """Metadata of a field of streams, for the reader: each stream says what it is by itself."""
+    """Metadata of a field of streams. They inform readers; decoding needs only the streams.
+
+    dimensions  width D of the embeddings; None if it is not known
+    """
     profile = codec.profile
     metadata = {
         FORMAT_VERSION: str(VERSION).encode(),
@@ -36,24 +39,25 @@ def stream_metadata(codec: Codec, dimensions: int | None) -> dict[bytes, bytes]:
         PROFILE_SHA256: profile.digest.hex().encode(),
         BACKBONE: codec.chosen_backbone.encode(),
     }
-    if dimensions is not None:  # else the profile takes any, and the streams say it
+    if dimensions is not None:  # None: the profile takes any width, and each stream states its own
         metadata[DIMENSIONS] = str(dimensions).encode()
     return metadata
 
 
 def is_stream_field(field: pa.Field) -> bool:
+    """Whether a field's metadata say that it holds streams."""
     return FORMAT_VERSION in (field.metadata or {})
 
 
 def dimensions_of(field: pa.Field) -> int | None:
-    """The width that a field of streams says it decodes to."""
+    """The width of the embeddings by a field's metadata; None if missing or not valid."""
     text = (field.metadata or {}).get(DIMENSIONS, b"")
-    # a file may say anything, and memory is taken for it
+    # Metadata of a file may be wrong, and memory is allocated by this number.
     return int(text) if text.isdigit() and len(text) < 6 and 0 < int(text) <= MAX_DIM else None
 
 
 def stream_column(schema: pa.Schema) -> str:
-    """The one column whose metadata say that it holds streams; OptionError if there is no one."""
+    """The only column whose metadata say that it holds streams; OptionError for none or several."""
     names = [field.name for field in schema if is_stream_field(field)]
     if len(names) != 1:
         found = "none" if not names else " and ".join(map(repr, names))
@@ -66,7 +70,7 @@ def stream_column(schema: pa.Schema) -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """A column `column` becomes, or gets beside it, a column named `into`."""
+    """A change of a table: the new column `into` replaces `column`, or follows it if `keep`."""
 
     schema: pa.Schema
     column: str
@@ -75,7 +79,10 @@ class Change:
 
     @classmethod
     def plan(cls, schema: pa.Schema, column: str, into: str | None, keep: bool) -> Change:
-        """Judge the names. OptionError: no such column, several of it, a name already taken."""
+        """Check the names.
+
+        Raises OptionError if there is no such column or several, or if the new name is taken.
+        """
         count = len(schema.get_all_field_indices(column))
         if count != 1:
             what = "no column" if not count else f"{count} columns"
@@ -90,6 +97,7 @@ class Change:
 
     @property
     def place(self) -> int:
+        """Index of `column` in the table."""
         return int(self.schema.get_field_index(self.column))
 
     @property
@@ -97,7 +105,7 @@ class Change:
         return self.schema.field(self.place)
 
     def result(self, type: pa.DataType, metadata: dict[bytes, bytes] | None) -> pa.Schema:
-        """The table's schema afterwards, its own metadata kept."""
+        """The schema of the changed table; its own metadata are kept."""
         field = pa.field(self.into, type, metadata=metadata)
         if self.keep:
             schema = self.schema.insert(self.place + 1, field)
@@ -110,13 +118,14 @@ class Change:
         return schema
 
     def columns(self, batch: pa.RecordBatch, array: pa.Array) -> list[pa.Array]:
+        """The columns of the changed batch, with `array` as the new column."""
         columns: list[pa.Array] = batch.columns
         if self.keep:
             return [*columns[: self.place + 1], array, *columns[self.place + 1 :]]
         return [*columns[: self.place], array, *columns[self.place + 1 :]]
 
     def _features(self, text: bytes, type: pa.DataType) -> bytes:
-        """Hugging Face's description of the columns, which `datasets` trusts above Arrow's."""
+        """Hugging Face's description of the new columns; `datasets` prefers it to Arrow's."""
         try:
             about = json.loads(text)
             features = about["info"]["features"]
@@ -125,10 +134,10 @@ class Change:
                 list(features).index(self.column)
             )  # fmt: skip
         except (ValueError, LookupError, TypeError, AttributeError):
-            return text  # not as `datasets` writes it: left alone
+            return text  # not in the form that `datasets` writes: leave it as it is
         rows.insert(after, (self.into, _feature(type)))
         about["info"]["features"] = dict(rows)
-        about.pop("fingerprint", None)  # of the content before
+        about.pop("fingerprint", None)  # it is of the old content
         return json.dumps(about).encode()
 
 
@@ -136,12 +145,12 @@ def _feature(type: pa.DataType) -> dict[str, Any]:
     if not pa.types.is_fixed_size_list(type):
         return _STREAM_FEATURE
     value = {"dtype": "float32", "_type": "Value"}
-    # "Sequence" is what every release of `datasets` reads; "List" came with 4.0
+    # Every release of `datasets` reads "Sequence"; "List" came with 4.0.
     return {"feature": value, "length": type.list_size, "_type": "Sequence"}
 
 
 def listed(schema: pa.Schema) -> str:
-    """The columns there are, for messages."""
+    """The names of a table's columns, for messages."""
     names = [repr(name) for name in schema.names]
     shown = ", ".join(names[:20])
     return f"{shown}, … ({len(names)} in all)" if len(names) > 20 else shown or "none"

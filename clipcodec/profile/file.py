@@ -44,6 +44,7 @@ class Profile:
     id          its registered number; None for a private profile
     digest      the SHA-256 of its file
     dim, statistics   None where any embedding will do
+    path        of its file, absolute
     reopen      what a pickle holds: how to open it again, without the weights
     """
 
@@ -55,6 +56,7 @@ class Profile:
     card: Mapping[str, Any]
     statistics: Statistics | None
     kind: Kind
+    path: str
     reopen: Reopen
 
     @property
@@ -109,10 +111,10 @@ def read_profile(
             f"profile {where} has SHA-256 {digest.hexdigest()}, expected {sha256}: "
             "the file is damaged, reinstall clipcodec"
         )
-    if reopen is None:
-        reopen = _reopen, (os.path.abspath(where), digest.hexdigest())
+    path = os.path.abspath(where)
+    again = reopen or (_reopen, (path, digest.hexdigest()))
     try:
-        return _parse(data, id, digest.digest(), reopen)
+        return _parse(data, id, digest.digest(), path, again)
     except WeightsError as error:
         raise WeightsError(f"profile {where}: {brief(error)}") from error
 
@@ -140,7 +142,7 @@ def _opened(path: str, sha256: str, state: tuple[int, ...]) -> Profile:
     return profile
 
 
-def _parse(data: bytes, id: int | None, digest: bytes, reopen: Reopen) -> Profile:
+def _parse(data: bytes, id: int | None, digest: bytes, path: str, reopen: Reopen) -> Profile:
     meta = _metadata(data)
     tensors = _load_tensors(data)
     try:
@@ -175,7 +177,7 @@ def _parse(data: bytes, id: int | None, digest: bytes, reopen: Reopen) -> Profil
     built = kind(meta, tensors)
     return Profile(
         name=name, id=id, digest=digest, backbone=backbone, dim=built.dim, card=card,
-        statistics=statistics, kind=built, reopen=reopen,
+        statistics=statistics, kind=built, path=path, reopen=reopen,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Where a profile's training embeddings lie: to tell a wrong backbone, and to draw samples."""
+"""Statistics of a profile's training embeddings: they detect a wrong backbone, and give samples."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from ..errors import BackboneWarning, WeightsError
 
-_BATCH_RULE_ROWS = 8
+_MIN_BATCH = 8  # rows from which on the mean and the share of low rows are checked
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Where training embeddings lie, to tell a wrong backbone and to draw samples.
+    """Statistics of training embeddings of unit norm (formats/profile-file.md).
 
-    mean   (D,) float32, mean of unit-norm embeddings
-    low    cosine to the mean direction that one training row in a thousand falls below
-    floor  cosine to the mean direction that no real embedding falls below
-    basis  (D, k) float32, leading principal axes
+    mean   (D,) float32, mean of the embeddings
+    low    cosine to the mean direction; one training row in a thousand is below it
+    floor  cosine to the mean direction; no embedding of the right backbone is below it
+    basis  (D, k) float32, the first k principal axes
     scale  (k + 1,) float32, standard deviation along each axis, then along every other direction
     """
 
@@ -32,7 +32,7 @@ class Statistics:
     scale: NDArray[np.float32]
 
     def draw(self, count: int, seed: int) -> NDArray[np.float32]:
-        """`count` unit-norm embeddings (count, D) from the Gaussian with these statistics."""
+        """Random embeddings (count, D) of unit norm, from the Gaussian with these statistics."""
         rng = np.random.default_rng(seed)
         rest = rng.standard_normal((count, len(self.mean)))
         rest -= rest @ self.basis @ self.basis.T
@@ -46,49 +46,49 @@ class Statistics:
 def check_statistics(
     embeddings: NDArray[np.float32], stats: Statistics, name: str, *, ours: bool = False
 ) -> bool:
-    """Do these (N, D) unit-norm rows come from the network on which `stats` were measured?
+    """Check whether rows (N, D) of unit norm come from the network that `stats` were measured on.
 
-    Warns and returns True if not; where we made them (`ours`) it may raise WeightsError.
+    Returns True, after a BackboneWarning, if they seem not to. Raises WeightsError if that is
+    certain and the rows are `ours`: computed here, by the backbone `name`. Rows that a caller gives
+    may be anything, so they cause a warning at most.
 
-    CLIP's image embeddings lie in a cone around their mean direction `stats.mean`; another network
+    CLIP's image embeddings lie in a cone around their mean direction `stats.mean`. Another network
     has another cone, and the cosine between the two is that of random directions, 0 ± 1/sqrt(D).
-    `stats.low` is the cosine that one training row in a thousand falls below; `stats.floor` lies
-    0.15 under the lowest training row.
+    All cosines below are to the mean direction.
 
-    * A row below `low`, or of 8 rows and more several rows and 1 % of them, or their mean: one
-      `BackboneWarning` per call.
-    * `ours` (the rows were computed here by the backbone `name`), and a row below `floor`, or the
-      mean of 8 or more rows below floor + (low - floor) / 3: `WeightsError`. Without `ours` a
-      warning is all, since somebody's own vector may be anything.
+    * Warning, one per call: with fewer than 8 rows, any row is below `stats.low`; with 8 or more,
+      their mean is, or more than 1 % of them and more than one.
+    * Error, only if `ours`: any row is below `stats.floor`, or the mean of 8 or more rows is below
+      the batch limit, floor + (low - floor) / 3.
 
-    Measured with OpenAI's ViT-B/32: low 0.31, floor 0.01, batch limit 0.11. Of 16,576 images of
-    four other data sets none is below 0.36; the lowest of 48,399 training rows has 0.157, so that
-    even a batch of its copies passes, and the eight lowest average 0.23. Random networks lie in
-    ±0.07, and a random direction is below the batch limit in 99 of 100 cases, below `low` always.
-    ViT-L/14: low 0.39, floor 0.11, batch limit 0.21; lowest real row 0.26; random directions in
-    ±0.15.
+    Measured with OpenAI's ViT-B/32: low 0.31, floor 0.01, batch limit 0.11. Of 16,576 images from
+    four other data sets none is below 0.36. The lowest of 48,399 training rows has 0.157, so a
+    batch of copies of it gives no error; the eight lowest have a mean of 0.23. Random networks give
+    -0.07 to 0.07. A random direction is below the batch limit in 99 of 100 cases, and below `low`
+    always. ViT-L/14: low 0.39, floor 0.11, batch limit 0.21; the lowest real row has 0.26, random
+    directions -0.15 to 0.15.
     """
     if len(embeddings) == 0:
         return False
-    mean = stats.mean.astype(np.float64)  # whose squares float32 may not hold
+    mean = stats.mean.astype(np.float64)  # float64, as squares may overflow float32
     cosines = embeddings @ (mean / np.linalg.norm(mean)).astype(np.float32)
     lowest, average = float(cosines.min()), float(cosines.mean())
-    batch = len(embeddings) >= _BATCH_RULE_ROWS
+    batch = len(embeddings) >= _MIN_BATCH
     batch_limit = stats.floor + (stats.low - stats.floor) / 3
     if ours and (lowest < stats.floor or (batch and average < batch_limit)):
         raise WeightsError(
-            f"the embeddings computed here are not those of backbone {name!r}: cosine to its mean"
-            f" direction {lowest:.2f} at the lowest, {average:.2f} on average, where images have"
-            f" {stats.low:.2f} or more: the weights file is that of another network"
+            f"the embeddings computed here are not those of backbone {name!r}: their cosine to its"
+            f" mean direction is {lowest:.2f} at the lowest, {average:.2f} on average, but images"
+            f" have {stats.low:.2f} or more: the weights file is of another network"
         )
     count = int((cosines < stats.low).sum())
-    ordinary = max(1, len(embeddings) // 100) if batch else 0  # a few odd ones are in any batch
-    if count > ordinary or (batch and average < stats.low):
+    allowed = max(1, len(embeddings) // 100) if batch else 0  # some are low in any large batch
+    if count > allowed or (batch and average < stats.low):
         warnings.warn(
-            f"{count} of {len(embeddings)} embeddings are unlike those of backbone {name!r}: cosine"
-            f" to its mean direction {lowest:.2f} at the lowest, where 99.9 % of images have"
-            f" {stats.low:.2f} or more; if they come from another model, decoded vectors will be"
-            " poor",
+            f"{count} of {len(embeddings)} embeddings are unlike those of backbone {name!r}: their"
+            f" cosine to its mean direction is {lowest:.2f} at the lowest, but 99.9 % of images"
+            f" have {stats.low:.2f} or more; if they come from another model, decoded vectors will"
+            " be poor",
             BackboneWarning,
             stacklevel=_caller(),
         )
@@ -97,7 +97,7 @@ def check_statistics(
 
 
 def _caller() -> int:
-    """The stack level at which code outside this package called in."""
+    """The stack level of the code outside this package that called into it."""
     level, frame = 1, sys._getframe(1)
     package = __name__.partition(".")[0] + "."
     while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(package):

@@ -1,1 +1,1 @@
-"""Training of profiles, in torch. Nothing outside this folder imports it but the command line."""
+"""Training of profiles, in torch. Only the command line and the evaluation import this folder."""

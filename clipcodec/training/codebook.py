@@ -1,4 +1,4 @@
-"""The shared codebook in training: k-means start, moving averages, dead-codeword restart."""
+"""The shared codebook in training: start by k-means, moving averages, restart of dead codewords."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from ..kinds.pqvae.quantizer import SharedProductQuantizer
 
 
 class Nearest(NamedTuple):
+    """symbols (M,): index of the nearest codeword; values (M, rank): that codeword."""
+
     symbols: Tensor
     values: Tensor
 
 
 class Codebook:
-    """K codewords (K, rank) kept as exponential moving averages of what they code.
+    """`size` codewords (K, rank), each the exponential moving average of the latents it codes.
 
-    The averages take the place of the codebook term of eq. 7 (α‖sg(x_c) − x̂_c‖²), whose minimum
-    they track. A codeword that codes less than `dead` of its fair share is put on a random latent.
+    The averages replace the codebook term of eq. 7 in arXiv 2509.05925 (α‖sg(x_c) − x̂_c‖²): they
+    follow its minimum. A codeword is dead if it codes less than `dead` of its fair share (1 / K of
+    all latents); it is then moved to a random latent.
+
+    decay  of the moving averages, per update
     """
 
     def __init__(
@@ -30,7 +35,7 @@ class Codebook:
         self.decay = decay
         self.dead = dead
         self.restarts = 0
-        # latents start out whitened, so the best codebook for a Gaussian is where to begin
+        # The first latents are whitened, so begin with a good codebook for a Gaussian.
         samples = torch.randn(max(20_000, 100 * size), rank, generator=generator)
         self.codewords = samples[:size].clone()
         for _ in range(20):
@@ -44,15 +49,15 @@ class Codebook:
         self.total = self.codewords.clone()
 
     def nearest(self, latents: Tensor) -> Nearest:
-        """Rows (M, rank) → index of the nearest codeword (M,), and that codeword (M, rank)."""
-        # the codec's own search: the same choice as in use, and faster than torch's argmin
+        """Latents (M, rank) → the nearest codeword of each."""
+        # The codec's own search chooses the same codeword as in use, and is faster than torch's.
         quantizer = SharedProductQuantizer(self.codewords.numpy())
         symbols = torch.from_numpy(quantizer.quantize(latents.numpy()[:, None])[:, 0])
         return Nearest(symbols, self.codewords[symbols])
 
     @torch.no_grad()
     def update(self, latents: Tensor, symbols: Tensor) -> None:
-        """Move towards latents (M, rank) coded as symbols (M,)."""
+        """Move the codewords towards the latents (M, rank) that they code by symbols (M,)."""
         size = len(self.codewords)
         fair = size / len(symbols)
         count = torch.bincount(symbols, minlength=size).float() * fair

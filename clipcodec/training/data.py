@@ -1,4 +1,4 @@
-"""Training embeddings from files, checked."""
+"""Reads training embeddings from files, and checks them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ TENSOR = "embeddings"
 def load_embeddings(
     paths: Sequence[str | os.PathLike[str]], least: int = MIN_ROWS
 ) -> tuple[Embeddings, NDArray[np.int64]]:
-    """Distinct rows (N, D) of all files together, unit norm, and how often each one stands there.
+    """The distinct rows (N, D) of all files, float32 of unit norm, and how often each occurs (N,).
 
-    .npy files, or .safetensors files with a tensor `embeddings`; a file given twice counts twice.
-    Raises TrainingError naming the file: unreadable, wrong content, widths that differ, fewer than
-    `least` distinct rows.
+    Files are .npy, or .safetensors with a tensor `embeddings`. A file given twice counts twice.
+
+    Raises TrainingError: a file that is unreadable or holds no embeddings (names the file), files
+    of different widths, fewer than `least` distinct rows in all.
     """
     parts = [_load(os.fspath(path)) for path in paths]
     widths = {part.shape[1] for part in parts}
     if len(widths) > 1:
-        raise TrainingError(f"embedding files of several widths {sorted(widths)}: give one width")
+        raise TrainingError(
+            f"embedding files of several widths {sorted(widths)}: all must have one width"
+        )
     if max(widths) > MAX_WIDTH:
-        raise TrainingError(f"embeddings of width {max(widths)}: at most {MAX_WIDTH}")
+        raise TrainingError(f"embeddings of width {max(widths)}: at most {MAX_WIDTH} is possible")
     rows = np.concatenate(parts)
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
     if len(first) < least:
         raise TrainingError(
-            f"{len(first)} distinct embeddings (of {len(rows)} rows): at least {least} needed"
+            f"{len(first)} distinct embeddings (of {len(rows)} rows): at least {least} are needed"
         )
     order = np.argsort(first)
     return rows[first[order]], counts[order]

@@ -1,4 +1,4 @@
-"""A trained transform and codebook → a profile file: statistics, frequency tables, card."""
+"""Writes the profile file of a trained PQVAE: statistics, frequency tables, card."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..entropy import FrequencyTables, Symbols
-from ..kinds.pqvae.layout import Layout
+from ..kinds.pqvae.config import PqvaeConfig
 from ..kinds.pqvae.quantizer import SharedProductQuantizer
 from ..kinds.pqvae.transform import PqvaeTransform
 from ..profile.file import Tensors, write_profile
 
 AXES = 64  # principal axes kept in the statistics
-_FLOOR_MARGIN = 0.15  # below the least training cosine: no picture lies there, another network does
+# The floor lies this much below the lowest cosine in training: images do not reach it, embeddings
+# of another network do.
+_FLOOR_MARGIN = 0.15
+_PRIOR = 64  # observations that the counts of all positions together add to those of each position
 
 
 def to_half(tensors: Mapping[str, NDArray[Any]]) -> Tensors:
-    """Weights as they ship: half precision, codebook and centre in full."""
+    """Weights as profile files store them: float16, but codebook, center and scale float32."""
     full = {"codebook", "center", "scale"}
     return {
         name: np.ascontiguousarray(t, np.float32 if name in full else np.float16)
@@ -31,27 +34,31 @@ def to_half(tensors: Mapping[str, NDArray[Any]]) -> Tensors:
 
 
 def frequency_tables(symbols: Symbols, alphabet: int) -> FrequencyTables:
-    """One table a position where that shortens rows not counted, else one for all.
+    """Frequency tables from symbols (N, n): one per position, or one for all positions.
 
-    symbols (N, n). A position's counts lean on the shared ones (as 64 more observations), so that
-    rare symbols are not priced by chance.
+    The choice falls on what codes one half of the rows in fewer bits with tables from the other
+    half. The counts of all positions together are added to those of each position, so that the
+    cost of a rare symbol does not depend on chance.
     """
     fit, held = symbols[::2], symbols[1::2]
-    best = min((True, False), key=lambda each: _tables(fit, alphabet, each).information(held).sum())
-    return _tables(symbols, alphabet, best)
+
+    def bits(per_position: bool) -> float:
+        return float(_tables(fit, alphabet, per_position).information(held).sum())
+
+    return _tables(symbols, alphabet, min((True, False), key=bits))
 
 
-def _tables(symbols: Symbols, alphabet: int, each_position: bool) -> FrequencyTables:
+def _tables(symbols: Symbols, alphabet: int, per_position: bool) -> FrequencyTables:
     n = symbols.shape[1]
     counts = np.stack([np.bincount(column, minlength=alphabet) for column in symbols.T])
     shared = counts.sum(axis=0) + 1.0
-    if not each_position:
+    if not per_position:
         return FrequencyTables.from_counts(shared[None], np.zeros(n))
-    return FrequencyTables.from_counts(counts + 64 * shared / shared.sum(), np.arange(n))
+    return FrequencyTables.from_counts(counts + _PRIOR * shared / shared.sum(), np.arange(n))
 
 
 def statistics(x: Embeddings) -> tuple[Tensors, dict[str, Any]]:
-    """Tensors and metadata by which a wrong backbone is told and samples are drawn."""
+    """Tensors and metadata of `profile.statistics.Statistics`, from rows x (N, D) of unit norm."""
     mean = x.mean(axis=0, dtype=np.float64)
     cosines = x @ (mean / np.linalg.norm(mean))
     axes = min(AXES, x.shape[1] // 2)
@@ -73,18 +80,22 @@ def write(
     *,
     name: str,
     backbone: str,
-    layout: Layout,
+    config: PqvaeConfig,
     tensors: Tensors,
     rows: Embeddings,
     card: Mapping[str, Any],
 ) -> None:
-    """Write the profile of a trained PQVAE: `tensors` in shipping precision, `rows` to count on."""
+    """Write the profile of a trained PQVAE (formats/profile-file.md).
+
+    tensors  as `to_half` gives them
+    rows     (N, D) embeddings from which frequency tables and statistics are made
+    """
     quantizer = SharedProductQuantizer(tensors["codebook"], tensors["analysis.lift"])
-    transform = PqvaeTransform(layout, tensors)
+    transform = PqvaeTransform(config, tensors)
     symbols = np.concatenate(
         [transform.analyse(part, quantizer) for part in np.array_split(rows, len(rows) // 2048 + 1)]
     )
-    tables = frequency_tables(symbols, layout.codewords)
+    tables = frequency_tables(symbols, config.codewords)
     stat_tensors, stat_meta = statistics(rows)
     everything = {
         **tensors,
@@ -97,8 +108,8 @@ def write(
         "kind": "pqvae",
         "name": name,
         "backbone": backbone,
-        "dim": layout.dim,
-        "config": layout.to_config(),
+        "dim": config.dim,
+        "config": config.to_meta(),
         "tables": len(tables.frequencies),
         "statistics": stat_meta,
         "card": dict(card),

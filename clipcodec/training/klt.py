@@ -1,4 +1,7 @@
-"""Mean, shrunk covariance, a metric that hears text, and the KLT in it."""
+"""The KLT (Karhunen-Loève transform) of embeddings, and step sizes for its coefficients.
+
+The covariance is shrunk, and the distance may weigh what tells texts apart.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,17 @@ from numpy.typing import NDArray
 from ..embeddings import Embeddings
 
 Doubles = NDArray[np.float64]
-_TINY = 1e-7  # least variance, as a share of the mean one: keeps constant directions finite
+_MIN_VARIANCE = 1e-7  # as a share of the mean variance: constant directions need one above zero
+ERROR = 0.3
+"""Squared error of a coded coefficient, in squared steps (measured: 0.26 to 0.3)."""
 
 
 @dataclass(frozen=True)
 class Klt:
-    """x ↦ (x − mean) · analysis; back with synthesis. `variance` (D,) falls."""
+    """Coefficients y = (x − mean) · analysis, and back: x = y · synthesis + mean.
+
+    mean (D,); analysis, synthesis (D, D); variance (D,) of the coefficients, in falling order
+    """
 
     mean: Doubles
     analysis: Doubles
@@ -31,12 +39,12 @@ def klt(
     text: Embeddings | None = None,
     text_weight: float = 0.0,
 ) -> Klt:
-    """KLT of rows x (N, D), each counted `weights` times.
+    """The KLT of rows x (N, D); row i counts `weights[i]` times.
 
     shrinkage  share of the covariance that is replaced by a multiple of the identity; None: the
-               oracle approximating estimate of Chen et al. 2010
-    text       embeddings of texts (M, D); the metric is then (1 − g)·I + g·Σ_text·D / tr Σ_text
-               with g = `text_weight`, so that what texts can tell apart is kept better
+               estimate of `oas`
+    text       embeddings of texts (M, D). The metric is then (1 − g)·I + g·Σ_text·D / tr Σ_text
+               with g = `text_weight`, so that directions in which texts differ are coded better.
     """
     dim = x.shape[1]
     share = weights / weights.sum()
@@ -55,7 +63,7 @@ def klt(
         root, inverse = (axes * np.sqrt(values)) @ axes.T, (axes / np.sqrt(values)) @ axes.T
     values, axes = np.linalg.eigh(root @ covariance @ root)
     axes, values = axes[:, ::-1], values[::-1]
-    variance = np.maximum(values, _TINY * values.mean())
+    variance = np.maximum(values, _MIN_VARIANCE * values.mean())
     return Klt(mean, root @ axes, axes.T @ inverse, variance)
 
 
@@ -66,7 +74,11 @@ def _covariance(x: Embeddings, share: Doubles) -> Doubles:
 
 
 def oas(covariance: Doubles, count: float) -> float:
-    """Shrinkage for `count` rows by the oracle approximating estimator (Chen et al. 2010)."""
+    """Shrinkage (0 … 1) of a covariance (D, D) of `count` rows.
+
+    The oracle approximating shrinkage estimator: Chen et al. 2010, "Shrinkage Algorithms for MMSE
+    Covariance Estimation".
+    """
     dim = len(covariance)
     square, trace = float((covariance**2).sum()), float(np.trace(covariance)) ** 2
     top = (1 - 2 / dim) * square + trace
@@ -75,20 +87,17 @@ def oas(covariance: Doubles, count: float) -> float:
 
 
 def steps_for(variance: Doubles, qualities: int, low: float, high: float) -> NDArray[np.float32]:
-    """Steps of the trellis quantiser, finer and finer: from `low` to `high` bits a dimension.
+    """Steps (qualities,) of the trellis quantiser: from `low` to `high` bits per dimension.
 
-    By reverse water-filling: R = Σ ½·log2 max(1, σ²/θ), θ being the error of a step.
+    The rate at a step is that of reverse water-filling: the mean over the variances σ² of
+    ½·log2 max(1, σ²/θ), where θ = ERROR · step² is the squared error. Steps fall geometrically.
     """
     ends = []
     for bits in (low, high):
-        a, b = np.log(variance.max()) - 60, np.log(variance.max())
+        below, above = np.log(variance.max()) - 60, np.log(variance.max())  # of log θ
         for _ in range(60):
-            middle = (a + b) / 2
+            middle = (below + above) / 2
             rate = 0.5 * np.log2(np.maximum(variance / np.exp(middle), 1)).mean()
-            a, b = (middle, b) if rate > bits else (a, middle)
-        ends.append(np.sqrt(np.exp(a) / ERROR))
+            below, above = (middle, above) if rate > bits else (below, middle)
+        ends.append(np.sqrt(np.exp(below) / ERROR))
     return np.geomspace(ends[0], ends[1], qualities).astype(np.float32)
-
-
-ERROR = 0.3
-"""Squared error of a coded coefficient in squared steps (measured: .26 to .3)."""

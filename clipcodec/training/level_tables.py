@@ -1,4 +1,4 @@
-"""Frequency tables of levels, from what the encoder itself does with embeddings."""
+"""Frequency tables of levels (formats/trellis.md), counted while the encoder codes embeddings."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ from ..kinds.trellis.tables import LevelTables
 
 ALPHABET = 128
 CLASSES = 28
-PER_OCTAVE = 3  # classes of standard deviation over step
-LOWEST = -6  # class 0 stands for 2 ** (LOWEST / PER_OCTAVE) steps
-FLAGS = 24  # classes of a group's odds to hold something, two to one apart
-PRIOR = 20.0  # observations that the analytic distribution counts for
-GRID = 18  # qualities that are counted; what lies between is interpolated
+PER_OCTAVE = 3  # classes for each doubling of the standard deviation
+LOWEST = -6  # class 0 is for a standard deviation of 2 ** (LOWEST / PER_OCTAVE) steps
+FLAGS = 24  # classes of the odds that a group is full (not all zero); each doubles the odds
+PRIOR = 20.0  # the analytic distribution counts as much as this many observations
+GRID = 18  # qualities at which the encoder runs; tables of the others are interpolated
 
 Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Tables as they ship, and the mean bits and error at the qualities counted."""
+    """Tables as the profile file stores them, and what they gave at some qualities.
+
+    frequencies  (rows, ALPHABET)
+    class_of     (Q, D) row of each coefficient at each quality; (Q, 1) if pooled
+    flag_of      (Q, 2 · groups) row of each group's flag, after an empty and after a full group;
+                 (Q, 2) if pooled
+    grid         the qualities at which the encoder ran
+    bits, error  mean ideal bits and mean squared error per row, at the qualities of `grid`
+    """
 
     frequencies: NDArray[np.uint16]
     class_of: NDArray[np.uint16]
@@ -42,59 +50,61 @@ def fit(
     latents: NDArray[np.float32],
     bands: Sequence[int],
     steps: NDArray[np.float32],
-    weights: NDArray[np.float32],
+    rdo_weights: NDArray[np.float32],
     *,
-    spread: Doubles,
+    scale: Doubles,
     floor: float = 0.0,
     pooled: bool = False,
     rounds: int = 4,
 ) -> Fitted:
-    """Quantise latents (N, D) with tables fitted to the round before, a few times over.
+    """Quantise latents (N, D) a few times, each time with tables fitted to the levels before.
 
-    spread  (D,) standard deviations to begin with
-    floor   variance that every coefficient has at least: what rows unlike these would show
-    pooled  all coefficients share a table, all groups a flag: class_of (Q, 1), flag_of (Q, 2)
+    bands        bounds of the bands
+    steps        (Q,) of the quantiser, at each quality
+    rdo_weights  (Q,) squared steps per bit, at each quality
+    scale        (D,) standard deviations for the first round
+    floor        least variance of a coefficient: embeddings unlike these rows may vary more
+    pooled       one class for all coefficients, and one pair of flags for all groups
     """
     qualities = len(steps)
     grid = np.unique(np.linspace(1, qualities, GRID).round().astype(np.int64))
     every = np.arange(1, qualities + 1)
     analytic = distributions()
     shares = analytic
-    spreads = np.tile(spread, (qualities, 1))
+    scales = np.tile(scale, (qualities, 1))
     groups = [g for a, b in pairwise(bands) for g in trellis.groups(a, b)]
     flag_of = flag_row(np.zeros((qualities, 2 * len(groups))))
     flags = flag_rows()
     for _ in range(rounds):
-        class_of = classes(spreads, steps)
+        class_of = classes(scales, steps)
         tables = LevelTables(
             np.concatenate([frequencies(shares), flags]),
             class_of, flag_of, bands,
         )  # fmt: skip
-        engine = Engine(transform, tables, steps, weights)
+        engine = Engine(transform, tables, steps, rdo_weights)
         counts = np.zeros((2 * CLASSES, ALPHABET))
         logs, odds, bits, errors = [], [], [], []
         for quality in grid:
-            asked = np.full(len(latents), quality)
-            attempt = engine.attempt(latents, asked)
-            residual = _residuals(engine, latents, attempt.levels, asked)
+            at_quality = np.full(len(latents), quality)
+            attempt = engine.attempt(latents, at_quality)
+            residual = _residuals(engine, latents, attempt.levels, at_quality)
             rows = class_of[quality - 1] + trellis.odd(attempt.levels, tables.bands)
             symbols = np.minimum(np.abs(attempt.levels), ALPHABET - 1)
             full = np.stack([attempt.levels[:, a:b].any(axis=1) for a, b in groups], axis=1)
-            wide = np.repeat(full, [b - a for a, b in groups], axis=1)
-            counts += np.bincount((rows * ALPHABET + symbols)[wide], minlength=counts.size).reshape(
-                counts.shape
-            )
+            coded = np.repeat(full, [b - a for a, b in groups], axis=1)
+            found = np.bincount((rows * ALPHABET + symbols)[coded], minlength=counts.size)
+            counts += found.reshape(counts.shape)
             variance = (residual**2).mean(axis=0)
             variance = np.full_like(variance, variance.mean()) if pooled else variance
             logs.append(np.log(variance + floor + 1e-18) / 2)
             odds.append(_odds(full, pooled))
             bits.append(attempt.bits.mean())
             errors.append(attempt.error.mean())
-        spreads = np.exp(_between(every, grid, np.array(logs)))
-        flag_of = flag_row(_between(every, grid, np.array(odds)))
+        scales = np.exp(_interpolate(every, grid, np.array(logs)))
+        flag_of = flag_row(_interpolate(every, grid, np.array(odds)))
         shares = counts + PRIOR * analytic
         shares /= shares.sum(axis=1, keepdims=True)
-    class_of = classes(spreads, steps)
+    class_of = classes(scales, steps)
     if pooled:
         class_of, flag_of = class_of[:, :1], flag_of[:, :2]
     return Fitted(
@@ -110,19 +120,22 @@ def _residuals(
     levels: NDArray[np.int64],
     qualities: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """What was left to code in each coefficient (N, D)."""
+    """The residual of each coefficient (N, D): the latent minus its prediction."""
     bands = engine.tables.bands
-    grid = trellis.dequantize(levels, bands) * engine.steps[qualities - 1, None]
+    decoded = trellis.dequantize(levels, bands) * engine.steps[qualities - 1, None]
     estimate, residual = np.zeros_like(latents), np.empty_like(latents)
     for band, (a, b) in enumerate(bands):
         residual[:, a:b] = latents[:, a:b] - estimate[:, a:b]
-        estimate[:, a:b] += grid[:, a:b]
+        estimate[:, a:b] += decoded[:, a:b]
         engine.transform.refine(estimate, band, qualities)
     return residual
 
 
 def _odds(full: NDArray[np.bool_], pooled: bool) -> Doubles:
-    """(2·G,) logarithm of the odds of each group being full, after an empty and a full one."""
+    """(2·G,) log2 of the odds that each group is full: after an empty group, after a full one.
+
+    full (N, G)
+    """
     before = np.concatenate([np.ones((len(full), 1), bool), full[:, :-1]], axis=1)
     out = np.empty(2 * full.shape[1])
     overall = (full.sum(axis=0) + 0.25) / (len(full) + 0.5)
@@ -137,52 +150,59 @@ def _odds(full: NDArray[np.bool_], pooled: bool) -> Doubles:
     return out
 
 
-def _between(every: NDArray[np.int64], grid: NDArray[np.int64], values: Doubles) -> Doubles:
+def _interpolate(every: NDArray[np.int64], grid: NDArray[np.int64], values: Doubles) -> Doubles:
+    """Values (len(grid), k) at the qualities of `grid` → (len(every), k), linear in between."""
     return np.stack([np.interp(every, grid, column) for column in values.T], axis=1)
 
 
-def classes(spreads: Doubles, steps: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Row of each place (Q, n) in Q0, from standard deviations (Q, n) and steps (Q,)."""
-    octaves = np.log2(spreads / steps[:, None])
+def classes(scales: Doubles, steps: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Row of frequencies (Q, n) for standard deviations (Q, n) at steps (Q,).
+
+    It is the row for quantiser Q0 of the trellis; the row for Q1 follows it.
+    """
+    octaves = np.log2(scales / steps[:, None])
     number = np.clip(np.rint(PER_OCTAVE * octaves) - LOWEST, 0, CLASSES - 1)
     row: NDArray[np.int64] = 2 * number.astype(np.int64)
     return row
 
 
 def distributions() -> Doubles:
-    """(2 · CLASSES, ALPHABET) magnitudes to begin with: two-sided exponential, each class."""
+    """(2 · CLASSES, ALPHABET) probabilities of magnitudes of levels for the first round.
+
+    Those of a two-sided exponential distribution, for each class and each of Q0 and Q1.
+    """
     magnitude = np.arange(ALPHABET)
     rows = []
     for number in range(CLASSES):
-        spread = 2.0 ** ((number + LOWEST) / PER_OCTAVE)
+        scale = 2.0 ** ((number + LOWEST) / PER_OCTAVE)  # in steps
         for odd in (0, 1):
-            size = np.where(magnitude > 0, 2 * magnitude - odd, 0)
-            share = np.exp(-size / (0.8 * spread)) * np.where(magnitude > 0, 2, 1) + 1e-9
+            value = np.where(magnitude > 0, 2 * magnitude - odd, 0)  # in steps
+            share = np.exp(-value / (0.8 * scale)) * np.where(magnitude > 0, 2, 1) + 1e-9
             rows.append(share / share.sum())
     return np.array(rows)
 
 
 def frequencies(shares: Doubles) -> NDArray[np.int64]:
-    """Rows of probabilities to integers that sum to 2**16, none of them all of it."""
+    """Rows of probabilities → rows of integers that sum to 2**16, each below 2**16."""
     total = 1 << FREQUENCY_BITS
     whole = np.rint(shares * (total - 1)).astype(np.int64)
     rows = np.arange(len(whole))
     whole[rows, whole.argmax(axis=1)] += total - whole.sum(axis=1)
-    certain = whole[:, 0] == total  # 16 bits hold no more than total - 1
+    certain = whole[:, 0] == total  # 16 bits hold at most total - 1
     whole[certain, 0] -= 1
     whole[certain, 1] += 1
     return whole
 
 
 def flag_row(odds: Doubles) -> NDArray[np.int64]:
-    """Row of the flag of a group whose odds of being full are 2**odds to one."""
+    """Row of frequencies for the flag of a group whose odds of being full are 2**odds to 1."""
     number = np.clip(np.rint(odds) + FLAGS // 2, 0, FLAGS - 1)
     row: NDArray[np.int64] = 2 * CLASSES + number.astype(np.int64)
     return row
 
 
 def flag_rows() -> NDArray[np.int64]:
-    """(FLAGS, ALPHABET) frequencies of the flags: odds 2**j for j about zero."""
+    """(FLAGS, ALPHABET) frequencies of the flags: row j has odds 2**(j − FLAGS / 2) to 1."""
     coded = 1 / (1 + 2.0 ** -(np.arange(FLAGS) - FLAGS // 2))
     shares = np.zeros((FLAGS, ALPHABET))
     shares[:, 0], shares[:, 1] = 1 - coded, coded

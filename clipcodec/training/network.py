@@ -1,7 +1,8 @@
-"""PQVAE-shared in torch: the networks of `transforms.pqvae`, differentiable (arXiv 2509.05925).
+"""PQVAE-shared in torch: a differentiable twin of `kinds.pqvae.transform` (arXiv 2509.05925).
 
-Sub-vectors are trained in the `rank` coordinates that their channels span; `lift` (orthonormal)
-turns codewords into channels when the profile is written. Distances are the same in both.
+A sub-vector has `sub_dim` channels that span only `rank` dimensions. Here it is trained in `rank`
+coordinates; the orthonormal `lift` turns codewords into channels when the profile is written.
+Distances are the same in both.
 """
 
 from __future__ import annotations
@@ -13,30 +14,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..kinds.pqvae.layout import Layout
+from ..kinds.pqvae.config import PqvaeConfig
 from ..kinds.pqvae.transform import PqvaeTransform
 from .codebook import Codebook
 
-_RIDGE = 1e-2
+_RIDGE = 1e-2  # of least squares, per row
 
 
 class Network(nn.Module):
-    """Analysis with nearest codewords in the loop, and synthesis."""
+    """Analysis, which quantises group after group, and synthesis."""
 
     center: Tensor
     scale: Tensor
     lift: Tensor
 
-    def __init__(self, layout: Layout, x: Tensor, generator: torch.Generator) -> None:
-        """Initialised from training rows x (N, D): see `_initialise`."""
+    def __init__(self, config: PqvaeConfig, x: Tensor, generator: torch.Generator) -> None:
+        """Initialise from training rows x (N, D), as `_initialise` says."""
         super().__init__()
-        self.layout = layout
-        self.step = layout.positions * layout.rank  # latent values of one group
+        self.config = config
+        self.step = config.positions * config.rank  # latent values of one group
         self.register_buffer("center", x.mean(dim=0))
         self.register_buffer("scale", (x - self.center).std(dim=0).square().mean().sqrt())
-        random = torch.randn(layout.sub_dim, layout.rank, generator=generator)
+        random = torch.randn(config.sub_dim, config.rank, generator=generator)
         self.register_buffer("lift", torch.linalg.qr(random).Q.T.contiguous())
-        shapes = PqvaeTransform.shapes(layout)
+        shapes = PqvaeTransform.shapes(config)
         fixed = ("center", "scale", "analysis.lift", "synthesis.lower")
         self.weights = nn.ParameterDict(
             {
@@ -45,20 +46,23 @@ class Network(nn.Module):
                 if name not in fixed
             }
         )
-        self.codebook = Codebook(layout.codewords, layout.rank, generator)
+        self.codebook = Codebook(config.codewords, config.rank, generator)
         self._initialise((x - self.center) / self.scale, generator)
 
     @torch.no_grad()
     def _initialise(self, x: Tensor, generator: torch.Generator) -> None:
-        """Residual quantisation in the KLT: each group codes the leading principal axes of what
-        the groups before it left, whitened. The hidden layers start near zero beside it."""
+        """Start as residual quantisation in the KLT, from normalised rows x (N, D).
+
+        Each group codes the leading principal axes, whitened, of the residual that the groups
+        before it leave. The hidden layers start with small weights, so they change little at first.
+        """
         w, step = self.weights, self.step
         residual = x.clone()
         maps: list[Tensor] = []
         latents: list[Tensor] = []
-        for group in range(self.layout.groups):
+        for group in range(self.config.groups):
             values, vectors = torch.linalg.eigh(residual.T @ residual / len(x))
-            # a width below the group's values: some axes are coded more than once
+            # If the group has more values than D, some axes are coded more than once.
             axes = torch.arange(step) % x.shape[1]
             order = values.argsort(descending=True)[axes]
             whiten = vectors[:, order] / values[order].clamp(min=1e-6).sqrt()
@@ -79,14 +83,17 @@ class Network(nn.Module):
             w[name].normal_(0, std, generator=generator)
 
     def _sub_vectors(self, latent: Tensor) -> Tensor:
-        return latent.reshape(-1, self.layout.rank)
+        return latent.reshape(-1, self.config.rank)
 
     def _feedback_rows(self, group: int) -> slice:
         start = self.step * (group * (group - 1) // 2)
         return slice(start, start + self.step * group)
 
     def analyse(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (N, D) → latent (N, n·rank), the same quantised (straight-through), symbols (N, n)."""
+        """x (N, D) → latent (N, n·rank), quantised latent (N, n·rank), symbols (N, n).
+
+        The gradient of the quantised latent is passed to the latent (straight-through estimator).
+        """
         w, step = self.weights, self.step
         x = (x - self.center) / self.scale
         open_loop = x @ w["analysis_linear"] + w["analysis_bias"]
@@ -95,7 +102,7 @@ class Network(nn.Module):
         latents: list[Tensor] = []
         chosen: list[Tensor] = []
         symbols: list[Tensor] = []
-        for group in range(self.layout.groups):
+        for group in range(self.config.groups):
             latent = open_loop[:, group * step : (group + 1) * step]
             if group:
                 feedback = w["analysis_feedback"][self._feedback_rows(group)]
@@ -110,19 +117,19 @@ class Network(nn.Module):
         return torch.cat(latents, dim=1), torch.cat(chosen, dim=1), torch.cat(symbols, dim=1)
 
     def synthesise(self, quantized: Tensor) -> Tensor:
-        """Quantised latent (N, n·rank) → embeddings (N, D), not yet of unit norm."""
+        """Quantised latent (N, n·rank) → embeddings (N, D), not normalised."""
         w = self.weights
         y = quantized @ w["synthesis_linear"] + w["synthesis_bias"]
-        for i in range(self.layout.blocks):
+        for i in range(self.config.blocks):
             hidden = torch.relu(y @ w["synthesis_hidden"][i] + w["synthesis_hidden_bias"][i])
             y = y + hidden @ w["synthesis_out"][i]
         rows: Tensor = y.float() * self.scale + self.center
         return rows
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Everything `PqvaeTransform` and its quantiser need, by their names there."""
+        """All tensors that `PqvaeTransform` and its quantiser need, by the names they use."""
         named = {name: self.weights[name.replace(".", "_")]
-                 for name in PqvaeTransform.shapes(self.layout)
+                 for name in PqvaeTransform.shapes(self.config)
                  if name.replace(".", "_") in self.weights}  # fmt: skip
         named |= {
             "center": self.center,
@@ -135,7 +142,7 @@ class Network(nn.Module):
 
 
 def _least_squares(a: Tensor, b: Tensor) -> Tensor:
-    """The map m with a @ m ≈ b, with a little ridge."""
+    """The matrix m with a @ m ≈ b, by ridge regression."""
     gram = a.T @ a
     ridge = _RIDGE * len(a) * torch.eye(a.shape[1])
     solution: Tensor = torch.linalg.solve(gram + ridge, a.T @ b)

@@ -1,4 +1,4 @@
-"""The recipe `pqvae`: train PQVAE-shared on embeddings and write a profile."""
+"""The recipe `pqvae`: train PQVAE-shared (arXiv 2509.05925) and write a profile of kind pqvae."""
 
 from __future__ import annotations
 
@@ -22,22 +22,33 @@ from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError, WeightsError
 from ..kinds.pqvae import PqvaeKind
-from ..kinds.pqvae.layout import Layout
+from ..kinds.pqvae.config import PqvaeConfig
 from ..profile.file import read_profile
 from . import export
 from .data import load_embeddings
 from .network import Network
 
-HELD_OUT = 0.02  # share of the rows kept for the final table
+HELD_OUT = 0.02  # share of the rows that are kept for measuring the result
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the shipped profiles are trained: eq. 7 of arXiv 2509.05925, the cosine weighed by 10."""
+    """How to train; the defaults are those of the shipped profiles.
+
+    The loss is eq. 7 of arXiv 2509.05925.
+
+    codewords      K of the shared codebook, a power of two
+    sub_dim        channels per sub-vector; a divisor of the embedding's width
+    rank           dimensions that the channels of a sub-vector span; None: see `_rank`
+    steps, batch   of the optimiser; batch in rows
+    warmup         steps over which the learning rate rises
+    cosine_weight  of 1 − cosine in the loss
+    commitment     weight of the commitment term (latent to its codeword) in the loss
+    """
 
     codewords: int = 4
     sub_dim: int = 16
-    rank: int | None = None  # None: see `_rank`
+    rank: int | None = None
     steps: int = 6000
     batch: int = 1024
     learning_rate: float = 5e-3
@@ -50,7 +61,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Result:
-    """What was reached on rows held out from the training file."""
+    """The result, measured on rows held out from the training files.
+
+    rows, held_out   distinct rows in all, and those held out
+    cosine           mean cosine between decoded and original rows
+    bytes            mean size of a stream
+    bits_per_symbol  mean, ideal, by the frequency tables
+    restarts         of dead codewords in training
+    seconds          the whole training took
+    """
 
     rows: int
     held_out: int
@@ -74,16 +93,16 @@ def train(
 ) -> Result:
     """Train on the embeddings in `paths` and write the profile `out`.
 
-    Seeded: the same files, recipe, name, card, machine and torch give the same file. Raises
+    The same files, recipe, name, card, machine and torch give the same profile. Raises
     TrainingError for the data, OptionError for the recipe.
     """
     started = time.perf_counter()
-    _layout(recipe, dim=1)  # a recipe that cannot work is told before files are read
+    _checked_layout(recipe, dim=1)  # a recipe that cannot work is refused before files are read
     x, counts = load_embeddings(paths)
-    layout = _layout(recipe, x.shape[1])
+    config = _checked_layout(recipe, x.shape[1])
     fit, held = _hold_out(len(x), recipe.seed)
     rows, weights = torch.from_numpy(x[fit]), torch.from_numpy(counts[fit]).double()
-    network = optimise(rows, weights, layout, recipe, quiet=quiet)
+    network = optimise(rows, weights, config, recipe, quiet=quiet)
     embeddings = {
         "files": [Path(path).name for path in paths],
         "rows": len(x),
@@ -91,14 +110,15 @@ def train(
     }
     tensors = export.to_half(network.tensors())
     export.write(
-        out, name=name, backbone=backbone, layout=layout, tensors=tensors, rows=x[fit],
+        out, name=name, backbone=backbone, config=config, tensors=tensors, rows=x[fit],
         card={**(card or {}), "embeddings": embeddings,
               "recipe": {"name": "pqvae", **asdict(recipe)}},
     )  # fmt: skip
-    return _judge(out, x[held], len(x), network, time.perf_counter() - started)
+    return _measure(out, x[held], len(x), network, time.perf_counter() - started)
 
 
-def _layout(recipe: Recipe, dim: int) -> Layout:
+def _checked_layout(recipe: Recipe, dim: int) -> PqvaeConfig:
+    """The config of a profile for embeddings of width `dim`. Raises OptionError."""
     if recipe.steps < 1:
         raise OptionError(f"steps={recipe.steps}: at least 1")
     if not 0 < recipe.learning_rate <= 1:
@@ -106,7 +126,7 @@ def _layout(recipe: Recipe, dim: int) -> Layout:
     if not 0 <= recipe.seed < 1 << 32:
         raise OptionError(f"seed={recipe.seed} is not in 0 … 2**32 - 1")
     try:
-        return Layout(
+        return PqvaeConfig(
             dim, sub_dim=recipe.sub_dim, codewords=recipe.codewords,
             rank=_rank(recipe),
         )  # fmt: skip
@@ -115,23 +135,24 @@ def _layout(recipe: Recipe, dim: int) -> Layout:
 
 
 def _rank(recipe: Recipe) -> int:
-    """Directions that a sub-vector spans: few bits fill two of them best, more bits three."""
+    """Dimensions that a sub-vector spans: 2 is best with few codewords, 3 with more than 32."""
     rank = recipe.rank or (2 if recipe.codewords <= 32 else 3)
     return min(rank, recipe.sub_dim)
 
 
 def _hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the rows to train on, and of those to measure on."""
     order = np.random.default_rng(seed).permutation(rows)
     count = min(2000, max(1, round(HELD_OUT * rows)))
     return np.sort(order[count:]), np.sort(order[:count])
 
 
 def optimise(
-    x: Tensor, weights: Tensor, layout: Layout, recipe: Recipe, *, quiet: bool = True
+    x: Tensor, weights: Tensor, config: PqvaeConfig, recipe: Recipe, *, quiet: bool = True
 ) -> Network:
     """Minimise eq. 7 over rows x (N, D), drawn in proportion to weights (N,).
 
-    AdamW with a warm-up, then a cosine down to zero.
+    AdamW; the learning rate rises during the warm-up, then falls to zero along a cosine.
     """
     generator = torch.Generator().manual_seed(recipe.seed)
     cumulative = weights.cumsum(0) / weights.sum()
@@ -140,7 +161,7 @@ def optimise(
         where = torch.rand(count, generator=generator, dtype=torch.float64)
         return x[torch.searchsorted(cumulative, where).clamp(max=len(x) - 1)]
 
-    network = Network(layout, draw(20_000), generator)
+    network = Network(config, draw(20_000), generator)
     optimiser = torch.optim.AdamW(
         network.parameters(),
         lr=recipe.learning_rate,
@@ -165,32 +186,32 @@ def optimise(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        few = slice(0, 256)  # enough for moving averages
+        few = slice(0, 256)  # rows enough for the moving averages
         network.codebook.update(
-            latent[few].detach().reshape(-1, layout.rank), symbols[few].reshape(-1)
+            latent[few].detach().reshape(-1, config.rank), symbols[few].reshape(-1)
         )
         if step % 50 == 0:
             bar.set_postfix(cosine=f"{cosine.item():.4f}", restarts=network.codebook.restarts)
     return network
 
 
-def _judge(
+def _measure(
     out: str | os.PathLike[str], held: Embeddings, rows: int, network: Network, seconds: float
 ) -> Result:
-    """Encode and decode held-out rows with the file just written, as a user would."""
+    """Encode and decode the held-out rows with the new profile file, as a user would."""
     profile = read_profile(out)
     codec = Codec(profile)
     streams = codec.encode_embeddings(held)
     kind = profile.kind
     assert isinstance(kind, PqvaeKind)  # it was made by this recipe
     symbols = np.stack([codec.symbols(stream) for stream in streams])
-    used = np.bincount(symbols.ravel(), minlength=kind.layout.codewords)
+    used = np.bincount(symbols.ravel(), minlength=kind.config.codewords)
     return Result(
         rows=rows,
         held_out=len(held),
         cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
         bytes=float(np.mean([len(s) for s in streams])),
-        bits_per_symbol=float(kind.tables.information(symbols).mean()) / kind.layout.size,
+        bits_per_symbol=float(kind.tables.information(symbols).mean()) / kind.config.size,
         codewords_used=int((used > 0).sum()),
         restarts=network.codebook.restarts,
         seconds=seconds,

@@ -1,4 +1,7 @@
-"""The recipe `predictive`: KLT, staged prediction and level tables from embeddings."""
+"""The recipe `predictive`: train KLT, staged predictor and level tables, and write a profile.
+
+The profile is of kind predictive (formats/predictive.md).
+"""
 
 from __future__ import annotations
 
@@ -32,25 +35,31 @@ from .klt import Klt, klt, steps_for
 from .refiner import Loop, Quantiser, Refiner, scalar
 
 QUALITIES = 100
-LOW, HIGH = 0.08, 4.0  # bits a dimension of the coarsest and the finest quality, in theory
-LEARNED = 1.8  # bits a dimension up to which the network learns: above, there is little to predict
-WEIGHT = 0.4  # squared steps that a bit is worth: the flat optimum at all rates
-COUNTED = 2000  # rows that the tables are fitted to
-MIN_HELD = 100  # rows that are enough to fit tables to
-REPLAYED = 1 << 14  # rows that the encoder runs over at a time, for the second phase
-EPOCHS = 3  # over the rows that were replayed
-_FRACTIONS = (0.012, 0.027, 0.047, 0.078, 0.125, 0.19, 0.28, 0.44, 0.69)  # of D: where bands end
+LOW, HIGH = 0.08, 4.0  # bits per dimension of the coarsest and the finest quality, in theory
+LEARNED = (
+    1.8  # bits per dimension up to which the network is trained; above, prediction gains little
+)
+RDO_WEIGHT = 0.4  # λ, in squared steps per bit; close to the best value at every rate
+COUNTED = 2000  # rows, at most, that the tables are fitted to
+MIN_HELD = 100  # rows, at least, that the tables can be fitted to
+REPLAYED = 1 << 14  # rows that the encoder codes at a time, in the second phase
+EPOCHS = 3  # times that the network sees each of these rows
+_FRACTIONS = (0.012, 0.027, 0.047, 0.078, 0.125, 0.19, 0.28, 0.44, 0.69)  # of D: ends of the bands
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the shipped profiles are trained. None: chosen by the number of rows (see `complete`).
+    """How to train; the defaults are those of the shipped profiles.
 
-    steps     of the optimiser against a scalar quantiser; then `replay` against the real encoder
-    hidden    units of each stage's network; 0: no prediction, the KLT alone
-    shrinkage of the covariance, 0 … 1; None: estimated (klt.oas)
-    text_weight  how much the metric listens to the text embeddings, if there are any
-    cosine    held-out cosine that the default quality has at least
+    Where a value is None, `complete` chooses it by the number of rows.
+
+    steps        of the optimiser in the first phase, with a scalar quantiser
+    replay       of the optimiser in the second phase, with the real encoder
+    hidden       units of each stage's network; 0: no prediction, the KLT alone
+    batch        rows per step of the optimiser
+    shrinkage    of the covariance, 0 … 1; None: estimated (`klt.oas`)
+    text_weight  weight of the text embeddings in the metric, 0 … 0.99 (see `klt.klt`)
+    cosine       least mean cosine of held-out rows at the default quality
     """
 
     steps: int | None = None
@@ -68,7 +77,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe with nothing left open."""
+    """A recipe with every value chosen."""
 
     steps: int
     replay: int
@@ -84,7 +93,7 @@ class Plan:
 
 
 def complete(recipe: Recipe, rows: int) -> Plan:
-    """Few rows bear a small network and few steps: it would learn them by heart."""
+    """Choose the values that are None. With few rows, a large network or many steps overfit."""
     steps = min(7_500, rows // 7) if recipe.steps is None else recipe.steps
     hidden = 0 if rows < 4_000 else 96 if rows < 30_000 else 256
     by_rows = {
@@ -99,7 +108,14 @@ def complete(recipe: Recipe, rows: int) -> Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What was reached on rows held out from the training file, at the default quality."""
+    """The result, measured on held-out rows at the default quality.
+
+    rows, held_out  distinct rows in the training files, and rows held out
+    quality         the default quality of the profile
+    cosine          mean cosine between decoded and original rows
+    bytes           mean size of a stream
+    seconds         the whole training took
+    """
 
     rows: int
     held_out: int
@@ -124,17 +140,17 @@ def train(
     """Train on the embeddings in `paths` and write the profile `out`.
 
     text_paths  embeddings of texts, for the metric
-    held_paths  embeddings that gains, tables and figures are from; None: some rows of `paths`
+    held_paths  embeddings for gains, tables and the result; None: some rows of `paths`
 
-    Seeded: the same files, recipe, name, card, machine and torch give the same file. Raises
+    The same files, recipe, name, card, machine and torch give the same profile. Raises
     TrainingError for the data, OptionError for the recipe.
     """
     started = time.perf_counter()
     _check(recipe)
     x, counts = load_embeddings(paths)
     plan = complete(recipe, len(x))
-    text = _beside(text_paths, x, "text", least=1)
-    given = _beside(held_paths, x, "held-out", least=MIN_HELD)
+    text = _load_further(text_paths, x, "text", least=1)
+    given = _load_further(held_paths, x, "held-out", least=MIN_HELD)
     fit, kept = hold_out(len(x), plan.seed)
     held = x[kept]
     if given is not None:
@@ -148,18 +164,18 @@ def train(
     trainer.phase_two()
     fitted = trainer.fit_tables(held)
     tensors = trainer.tensors()
-    described = {
+    data = {
         "files": [Path(path).name for path in paths],
         "text_files": [Path(path).name for path in text_paths or []],
         "held_out_files": [Path(path).name for path in held_paths or []],
         "rows": len(x),
         "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
     }
-    everything = {"embeddings": described, "recipe": {"name": "predictive", **asdict(plan)}}
+    training = {"embeddings": data, "recipe": {"name": "predictive", **asdict(plan)}}
     quality = _default_quality(fitted, trainer.engine(fitted), held, plan.cosine)
     _write(
         out, trainer, tensors, fitted, x[fit], quality, name=name, backbone=backbone,
-        card={**(card or {}), **everything},
+        card={**(card or {}), **training},
     )  # fmt: skip
     codec = Codec(read_profile(out))
     streams = codec.encode_embeddings(held)
@@ -174,6 +190,7 @@ def train(
 
 
 def _check(recipe: Recipe) -> None:
+    """Raise OptionError for a value out of range."""
     for name, low, high in (
         ("steps", 0, 10**7), ("replay", 0, 10**7), ("hidden", 0, 4096), ("seed", 0, 2**32 - 1),
         ("text_weight", 0, 0.99), ("dropout", 0, 0.9), ("shrinkage", 0, 1), ("cosine", 0, 0.9999),
@@ -185,8 +202,10 @@ def _check(recipe: Recipe) -> None:
         raise OptionError(f"learning_rate={recipe.learning_rate} is not above 0 and at most 1")
 
 
-def _beside(paths: list[str] | None, x: Embeddings, what: str, least: int) -> Embeddings | None:
-    """Further embeddings, of the same width as x."""
+def _load_further(
+    paths: list[str] | None, x: Embeddings, what: str, least: int
+) -> Embeddings | None:
+    """The embeddings in further files, which must be as wide as x; None without files."""
     if not paths:
         return None
     rows = load_embeddings(paths, least=least)[0]
@@ -198,19 +217,26 @@ def _beside(paths: list[str] | None, x: Embeddings, what: str, least: int) -> Em
 
 
 def hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to train on, and rows for the tables and the figures: a tenth, at most COUNTED."""
+    """Indices of rows to train on, and of rows for tables and result: a tenth, at most COUNTED."""
     order = np.random.default_rng(seed).permutation(rows)
     count = min(COUNTED, max(1, rows // 10))
     return np.sort(order[count:]), np.sort(order[:count])
 
 
 def bands_for(dim: int) -> list[int]:
-    """Bounds of the bands: narrow ones first, where most is to be learned from few."""
+    """Bounds of the bands. The first ones are narrow: a few coefficients of large variance there
+    predict much of the rest.
+    """
     return sorted({0, dim, *(max(1, round(share * dim)) for share in _FRACTIONS)})
 
 
 class Trainer:
-    """Two phases over one network: first against a scalar quantiser, then the real encoder."""
+    """Trains one network in two phases: with a scalar quantiser, then with the real encoder.
+
+    x       (N, D) training rows
+    counts  (N,) how often each row counts
+    base    the KLT in which they are coded
+    """
 
     def __init__(
         self,
@@ -224,7 +250,7 @@ class Trainer:
         self.plan, self.base, self.quiet = plan, base, quiet
         self.bands = bands_for(x.shape[1])
         self.steps = steps_for(base.variance, QUALITIES, LOW, HIGH)
-        self.weights = np.full(QUALITIES, WEIGHT, np.float32)
+        self.rdo_weights = np.full(QUALITIES, RDO_WEIGHT, np.float32)
         self.gain = np.ones((QUALITIES, len(self.bands) - 1, 2), np.float32)
         self.latents = ((x - base.mean) @ base.analysis).astype(np.float32)
         self.scale = np.sqrt(base.variance).astype(np.float32)
@@ -233,17 +259,17 @@ class Trainer:
         torch.manual_seed(plan.seed)
         self.refiner = Refiner(self.bands, plan.hidden, plan.dropout, plan.seed)
         finest = float(steps_for(base.variance, 2, LOW, LEARNED)[1])
-        self.learned = int((self.steps >= finest).sum())  # qualities
+        self.learned = int((self.steps >= finest).sum())  # the network learns qualities up to this
         ends = float(self.steps[0]), float(self.steps[self.learned - 1])
         self.loop = Loop(self.refiner, torch.from_numpy(self.scale), ends)
         self.optimiser = torch.optim.AdamW(
             self.refiner.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99),
             weight_decay=plan.weight_decay, fused=True,
         )  # fmt: skip
-        self.done = 0
+        self.done = 0  # steps of the optimiser
 
     def phase_one(self) -> None:
-        """A scalar quantiser with a dead zone stands in for the trellis: fast."""
+        """Train with a scalar quantiser, which is faster than the trellis quantiser."""
         for _ in self._bar(self.plan.steps, "scalar"):
             rows = self.rng.choice(len(self.latents), self.plan.batch, p=self.share)
             exponent = self.rng.random((len(rows), 1), np.float32)
@@ -251,7 +277,7 @@ class Trainer:
             self._step(self.latents[rows], step, scalar)
 
     def phase_two(self) -> None:
-        """The encoder runs over many rows; the network learns from the levels that it chose."""
+        """Train with what the real encoder chose: it codes many rows, then the network learns."""
         steps_left = self.plan.replay if self.plan.hidden else 0
         bar = self._bar(steps_left, "trellis")
         fitted: level_tables.Fitted | None = None
@@ -259,13 +285,13 @@ class Trainer:
             rows = self.rng.choice(len(self.latents), REPLAYED, p=self.share)
             if fitted is None or steps_left % 1000 < REPLAYED * EPOCHS // self.plan.batch:
                 fitted = self._fit(self.latents[rows[:COUNTED]], rounds=2 if fitted else 3)
-            latents, grid, step = self._replay(rows, self.engine(fitted))
+            latents, decoded, step = self._replay(rows, self.engine(fitted))
             for _ in range(EPOCHS):
                 order = self.rng.permutation(len(latents))
                 for at in range(0, len(order), self.plan.batch):
                     if steps_left:
                         some = order[at : at + self.plan.batch]
-                        self._step(latents[some], step[some], replayed(grid[some], self.bands))
+                        self._step(latents[some], step[some], replayed(decoded[some], self.bands))
                         steps_left -= 1
                         bar.update()
         bar.close()
@@ -273,6 +299,7 @@ class Trainer:
     def _replay(
         self, rows: NDArray[np.int64], engine: Engine
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Code rows at random qualities → latents, decoded residuals in steps, and steps (N, 1)."""
         latents = self.latents[rows]
         qualities = self.rng.integers(1, self.learned + 1, len(rows))
         levels = np.concatenate(
@@ -290,6 +317,7 @@ class Trainer:
     def _step(
         self, latents: NDArray[np.float32], step: NDArray[np.float32], quantise: Quantiser
     ) -> None:
+        """One step of the optimiser, with latents (N, D) quantised at steps (N, 1)."""
         plan = self.plan
         if not plan.hidden:
             return
@@ -313,7 +341,7 @@ class Trainer:
         )
 
     def tensors(self) -> Tensors:
-        """The transform's weights as they ship: half precision, but for a few vectors."""
+        """The tensors of the profile, in the precision of the file (formats/predictive.md)."""
         r = self.refiner
 
         def stack(parameters: Any) -> NDArray[np.float16]:
@@ -331,7 +359,7 @@ class Trainer:
             "refine.out": stack(r.out),
             "refine.gain": self.gain,
             "steps": self.steps,
-            "weights": self.weights,
+            "weights": self.rdo_weights,
         }
 
     def transform(self) -> PredictiveTransform:
@@ -339,12 +367,10 @@ class Trainer:
 
     def engine(self, fitted: level_tables.Fitted) -> Engine:
         tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, self.bands)
-        return Engine(
-            PredictiveTransform(self.tensors(), self.bands), tables, self.steps, self.weights
-        )
+        return Engine(self.transform(), tables, self.steps, self.rdo_weights)
 
     def fit_tables(self, held: Embeddings) -> level_tables.Fitted:
-        """Gains and tables from rows that the network has not seen."""
+        """Set the gains and fit the tables, with rows that the network has not seen."""
         transform = self.transform()
         latents = transform.analyse(held)
         if self.plan.hidden:
@@ -355,14 +381,18 @@ class Trainer:
     def _fit(self, latents: NDArray[np.float32], rounds: int) -> level_tables.Fitted:
         shrinkage = self.plan.shrinkage or 0.0
         return level_tables.fit(
-            self.transform(), latents, self.bands, self.steps, self.weights,
-            spread=self.scale.astype(np.float64), rounds=rounds,
+            self.transform(), latents, self.bands, self.steps, self.rdo_weights,
+            scale=self.scale.astype(np.float64), rounds=rounds,
             floor=shrinkage * float(self.base.variance.mean()),
         )  # fmt: skip
 
 
 class _Calibrator:
-    """A transform that follows its network just as far as is best for the rows at hand."""
+    """A transform that measures, band by band, which share of its network's correction to apply.
+
+    gain  (bands, 2) the share with the least squared error: for coefficients decoded so far, and
+          for later ones
+    """
 
     def __init__(
         self, inner: PredictiveTransform, latents: NDArray[np.float32], ends: list[int]
@@ -383,17 +413,20 @@ class _Calibrator:
         added = self.inner.correction(estimate, band, qualities)
         end = self.ends[band]
         for part, columns in enumerate((slice(0, end), slice(end, None))):
-            step, missing = added[:, columns], (self.latents - estimate)[:, columns]
-            power = float((step * step).sum())
-            gain = float((step * missing).sum()) / power if power else 0.0
+            change, missing = added[:, columns], (self.latents - estimate)[:, columns]
+            power = float((change * change).sum())
+            gain = float((change * missing).sum()) / power if power else 0.0
             self.gain[band, part] = np.clip(gain, 0, 1)
-            estimate[:, columns] += self.gain[band, part] * step
+            estimate[:, columns] += self.gain[band, part] * change
 
 
 def gains(
     transform: PredictiveTransform, engine: Engine, latents: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(Q, stages, 2) how far to follow the network, by least squares: decoded bands, later ones."""
+    """(Q, stages, 2) shares of the network's correction to apply, as `_Calibrator` finds them.
+
+    They are measured at some qualities and interpolated between them.
+    """
     ends = [end for _, end in engine.tables.bands]
     grid = np.unique(np.linspace(1, QUALITIES, level_tables.GRID).round().astype(np.int64))
     found = []
@@ -407,9 +440,9 @@ def gains(
     return np.stack(columns, axis=1).reshape(QUALITIES, len(ends), 2).astype(np.float32)
 
 
-def replayed(grid: NDArray[np.float32], bands: list[int]) -> Quantiser:
-    """A quantiser that gives back what the encoder chose, in steps."""
-    known = torch.from_numpy(grid)
+def replayed(decoded: NDArray[np.float32], bands: list[int]) -> Quantiser:
+    """A quantiser that returns what the encoder chose: `decoded` (N, D), in steps."""
+    known = torch.from_numpy(decoded)
 
     def quantise(residual: Tensor, band: int, log_variance: Tensor) -> Tensor:
         return known[:, bands[band] : bands[band + 1]]
@@ -420,7 +453,7 @@ def replayed(grid: NDArray[np.float32], bands: list[int]) -> Quantiser:
 def _default_quality(
     fitted: level_tables.Fitted, engine: Engine, held: Embeddings, cosine: float
 ) -> int:
-    """The lowest quality whose held-out cosine is at least this."""
+    """The lowest quality at which held-out rows have at least this mean cosine."""
     latents = engine.transform.analyse(held)
     low, high = 0, QUALITIES
     while high - low > 1:

@@ -1,4 +1,7 @@
-"""The staged predictor in torch, and the loop that trains it closed."""
+"""The staged predictor in torch, and the closed loop that trains it (formats/predictive.md).
+
+Closed loop: the predictor is trained on coefficients as decoded, not on the original ones.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,19 @@ from torch import Tensor, nn
 
 from .klt import ERROR
 
-SCALAR = 1.6  # step of the scalar quantiser that stands in for the trellis, in its steps
+SCALAR = 1.6  # step of the scalar quantiser used in place of the trellis, in steps of the trellis
 _ROUND = 0.44  # rounding offset of levels above one
-_SLOPE = 0.13  # threshold of level one: half a step, and this for each bit that it costs more
-_BINS = 8  # of step sizes, for the variance of residuals
-_MEMORY = 0.03
+_SLOPE = (
+    0.13  # level one begins at (1 + _SLOPE · bits) / 2 steps, if it costs `bits` more than zero
+)
+_BINS = 8  # ranges of step sizes, each with its own variances of residuals
+_UPDATE = 0.03  # share of a new batch in the running variances
 
 
 class Refiner(nn.Module):
     """After each band: estimate += out · relu(hidden · estimate + bias + quality · log step).
 
-    Works on coefficients divided by their standard deviation.
+    Coefficients are divided by their standard deviation here.
     """
 
     def __init__(self, bands: Sequence[int], hidden: int, dropout: float, seed: int) -> None:
@@ -39,6 +44,7 @@ class Refiner(nn.Module):
         self.out = nn.ParameterList(torch.zeros(hidden, dim) for _ in self.bands)
 
     def refine(self, estimate: Tensor, band: int, log_step: Tensor) -> Tensor:
+        """The estimate (N, D) after stage `band`; log_step (N, 1)."""
         units = torch.relu(
             estimate @ self.hidden[band] + self.bias[band] + log_step * self.quality[band]
         )
@@ -49,24 +55,30 @@ class Refiner(nn.Module):
 
 
 Quantiser = Callable[[Tensor, int, Tensor], Tensor]
-"""(residual in steps (N, k), band, log variance of it (N, k)) → reconstruction in steps."""
+"""(residual (N, k) in steps, band, its log variance (N, k)) → reconstruction (N, k) in steps."""
 
 
 def scalar(residual: Tensor, band: int, log_variance: Tensor) -> Tensor:
-    """A scalar quantiser with a dead zone by rate, standing in for the trellis."""
+    """A scalar `Quantiser` in place of the trellis; its dead zone depends on the cost in bits."""
     step = torch.exp(-0.5 * log_variance) * SCALAR  # in standard deviations
     inner = torch.erf(0.6 * step / math.sqrt(2))
     outer = (torch.erf(1.6 * step / math.sqrt(2)) - inner) / 2
     bits = torch.log2((inner + 1e-9) / (outer + 1e-6)).clamp(0, 14)
-    size = residual.abs() / SCALAR
+    magnitude = residual.abs() / SCALAR
     level = torch.where(
-        size < 1.5, (size > (1 + _SLOPE * bits) / 2).float(), torch.floor(size + _ROUND)
+        magnitude < 1.5,
+        (magnitude > (1 + _SLOPE * bits) / 2).float(),
+        torch.floor(magnitude + _ROUND),
     )
     return torch.sign(residual) * level * SCALAR
 
 
 class Loop:
-    """The closed loop over bands, with running variances of the residuals as its memory."""
+    """The closed loop over the bands, with running variances of the residuals.
+
+    scale  (D,) standard deviations of the coefficients
+    steps  coarsest and finest step that the network is trained at
+    """
 
     def __init__(self, refiner: Refiner, scale: Tensor, steps: tuple[float, float]) -> None:
         self.refiner, self.scale = refiner, scale
@@ -75,9 +87,10 @@ class Loop:
         self.variance = (scale**2).repeat(_BINS, 1)
 
     def loss(self, u: Tensor, step: Tensor, quantise: Quantiser) -> Tensor:
-        """Bits and error of coefficients u (N, D), over `scale`, at steps (N, 1).
+        """The loss of coefficients u (N, D), divided by `scale`, at steps (N, 1).
 
-        A residual's weight is what its variance costs: bits where it is coded, error where not.
+        It stands for bits plus error. A squared residual is divided by its running variance, as
+        that decides the bits, but at least by the error of a coded coefficient.
         """
         log_step = torch.log(step)
         bins = ((log_step[:, 0] - self.low) / self.span * _BINS).long().clamp(0, _BINS - 1)
@@ -90,7 +103,7 @@ class Loop:
             with torch.no_grad():
                 found = quantise(residual / step, band, torch.log(variance / step**2))
                 decoded = estimate[:, a:b] + found * step / self.scale[a:b]
-                self._remember(bins, residual, a, b)
+                self._update_variance(bins, residual, a, b)
             if band:
                 total = total + (residual**2 / torch.maximum(variance, floor)).sum(1).mean()
             estimate = torch.cat([estimate[:, :a], decoded, estimate[:, b:]], 1)
@@ -98,9 +111,9 @@ class Loop:
         error = ((u - estimate) * self.scale) ** 2
         return total + 0.5 * (error / floor).sum(1).mean()
 
-    def _remember(self, bins: Tensor, residual: Tensor, a: int, b: int) -> None:
+    def _update_variance(self, bins: Tensor, residual: Tensor, a: int, b: int) -> None:
         for i in range(_BINS):
             rows = residual[bins == i]
             if len(rows) > 16:
                 fresh = (rows**2).mean(0) + 1e-12
-                self.variance[i, a:b] += _MEMORY * (fresh - self.variance[i, a:b])
+                self.variance[i, a:b] += _UPDATE * (fresh - self.variance[i, a:b])

@@ -1,9 +1,9 @@
-"""Take trained profile files into the registry (maintainers; see formats/README.md).
+"""Add trained profile files to the registry (for maintainers; see formats/README.md).
 
     python -m clipcodec.training.register FILE ID [FILE ID …]
 
-Copies each file beside the registry and writes its row. A registered id or name that belongs to
-another profile is refused; the same one may be replaced until a release has carried it.
+Copies each file beside the registry and writes its row. An id or a name that belongs to another
+profile is refused. A profile may be replaced under its own id and name until it is released.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ FOLDER = Path(__file__).resolve().parents[1] / "profile" / "shipped"
 
 
 def register(path: Path, number: int, folder: Path = FOLDER) -> dict[str, Any]:
-    """Register one profile file under `number`; returns its row."""
+    """Register one profile file under the id `number`; returns its row of the registry.
+
+    Exits with a message if the id or the name belongs to another profile.
+    """
     profile = read_profile(path)
     registry = folder / "registry.json"
     content = json.loads(registry.read_text("utf-8"))
     for row in content["profiles"]:
         if (row["id"] == number) != (row["name"] == profile.name):
-            sys.exit(f"id {row['id']} belongs to {row['name']}: ids and names are given once")
+            sys.exit(f"id {row['id']} belongs to {row['name']}: ids and names are never reused")
     row = {
         "name": profile.name,
         "id": number,

@@ -1,6 +1,9 @@
-"""The profile that needs no data: tables of the Gaussian that a rotation leaves (maintainers).
+"""Makes the profile that needs no training data (for maintainers; formats/rotation.md).
 
-python -m clipcodec.training.rotation FILE
+    python -m clipcodec.training.rotation FILE
+
+A random rotation makes the coefficients of any embedding nearly Gaussian; so the tables are fitted
+to random numbers.
 """
 
 from __future__ import annotations
@@ -22,17 +25,17 @@ from . import level_tables
 from .klt import steps_for
 
 QUALITIES = 100
-LOW, HIGH = 0.6, 6.0  # bits a dimension of the coarsest and the finest step, in theory
-SPARSE = 24  # qualities of the coarsest step that leave groups of coefficients out
-SPARSEST = 0.02  # share of the groups that quality 1 keeps
-WEIGHT = 0.4  # squared steps that a bit is worth, where none is left out
+LOW, HIGH = 0.6, 6.0  # bits per dimension of the coarsest and the finest step, in theory
+SPARSE = 24  # qualities that use the coarsest step and leave groups of coefficients out
+SPARSEST = 0.02  # share of the groups that quality 1 codes
+RDO_WEIGHT = 0.4  # λ, in squared steps per bit, for qualities that leave no group out
 _SEED = 0x636C6970  # "clip"
 _ROWS, _WIDTH = 2000, 512
-_DEFAULT = 60  # cosine .98
+_DEFAULT = 60  # gives a cosine of about 0.98
 
 
 class Gaussian:
-    """Stands where a transform would: its coefficients are drawn, nothing is predicted."""
+    """Takes the place of a transform: its input are coefficients already; it predicts nothing."""
 
     scale = np.ones(_WIDTH, np.float32)
 
@@ -47,37 +50,39 @@ class Gaussian:
 
 
 def write(path: Path) -> None:
-    """Write the profile; the same numpy gives the same file."""
+    """Write the profile file; the same version of numpy gives the same file."""
     latents = np.random.default_rng(0).standard_normal((_ROWS, _WIDTH), np.float32)
     steps = steps_for(np.ones(_WIDTH), QUALITIES - SPARSE, LOW, HIGH)
-    weights = np.full(len(steps), WEIGHT, np.float32)
+    rdo_weights = np.full(len(steps), RDO_WEIGHT, np.float32)
     fitted = level_tables.fit(
-        Gaussian(), latents, [0, _WIDTH], steps, weights,
-        spread=np.ones(_WIDTH), pooled=True, rounds=6,
+        Gaussian(), latents, [0, _WIDTH], steps, rdo_weights,
+        scale=np.ones(_WIDTH), pooled=True, rounds=6,
     )  # fmt: skip
-    steps, weights = (np.concatenate([np.repeat(v[:1], SPARSE), v]) for v in (steps, weights))
+    steps, rdo_weights = (
+        np.concatenate([np.repeat(v[:1], SPARSE), v]) for v in (steps, rdo_weights)
+    )
     class_of, flag_of = (
         np.concatenate([np.repeat(v[:1], SPARSE, axis=0), v])
         for v in (fitted.class_of, fitted.flag_of)
     )
-    # Below the coarsest step the bound is near a straight line, and scalar quantisers fall short
-    # of it: better to code some groups at that step and leave the others out.
+    # Below the rate of the coarsest step, coarser steps are far from the rate-distortion bound. It
+    # is better to code only some of the groups with that step, and to leave the others out.
     shares = np.geomspace(SPARSEST, 0.9, SPARSE)
     flag_of[:SPARSE] = level_tables.flag_row(np.log2(shares / (1 - shares)))[:, None]
     tables = LevelTables(fitted.frequencies, class_of, flag_of, [0, _WIDTH])
-    engine = Engine(Gaussian(), tables, steps, weights)
-    some = latents[:200]
+    engine = Engine(Gaussian(), tables, steps, rdo_weights)
+    sample = latents[:200]
     for i, share in enumerate(shares):
         low, high = 1.0, 8.0
         for _ in range(12):
             middle = (low + high) / 2
-            levels = engine.attempt(some, np.full(len(some), i + 1), middle).levels
+            levels = engine.attempt(sample, np.full(len(sample), i + 1), middle).levels
             full = levels.reshape(-1, trellis.GROUP).any(axis=1).mean()
             low, high = (middle, high) if full > share else (low, middle)
-        weights[i] *= middle
+        rdo_weights[i] *= middle
     for quality in (1, 6, 12, 18, 24, 25, 30, 40, 50, 60, 70, 80, 90, 100):
-        attempt = engine.attempt(some, np.full(len(some), quality))
-        print(f"quality {quality:3}: {attempt.bits.mean() / _WIDTH:.3f} bits a dimension, "
+        attempt = engine.attempt(sample, np.full(len(sample), quality))
+        print(f"quality {quality:3}: {attempt.bits.mean() / _WIDTH:.3f} bits per dimension, "
               f"error {attempt.error.mean() / _WIDTH:.5f} of the variance")  # fmt: skip
     meta = {
         "kind": "rotation",
@@ -100,7 +105,7 @@ def write(path: Path) -> None:
     }
     tensors: Tensors = {
         "steps": steps,
-        "weights": weights,
+        "weights": rdo_weights,
         "tables.frequencies": fitted.frequencies,
         "tables.class_of": class_of,
         "tables.flag_of": flag_of,

@@ -20,7 +20,7 @@ import numpy as np
 
 import clipcodec
 from clipcodec.bitstream import CODERS, DIGEST_BYTES, VERSION, check_seed, check_value
-from clipcodec.entropy.rans import PRECISION, BatchWriter
+from clipcodec.entropy.ans import encode_one, uniform
 from clipcodec.kinds import KINDS
 from clipcodec.kinds.trellis.quantizer import NEXT
 from clipcodec.profile.file import Profile, read_profile, write_profile
@@ -116,7 +116,7 @@ def private(name: str, meta: dict[str, Any], **fixed: Any) -> Path:
         rng = np.random.default_rng(len(name))
         kind = KINDS[meta["kind"]]
         tensors = {
-            key: np.asarray(fixed[key], kind.tables_types.get(key, np.float32))
+            key: np.asarray(fixed[key], kind.table_dtypes.get(key, np.float32))
             if key in fixed
             else (rng.standard_normal(shape) / 4).astype(np.float16)
             for key, shape in kind.shapes(meta).items()
@@ -337,7 +337,7 @@ def forged(
     entries = []  # (left, width) in the order of decoding
 
     def put(row: int, symbol: int) -> None:
-        entries.append((tables.left[row, symbol], tables.width[row, symbol]))
+        entries.append((int(tables.left[row, symbol]), int(tables.width[row, symbol])))
 
     put(flags[1], flag)
     state, magnitude = 0, level
@@ -347,7 +347,7 @@ def forged(
             rest = magnitude - tables.escape + 1
             length = rest.bit_length() - 1
             for value, bits in ((length, 4), (rest - (1 << length), length)):
-                entries.append((value << PRECISION - bits, 1 << PRECISION - bits))
+                entries.append(uniform(value, bits))
         state, magnitude = NEXT[state, magnitude % 2], 0
     full = int(flag > 0)
     for group in range(1, sum(map(len, tables.groups))):
@@ -357,10 +357,7 @@ def forged(
     packed = level.to_bytes(2, "big") + bytes(2 * size - 2)
     packed += bytes([(signs & 1) << 7]) if level else b""
     check = check_value(check_seed(start, None), packed)
-    writer = BatchWriter(np.array([(check + change << 8) + signs + 1]), len(entries))
-    for left, width in reversed(entries):
-        writer.push(np.array([left]), np.array([width]))
-    return start + writer.bodies()[0]
+    return start + encode_one(entries, (check + change << 8) + signs + 1)
 
 
 def reject_damage(name: str, stream: bytes) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 import warnings
 from collections import Counter, defaultdict
@@ -22,17 +21,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-import numpy as np
-
 from clipcodec import BackboneWarning, Codec, DecodeError
-from clipcodec.bitstream import Header, check_value
-from clipcodec.entropy import huffman
-from clipcodec.entropy.rans import RansCoder
-from clipcodec.kinds import Parameters
-from clipcodec.kinds.trellis.levels import LevelCoder
-from clipcodec.profile.file import Profile
+from clipcodec.bitstream import Header
+from clipcodec.entropy import Symbols
+from clipcodec.errors import each_row
 from clipcodec.profile.registry import by_name
-from clipcodec.stream import _seed
+from clipcodec.stream import ParsedStream, unpack
 
 ROWS = 600  # embeddings a profile and setting
 CHUNK = 20_000  # damaged streams judged together
@@ -61,7 +55,9 @@ class Family:
         return sorted({*out})
 
 
-_FIXED = [(f"openai-vit-b-32/pqvae-{bits}", {}) for bits in (400, 800, 1200, 2000)]
+_FIXED: list[tuple[str, dict[str, Any]]] = [
+    (f"openai-vit-b-32/pqvae-{bits}", {}) for bits in (400, 800, 1200, 2000)
+]
 _QUALITIES: list[dict[str, Any]] = [{"quality": q} for q in (20, 50, 65, 85)]
 _QUALITIES.append({"max_bytes": 50})
 FAMILIES = [
@@ -137,7 +133,7 @@ def damaged(streams: list[bytes], count: int, seed: str) -> Iterator[list[tuple[
     same = defaultdict(list)  # of the same length and profile
     for stream in streams:
         same[len(stream), stream[0]].append(stream)
-    heads = {s: len(s) - len(_CODEC._open(s)[3]) for s in streams}
+    heads = {s: len(s) - len(_CODEC.parse(s).payload) for s in streams}
     chunk: list[tuple[str, bytes]] = []
     made = 0
     while made < count:
@@ -153,111 +149,28 @@ def damaged(streams: list[bytes], count: int, seed: str) -> Iterator[list[tuple[
             chunk = []
 
 
-# judgement, many streams at a time
+# many streams at a time
 
 
 def passed(streams: list[bytes]) -> list[bool]:
-    """Whether each stream's check value holds: what `decode` asks, errors row by row."""
+    """Whether each stream's check value holds, and all else that `decode` asks of its symbols."""
     out = [False] * len(streams)
-    groups: dict[tuple[Header, int], list[tuple[int, Profile, Parameters, bytes]]] = {}
+    groups: dict[tuple[Header, int], dict[int, ParsedStream]] = {}
     for i, stream in enumerate(streams):
         try:
-            header, owner, parameters, rest = _CODEC._open(stream)
+            parsed = _CODEC.parse(stream)
         except DecodeError:
             continue
-        if header.coder in owner.kind.coders:
-            row = i, owner, parameters, rest
-            groups.setdefault((header, parameters.size), []).append(row)
-    for (header, _), rows in groups.items():
-        profile = rows[0][1]
-        found = _decoded(profile, header.coder, [row[3] for row in rows], [row[2] for row in rows])
-        for (i, _, parameters, _), answer in zip(rows, found, strict=True):
-            if answer is not None:
-                packed, check = answer
-                start = header.to_bytes() + profile.kind.parameters(*parameters)
-                seed = _seed(profile, header, start)
-                out[i] = check_value(seed, packed) == check
+        groups.setdefault((parsed.header, parsed.parameters.size), {})[i] = parsed
+    for group in groups.values():
+        members = [*group.values()]
+
+        def decoded(rows: list[int], members: list[ParsedStream] = members) -> Symbols:
+            return unpack([members[row] for row in rows])
+
+        for i, found in zip(group, each_row(decoded, len(members), DecodeError), strict=True):
+            out[i] = not isinstance(found, DecodeError)
     return out
-
-
-Answer = tuple[bytes, int] | None
-
-
-def _decoded(
-    profile: Profile, coder: str, bodies: list[bytes], parameters: list[Parameters]
-) -> list[Answer]:
-    """Packed symbols and check value of each body, or None where it is not canonical."""
-    scheme = profile.kind
-    answers: list[Answer] = [None] * len(bodies)
-    machine = scheme.engine(parameters[0].size).coder if scheme.qualities else scheme._coders[coder]
-    sound = [i for i, one in enumerate(bodies) if _fits(machine, one)]
-    if not sound:
-        return answers
-    kept = [bodies[i] for i in sound]
-    if isinstance(machine, LevelCoder):
-        good, symbols, checks = _levels(machine, kept, [parameters[i].quality for i in sound])
-    elif isinstance(machine, RansCoder):
-        good, symbols, checks = _rans(machine, kept)
-    elif isinstance(machine, huffman.HuffmanCoder):
-        good, symbols, checks = _huffman(machine, kept)
-    else:
-        symbols, checks = machine.decode(kept)  # of these profiles, all symbols are below K
-        good = [True] * len(kept)
-    packed = scheme.packed(symbols)
-    for i, fine, row, check in zip(sound, good, packed, checks, strict=True):
-        if fine:
-            answers[i] = row, check
-    return answers
-
-
-def _fits(machine: Any, one: bytes) -> bool:
-    """What is looked at before any symbol: the body's length and last byte."""
-    if isinstance(machine, LevelCoder):
-        longest = 8 + 3 * machine.tables.flag_of.shape[1] + 6 * machine.tables.size
-        return bool(one) and one[-1] != 0 and len(one) <= longest
-    if isinstance(machine, RansCoder):
-        return bool(one) and one[-1] != 0 and len(one) <= machine.size * 3 + 8
-    if isinstance(machine, huffman.HuffmanCoder):
-        return 2 <= len(one) <= 3 + 3 * len(machine.table_of)
-    return len(one) == 2 + int(machine.packed_bytes)
-
-
-def _levels(machine: LevelCoder, bodies: list[bytes], qualities: list[int]) -> Any:
-    levels = np.zeros((len(bodies), machine.tables.size), np.int64)
-    checks = np.zeros(len(bodies), np.int64)
-    single = machine._decode_batch(bodies, np.array(qualities), levels, checks)
-    good = ~single
-    escaped = (np.abs(levels) >= machine.tables.escape).any(axis=1)
-    for i in np.flatnonzero(single & escaped).tolist():  # of the others, each has an error
-        try:
-            levels[i], checks[i] = machine._decode_one(bodies[i], qualities[i])
-            good[i] = True
-        except DecodeError:
-            levels[i] = 0
-    levels[~good] = 0
-    return good.tolist(), levels, checks.tolist()
-
-
-def _rans(machine: RansCoder, bodies: list[bytes]) -> Any:
-    symbols = np.empty((len(bodies), machine.size), np.int64)
-    symbols[:, machine.coded], seeds = machine._decode_batch(bodies)
-    rest = seeds - 1
-    for position in machine.folded[::-1]:
-        rest, symbols[:, position] = np.divmod(rest, machine.alphabet)
-    return ((rest >= 0) & (rest >> 16 == 0)).tolist(), symbols, rest.tolist()
-
-
-def _huffman(machine: huffman.HuffmanCoder, bodies: list[bytes]) -> Any:
-    good: list[bool] = []
-    judge = huffman._check_end
-    huffman._check_end = lambda at, total, padding: good.append(
-        at <= total < at + 8 and not padding
-    )
-    try:
-        symbols = machine._decode_batch([one[:-2] for one in bodies])
-    finally:
-        huffman._check_end = judge
-    return good, symbols, [int.from_bytes(one[-2:], "big") for one in bodies]
 
 
 def decodes(stream: bytes) -> bool:
@@ -326,4 +239,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -49,7 +49,7 @@ class Peer:
 def ours() -> Iterator[Peer]:
     """Whole containers, index and check values included."""
 
-    def encode(x: np.ndarray, profile: str | None, target: dict[str, int]) -> bytes:
+    def encode(x: np.ndarray, profile: str | None, target: dict[str, Any]) -> bytes:
         file = io.BytesIO()
         with clipcodec.create(file) as writer:
             writer.extend(clipcodec.encode_embeddings(x, profile=profile, **target))

@@ -30,6 +30,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fidelity import load, unit
@@ -75,7 +76,7 @@ class Recall:
 def recall(folder: Path) -> None:
     bench = Recall(folder)
 
-    def coded(name: str, **options: int) -> None:
+    def coded(name: str, **options: Any) -> None:
         streams = clipcodec.encode_embeddings(bench.base, profile=name, **options)
         size = float(np.mean([len(stream) for stream in streams]))
         decoded = clipcodec.decode_batch(streams)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipcodec.bulk.sources import Entry, find
+from clipcodec.bulk.entries import Entry
+from clipcodec.bulk.sources import find
 from clipcodec.errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
 
 
@@ -155,7 +156,7 @@ def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
 def test_a_list_without_a_path_says_so(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("# nothing\n")
     (found,) = entries(tmp_path / "list.txt")
-    assert "one path a line" in str(found.content)
+    assert "one path per line" in str(found.content)
 
 
 def test_lines_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
@@ -237,7 +238,7 @@ def test_archives_that_are_none_or_hold_no_image_say_so(tmp_path: Path) -> None:
 def test_a_member_of_many_gigabytes_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clipcodec.bulk.sources.LARGEST", 100)
+    monkeypatch.setattr("clipcodec.bulk.entries.LARGEST", 100)
     path = archive(tmp_path / "s.tar", {"a.png": b"x" * 101, "b.png": b"x"})
     found = entries(path)
     assert "above the limit" in str(found[0].content)
@@ -253,7 +254,7 @@ def test_an_array_gives_its_rows_by_number(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", rows[0])
     found = entries(tmp_path / "x.npy", tmp_path / "one.npy")
     assert [e.id for e in found] == ["x.npy/0", "x.npy/1", "x.npy/2", "one.npy/0"]
-    assert np.array_equal([e.content for e in found], [*rows, rows[0]])
+    assert np.array_equal(np.stack([np.asarray(e.content) for e in found]), [*rows, rows[0]])
     assert isinstance(found[0].content, np.memmap), "the file is not read into memory"
 
 

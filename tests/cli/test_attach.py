@@ -16,13 +16,13 @@ import clipcodec
 from clipcodec.carriers import attach, extract
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
-from tests.helpers.profiles import cone, write_tiny_profile
+from tests.helpers.profiles import cone, drawn, write_tiny_profile
 
 
 @pytest.fixture
 def streams() -> list[bytes]:
     """Of one embedding, by two profiles."""
-    x = clipcodec.Codec().profile.statistics.draw(1, seed=0)[0]
+    x = drawn(1)[0]
     names = ("openai-vit-b-32/predictive", "openai-vit-b-32/pqvae-400")
     return [clipcodec.encode_embedding(x, profile=name) for name in names]
 
@@ -86,6 +86,7 @@ def test_pipes(folder: Path, streams: list[bytes]) -> None:
     assert done.stdout == attach(plain, streams[0])
 
 
+@pytest.mark.slow
 def test_several_profiles_in_one_image(folder: Path, streams: list[bytes]) -> None:
     """--profile says which one to get; without it, or of one not there, an error lists them."""
     image = folder / "a.jpg"
@@ -102,6 +103,7 @@ def test_several_profiles_in_one_image(folder: Path, streams: list[bytes]) -> No
     assert b"no stream of any/rotation, but of openai-vit-b-32/predictive" in done.stderr
 
 
+@pytest.mark.slow
 def test_private_profiles(folder: Path) -> None:
     """A stream that cannot be checked is not attached; with its profile it is, and found by it."""
     profile = write_tiny_profile(folder / "p.safetensors")
@@ -161,7 +163,7 @@ def test_images_are_encoded_as_compress_does(
     from clipcodec.codec import Codec
 
     x = cone(1, 24)[0]
-    monkeypatch.setattr(Codec, "encode", lambda self, _, **how: self.encode_embedding(x, **how))
+    monkeypatch.setattr(Codec, "encode", lambda self, _, target: self.encode_embedding(x, target))
     names = [str(folder / "a.jpg"), str(folder / "b.png")]
     options = ["--profile", str(rates_path), "--max-bytes", "14"]
     assert cli.main(["attach", "-q", *names, *options, "-o", str(folder / "out")]) == 0

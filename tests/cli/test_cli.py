@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import clipcodec
-from tests.helpers.processes import run
-from tests.helpers.profiles import cone, write_tiny_profile
+from clipcodec.cli import main
+from tests.helpers.processes import ONE_THREAD, run
+from tests.helpers.profiles import cone, drawn, write_tiny_profile
 
 DEFAULT_DIM = 512
 
@@ -22,7 +24,7 @@ DEFAULT_DIM = 512
 @pytest.fixture
 def rows() -> np.ndarray:
     """Three embeddings such as the default profile's backbone makes."""
-    return clipcodec.Codec().profile.statistics.draw(3, seed=0)
+    return drawn(3)
 
 
 @pytest.fixture
@@ -130,6 +132,7 @@ def test_a_pipe_is_an_input_like_any(tmp_path: Path, npy: Path) -> None:
     assert (tmp_path / "out.clip").read_bytes() == run("compress", npy, "-o", "-").stdout
 
 
+@pytest.mark.slow
 def test_arrays_with_damaged_headers_are_named(tmp_path: Path) -> None:
     for i, shape in enumerate((b"(1000000000000, 8)", b"(", b"(True,)", b"(0, 512)")):
         text = b"{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + b", }"
@@ -184,7 +187,23 @@ def test_endless_input_is_no_stream() -> None:
         ("train", "--embeddings", "x", "--out", "p", "--recipe", "pqvae", "--text-embeddings", "t"),
     ],
 )
-def test_wrong_command_lines_exit_2(args: tuple[str, ...]) -> None:
+def test_wrong_command_lines_exit_2(
+    args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    try:
+        code: object = main([*args])
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capfd.readouterr()
+    assert (code, out) == (2, "")
+    assert "clipcodec" in err
+
+
+@pytest.mark.parametrize("args", [(), ("compress", "x.npy", "--profile", "nothing")])
+def test_wrong_command_lines_end_the_process_with_2(args: tuple[str, ...]) -> None:
+    """What the parser refuses, and what is refused later."""
     done = run(*args)
     assert done.returncode == 2
     assert done.stdout == b""
@@ -226,6 +245,7 @@ def test_compress_without_weights_says_how_to_get_them(tmp_path: Path) -> None:
     assert not (tmp_path / "a.png.clip").exists()
 
 
+@pytest.mark.slow
 def test_private_profiles_by_file(tmp_path: Path) -> None:
     """A stream of a private profile is read with --profile, and otherwise names the digest."""
     profile = write_tiny_profile(tmp_path / "p.safetensors")
@@ -240,12 +260,14 @@ def test_private_profiles_by_file(tmp_path: Path) -> None:
                ).returncode == 0  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rates_on_the_command_line(tmp_path: Path, rates_path: Path) -> None:
     """--quality, --max-bytes and --min-cosine give what the library gives."""
     x, codec = cone(30, 24, seed=1), clipcodec.Codec(rates_path)
     np.save(tmp_path / "one.npy", x[0])
     np.save(tmp_path / "many.npy", x)
-    for option, value in (("quality", 80), ("max_bytes", 14), ("min_cosine", 0.98)):
+    targets: dict[str, Any] = {"quality": 80, "max_bytes": 14, "min_cosine": 0.98}
+    for option, value in targets.items():
         flag = "--" + option.replace("_", "-")
         done = run("compress", tmp_path / "one.npy", "-o", "-", "--profile", rates_path,
                    flag, value)  # fmt: skip
@@ -262,6 +284,7 @@ def test_rates_on_the_command_line(tmp_path: Path, rates_path: Path) -> None:
     assert json.loads(info.stdout)["quality"] >= 1
 
 
+@pytest.mark.slow
 def test_rates_out_of_reach_exit_1_and_write_nothing(tmp_path: Path, rates_path: Path) -> None:
     """Named as the fault of that input: it is not the command line that is wrong."""
     np.save(tmp_path / "x.npy", cone(1, 24)[0])
@@ -295,6 +318,7 @@ def test_images_without_a_backbone_are_told_so(tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
     """Embeddings and texts to a file, which compresses what it has not seen."""
     np.save(tmp_path / "x.npy", cone(1100, 16))
@@ -304,7 +328,8 @@ def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
     profile = tmp_path / "p.safetensors"
     done = run("train", "--embeddings", tmp_path / "x.npy", "--out", profile, "--hidden", 0,
                "--text-embeddings", tmp_path / "t.npy", "--text-weight", 0.3, "--shrinkage", 0.01,
-               "--card", tmp_path / "card.json", "--backbone", "small", "-q")  # fmt: skip
+               "--card", tmp_path / "card.json", "--backbone", "small", "-q",
+               **ONE_THREAD)  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "on 1100 embeddings" in text
@@ -322,6 +347,7 @@ def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
     assert b"exists" in again.stderr
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_train_exit_1(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", cone(10, 16))
     done = run("train", "--embeddings", tmp_path / "x.npy", "--out", tmp_path / "p")
@@ -339,6 +365,7 @@ def test_profiles_lists_what_the_library_lists() -> None:
     assert card["sha256"] == rows[0]["sha256"]
 
 
+@pytest.mark.slow
 def test_demo_runs_without_a_network(tmp_path: Path) -> None:
     """All profiles for the samples' width; one line says why no image was compressed."""
     done = run("demo", "--count", "4", HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1",

@@ -24,9 +24,11 @@ from PIL import Image
 import clipcodec
 from clipcodec import Codec
 from clipcodec.bulk import pipeline, workers
-from clipcodec.bulk.sources import Entry, find
+from clipcodec.bulk.entries import Entry
+from clipcodec.bulk.sources import find
 from clipcodec.cli import main
 from clipcodec.errors import WorkerError
+from clipcodec.target import Target
 from tests.helpers import tiny_models
 from tests.helpers.processes import MAIN, PACKAGE
 from tests.helpers.profiles import cone
@@ -104,6 +106,7 @@ def test_a_directory_becomes_the_streams_of_its_images(
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_does_not_show(world: World, tmp_path: Path) -> None:
     outputs = []
     for count in (0, 1, 2):
@@ -113,13 +116,16 @@ def test_the_number_of_workers_does_not_show(world: World, tmp_path: Path) -> No
     assert len({path.read_bytes() for path in outputs}) == 1
 
 
+@pytest.mark.slow
 def test_batch_sizes_move_embeddings_by_rounding_only(world: World) -> None:
     """So little that these streams decode to the same direction."""
     decoded = []
     for size in (1, 7, 64):
         sources, _ = find([str(world.images)])
         entries = sources[0].entries(lambda id: True)
-        groups = pipeline.compress(world.codec, entries, workers=0, batch_size=size, quality=90)
+        groups = pipeline.compress(
+            world.codec, entries, Target(quality=90), workers=0, batch_size=size
+        )
         streams = [r.stream for group in groups for r in group]
         decoded.append(world.codec.decode_batch([s for s in streams if isinstance(s, bytes)]))
     for other in decoded[1:]:
@@ -306,7 +312,12 @@ def test_new_images_are_added_and_old_ones_are_not_read_again(
         (folder / f"{i}.png").write_bytes(data[i])
     read: list[str] = []
     inner = workers._decode
-    monkeypatch.setattr(workers, "_decode", lambda c, p: (read.append(str(c)), inner(c, p))[1])
+
+    def spy(content: Any, *rest: Any) -> Any:
+        read.append(str(content))
+        return inner(content, *rest)
+
+    monkeypatch.setattr(workers, "_decode", spy)
     assert compress(world, folder, "-o", out) == 0
     for i in (1, 3):
         (folder / f"{i}.png").write_bytes(data[i])
@@ -496,12 +507,11 @@ def test_wrong_command_lines_exit_2(
 # small groups, all on the disk at once; one that has just been written brings about `deed`
 DEED = """
 import multiprocessing, os, signal
-from clipcodec import pipeline
-from clipcodec.cli import compress_many
+from clipcodec.bulk import job, pipeline
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-pipeline.GROUP, compress_many._FLUSH_SECONDS = 8, -1
-append, groups = compress_many._Work._append, []
+pipeline.GROUP, job.FLUSH_SECONDS = 8, -1
+append, groups = job._Run._append, []
 def watched(self, group):
     append(self, group)
     self._writer.flush()
@@ -509,7 +519,7 @@ def watched(self, group):
     if len(groups) == {after}:
         print(*(p.pid for p in multiprocessing.active_children()), flush=True)
         {deed}
-compress_many._Work._append = watched
+job._Run._append = watched
 """
 
 
@@ -530,6 +540,7 @@ def end_of(pids: list[int]) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
 def test_stopped_and_gone_on_with_is_as_never_stopped(
     name: str, code: int, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -559,6 +570,7 @@ def test_stopped_and_gone_on_with_is_as_never_stopped(
     assert items(out) == items(whole)
 
 
+@pytest.mark.slow
 def test_images_stopped_by_the_keyboard(world: World, tmp_path: Path) -> None:
     """As above through the backbone, the signal going to the workers, too, as from a terminal."""
     out = tmp_path / "o.clpc"
@@ -586,7 +598,7 @@ def test_a_killed_worker_is_an_error_and_what_was_written_is_kept(
 ) -> None:
     out = tmp_path / "o.clpc"
     deed = "[os.kill(p.pid, signal.SIGKILL) for p in multiprocessing.active_children()]"
-    before = "from clipcodec import pipeline\npipeline._CHUNK = 1\n" + DEED.format(
+    before = "from clipcodec.bulk import pipeline\npipeline._CHUNK = 1\n" + DEED.format(
         after=2, deed=deed + "; import time; time.sleep(0.5)"
     )
     np.save(rows, cone(1000, 16))

@@ -31,6 +31,7 @@ from clipcodec import (
 from clipcodec.container import layout
 from clipcodec.container.writer import PART
 from tests.helpers.paths import FORMATS
+from tests.helpers.profiles import drawn
 
 STREAMS = [bytes.fromhex(s) for s in ("6e01aabb", "6e01cc", "6e02ddeeff", "4100")]
 
@@ -49,9 +50,7 @@ def collect(data: bytes, into: list[bytes]) -> None:
 
 
 def samples(count: int, **options: Any) -> list[bytes]:
-    profile = clipcodec.Codec().profile
-    assert profile.statistics is not None
-    return clipcodec.encode_embeddings(profile.statistics.draw(count, seed=3), **options)
+    return clipcodec.encode_embeddings(drawn(count, seed=3), **options)
 
 
 # the format
@@ -69,6 +68,7 @@ def test_the_bytes_of_a_container_are_these() -> None:
     assert packed(STREAMS[:3]) == bytes.fromhex(expected)
 
 
+@pytest.mark.slow
 def test_items_are_smaller_than_their_streams() -> None:
     """Profile, version, coder and quality are said once, lengths take less than a byte each."""
     for options in ({}, {"max_bytes": 50}):
@@ -76,6 +76,7 @@ def test_items_are_smaller_than_their_streams() -> None:
         assert len(packed(streams)) < sum(map(len, streams))
 
 
+@pytest.mark.slow
 def test_overhead_is_below_a_byte_an_item() -> None:
     """Beyond the payload: a stream without the byte that says version, coder and profile."""
     fine, coarse = samples(500), samples(500, quality=20)
@@ -155,7 +156,7 @@ def test_a_stream_that_does_not_decode_is_named_by_its_item() -> None:
     streams = samples(20)
     streams[13] = streams[13][:-1]
     container = clipcodec.open(io.BytesIO(packed(streams, block_items=3)))
-    with pytest.raises(DecodeError, match="stream 13"):
+    with pytest.raises(DecodeError, match="item 13: "):
         list(container.decode_blocks(5))
 
 

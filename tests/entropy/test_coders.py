@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,7 +72,7 @@ def test_round_trip_and_batch_equals_single(
             assert got_checks == checks
 
 
-def _decode_singly(coder, bodies):  # type: ignore[no-untyped-def]
+def _decode_singly(coder: Any, bodies: list[bytes]) -> tuple[np.ndarray, list[int]]:
     parts = [coder.decode([body]) for body in bodies]
     return np.concatenate([s for s, _ in parts]), [c for _, cs in parts for c in cs]
 
@@ -115,7 +117,7 @@ def test_rans_models_are_the_integers_of_the_format() -> None:
 
 
 def by_the_text(tables: FrequencyTables, symbols: list[int], check: int) -> bytes:
-    """The rANS body as section 4.3 of the format's text says, one sentence after the other."""
+    """The rANS payload as section 4.3 of the format's text says, one sentence after the other."""
     k, n, rows = tables.alphabet, tables.size, tables.frequencies.tolist()
     used = tables.table_of.tolist()
     m = max(m for m in range(n + 1) if k**m <= 256)
@@ -181,7 +183,8 @@ def test_no_messages_are_no_bodies(name: str) -> None:
     coder = coders(EXAMPLE)[name]
     assert coder.encode(np.zeros((0, 7), np.int64), []) == []
     symbols, checks = coder.decode([])
-    assert (symbols.shape, symbols.dtype, checks) == ((0, 7), np.int64, [])
+    assert (symbols.shape, checks) == ((0, 7), [])
+    assert symbols.dtype == np.int64
 
 
 @pytest.mark.parametrize("name", ["raw", "huffman", "rans"])
@@ -191,34 +194,35 @@ def test_every_message_needs_its_check_value(name: str) -> None:
         coders(EXAMPLE)[name].encode(SYMBOLS.repeat(3, axis=0), [1, 2])
 
 
+TOO_LONG = "Huffman payload of 25 bytes: at most 24 exist"
 PADDING = "padding bits after the last symbol are not zero"
-ZERO_END = "rANS body ends with a zero byte, which is never written"
-NO_CHECK = "rANS state does not end in a check value: the stream is damaged"
+ZERO_END = "rANS payload ends with a zero byte, which is never written"
+NO_CHECK = "rANS state does not end in a check value: damaged"
 
 
 @pytest.mark.parametrize("batch", [1, 20])
 @pytest.mark.parametrize(
     ("name", "body", "error", "message"),
     [
-        ("raw", "", TruncatedError, "raw body of 0 bytes: expected 4"),
-        ("raw", "24932b", TruncatedError, "raw body of 3 bytes: expected 4"),
+        ("raw", "", TruncatedError, "raw payload of 0 bytes: expected 4"),
+        ("raw", "24932b", TruncatedError, "raw payload of 3 bytes: expected 4"),
         ("raw", "241800932b", CorruptError, "1 bytes after the last symbol"),
         ("raw", "2419932b", CorruptError, PADDING),
         ("raw", "3418932b", CorruptError, "a symbol is not below the alphabet size 3"),
-        ("huffman", "d0", TruncatedError, "Huffman body of 1 bytes has no check value"),
-        ("huffman", "d048", TruncatedError, "stream ends 7 bits before its last symbol"),
-        ("huffman", "ffd048", TruncatedError, "stream ends 3 bits before its last symbol"),
+        ("huffman", "d0", TruncatedError, "Huffman payload of 1 bytes has no check value"),
+        ("huffman", "d048", TruncatedError, "ends 7 bits before its last symbol"),
+        ("huffman", "ffd048", TruncatedError, "ends 3 bits before its last symbol"),
         ("huffman", "7161d048", CorruptError, PADDING),
         ("huffman", "716000d048", CorruptError, "1 bytes after the last symbol"),
         ("huffman", "71600000d048", CorruptError, "2 bytes after the last symbol"),
         ("huffman", "0200d048", CorruptError, "1 bytes after the last symbol"),  # after 8 bits
         ("huffman", "00" * 22 + "d048", CorruptError, "21 bytes after the last symbol"),
-        ("huffman", "00" * 23 + "d048", CorruptError, "Huffman body of 25 bytes: at most 24 exist"),
-        ("rans", "", TruncatedError, "stream ends after its header"),
+        ("huffman", "00" * 23 + "d048", CorruptError, TOO_LONG),
+        ("rans", "", TruncatedError, "ends after its header"),
         ("rans", "4ed0540100", CorruptError, ZERO_END),
         ("rans", "ffffffff", CorruptError, NO_CHECK),
         ("rans", "01" * 29, CorruptError, NO_CHECK),
-        ("rans", "01" * 30, CorruptError, "rANS body of 30 bytes: at most 29 exist"),
+        ("rans", "01" * 30, CorruptError, "rANS payload of 30 bytes: at most 29 exist"),
         ("rans", "0000000001", CorruptError, NO_CHECK),  # words left over
         ("rans", "ffff7f", CorruptError, NO_CHECK),  # the state becomes zero
     ],
@@ -229,8 +233,9 @@ def test_damaged_bodies(
     """Each kind of damage raises its class and says what is wrong, alone or among many."""
     coder = coders(EXAMPLE)[name]
     good = coder.encode(SYMBOLS, [1])
-    with pytest.raises(error, match=f"^{message}$"):
+    with pytest.raises(error) as caught:
         coder.decode(good * (batch - 1) + [bytes.fromhex(body)])
+    assert (caught.value.reason, caught.value.rows) == (message, (batch - 1,))
 
 
 @pytest.mark.parametrize("count", [1, 20])

@@ -175,6 +175,7 @@ def test_the_size_of_unseen_rows_counts_levels_never_trained_on() -> None:
     assert far.bytes > baselines.klt_codec(klt, x, x[:50], 0.2).bytes
 
 
+@pytest.mark.slow
 def test_faiss_codecs_have_the_size_their_name_says() -> None:
     pytest.importorskip("faiss")
     x = gaussian()

@@ -72,7 +72,7 @@ def test_the_reader_imports_the_standard_library_only() -> None:
         for node in ast.walk(tree)
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in (
-            [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+            [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
         )
     }
     assert names <= sys.stdlib_module_names

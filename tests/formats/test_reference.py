@@ -29,11 +29,13 @@ import safetensors.numpy
 import clipcodec
 from clipcodec import stream as streams
 from clipcodec.codec import Codec
-from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds import Quantized
+from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile, write_profile
+from tests.helpers.kinds import pqvae
 from tests.helpers.paths import FORMATS, REFERENCE
 
 DECODER = REFERENCE / "decoder.py"
@@ -65,12 +67,12 @@ reference = load()
 def write_pqvae(path: Path, codewords: int, *, tables: int, deep: bool = False) -> Path:
     """Twelve symbols, D = 4; code lengths up to 24 if `deep` and there are codewords enough."""
     rng = np.random.default_rng(codewords)
-    layout = Layout(4, positions=4, channels=6, sub_dim=2, codewords=codewords, rank=2,
+    config = PqvaeConfig(4, positions=4, channels=6, sub_dim=2, codewords=codewords, rank=2,
                     analysis=1, synthesis=3, blocks=2)  # fmt: skip
     types = (np.float16, np.float32, np.float64)
     tensors = {
         name: rng.normal(size=shape).astype(types[i % 3])
-        for i, (name, shape) in enumerate(PqvaeTransform.shapes(layout).items())
+        for i, (name, shape) in enumerate(PqvaeTransform.shapes(config).items())
     }
     tensors["scale"] = np.ones(1, np.float32)
     tensors["codebook"] = rng.normal(size=(codewords, 2)).astype(np.float32)
@@ -84,7 +86,7 @@ def write_pqvae(path: Path, codewords: int, *, tables: int, deep: bool = False) 
         rng.shuffle(row)
     shares = rng.dirichlet(np.full(codewords, 0.3), tables)
     return write_profile_of(
-        path, tensors, kind="pqvae", dim=4, config=layout.to_config(), tables=tables,
+        path, tensors, kind="pqvae", dim=4, config=config.to_meta(), tables=tables,
         frequencies=np.stack([1 + rng.multinomial((1 << 16) - codewords, s) for s in shares]),
         lengths=np.array(lengths, np.uint8), table_of=rng.permutation(np.arange(12) % tables),
     )  # fmt: skip
@@ -148,7 +150,7 @@ class Case:
     """A profile in both decoders, and streams of it."""
 
     def __init__(self, profile: Profile, path: Path | None = None) -> None:
-        self.profile, self.kind, self.codec = profile, profile.kind, Codec(profile)
+        self.profile, self.kind, self.codec = profile, profile.kind.name, Codec(profile)
         self.at_hand = list(reference.registered())
         if path:
             self.at_hand.append(reference.Profile(path))
@@ -173,17 +175,17 @@ class Case:
         self, rng: np.random.Generator, count: int, coder: str
     ) -> tuple[list[bytes], list[list[int]]]:
         """Symbols that no embedding would give, packed."""
-        scheme = self.profile.kind
         if self.kind == "pqvae":
-            shape, qualities = (count, scheme.layout.size), np.zeros(count, np.int64)
-            symbols = rng.integers(0, scheme.layout.codewords, shape)
+            shape, qualities = (count, pqvae(self.profile).config.size), np.zeros(count, np.int64)
+            symbols = rng.integers(0, pqvae(self.profile).config.codewords, shape)
         else:
             shape = (count, self.profile.dim or int(rng.integers(1, 40)))
-            qualities = rng.integers(1, scheme.qualities + 1, count)
+            qualities = rng.integers(1, self.profile.qualities + 1, count)
             largest = 1 << rng.integers(1, 16, shape)  # every magnitude's length as often
             symbols = rng.integers(-largest + 1, largest) * (rng.random(shape) < rng.random())
             symbols[:, 0] = rng.integers(1, 32768, count)  # of kind rotation, zeros are no stream
-        return streams.pack(self.profile, symbols, qualities, [coder]), symbols.tolist()
+        found = Quantized(symbols, qualities)
+        return streams.pack(self.profile, found, [coder]), symbols.tolist()
 
 
 def make_cases(folder: Path, registered: bool = True) -> list[Case]:
@@ -269,12 +271,12 @@ def damage(rng: np.random.Generator, stream: bytes) -> bytes:
 def example(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """The made-up profiles of the text, with their ids."""
     folder = tmp_path_factory.mktemp("examples")
-    layout = Layout(1, positions=7, channels=1, sub_dim=1, codewords=3, rank=1,
+    config = PqvaeConfig(1, positions=7, channels=1, sub_dim=1, codewords=3, rank=1,
                     analysis=1, synthesis=1, blocks=1)  # fmt: skip
-    ones = {name: np.ones(shape) for name, shape in PqvaeTransform.shapes(layout).items()}
+    ones = {name: np.ones(shape) for name, shape in PqvaeTransform.shapes(config).items()}
     fixed = write_profile_of(
         folder / "14", ones | {"codebook": np.ones((3, 1))}, kind="pqvae", dim=1, tables=1,
-        config=layout.to_config(), frequencies=np.array([[32768, 16384, 16384]]),
+        config=config.to_meta(), frequencies=np.array([[32768, 16384, 16384]]),
         lengths=np.array([[1, 2, 2]], np.uint8), table_of=np.zeros(7),
     )  # fmt: skip
     shapes = PredictiveTransform.shapes(4, [0, 1, 4], 1, 1)
@@ -393,6 +395,7 @@ def test_classes_follow_the_order_of_reading(cases: list[Case], stream: str, exp
 # (b) good streams
 
 
+@pytest.mark.slow
 def test_encoded_embeddings_have_equal_symbols(cases: list[Case]) -> None:
     rng, count = np.random.default_rng(1), Counter[str]()
     for case, coder, small in each(cases):
@@ -412,6 +415,7 @@ def test_packed_symbols_come_back(cases: list[Case]) -> None:
             assert [by_reference(case, stream) for stream in made] == symbols
 
 
+@pytest.mark.slow
 def test_embeddings_are_equal(cases: list[Case]) -> None:
     rng = np.random.default_rng(3)
     for case, coder, small in each(cases):
@@ -432,6 +436,7 @@ def test_rotations_of_any_width_are_equal(width: int) -> None:
 # (c) streams that are damaged, or none
 
 
+@pytest.mark.slow
 def test_damaged_streams_meet_the_same_end(cases: list[Case]) -> None:
     rng, ends = np.random.default_rng(4), Counter[str]()
     for case, coder, small in each(cases):
@@ -455,6 +460,7 @@ class _Anything:
     __hash__ = None  # type: ignore[assignment]
 
 
+@pytest.mark.slow
 def test_bodies_are_judged_alike(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     """With check values out of the way, many random bodies are streams: the other rules decide."""
     rng, ends = np.random.default_rng(5), Counter[tuple[str, str]]()
@@ -491,7 +497,7 @@ def test_levels_that_are_all_zero_are_streams_of_predictive_alone(cases: list[Ca
     for case in cases:
         if case.kind != "pqvae":
             zeros, one = np.zeros((1, case.profile.dim or 20), np.int64), np.ones(1, np.int64)
-            stream = streams.pack(case.profile, zeros, one, ["rans"])[0]
+            stream = streams.pack(case.profile, Quantized(zeros, one), ["rans"])[0]
             assert agree(case, stream) == ("accepted" if case.profile.dim else "corrupt")
 
 
@@ -589,9 +595,7 @@ def test_it_says_why_it_rejects() -> None:
         ("predictive", "scale", np.full(5, -1.0)),
     ],
 )
-def test_a_spoiled_profile_is_not_at_hand(
-    tmp_path: Path, kind: str, name: str, value: object
-) -> None:
+def test_a_spoiled_profile_is_not_at_hand(tmp_path: Path, kind: str, name: str, value: Any) -> None:
     """Whatever the file says, there is one exception for it; values count once they are read."""
     path = {
         "pqvae": lambda: write_pqvae(tmp_path / "good", 3, tables=1),

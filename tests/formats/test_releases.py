@@ -12,9 +12,10 @@ import clipcodec
 from tests.helpers.paths import ROOT
 
 FOLDER = ROOT / "tests" / "releases"
-LOCKED = dict(
-    reversed(line.split("  ")) for line in (FOLDER / "SHA256SUMS").read_text().splitlines()
-)
+LOCKED = {
+    line.split("  ")[1]: line.split("  ")[0]
+    for line in (FOLDER / "SHA256SUMS").read_text().splitlines()
+}
 # The sums of the sets that were there when this line was written; a set is added, none is changed.
 FIRST = {"0.1.0.json": "120d001751cb493163caf32c17153e745adcc884c4603608c2fff53032ec695b"}
 

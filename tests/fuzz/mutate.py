@@ -85,7 +85,7 @@ _DAMAGE: tuple[Callable[[Random, bytes, Sequence[bytes]], bytes], ...] = (
 
 def varint(value: int, length: int | None = None) -> bytes:
     """Seven bits a byte, the least significant first; to `length` bytes, against the rules."""
-    out = []
+    out: list[int] = []
     while value >= 0x80 or (length is not None and len(out) < length - 1):
         out.append(0x80 | value & 0x7F)
         value >>= 7

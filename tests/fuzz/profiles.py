@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from clipcodec.entropy.tables import FrequencyTables
-from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.kinds.trellis.quantizer import groups
@@ -113,21 +113,21 @@ def _other_header(r: Random, data: bytes) -> bytes:
 
 def _pqvae(r: Random) -> tuple[dict[str, Any], Tensors]:
     groups_, sub_dim = r.choice((1, 1, 2, 3)), r.randint(1, 4)
-    layout = Layout(
+    config = PqvaeConfig(
         r.choice((1, 2, 8, 17)), positions=r.randint(1, 5), channels=groups_ * sub_dim,
         sub_dim=sub_dim, codewords=_alphabet(r, 2, 1 << 15), rank=r.randint(1, sub_dim),
         analysis=r.randint(1, 3), synthesis=r.randint(1, 3), blocks=r.randint(1, 2),
     )  # fmt: skip
-    tensors = {name: _floats(r, shape) for name, shape in PqvaeTransform.shapes(layout).items()}
+    tensors = {name: _floats(r, shape) for name, shape in PqvaeTransform.shapes(config).items()}
     tensors["scale"] = _positive(r, (1,))
-    tensors["codebook"] = _floats(r, (layout.codewords, sub_dim))
-    number = 1 if layout.codewords > 300 else r.randint(1, layout.size)
-    frequencies = np.stack([_frequencies(r, layout.codewords, 1) for _ in range(number)])
-    table_of = np.array([r.randrange(number) for _ in range(layout.size)])
+    tensors["codebook"] = _floats(r, (config.codewords, sub_dim))
+    number = 1 if config.codewords > 300 else r.randint(1, config.size)
+    frequencies = np.stack([_frequencies(r, config.codewords, 1) for _ in range(number)])
+    table_of = np.array([r.randrange(number) for _ in range(config.size)])
     tensors["tables.frequencies"] = frequencies.astype(np.uint16)
     tensors["tables.lengths"] = np.stack([_lengths(r, row) for row in frequencies])
     tensors["tables.table_of"] = table_of.astype(np.uint16)
-    return {"dim": layout.dim, "config": layout.to_config(), "tables": number}, tensors
+    return {"dim": config.dim, "config": config.to_meta(), "tables": number}, tensors
 
 
 def _predictive(r: Random) -> tuple[dict[str, Any], Tensors]:

@@ -98,7 +98,7 @@ def array(r: Random) -> bytes:
 
 def judge_array(data: bytes) -> str:
     """Rows of unit norm by the command line's reader and by training's, or a typed error."""
-    from clipcodec.cli.compress import _embeddings
+    from clipcodec.cli.inputs import npy_rows
     from clipcodec.embeddings import as_embeddings
     from clipcodec.training.data import load_embeddings
 
@@ -106,7 +106,7 @@ def judge_array(data: bytes) -> str:
     outcomes = []
     for source in (data, str(path)):
         try:
-            rows = _embeddings(source)
+            rows = npy_rows(source)
             outcomes.append("no array" if rows is None else f"{as_embeddings(rows).shape}")
         except EmbeddingError:
             outcomes.append("EmbeddingError")

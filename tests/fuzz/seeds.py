@@ -15,9 +15,11 @@ import numpy as np
 
 from clipcodec import BackboneWarning, ClipcodecError, Codec
 from clipcodec.bitstream import DIGEST_BYTES
+from clipcodec.kinds import Quantized
 from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile
 from clipcodec.stream import pack
+from tests.helpers.kinds import pqvae
 from tests.helpers.paths import FORMATS
 
 from . import profiles
@@ -106,16 +108,16 @@ def encoded(profile: Profile, rows: np.ndarray) -> list[bytes]:
 
 def extreme(r: Random, profile: Profile) -> tuple[np.ndarray, bytes]:
     """Symbols that no embedding has, and their stream: any levels, any quality, any width."""
-    scheme = profile.kind
-    quality = r.randint(1, scheme.qualities) if scheme.qualities else 0
-    size = scheme.split(bytes([quality, 1]))[0].size if profile.dim else r.choice(FEW)
-    if scheme.qualities:
+    kind = profile.kind
+    quality = r.randint(1, kind.qualities) if kind.qualities else 0
+    size = kind.split(bytes([quality, 1]))[0].size if profile.dim else r.choice(FEW)
+    if kind.qualities:
         spread = r.choice((0.3, 1.0, 3.0, 100.0, 32767.0))
         levels = [r.gauss(0, 1) * spread * (r.random() < 0.7) for _ in range(size)]
         symbols = np.rint(np.clip(np.nan_to_num(levels), -32767, 32767)).astype(np.int64)
         symbols[0] = symbols[0] if symbols.any() else 1  # all zero is no stream of some kinds
     else:
-        most = scheme.layout.codewords - 1
+        most = pqvae(profile).config.codewords - 1
         symbols = np.array([r.choice((0, most, r.randint(0, most))) for _ in range(size)])
-    coder = r.choice(scheme.coders)
-    return symbols, pack(profile, symbols[None], np.array([quality]), [coder])[0]
+    coder = r.choice(kind.coders)
+    return symbols, pack(profile, Quantized(symbols[None], np.array([quality])), [coder])[0]

@@ -16,6 +16,7 @@ import numpy as np
 
 from clipcodec import Codec, DecodeError
 from clipcodec.bitstream import DIGEST_BYTES
+from clipcodec.kinds import Quantized
 from clipcodec.profile import registry
 from clipcodec.stream import pack
 
@@ -112,9 +113,11 @@ def _same_error(codec: Codec, data: bytes, error: DecodeError) -> None:
 
 def repacked(codec: Codec, data: bytes, symbols: Any) -> bytes:
     """The stream that the package writes for these symbols, by the same coder and header."""
-    head, owner, parameters, _ = codec._open(data)
+    parsed = codec.parse(data)
+    head, owner = parsed.header, parsed.profile
     profile = replace(owner, id=None) if head.digest is not None else owner
-    return pack(profile, symbols[None], np.array([parameters.quality]), [head.coder])[0]
+    found = Quantized(symbols[None], np.array([parsed.parameters.quality]))
+    return pack(profile, found, [head.coder])[0]
 
 
 def batch(r: Random) -> bytes:
@@ -165,8 +168,7 @@ def body(r: Random) -> bytes:
         start = seeds.extreme(r, r.choice(seeds.private() * 3 + own))[1]
     if way < 0.4:
         return start
-    _, _, _, rest = codec_of(start)._open(start)
-    head = start[: len(start) - len(rest)]
+    _, _, head, _, rest = codec_of(start).parse(start)
     if way < 0.7:
         length = max(1, len(rest) + r.choice((-4, -1, 0, 0, 0, 1, 4)))
         return head + r.randbytes(length - 1) + bytes([r.randint(1, 255)])
@@ -176,25 +178,25 @@ def body(r: Random) -> bytes:
 def judge_body(data: bytes) -> str:
     """Symbols and check value have one body: what a coder reads, it writes. Check values aside."""
     codec = codec_of(data)
-    opened = attempt(codec._open, data)
-    if isinstance(opened, DecodeError):
-        return type(opened).__name__
-    head, owner, parameters, rest = opened
+    parsed = attempt(codec.parse, data)
+    if isinstance(parsed, DecodeError):
+        return type(parsed).__name__
+    owner, head, _, parameters, rest = parsed
     if head.coder not in owner.kind.coders:
         return "coder"
     read = attempt(owner.kind.decode, head.coder, [rest], [parameters])
     if isinstance(read, DecodeError):
         return type(read).__name__
     symbols, checks = read
-    scheme, quality = owner.kind, np.array([parameters.quality])
-    assert scheme.encode(head.coder, symbols, quality, checks) == [rest], "another body"
-    assert np.isfinite(scheme.information(symbols, quality)).all()
+    kind, quality = owner.kind, np.array([parameters.quality])
+    assert kind.encode(head.coder, symbols, quality, checks) == [rest], "another body"
+    assert np.isfinite(kind.information(symbols, quality)).all()
     if data[-1] % 32:
         return "read"
-    many = scheme.decode(head.coder, [rest] * _MANY, [parameters] * _MANY)
+    many = kind.decode(head.coder, [rest] * _MANY, [parameters] * _MANY)
     assert (many[0] == symbols).all(), "many decode to other symbols"
     assert many[1] == checks * _MANY, "many decode to other check values"
-    again = scheme.encode(head.coder, many[0], quality.repeat(_MANY), many[1])
+    again = kind.encode(head.coder, many[0], quality.repeat(_MANY), many[1])
     assert again == [rest] * _MANY, "many are encoded to another body"
     return "read, by many too"
 

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import clipcodec
 
 PACKAGE = Path(clipcodec.__file__).parents[1]  # the folder to import clipcodec from
+ONE_THREAD: dict[str, Any] = {"OMP_NUM_THREADS": "1"}  # see profiles.one_torch_thread
 MAIN = "\nimport sys\nfrom clipcodec.cli import main\nsys.exit(main())\n"  # the command, as code
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.profile.file import Profile
+from clipcodec.profile.registry import DEFAULT, by_name
 from clipcodec.training import export
 
 
 def write_tiny_profile(path: Path, *, seed: int = 0, **meta: str) -> Path:
     """A valid profile (D = 8, n = 12, K = 5) with random weights: fast, for mechanics only."""
     rng = np.random.default_rng(seed)
-    layout = Layout(8, positions=3, channels=8, sub_dim=2, codewords=5, rank=2,
+    config = PqvaeConfig(8, positions=3, channels=8, sub_dim=2, codewords=5, rank=2,
                     analysis=6, synthesis=4, blocks=2)  # fmt: skip
     tensors = {
-        name: rng.normal(size=shape) for name, shape in PqvaeTransform.shapes(layout).items()
+        name: rng.normal(size=shape) for name, shape in PqvaeTransform.shapes(config).items()
     }
     tensors["scale"] = np.ones(1)
     tensors["codebook"] = rng.normal(size=(5, 2))
@@ -25,7 +30,7 @@ def write_tiny_profile(path: Path, *, seed: int = 0, **meta: str) -> Path:
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     export.write(
         path, name=meta.get("name", "private/tiny"), backbone=meta.get("backbone", "none"),
-        layout=layout, tensors=export.to_half(tensors), rows=rows, card={"data": "random"},
+        config=config, tensors=export.to_half(tensors), rows=rows, card={"data": "random"},
     )  # fmt: skip
     return path
 
@@ -39,6 +44,26 @@ def cone(count: int, dim: int, seed: int = 0) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def drawn(count: int, profile: str | Profile = DEFAULT, *, seed: int = 0) -> NDArray[np.float32]:
+    """Embeddings such as the profile's backbone makes, by the statistics in the profile."""
+    statistics = (by_name(profile) if isinstance(profile, str) else profile).statistics
+    assert statistics is not None
+    return statistics.draw(count, seed=seed)
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Small networks train no faster with more, and ten times slower on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def write_tiny_predictive(path: Path, *, dim: int = 24, **meta: str) -> Path:
     """A profile of all rates, its networks trained for a moment: fast, for mechanics only."""
     from clipcodec.training.predictive import Recipe, train
@@ -46,7 +71,8 @@ def write_tiny_predictive(path: Path, *, dim: int = 24, **meta: str) -> Path:
     rows = path.with_suffix(".npy")
     np.save(rows, cone(1200, dim))
     recipe = Recipe(hidden=4, steps=40, replay=0, batch=64, learning_rate=0.1)
-    train([str(rows)], path, recipe, name=meta.get("name", "private/rates"),
-          backbone=meta.get("backbone", "none"))  # fmt: skip
+    with one_torch_thread():
+        train([str(rows)], path, recipe, name=meta.get("name", "private/rates"),
+              backbone=meta.get("backbone", "none"))  # fmt: skip
     rows.unlink()
     return path

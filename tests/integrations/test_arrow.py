@@ -37,13 +37,14 @@ from clipcodec import (
 from tests.helpers import tiny_models
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import MAIN, PACKAGE
-from tests.helpers.profiles import cone
+from tests.helpers.profiles import cone, drawn
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from clipcodec.integrations import arrow, parquet, values  # noqa: E402
 from clipcodec.integrations.pandas import decode_series, encode_series  # noqa: E402
+from clipcodec.retrieval.sources import WidthError  # noqa: E402
 
 D = 24  # of the profile `rates`
 
@@ -135,9 +136,9 @@ def test_round_trip_with_nulls_in_any_chunks(
     back = arrow.decode_array(coded, profile=codec)
     back.validate(full=True)
     assert back.type == pa.list_(pa.float32(), D)
-    kept = [i for i, stream in enumerate(expected) if stream is not None]
+    kept = {i: stream for i, stream in enumerate(expected) if stream is not None}
     assert back.is_valid().to_pylist() == [stream is not None for stream in expected]
-    for i, row in zip(kept, codec.decode_batch([expected[i] for i in kept]), strict=True):
+    for i, row in zip(kept, codec.decode_batch([*kept.values()]), strict=True):
         assert np.allclose(back[i].as_py(), row, atol=1e-5)
 
 
@@ -263,8 +264,8 @@ def test_without_on_bad_row_an_error_names_all_rows_of_its_cause(
     codec: Codec, rows: np.ndarray
 ) -> None:
     """Those of the first check that fails, in the batch where it does."""
-    wrong = [row.tolist() for row in rows[:40]]
-    wrong[0] = wrong[21] = None  # type: ignore[call-overload]
+    wrong: list[Any] = [row.tolist() for row in rows[:40]]
+    wrong[0] = wrong[21] = None
     wrong[25] = wrong[27] = [0.0] * D
     wrong[38] = GOOD[1:]
     batches = [pa.record_batch({"v": pa.array(wrong[i : i + 20])}) for i in (0, 20)]
@@ -342,7 +343,7 @@ def test_options_are_judged_before_any_row(codec: Codec, rows: np.ndarray) -> No
     with pytest.raises(OptionError, match="contradict"):
         arrow.encode_table(table(rows[:0]), "embedding", quality=3, max_bytes=9, profile=codec)
     with pytest.raises(TypeError):
-        arrow.encode_table(table(rows), "embedding", qualtiy=3)
+        arrow.encode_table(table(rows), "embedding", qualtiy=3)  # type: ignore[call-arg]
 
 
 def test_batches_that_differ_are_named(codec: Codec, rows: np.ndarray) -> None:
@@ -396,12 +397,12 @@ def test_each_damaged_stream_of_any_cause_is_named_once(
     assert sorted(row for error in errors for row in error.rows) == sorted(bad)
     for error in errors:
         assert str(error).startswith(f"column 'v', row {error.index}: ")
-        assert type(error) is alone.get(error.index or 0, type(error))
+        assert type(error) is alone.get(error.index or 0, WidthError)
     expected = [None if i in bad or v is None else codec.decode(v).tolist()
                 for i, v in enumerate(values)]  # fmt: skip
     assert column.is_valid().to_pylist() == [row is not None for row in expected]
-    for row, vector in zip(expected, column.to_pylist(), strict=True):
-        assert row is None or np.allclose(row, vector, atol=1e-5)
+    for own, vector in zip(expected, column.to_pylist(), strict=True):
+        assert own is None or np.allclose(own, vector, atol=1e-5)
     with pytest.raises(clipcodec.TruncatedError, match=r"^column 'v', row 3.*: ") as first:
         list(arrow.decode_batches(batches, "v", profile=codec))
     assert first.value.index == 3
@@ -682,6 +683,7 @@ def cli(*args: object, before: str = "") -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_commands(
     tmp_path: Path, file: Path, rates_path: Path, codec: Codec, streams: list[bytes]
 ) -> None:
@@ -697,6 +699,7 @@ def test_commands(
     assert np.allclose(vectors(pq.read_table(file)["embedding"]), codec.decode_batch(streams))
 
 
+@pytest.mark.slow
 def test_options_reach_the_tables(
     tmp_path: Path, file: Path, rates_path: Path, codec: Codec, rows: np.ndarray
 ) -> None:
@@ -713,6 +716,7 @@ def test_options_reach_the_tables(
     assert pq.read_table(out).column_names == ["id", "embedding", "v", "text"]
 
 
+@pytest.mark.slow
 def test_several_tables_go_to_a_folder_and_a_bad_one_is_named(
     tmp_path: Path, file: Path, rates_path: Path, rows: np.ndarray
 ) -> None:
@@ -736,6 +740,7 @@ def test_several_tables_go_to_a_folder_and_a_bad_one_is_named(
     assert pq.read_table(tmp_path / "out" / "u.parquet")["embedding"].null_count == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "args",
     [
@@ -765,6 +770,7 @@ def test_no_such_column_on_the_command_line(file: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_old_file_and_is_one_line(
     tmp_path: Path, file: Path, rates_path: Path
 ) -> None:
@@ -781,6 +787,7 @@ def test_a_full_disk_keeps_the_old_file_and_is_one_line(
         assert out.read_bytes() == b"old"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGKILL", -9), ("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_command_stopped_in_mid_run_keeps_the_old_file(
     tmp_path: Path, file: Path, rates_path: Path, name: str, code: int
@@ -809,6 +816,7 @@ columns.ColumnEncoder.encode = stop
     assert len(os.listdir(out.parent)) == (2 if name == "SIGKILL" else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says the peak there")
 def test_memory_is_bounded(tmp_path: Path, rates_path: Path) -> None:
     """1.6 GB of other columns, in a file that says it has little: the peak stays far below."""
@@ -880,6 +888,7 @@ def pictures(count: int) -> list[bytes]:
     return files
 
 
+@pytest.mark.slow
 def test_columns_of_images(tmp_path: Path, eye: Codec) -> None:
     """Bytes, paths and Hugging Face's struct give what the images give alone."""
     files = pictures(70)
@@ -1000,6 +1009,7 @@ def test_series_round_trip(codec: Codec, rows: np.ndarray) -> None:
             decode_series(pd.Series(bad), profile=codec)
 
 
+@pytest.mark.slow
 def test_the_snippets_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of docs/tables.md in their order; Spark's and Hugging Face's have their own tests."""
     pytest.importorskip("duckdb")
@@ -1010,7 +1020,7 @@ def test_the_snippets_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     blocks = [block for block in blocks if not any(word in block for word in others)]
     assert len(blocks) == 4
     monkeypatch.chdir(tmp_path)
-    rows = Codec().profile.statistics.draw(20, seed=0)
+    rows = drawn(20)
     pq.write_table(pa.table({"id": range(20), "embedding": fixed(rows)}), "table.parquet")
     names: dict[str, Any] = {}
     for block in blocks:

@@ -161,15 +161,15 @@ def test_what_cannot_be_encoded_is_named_by_its_id(rates: Profile) -> None:
     rows[[80, 82]] = 0
     index = faiss.IndexIDMap(faiss.IndexFlatIP(DIM))
     index.add_with_ids(rows, np.arange(100) * -7 + 1000)
-    done = []
+    done: list[tuple[int, bytes]] = []
     with pytest.raises(EmbeddingError, match=r"^vector 426 and 1 more: .*zero") as bad:
         done.extend(from_faiss(index, profile=rates))
     assert bad.value.rows == (426, 440)
     assert bad.value.index == 426
     assert [id for id, _ in done] == [1000 - 7 * i for i in range(70)]  # the block before
-    with pytest.raises(RateError, match=r"^vector \d+ and \d+ more: ") as bad:
+    with pytest.raises(RateError, match=r"^vector \d+ and \d+ more: ") as rate:
         next(from_faiss(index, profile=rates, min_cosine=0.9999999))
-    assert {*bad.value.rows} <= {1000 - 7 * i for i in range(70)}
+    assert {*rate.value.rows} <= {1000 - 7 * i for i in range(70)}
 
 
 def test_options_and_width_are_judged_at_once(rates: Profile) -> None:

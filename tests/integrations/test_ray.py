@@ -79,8 +79,8 @@ class Mortal(Codec):
         super().__init__(profile)
         self.folder = folder
 
-    def encode_embeddings(self, X: Any, **options: Any) -> list[bytes]:
-        streams = super().encode_embeddings(X, **options)
+    def encode_embeddings(self, X: Any, target: Any = None, /, **options: Any) -> list[bytes]:
+        streams = super().encode_embeddings(X, target, **options)
         (self.folder / f"pid-{os.getpid()}").touch()
         die(self.folder, after=3)
         return streams
@@ -99,7 +99,7 @@ def die(folder: Path, after: int) -> None:
         return
 
 
-class MortalFiles(pa_fs.FSSpecHandler):  # type: ignore[misc]
+class MortalFiles(pa_fs.FSSpecHandler):  # type: ignore[misc, name-defined]
     """Local files; the process is killed, once, when a file is written but for its end."""
 
     def __init__(self, folder: Path) -> None:
@@ -123,6 +123,33 @@ def read(folder: Path) -> dict[int, bytes | None]:
     return found
 
 
+class Batches:
+    """In place of a dataset: one batch, through a worker's class or function, in this process."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def map_batches(self, work: Any, **options: Any) -> Any:
+        assert options["batch_format"] == "pyarrow"
+        if isinstance(work, type):
+            work = work(**options["fn_constructor_kwargs"])
+        return Batches(work(self.table))
+
+
+def test_a_batch_there_and_back_without_a_cluster(
+    rates_path: Path, rows: np.ndarray, expected: dict[int, bytes | None]
+) -> None:
+    vectors = [None if n % 10 == 0 else row for n, row in enumerate(rows)]
+    given: Any = Batches(pa.table({"v": pa.array(vectors, pa.list_(pa.float32(), D))}))
+    ds: Any = compress_dataset(given, "v", max_bytes=14, profile=rates_path)
+    assert ds.table["v"].to_pylist() == [*expected.values()]
+    back: Any = decompress_dataset(ds, "v", profile=rates_path)
+    assert back.table["v"].null_count == len(rows) // 10
+    with pytest.raises(OptionError, match="contradict"):
+        compress_dataset(given, "v", profile=rates_path, max_bytes=14, quality=3)
+
+
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(
     cluster: None, source: Path, tmp_path: Path, rates_path: Path,
     expected: dict[int, bytes | None],
@@ -130,7 +157,7 @@ def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(
     """Two workers, one killed by SIGKILL in its work; every id is in the files exactly once."""
     marks, out = tmp_path / "marks", tmp_path / "out"
     marks.mkdir()
-    ds = compress_dataset(
+    ds: Any = compress_dataset(
         ray.data.read_parquet(str(source)).repartition(FILES), "v", max_bytes=14,
         profile=Mortal(rates_path, marks), concurrency=2, batch_size=ROWS,
         ray_remote_args={"num_cpus": 0.5},
@@ -147,6 +174,7 @@ def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(
         ds.write_parquet(str(out), mode="error")
 
 
+@pytest.mark.slow
 def test_a_writer_killed_in_mid_file_leaves_no_half_file(
     cluster: None, source: Path, tmp_path: Path, rates_path: Path,
     expected: dict[int, bytes | None],
@@ -156,14 +184,15 @@ def test_a_writer_killed_in_mid_file_leaves_no_half_file(
     marks.mkdir()
     out.mkdir()
     (out / "of-a-job-that-died.parquet").write_bytes(b"PAR1")
-    ds = compress_dataset(ray.data.read_parquet(str(source)), "v", max_bytes=14,
-                          profile=rates_path)  # fmt: skip
+    ds: Any = compress_dataset(ray.data.read_parquet(str(source)), "v", max_bytes=14,
+                               profile=rates_path)  # fmt: skip
     files = pa_fs.PyFileSystem(MortalFiles(marks))
     ds.write_parquet(f"file://{out}", mode="overwrite", filesystem=files)
     assert len([*marks.glob("dead-*")]) == 1
     assert read(out) == expected
 
 
+@pytest.mark.slow
 def test_streams_to_vectors(
     cluster: None, rows: np.ndarray, rates_path: Path, source: Path
 ) -> None:
@@ -180,6 +209,7 @@ def test_streams_to_vectors(
             assert np.allclose(row["back"], decoded[row["id"]], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_images_of_any_size(cluster: None, tmp_path: Path) -> None:
     """As Ray reads them: tensors of many shapes."""
     pytest.importorskip("open_clip")
@@ -200,6 +230,7 @@ def test_images_of_any_size(cluster: None, tmp_path: Path) -> None:
     assert {row["path"]: row["image"] for row in made} == expected
 
 
+@pytest.mark.slow
 def test_errors_are_ours_inside_rays(cluster: None, tmp_path: Path, rates_path: Path) -> None:
     """And bad rows can be made null by the workers."""
     vectors = [[1.0] * D, [float("nan")] * D, [1.0] * D]

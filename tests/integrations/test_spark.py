@@ -25,6 +25,7 @@ pa = pytest.importorskip("pyarrow")
 from clipcodec.integrations.arrow import decode_batches, encode_batches  # noqa: E402
 from clipcodec.integrations.pandas import decode_series, encode_series  # noqa: E402
 
+pytestmark = pytest.mark.slow
 D = 24  # of the profile `rates`
 
 
@@ -61,10 +62,10 @@ def test_udfs_and_map_in_arrow(spark: Any, rates_path: Path) -> None:
         "id long, v array<float>",
     )
 
-    def encode(series: pd.Series) -> pd.Series:
+    def encode(series: pd.Series) -> pd.Series:  # type: ignore[name-defined]
         return encode_series(series, profile=codec)
 
-    def decode(series: pd.Series) -> pd.Series:
+    def decode(series: pd.Series) -> pd.Series:  # type: ignore[name-defined]
         return decode_series(series, profile=codec)
 
     encode_udf = sql.functions.pandas_udf(encode, "binary")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,26 +15,28 @@ from safetensors.numpy import load, save
 
 from clipcodec.bitstream import check_value
 from clipcodec.errors import CorruptError, DecodeError, EmbeddingError, TruncatedError, WeightsError
-from clipcodec.kinds import KINDS, Parameters, RotationKind
+from clipcodec.kinds import KINDS, Parameters
 from clipcodec.kinds.base import check_tensors
+from clipcodec.kinds.trellis import RotationKind
 from clipcodec.profile import registry
 from clipcodec.profile.file import METADATA_KEY, Profile, read_profile
+from tests.helpers.kinds import trellis
 
 
 @pytest.fixture(scope="session")
 def rotation() -> RotationKind:
-    scheme = registry.by_name("any/rotation").kind
-    assert isinstance(scheme, RotationKind)
-    return scheme
+    kind = registry.by_name("any/rotation").kind
+    assert isinstance(kind, RotationKind)
+    return kind
 
 
-def parts(path: Path) -> tuple[dict, dict]:
+def parts(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return load(data), json.loads(header["__metadata__"][METADATA_KEY])
 
 
-def rewrite(path: Path, tensors: dict, meta: dict) -> Path:
+def rewrite(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> Path:
     path.write_bytes(save(tensors, metadata={METADATA_KEY: json.dumps(meta)}))
     return path
 
@@ -58,17 +62,17 @@ def test_a_fixed_rate_is_that_of_its_packed_symbols(tiny: Profile) -> None:
     assert tiny.kind.bits == 12 * 3
     assert len(tiny.kind.packed(np.zeros((1, 12), np.int64))[0]) == 5
     for row in registry.registered():
-        scheme = registry.by_name(row.name).kind
-        assert row.bits == (None if scheme.qualities else scheme.bits)
+        kind = registry.by_name(row.name).kind
+        assert row.bits == (None if kind.qualities else kind.bits)
 
 
 def test_predictive_says_its_quality(rates: Profile) -> None:
-    scheme = rates.kind
-    assert scheme.parameters(7, 24).hex() == "07"
+    kind = rates.kind
+    assert kind.parameters(7, 24).hex() == "07"
     for quality in (1, 100):
-        start = scheme.parameters(quality, 24)
-        assert scheme.split(start + b"body") == (Parameters(quality, 24), b"body")
-    assert scheme.split(b"\x07") == (Parameters(7, 24), b"")
+        start = kind.parameters(quality, 24)
+        assert kind.split(start + b"body") == (Parameters(quality, 24), b"body")
+    assert kind.split(b"\x07") == (Parameters(7, 24), b"")
 
 
 @pytest.mark.parametrize(
@@ -127,11 +131,11 @@ def test_widths_have_one_spelling(
 def test_qualities_out_of_range_are_damage(
     rates: Profile, rotation: RotationKind, quality: int
 ) -> None:
-    for scheme in (rates.kind, rotation):
+    for kind in (rates.kind, rotation):
         with pytest.raises(CorruptError, match=rf"quality {quality} is not in 1 … 100"):
-            scheme.split(bytes([quality, 24, 1, 1]))
+            kind.split(bytes([quality, 24, 1, 1]))
         with pytest.raises(TruncatedError):
-            scheme.split(b"")
+            kind.split(b"")
 
 
 def test_check_values_cover_magnitudes_then_signs(rates: Profile) -> None:
@@ -171,7 +175,7 @@ def test_one_engine_serves_many_streams(rotation: RotationKind, rates: Profile) 
     """Made once a width, as profiles of any width need."""
     assert rotation.engine(48) is rotation.engine(48)
     assert rotation.engine(48) is not rotation.engine(49)
-    assert rates.kind.engine(24) is rates.kind.engine(24)
+    assert trellis(rates).engine(24) is trellis(rates).engine(24)
 
 
 # tensors and metadata
@@ -194,7 +198,7 @@ GOOD = {"weights": np.ones((2, 3), np.float16), "counts": np.ones(4, np.uint16)}
         ({"weights": np.full((2, 3), 1e300)}, "enormous"),
     ],
 )
-def test_tensors_are_those_named(change: dict, message: str) -> None:
+def test_tensors_are_those_named(change: dict[str, Any], message: str) -> None:
     check_tensors(GOOD, SHAPES, {"counts": "uint16"})
     tensors = {name: t for name, t in (GOOD | change).items() if t is not None}
     with pytest.raises(WeightsError, match=message):
@@ -278,8 +282,9 @@ def test_configs_of_one_kind(
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(
-    tmp_path: Path, rates_path: Path, kind: str, name: str, change, message: str
-) -> None:  # type: ignore[no-untyped-def]
+    tmp_path: Path, rates_path: Path, kind: str, name: str,
+    change: Callable[[np.ndarray], np.ndarray], message: str,
+) -> None:  # fmt: skip
     tensors, meta = parts(source(kind, rates_path))
     tensors[name] = change(tensors[name])
     with pytest.raises(WeightsError, match=message):

@@ -25,7 +25,7 @@ def test_any_order_of_summation_gives_the_same(k: int, m: int, spread: float, se
     order = rng.permutation(k)
     assert (ExactProduct(weights[order], 10)(x[:, order]) == expected).all()
     assert (product(x[3:4]) == expected[3:4]).all()
-    units = np.clip(np.rint(x * product._fine), -product._limit, product._limit)
+    units = np.clip(np.rint(x * product._fine), -product._largest, product._largest)
     forwards, backwards = np.zeros((7, m)), np.zeros((7, m))
     for i in range(k):
         forwards += units[:, i : i + 1] * product._weights[i]
@@ -44,7 +44,7 @@ def test_every_partial_sum_is_a_whole_number_below_two_to_the_53_of_its_unit() -
         unit = max(float(v).as_integer_ratio()[1] for v in held)
         whole = held * unit
         assert (whole == np.rint(whole)).all()
-        assert whole.sum() * product._limit <= 2.0**53
+        assert whole.sum() * product._largest <= 2.0**53
 
 
 def test_it_is_the_product_within_the_precision_of_half_floats() -> None:

@@ -112,6 +112,7 @@ def test_the_network_is_in_evaluation_mode(tmp_path: Path) -> None:
     assert np.abs(found - reference(model.train(), IMAGES)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_more_images_than_one_batch_and_none_at_all(tiny: Tiny) -> None:
     backbone = Backbone.load(tiny.spec, weights=tiny.pt, device="cpu")
     many = (IMAGES * 23)[:130]
@@ -146,6 +147,7 @@ def test_a_very_long_image_costs_no_gigabytes_and_keeps_its_centre(tiny: Tiny) -
     assert float(found[1] @ reference(tiny.model, [centre])[0]) < 0.999, "turned, so another image"
 
 
+@pytest.mark.slow
 def test_loading_prints_nothing_and_leaves_logging_alone(tiny: Tiny) -> None:
     code = (
         "import sys, logging, warnings; warnings.simplefilter('error', UserWarning)\n"
@@ -291,6 +293,7 @@ def test_the_environment_variable_names_the_weights_and_the_argument_wins(
         Backbone.load(tiny.spec, device="cpu")
 
 
+@pytest.mark.slow
 def test_a_local_folder_brings_its_weights(tmp_path: Path) -> None:
     made = tiny_models.make_folder(tmp_path / "model")
     with pytest.raises(WeightsUnavailableError, match=r"open_clip_model\.safetensors"):
@@ -309,6 +312,7 @@ def test_a_safetensors_file_is_known_by_its_content(tiny: Tiny, tmp_path: Path) 
     assert Backbone.load(tiny.spec, weights=path, device="cpu").dim == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", ["state_dict", "module", "half"])
 def test_training_checkpoints_and_half_precision_load(
     tiny: Tiny, tmp_path: Path, wrap: str
@@ -625,12 +629,14 @@ def test_an_older_repository_with_only_a_bin_file_is_downloaded(
     assert path.read_bytes() == tiny.pt.read_bytes()
 
 
+@pytest.mark.slow
 def test_open_clip_finds_what_fetch_has_fetched(hub: tuple[str, list[str]], tmp_path: Path) -> None:
     ours = run(FETCH, tmp_path, HF_ENDPOINT=hub[0]).stdout
     code = "import open_clip.pretrained as p; print(p.download_pretrained_from_hf('tiny/weights'))"
     assert run(code, tmp_path, HF_HUB_OFFLINE="1").stdout == ours
 
 
+@pytest.mark.slow
 def test_a_cache_filled_by_open_clip_is_used_without_network(tiny: Tiny, tmp_path: Path) -> None:
     """The layout of the Hugging Face cache, as copied from another machine."""
     repository = tmp_path / "hub" / "models--tiny--weights"

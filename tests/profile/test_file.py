@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +15,17 @@ from safetensors.numpy import load, save
 
 from clipcodec.errors import WeightsError
 from clipcodec.profile.file import METADATA_KEY, read_profile
+from tests.helpers.kinds import pqvae
 from tests.helpers.profiles import write_tiny_profile
 
 
-def parts(path: Path) -> tuple[dict, dict]:
+def parts(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return load(data), json.loads(header["__metadata__"][METADATA_KEY])
 
 
-def rewrite(path: Path, tensors: dict, meta: object) -> Path:
+def rewrite(path: Path, tensors: dict[str, np.ndarray], meta: object) -> Path:
     path.write_bytes(save(tensors, metadata={METADATA_KEY: json.dumps(meta)}))
     return path
 
@@ -32,8 +34,8 @@ def test_what_is_written_is_read(tiny_path: Path) -> None:
     profile = read_profile(tiny_path)
     assert (profile.name, profile.id, profile.dim) == ("private/tiny", None, 8)
     assert profile.digest == hashlib.sha256(tiny_path.read_bytes()).digest()
-    assert profile.kind.layout.size == 12
-    assert profile.kind.tables.alphabet == 5
+    assert pqvae(profile).config.size == 12
+    assert pqvae(profile).tables.alphabet == 5
     assert profile.card == {"data": "random"}
 
 
@@ -168,7 +170,7 @@ def test_damaged_files_raise_weights_error_or_load(
     path.write_bytes(content)
     try:
         profile = read_profile(path)
-        assert profile.kind.tables.size == profile.kind.layout.size
+        assert pqvae(profile).tables.size == pqvae(profile).config.size
     except WeightsError:
         pass
 

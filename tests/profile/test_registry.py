@@ -37,9 +37,9 @@ def test_each_file_is_what_the_registry_says(name: str) -> None:
     row = next(row for row in registered() if row.name == name)
     profile = by_name(name)
     assert profile is by_id(row.id)
-    assert (profile.name, profile.id, profile.kind) == (row.name, row.id, row.kind)
+    assert (profile.name, profile.id, profile.kind.name) == (row.name, row.id, row.kind)
     assert (profile.backbone, profile.dim) == (row.backbone, row.dim)
-    assert getattr(profile.kind, "bits", None) == row.bits
+    assert profile.kind.bits == row.bits
     assert (row.bits is None) == (profile.kind.qualities > 0)
     assert {"data", "embeddings", "recipe", "licence"} <= profile.card.keys()
 

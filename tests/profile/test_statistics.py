@@ -12,6 +12,7 @@ from clipcodec import encode_embedding, encode_embeddings
 from clipcodec.errors import BackboneWarning, WeightsError
 from clipcodec.profile.registry import DEFAULT, by_name
 from clipcodec.profile.statistics import Statistics, check_statistics
+from tests.helpers.profiles import drawn
 
 
 def world(mean: NDArray[np.float32]) -> Statistics:
@@ -81,6 +82,7 @@ def test_few_rows_between_the_limits_are_not_refused() -> None:
         check_statistics(rows, statistics, "name", ours=True)
 
 
+@pytest.mark.slow
 def test_a_random_network_of_the_real_architecture_is_refused() -> None:
     """With the real cone's width, whatever its direction: eight rows of noise images suffice."""
     open_clip, torch = pytest.importorskip("open_clip"), pytest.importorskip("torch")
@@ -97,7 +99,7 @@ def test_a_random_network_of_the_real_architecture_is_refused() -> None:
 
 def test_the_shipped_statistics_know_their_own_samples_and_no_others() -> None:
     """Given embeddings are judged when encoded: silence for samples, a warning for noise."""
-    samples = by_name(DEFAULT).statistics.draw(50, seed=3)
+    samples = drawn(50, seed=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         encode_embeddings(samples)
@@ -118,6 +120,7 @@ def test_real_embeddings_pass_in_silence(real_rows: NDArray[np.float32]) -> None
 def test_samples_have_the_statistics() -> None:
     """Seeded unit rows whose mean direction and spread are those of the training embeddings."""
     statistics = by_name(DEFAULT).statistics
+    assert statistics is not None
     x = statistics.draw(4000, seed=1)
     assert np.allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5)
     assert (x == statistics.draw(4000, seed=1)).all()

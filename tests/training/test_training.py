@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from safetensors.numpy import save_file
 
 from clipcodec import Codec
 from clipcodec.errors import OptionError, TrainingError
-from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.profile.file import read_profile
 from clipcodec.training import predictive
@@ -23,7 +25,8 @@ from clipcodec.training.export import frequency_tables
 from clipcodec.training.network import Network
 from clipcodec.training.pqvae import Recipe, train
 from clipcodec.training.register import register
-from tests.helpers.profiles import cone
+from tests.helpers.kinds import pqvae
+from tests.helpers.profiles import cone, one_torch_thread
 
 QUICK = Recipe(codewords=4, steps=12, batch=256)
 
@@ -35,6 +38,12 @@ def clustered(count: int, dim: int = 16, seed: int = 0) -> np.ndarray:
     centres = np.random.default_rng(99).normal(size=(5, dim)) * spectrum + 0.5
     rows = centres[rng.integers(0, 5, count)] + 0.3 * rng.normal(size=(count, dim)) * spectrum
     return rows.astype(np.float32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_torch_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +63,7 @@ def cosine(codec: Codec, x: np.ndarray) -> float:
     return float(((x / np.linalg.norm(x, axis=1, keepdims=True)) * y).sum(axis=1).mean())
 
 
+@pytest.mark.slow
 def test_training_helps_and_more_codewords_help(tmp_path: Path, rows_file: Path) -> None:
     """Unseen rows come back closer after training, and closer still at a higher rate."""
     unseen = clustered(300, seed=7)
@@ -64,6 +74,7 @@ def test_training_helps_and_more_codewords_help(tmp_path: Path, rows_file: Path)
     assert start < finer
 
 
+@pytest.mark.slow
 def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
     """Same files, recipe and machine: the same profile, byte for byte."""
     make(rows_file, tmp_path / "a")
@@ -73,13 +84,15 @@ def test_the_seed_decides(tmp_path: Path, rows_file: Path) -> None:
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
+@pytest.mark.slow
 def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
-    layout = codec.profile.kind.layout
-    assert (layout.size, layout.codewords, layout.sub_dim, layout.rank) == (50, 6, 64, 2)
+    config = pqvae(codec.profile).config
+    assert (config.size, config.codewords, config.sub_dim, config.rank) == (50, 6, 64, 2)
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=2, sub_dim=2, steps=1))
-    assert (codec.profile.kind.layout.size, codec.profile.kind.layout.rank) == (1600, 2)
+    config = pqvae(codec.profile).config
+    assert (config.size, config.rank) == (1600, 2)
     assert len(codec.encode_embedding(clustered(1)[0], entropy="raw")) == 5 + 2 + 200
 
 
@@ -147,14 +160,14 @@ def test_torch_and_numpy_agree() -> None:
     """The profile does what was trained: same symbols, same reconstruction."""
     generator = torch.Generator().manual_seed(0)
     x = torch.nn.functional.normalize(torch.from_numpy(clustered(500)), dim=1)
-    layout = Layout(16, positions=5, channels=16, sub_dim=4, codewords=8, analysis=32, synthesis=32,
-                    blocks=2)  # fmt: skip
-    network = Network(layout, x, generator)
+    config = PqvaeConfig(16, positions=5, channels=16, sub_dim=4, codewords=8,
+                         analysis=32, synthesis=32, blocks=2)  # fmt: skip
+    network = Network(config, x, generator)
     tensors = network.tensors()
     from clipcodec.kinds.pqvae.quantizer import SharedProductQuantizer
 
     quantizer = SharedProductQuantizer(tensors["codebook"], tensors["analysis.lift"])
-    transform = PqvaeTransform(layout, tensors)
+    transform = PqvaeTransform(config, tensors)
     with torch.no_grad():
         _, quantized, symbols = network.analyse(x)
         decoded = network.synthesise(quantized)
@@ -163,7 +176,7 @@ def test_torch_and_numpy_agree() -> None:
     latent = quantizer.dequantize(symbols.numpy())
     assert np.allclose(transform.synthesise(latent), decoded.numpy(), atol=1e-4)
     assert {k: t.shape for k, t in tensors.items() if k != "codebook"} == PqvaeTransform.shapes(
-        layout
+        config
     )
 
 
@@ -241,7 +254,7 @@ def test_all_rates_from_one_training(tmp_path: Path, cone_file: Path) -> None:
     """The file loads; unseen rows come back, the better the more bytes; the result is measured."""
     result = make_rates(cone_file, tmp_path / "p", card={"licence": "CC0"})
     codec, unseen = Codec(tmp_path / "p"), cone(200, 32, seed=9)
-    assert (codec.profile.kind, codec.profile.dim, codec.profile.name) == ("predictive", 32,
+    assert (codec.profile.kind.name, codec.profile.dim, codec.profile.name) == ("predictive", 32,
                                                                            "private/r")  # fmt: skip
     reached = [
         (unseen * codec.decode_batch(codec.encode_embeddings(unseen, quality=q))).sum(axis=1).mean()
@@ -270,6 +283,7 @@ def test_default_quality_is_the_cosine_asked_for(tmp_path: Path, cone_file: Path
     assert high.cosine >= 0.99 > low.cosine >= 0.9
 
 
+@pytest.mark.slow
 def test_the_seed_decides_predictive_files(tmp_path: Path, cone_file: Path) -> None:
     """Same files, recipe and machine: the same profile, byte for byte."""
     make_rates(cone_file, tmp_path / "a")
@@ -279,6 +293,7 @@ def test_the_seed_decides_predictive_files(tmp_path: Path, cone_file: Path) -> N
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
+@pytest.mark.slow
 def test_texts_bend_the_metric(tmp_path: Path, cone_file: Path) -> None:
     """What texts can tell apart is kept better; a weight of zero is as no texts."""
     still, along = replace(RATES, hidden=0), np.zeros((50, 32), np.float32)
@@ -309,6 +324,7 @@ def test_prediction_needs_no_units(tmp_path: Path, cone_file: Path) -> None:
                        b.decode_batch(b.encode_embeddings(x)))  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["flat", "wide", "repeated"])
 def test_rows_of_odd_shapes_still_train(tmp_path: Path, what: str) -> None:
     """Directions without variance, hardly more rows than dimensions, rows given twice."""
@@ -362,7 +378,7 @@ def test_rows_that_cannot_train(tmp_path: Path, rows: np.ndarray, message: str) 
     ],
 )
 def test_predictive_settings_that_cannot_work(
-    tmp_path: Path, cone_file: Path, change: dict[str, float], message: str
+    tmp_path: Path, cone_file: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):
         make_rates(cone_file, tmp_path / "p", replace(RATES, **change))

@@ -42,7 +42,10 @@ def name_of(wanted: tuple[str, dict[str, Any]]) -> str:
     return " ".join([wanted[0].split("/")[1], *map(str, wanted[1].values())])
 
 
-@pytest.mark.parametrize("wanted", WANTED, ids=name_of)
+@pytest.mark.parametrize(
+    "wanted",
+    [pytest.param(w, marks=[pytest.mark.slow] * (len(w[1]) > 0), id=name_of(w)) for w in WANTED],
+)
 def test_the_bytes_do_not_depend_on_company(wanted: tuple[str, dict[str, Any]]) -> None:
     """Alone, in batches of any size and order, in many threads: each embedding has one stream."""
     profile, options = wanted
@@ -101,6 +104,7 @@ print(digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_threads_hash_seeds_or_matrix_kernels() -> None:
     """Fresh interpreters under other settings of the libraries below print one digest."""
     settings: list[dict[str, str]] = [

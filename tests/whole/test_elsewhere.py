@@ -35,6 +35,7 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_threads_and_hash_seeds_change_nothing(tmp_path: Path) -> None:
     """Vectors, the whole of their embeddings, and encoded streams, in processes of their own."""
     reference = tmp_path / "reference.npz"

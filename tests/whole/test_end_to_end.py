@@ -6,10 +6,8 @@ own embeddings by the command line. All goes the way a user's does.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -19,8 +17,11 @@ import clipcodec
 from clipcodec import Codec, WeightsError
 from clipcodec.models import Backbone
 from tests.helpers import tiny_models
+from tests.helpers.processes import ONE_THREAD, run
+from tests.helpers.profiles import one_torch_thread
 
 pytest.importorskip("open_clip")
+pytestmark = pytest.mark.slow
 
 
 class World(NamedTuple):
@@ -38,11 +39,6 @@ def pictures(count: int, seed: int) -> list[Image.Image]:
     return [Image.fromarray(c).resize((80, 64), Image.Resampling.BICUBIC) for c in coarse]
 
 
-def cli(*args: object) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "clipcodec", *map(str, args)]
-    return subprocess.run(command, capture_output=True, timeout=300, check=False)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A small model in a folder of its own, a profile trained for it, and three image files."""
@@ -50,11 +46,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     spec = tiny_models.make_folder(folder / "model")
     weights = tiny_models.save(tiny_models.make_model(spec), folder / "model.safetensors")
     backbone = Backbone.load(spec, weights=weights, device="cpu")
-    np.save(folder / "rows.npy", backbone.embed(pictures(1200, seed=0)))
+    with one_torch_thread():
+        np.save(folder / "rows.npy", backbone.embed(pictures(1200, seed=0)))
     profile = folder / "profile.safetensors"
-    done = cli("train", "--embeddings", folder / "rows.npy", "--out", profile,
+    done = run("train", "--embeddings", folder / "rows.npy", "--out", profile,
                "--recipe", "pqvae", "--steps", 20, "--codewords", 8, "--backbone", spec.name,
-               "--name", "private/small")  # fmt: skip
+               "--name", "private/small", **ONE_THREAD)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"codewords in use  8 of 8" in done.stdout
     images = [folder / "a.png", folder / "b.jpg", folder / "c.webp"]
@@ -72,7 +69,7 @@ def test_library(world: World) -> None:
     assert ((codec.decode_batch(streams) * truth).sum(axis=1) > 0.95).all()
     data = world.images[0].read_bytes()
     with Image.open(world.images[0]) as picture:
-        forms = [data, picture.copy(), np.asarray(picture), str(world.images[0])]
+        forms: list[Any] = [data, picture.copy(), np.asarray(picture), str(world.images[0])]
         assert [codec.encode(form) for form in forms] == streams[:1] * 4
     with open(world.images[0], "rb") as file:
         assert codec.encode(file) == streams[0]
@@ -91,14 +88,14 @@ def test_command_line(world: World) -> None:
     """Several images to a folder, a damaged one named, and back to one array."""
     (world.folder / "broken.png").write_bytes(world.images[0].read_bytes()[:60])
     out = world.folder / "out"
-    done = cli("compress", *world.images, world.folder / "broken.png", "-o", out, "--profile",
+    done = run("compress", *world.images, world.folder / "broken.png", "-o", out, "--profile",
                world.profile, "--weights", world.weights, "--device", "cpu")  # fmt: skip
     assert done.returncode == 1
     assert b"broken.png" in done.stderr
     files = sorted(out.iterdir())
     assert [path.name for path in files] == ["a.png.clip", "b.jpg.clip", "c.webp.clip"]
     array = world.folder / "back.npy"
-    done = cli("decompress", *files, "-o", array, "--profile", world.profile)
+    done = run("decompress", *files, "-o", array, "--profile", world.profile)
     assert done.returncode == 0, done.stderr
     codec = Codec(world.profile, weights=world.weights, device="cpu")
     expected = codec.decode_batch(codec.encode_batch(world.images))
@@ -123,6 +120,6 @@ def test_another_architectures_weights_are_refused(world: World) -> None:
 
 def test_demo_compresses_an_image_only_with_fitting_weights(world: World) -> None:
     """The default profile's backbone is not this small network, and the demo says so."""
-    done = cli("demo", world.images[0], "--count", 2, "--weights", world.weights)
+    done = run("demo", world.images[0], "--count", 2, "--weights", world.weights)
     assert done.returncode == 1
     assert b"is not of ViT-B-32-quickgelu" in done.stderr

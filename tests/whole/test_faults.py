@@ -26,8 +26,8 @@ from PIL import Image
 
 import clipcodec
 from tests.helpers import tiny_models
-from tests.helpers.processes import MAIN, PACKAGE
-from tests.helpers.profiles import cone
+from tests.helpers.processes import MAIN, ONE_THREAD, PACKAGE
+from tests.helpers.profiles import cone, drawn
 
 TEMPORARY = re.compile(r"\.clipcodec-[0-9a-f]{12}\.tmp")
 
@@ -83,7 +83,7 @@ def read_only(*folders: Path) -> str:
 
 @pytest.fixture(scope="module")
 def x() -> np.ndarray:
-    return clipcodec.Codec().profile.statistics.draw(1, seed=0)[0]
+    return drawn(1)[0]
 
 
 @pytest.fixture(scope="module")
@@ -226,25 +226,37 @@ def test_sigkill_while_decompressing(
     assert len(leftovers(folder)) == 1
 
 
+@pytest.mark.slow
 def test_sigkill_at_the_end_of_training_leaves_no_half_profile(
     tmp_path: Path, folder: Path
 ) -> None:
     np.save(tmp_path / "rows.npy", cone(1100, 16))
     done = cli("train", "--embeddings", tmp_path / "rows.npy", "--out", folder / "x.clip", "-qf",
-               "--hidden", 0, before=STOP.format(moment="half", signal="SIGKILL"))  # fmt: skip
+               "--hidden", 0, before=STOP.format(moment="half", signal="SIGKILL"),
+               **ONE_THREAD)  # fmt: skip
     assert done.returncode == -signal.SIGKILL
     assert (folder / "x.clip").read_bytes() == b"old"
     assert len(leftovers(folder)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 300, 900])
 def test_sigkill_from_outside_leaves_whole_streams_only(tmp_path: Path, count: int) -> None:
     """A thousand streams to a folder, killed when so many are there; -f then completes them."""
-    rows = clipcodec.Codec().profile.statistics.draw(1000, seed=1)
+    rows = drawn(1000, seed=1)
     np.save(tmp_path / "x.npy", rows)
     expected = clipcodec.encode_embeddings(rows)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "clipcodec", "compress", tmp_path / "x.npy", "-o", out, "-f"]
+    command = [
+        sys.executable,
+        "-m",
+        "clipcodec",
+        "compress",
+        str(tmp_path / "x.npy"),
+        "-o",
+        str(out),
+        "-f",
+    ]
     running = subprocess.Popen(command)
     while running.poll() is None and not (out.is_dir() and len(os.listdir(out)) >= count):
         time.sleep(0.001)
@@ -304,6 +316,7 @@ def test_whatever_fails_keeps_the_old_file_and_names_it(
     assert leftovers(folder) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_old_file_and_room_lets_the_next_run_pass(
     tmp_path: Path, npy: Path, folder: Path, stream: bytes
 ) -> None:
@@ -347,6 +360,7 @@ def test_a_read_only_folder_is_named(
     assert list(folder.iterdir()) == [folder / "x.clip"]
 
 
+@pytest.mark.slow
 def test_missing_folders_and_files_in_place_of_folders_are_named(npy: Path, folder: Path) -> None:
     done = cli("compress", npy, "-o", folder / "none" / "x.clip")
     assert f"{folder / 'none'}" in complaint(done)
@@ -471,9 +485,9 @@ def image(tmp_path: Path) -> Path:
     return tmp_path / "a.png"
 
 
-def settings(home: Path | None, hub: Hub | None = None) -> dict[str, str | None]:
+def settings(home: Path | None, hub: Hub | None = None) -> dict[str, Any]:
     """The environment of a command whose cache is in `home`."""
-    out: dict[str, str | None] = {
+    out: dict[str, Any] = {
         name: None for name in os.environ if name.startswith(("HF_", "HUGGINGFACE_", "CLIPCODEC_"))
     }
     out |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "XDG_CACHE_HOME": None}
@@ -488,6 +502,7 @@ def fetch(home: Path | None, hub: Hub | None, **options: Any) -> Any:
     return cli("fetch", "tiny", before=before, **settings(home, hub) | options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "cut"])
 def test_a_damaged_cached_file_is_named_and_fetched_again_once_deleted(
     tmp_path: Path, network: tuple[bytes, str], hub: Hub, image: Path, damage: str
@@ -511,6 +526,7 @@ def test_a_damaged_cached_file_is_named_and_fetched_again_once_deleted(
     assert blob.read_bytes() == network[0]
 
 
+@pytest.mark.slow
 def test_a_download_cut_off_is_one_line_and_the_next_run_goes_on(tmp_path: Path, hub: Hub) -> None:
     hub.mode = "cut"
     line = complaint(fetch(tmp_path / "home", hub))
@@ -522,6 +538,7 @@ def test_a_download_cut_off_is_one_line_and_the_next_run_goes_on(tmp_path: Path,
     assert Path(done.stdout.strip()).read_bytes() == hub.data
 
 
+@pytest.mark.slow
 def test_a_killed_download_leaves_no_file_that_counts_and_the_next_run_goes_on(
     tmp_path: Path, hub: Hub
 ) -> None:
@@ -541,6 +558,7 @@ def test_a_killed_download_leaves_no_file_that_counts_and_the_next_run_goes_on(
     assert Path(done.stdout.strip()).read_bytes() == hub.data
 
 
+@pytest.mark.slow
 def test_a_read_only_cache_serves_what_it_holds(
     tmp_path: Path, network: tuple[bytes, str], hub: Hub, image: Path
 ) -> None:
@@ -553,6 +571,7 @@ def test_a_read_only_cache_serves_what_it_holds(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_filled_says_so(tmp_path: Path, hub: Hub) -> None:
     """The network is there, so that is not what the remedy is about."""
     home = tmp_path / "home"
@@ -564,6 +583,7 @@ def test_a_cache_that_cannot_be_filled_says_so(tmp_path: Path, hub: Hub) -> None
     assert fetch(home, hub).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_read_only_or_full_cache_says_so(tmp_path: Path, hub: Hub) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -578,6 +598,7 @@ def test_a_read_only_or_full_cache_says_so(tmp_path: Path, hub: Hub) -> None:
     assert fetch(home, hub).returncode == 0
 
 
+@pytest.mark.slow
 def test_files_without_permission_to_read_say_so(
     tmp_path: Path, network: tuple[bytes, str], hub: Hub, image: Path
 ) -> None:
@@ -619,6 +640,7 @@ pwd.getpwuid = pwd.getpwnam = unknown
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["unset", "missing", "a file"])
 def test_without_a_home_weights_are_wanting_in_one_line(
     tmp_path: Path, network: tuple[bytes, str], hub: Hub, image: Path, home: str

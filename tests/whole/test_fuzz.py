@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from hypothesis import strategies as st
 import clipcodec
 from clipcodec import Codec, CorruptError, EmbeddingError, WeightsError
 from clipcodec.errors import ProfileError, TrainingError
+from clipcodec.kinds import Quantized
+from clipcodec.kinds.trellis import RotationKind
 from clipcodec.profile import registry
 from clipcodec.stream import pack
 from tests.fuzz import mutate, profiles, run, seeds, targets
@@ -72,6 +75,7 @@ def test_the_judges_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
             targets.judge_stream(good)
 
 
+@pytest.mark.slow
 def test_the_long_run_counts_and_keeps(tmp_path: Path) -> None:
     """The command is deterministic given a seed, and a crasher is a file that can be replayed."""
 
@@ -120,7 +124,7 @@ def peak(work: Callable[[], object]) -> float:
 def widest(levels: np.ndarray, quality: int = 1) -> bytes:
     """A stream of `any/rotation` with these levels."""
     profile = registry.by_name(registry.UNTRAINED)
-    return pack(profile, levels[None], np.array([quality]), ["rans"])[0]
+    return pack(profile, Quantized(levels[None], np.array([quality])), ["rans"])[0]
 
 
 WIDTH = 1 << 14
@@ -160,7 +164,7 @@ def test_tables_of_many_widths_are_not_kept_for_ever() -> None:
     """What stays of streams of all widths and qualities is bounded."""
     wanted = [(WIDTH - i, 1) for i in range(9)] + [(WIDTH, q) for q in range(2, 101, 4)]
     streams = [widest(np.eye(1, width, dtype=np.int64)[0], q) for width, q in wanted]
-    registry.by_name(registry.UNTRAINED).kind.engine.cache_clear()
+    RotationKind.engine.cache_clear()
     assert peak(lambda: [Codec().symbols(stream) for stream in streams]) < 40
 
 
@@ -196,7 +200,7 @@ def test_profile_files_that_claim_gigabytes_are_refused_in_little_memory(
 def test_a_profile_file_takes_little_more_than_twice_its_size(tmp_path: Path) -> None:
     """Its bytes, its tensors, and tables; the values are looked through piece by piece."""
     dim = 2048
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "analysis": np.zeros((dim, dim), np.float16), "synthesis": np.zeros((dim, dim), np.float16),
         "center": np.ones(dim, np.float16), "scale": np.ones(dim, np.float16),
         "refine.hidden": np.zeros((1, dim, 0), np.float16), "refine.bias": np.zeros((1, 0)),
@@ -221,13 +225,13 @@ def test_arrays_that_claim_terabytes_are_refused(tmp_path: Path) -> None:
     """In the address space of a small machine; in a process of its own, as that is limited."""
     code = """if True:
         import resource, sys
-        from clipcodec.cli.compress import _embeddings
+        from clipcodec.cli.inputs import npy_rows
         from clipcodec.training.data import load_embeddings
         from clipcodec.errors import EmbeddingError, TrainingError
         resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
         path = sys.argv[1]
-        for work, error in ((lambda: _embeddings(path), EmbeddingError),
-                            (lambda: _embeddings(open(path, "rb").read()), EmbeddingError),
+        for work, error in ((lambda: npy_rows(path), EmbeddingError),
+                            (lambda: npy_rows(open(path, "rb").read()), EmbeddingError),
                             (lambda: load_embeddings([path]), TrainingError)):
             try:
                 work()
@@ -247,7 +251,7 @@ def test_arrays_that_claim_terabytes_are_refused(tmp_path: Path) -> None:
 # what fuzzing found
 
 
-def drawn(kind: str) -> tuple[dict, dict]:
+def drawn(kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A drawn profile of this kind with ordinary numbers."""
     for seed in range(1000):
         meta, tensors = profiles.draw(Random(seed))
@@ -288,7 +292,8 @@ def test_embeddings_are_of_unit_norm_whatever_the_numbers(size: float) -> None:
     meta, tensors = drawn("rotation")
     tensors["steps"] = np.full_like(tensors["steps"], size, np.float32)
     profile = seeds.load(profiles.pack(meta, tensors))
-    stream = pack(profile, np.array([[300, -20000, 5]]), np.array([1]), ["rans"])[0]
+    found = Quantized(np.array([[300, -20000, 5]]), np.array([1]))
+    stream = pack(profile, found, ["rans"])[0]
     row = Codec(profile).decode(stream)
     assert abs(np.linalg.norm(row.astype(np.float64)) - 1) < 1e-6
 
@@ -364,7 +369,7 @@ def test_cards_cannot_break_or_fake_what_is_printed(
 
 def test_messages_end(tmp_path: Path) -> None:
     """Were as long as the name, list or header that they quote."""
-    from clipcodec.cli.compress import _embeddings
+    from clipcodec.cli.inputs import npy_rows
 
     path = tmp_path / "rows.npy"
     meta, tensors = drawn("rotation")
@@ -375,7 +380,7 @@ def test_messages_end(tmp_path: Path) -> None:
     head = "(" * 3000
     path.write_bytes(b"\x93NUMPY\3\0" + len(head).to_bytes(4, "little") + head.encode())
     with pytest.raises(EmbeddingError) as refused:
-        _embeddings(str(path))
+        npy_rows(str(path))
     assert len(str(refused.value)) < 1000
 
 
@@ -389,17 +394,18 @@ def test_weights_that_are_no_plain_floats(tmp_path: Path, change: str) -> None:
 
     spec = make_folder(tmp_path / "network", layers=1, width=16)
     state = make_model(spec).state_dict()
-    value = state["visual.class_embedding"]
+    value: Any = state["visual.class_embedding"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, of quantized and sparse tensors
-        state["visual.class_embedding"] = {
+        changes: dict[str, Callable[[], Any]] = {
             "int32": lambda: value.int(),
             "bool": lambda: value > 0,
             "sparse": lambda: value.to_sparse(),
             "meta": lambda: value.to("meta"),
             "quantized": lambda: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
             "complex": lambda: value.to(torch.complex64),
-        }[change]()
+        }
+        state["visual.class_embedding"] = changes[change]()
         path = tmp_path / "model.bin"
         torch.save(state, path)
         with pytest.raises(WeightsError, match="class_embedding"):
@@ -438,5 +444,5 @@ def test_damage_is_damage() -> None:
 def test_drawn_profiles_are_valid_and_of_every_kind() -> None:
     kinds = set()
     for seed in range(60):
-        kinds.add(seeds.load(profiles.pack(*profiles.draw(Random(seed)))).kind)
+        kinds.add(seeds.load(profiles.pack(*profiles.draw(Random(seed)))).kind.name)
     assert kinds == {"pqvae", "predictive", "rotation"}

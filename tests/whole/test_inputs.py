@@ -43,6 +43,12 @@ def unaligned(x: np.ndarray) -> np.ndarray:
     return view
 
 
+def field_of_records(x: np.ndarray) -> Any:
+    records: Any = np.zeros(x.shape, [("x", "f4"), ("y", "?")]).view(np.recarray)
+    records.x = x
+    return records.x
+
+
 def read_only(x: np.ndarray) -> np.ndarray:
     x = x.astype(np.float32)
     x.flags.writeable = False
@@ -74,8 +80,8 @@ FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     "backwards": lambda x: np.ascontiguousarray(x[::-1, ::-1], np.float32)[::-1, ::-1],
     "unaligned": unaligned,
     "read-only": read_only,
-    "a memoryview": lambda x: memoryview(x.astype(np.float64)),
-    "a record's field": lambda x: np.rec.fromarrays([x.astype("f4"), x > 0], names="x,y").x,
+    "a memoryview": lambda x: x.astype(np.float64).data,
+    "a record's field": field_of_records,
     "tensor float16": lambda x: torch.tensor(x, dtype=torch.float16),
     "tensor bfloat16": lambda x: torch.tensor(x, dtype=torch.bfloat16),
     "tensor float32": lambda x: torch.tensor(x, dtype=torch.float32),
@@ -180,7 +186,7 @@ BUFFERS: dict[str, Callable[[bytes, Path], Any]] = {
     "backwards": lambda s, _: memoryview(s[::-1])[::-1],
     "signed bytes": lambda s, _: memoryview(s).cast("b"),
     "rows of bytes": lambda s, _: memoryview(s).cast("B", (1, len(s))),
-    "an array's memory": lambda s, _: memoryview(np.frombuffer(s, np.uint8)),
+    "an array's memory": lambda s, _: np.frombuffer(s, np.uint8).data,
     "a mapped file's memory": lambda s, folder: memoryview(mapped(s, folder)),
     "a part of a mapped file": lambda s, folder: mapped(s, folder)[:],
 }

@@ -14,7 +14,7 @@ from ...errors import WeightsError
 from ...system.forks import cached_property
 from ...target import Target
 from ..base import Kind, Parameters, Quantized, Shapes, Tensors, integer
-from .layout import Layout
+from .config import PqvaeConfig
 from .quantizer import SharedProductQuantizer
 from .transform import PqvaeTransform
 
@@ -35,24 +35,24 @@ class PqvaeKind(Kind):
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
         if not tensors["scale"][0] > 0:
             raise WeightsError("scale is not positive")
-        self.layout = Layout.from_config(int(meta["dim"]), meta["config"])
+        self.config = PqvaeConfig.from_meta(int(meta["dim"]), meta["config"])
         self.profile = str(meta["name"])
-        self.dim = self.layout.dim
-        self.bits = self.layout.bits
+        self.dim = self.config.dim
+        self.bits = self.config.bits
         self.tables = FrequencyTables(*(tensors[name] for name in _TABLES))
-        self.transform = PqvaeTransform(self.layout, tensors)
+        self.transform = PqvaeTransform(self.config, tensors)
         self._codebook, self._lift = tensors["codebook"], tensors["analysis.lift"]
 
     @staticmethod
     def shapes(meta: Mapping[str, Any]) -> Shapes:
         """Name and shape of every tensor but the statistics'."""
-        layout = Layout.from_config(integer(meta["dim"], 1, 1 << 14, "dim"), meta["config"])
-        tables = integer(meta.get("tables"), 1, layout.size, "tables")
-        return PqvaeTransform.shapes(layout) | {
-            "codebook": (layout.codewords, layout.sub_dim),
-            "tables.frequencies": (tables, layout.codewords),
-            "tables.lengths": (tables, layout.codewords),
-            "tables.table_of": (layout.size,),
+        config = PqvaeConfig.from_meta(integer(meta["dim"], 1, 1 << 14, "dim"), meta["config"])
+        tables = integer(meta.get("tables"), 1, config.size, "tables")
+        return PqvaeTransform.shapes(config) | {
+            "codebook": (config.codewords, config.sub_dim),
+            "tables.frequencies": (tables, config.codewords),
+            "tables.lengths": (tables, config.codewords),
+            "tables.table_of": (config.size,),
         }
 
     @cached_property
@@ -72,7 +72,7 @@ class PqvaeKind(Kind):
         return Quantized(symbols, np.zeros(len(x), np.int64))
 
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
-        return Parameters(0, self.layout.size), rest
+        return Parameters(0, self.config.size), rest
 
     def packed(self, symbols: Symbols) -> Sequence[bytes]:
         return self._packer.pack(symbols)

@@ -1,8 +1,8 @@
 """The networks of PQVAE-shared in numpy (formats/pqvae.md; arXiv 2509.05925).
 
-A linear path with small ReLU networks beside it, both ways. The symbols of one group (the g-th
-sub-vector of every position) are chosen knowing the codewords of the groups before it, so that
-later groups mend what earlier ones left.
+A linear path with small ReLU networks beside it, in both directions. The symbols of a group (the
+g-th sub-vector of every position) are chosen after those of the groups before it, whose codewords
+are known then: later groups reduce the error that earlier ones left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...embeddings import Embeddings
 from ...entropy.tables import Symbols
 from ...system.forks import cached_property
 from ..exact import Doubles, ExactProduct
-from .layout import Layout
+from .config import PqvaeConfig
 from .quantizer import SharedProductQuantizer
 
 Array = NDArray[np.float32]
@@ -28,30 +28,30 @@ Array = NDArray[np.float32]
 class PqvaeTransform:
     """Analysis and synthesis of one profile. Weights are kept as float32, read on first use."""
 
-    def __init__(self, layout: Layout, tensors: Mapping[str, NDArray[Any]]) -> None:
-        self.layout = layout
+    def __init__(self, config: PqvaeConfig, tensors: Mapping[str, NDArray[Any]]) -> None:
+        self.config = config
         self._tensors = tensors
 
     @staticmethod
-    def shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
+    def shapes(config: PqvaeConfig) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of the networks."""
-        d, width = layout.dim, layout.size * layout.rank
+        d, width = config.dim, config.size * config.rank
         return {
             "center": (d,),
             "scale": (1,),
             "analysis.linear": (d, width),
             "analysis.bias": (width,),
-            "analysis.hidden": (d, layout.analysis),
-            "analysis.hidden_bias": (layout.analysis,),
-            "analysis.out": (layout.analysis, width),
-            "analysis.feedback": feedback_shape(layout),
-            "analysis.lift": (layout.rank, layout.sub_dim),
-            "synthesis.lower": (layout.sub_dim, layout.rank),
+            "analysis.hidden": (d, config.analysis),
+            "analysis.hidden_bias": (config.analysis,),
+            "analysis.out": (config.analysis, width),
+            "analysis.feedback": feedback_shape(config),
+            "analysis.lift": (config.rank, config.sub_dim),
+            "synthesis.lower": (config.sub_dim, config.rank),
             "synthesis.linear": (width, d),
             "synthesis.bias": (d,),
-            "synthesis.hidden": (layout.blocks, d, layout.synthesis),
-            "synthesis.hidden_bias": (layout.blocks, layout.synthesis),
-            "synthesis.out": (layout.blocks, layout.synthesis, d),
+            "synthesis.hidden": (config.blocks, d, config.synthesis),
+            "synthesis.hidden_bias": (config.blocks, config.synthesis),
+            "synthesis.out": (config.blocks, config.synthesis, d),
         }
 
     def _load(self, part: str) -> dict[str, Array]:
@@ -77,7 +77,7 @@ class PqvaeTransform:
     @cached_property
     def _analysis(self) -> _Analysis:
         norm = (1 + float(np.linalg.norm(self._center))) / float(self._scale[0])
-        return _Analysis(self.layout, self._load("analysis"), self._synthesis["lower"], norm)
+        return _Analysis(self.config, self._load("analysis"), self._synthesis["lower"], norm)
 
     def analyse(self, x: Embeddings, quantizer: SharedProductQuantizer) -> Symbols:
         """Embeddings (N, D) → symbols (N, n), group by group, nearest codeword each.
@@ -98,9 +98,9 @@ class PqvaeTransform:
 class _Analysis:
     """The encoder's networks, in products whose sums are exact."""
 
-    def __init__(self, layout: Layout, w: dict[str, Array], lower: Array, norm: float) -> None:
+    def __init__(self, config: PqvaeConfig, w: dict[str, Array], lower: Array, norm: float) -> None:
         """lower: what a codeword adds to the latent; norm: of the largest input."""
-        self.layout, self.bias, self.hidden_bias = layout, w["bias"], w["hidden_bias"]
+        self.config, self.bias, self.hidden_bias = config, w["bias"], w["hidden_bias"]
         self.linear = ExactProduct(w["linear"], norm)
         self.hidden = ExactProduct(w["hidden"], norm)
         units = np.abs(self.hidden_bias) + norm * np.sqrt((w["hidden"] ** 2).sum(axis=0))
@@ -111,33 +111,33 @@ class _Analysis:
     def _lowered(self, quantizer: SharedProductQuantizer) -> tuple[Doubles, list[ExactProduct]]:
         """Each codeword's part in the latent, and what it feeds back to each group after it."""
         lowered = ExactProduct(self.lower, np.abs(quantizer.codebook).max())(quantizer.codebook)
-        step = self.layout.positions * self.layout.rank
-        bounds = [step * (g * (g - 1) // 2) for g in range(1, self.layout.groups + 1)]
+        step = self.config.positions * self.config.rank
+        bounds = [step * (g * (g - 1) // 2) for g in range(1, self.config.groups + 1)]
         reach = np.abs(lowered).max()
         return lowered, [ExactProduct(self.feedback[a:b], reach) for a, b in pairwise(bounds)]
 
     def __call__(self, x: Array, quantizer: SharedProductQuantizer) -> Symbols:
-        layout = self.layout
+        config = self.config
         lowered, feedback = self._lowered(quantizer)
         open_loop = self.linear(x) + self.bias
         open_loop += self.out(np.maximum(self.hidden(x) + self.hidden_bias, 0))
-        step = layout.positions * layout.rank
+        step = config.positions * config.rank
         chosen = np.empty_like(open_loop)
-        symbols = np.empty((len(x), layout.size), np.int64)
-        for group in range(layout.groups):
+        symbols = np.empty((len(x), config.size), np.int64)
+        for group in range(config.groups):
             end = group * step
             latent = open_loop[:, end : end + step]
             if group:
                 latent = latent + feedback[group - 1](chosen[:, :end])
-            columns = slice(group * layout.positions, (group + 1) * layout.positions)
+            columns = slice(group * config.positions, (group + 1) * config.positions)
             symbols[:, columns] = quantizer.quantize(
-                latent.reshape(len(x), layout.positions, layout.rank)
+                latent.reshape(len(x), config.positions, config.rank)
             )
             chosen[:, end : end + step] = lowered[symbols[:, columns]].reshape(len(x), step)
         return symbols
 
 
-def feedback_shape(layout: Layout) -> tuple[int, int]:
+def feedback_shape(config: PqvaeConfig) -> tuple[int, int]:
     """The matrices from groups 0 … g-1 to group g, for g = 1, 2, …, one below the other."""
-    step = layout.positions * layout.rank
-    return step * (layout.groups * (layout.groups - 1) // 2), step
+    step = config.positions * config.rank
+    return step * (config.groups * (config.groups - 1) // 2), step

@@ -54,7 +54,7 @@ class LevelCoder:
         high = np.flatnonzero(magnitudes > MAX_LEVEL)
         if len(high):
             raise EmbeddingError(
-                f"has a level above {MAX_LEVEL} at this quality: ask for a lower one",
+                f"a level above {MAX_LEVEL} at this quality: ask for a lower one",
                 rows=high.tolist(),
             )
         plain = magnitudes < self.tables.escape

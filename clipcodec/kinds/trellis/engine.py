@@ -17,7 +17,7 @@ from .tables import MAX_LEVEL, Levels, LevelTables
 
 Floats = NDArray[np.float32]
 _FARTHEST = 2 * MAX_LEVEL + 8  # steps
-_OVERFLOW = "the numbers of this profile overflow on it: no stream can hold it"
+_OVERFLOW = "the profile's numbers overflow on it: no stream can hold it"
 
 
 class Transform(Protocol):

@@ -1,10 +1,10 @@
-"""Trellis-coded quantisation (formats/trellis.md, section 3): eight states, steered by parities.
+"""Trellis-coded quantisation with eight states (formats/trellis.md, section 3).
 
-Two quantisers with steps of two share the grid of whole numbers: Q0 holds the even ones, Q1 zero
-and the odd ones. The parities of the levels so far say which is next, so that a path through
-the trellis picks from the finer grid at the price of the coarser (dependent quantisation, as in
-VVC; the trellis is Ungerboeck's, as in JPEG 2000 Part 2). Four zeros lead from any state back to
-it, so a group of 16 that holds only zeros can be left out.
+Two quantisers with a step of two share the whole numbers: Q0 has the even ones, Q1 zero and the odd
+ones. The parities of the levels so far decide which one is next. So a path through the trellis uses
+the fine grid, and a level costs the bits of the coarse one (dependent quantisation, as in VVC; the
+trellis is Ungerboeck's, as in JPEG 2000 Part 2). Four zeros lead from any state back to the same
+state, so a group of 16 zeros can be left out.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ _FIRST = (0, 1, 2, 1)  # the smallest magnitude that is not zero by this rule
 
 
 def odd(levels: Levels, bands: Bands) -> NDArray[np.uint8]:
-    """Which quantiser each of the levels (N, n) uses, Q0 or Q1; every band begins with Q0.
+    """(N, n) which quantiser each of the levels uses, Q0 or Q1; every band begins with Q0.
 
-    That is the lowest bit b of the state, and NEXT says of it b(t + 1) = b(t) ^ b(t - 1) ^ b(t - 2)
-    ^ parity(t). As 1 + x + x^2 + x^3 = (1 + x)^3 in bits, three running sums of parities give it.
+    That is the lowest bit b of the state. From NEXT follows b(t + 1) = b(t) ^ b(t - 1) ^ b(t - 2)
+    ^ parity(t). As 1 + x + x^2 + x^3 = (1 + x)^3 modulo 2, three running sums of the
+    parities give it.
     """
     out = np.zeros(levels.shape, np.uint8)
     parity = (levels & 1).astype(np.uint8)
@@ -58,41 +59,40 @@ def dequantize(levels: Levels, bands: Bands) -> Floats:
 
 
 def groups(start: int, end: int) -> list[tuple[int, int]]:
-    """A band's groups of GROUP places; the last may be shorter."""
+    """The bounds of a band's groups of GROUP levels; the last may be shorter."""
     return [(at, min(at + GROUP, end)) for at in range(start, end, GROUP)]
 
 
 def quantize(
     values: Floats, rows: NDArray[Any], bits: Floats, flags: Floats, weight: Floats
 ) -> tuple[Levels, Floats]:
-    """The path through one band of least squared error + weight · bits (Viterbi algorithm).
+    """The path through one band of least squared error + λ · bits (Viterbi algorithm).
 
     values  (N, n) in steps
     rows    (N, n) or (1, n): row of `bits` that a level uses in Q0; the next row is for Q1
     bits    (R, K) code lengths of the magnitudes, sign included; the last is the escape
-    flags   (N, G, 2, 2) code length of each group's flag: after an empty group or a full one,
-            and for zeros only or not
-    weight  (N,) squared steps that a bit is worth
+    flags   (N, G, 2, 2) code length of each group's flag: [was the group before full, is this one]
+    weight  (N,) λ: squared steps per bit
 
     Returns levels (N, n) and their reconstruction (N, n) in steps.
     """
     count, n = values.shape
-    turned = np.ascontiguousarray(values.T)
-    size = np.abs(turned)
+    columns = np.ascontiguousarray(values.T)
+    size = np.abs(columns)
     cost, level = _subset_costs(size, np.ascontiguousarray(rows.T), bits, weight)
     priced = np.ascontiguousarray(flags.transpose(1, 2, 3, 0)) * weight
     total = np.full((STATES, count), np.inf, np.float32)
     total[0] = 0
     full = np.ones((STATES, count), np.int64)
-    everyone = np.arange(count)
+    every = np.arange(count)
     second = np.empty((n, STATES, count), bool)
     skipped = []
     for group, (start, end) in enumerate(groups(0, n)):
         zeros = np.zeros(count, np.float32)
-        for values_squared in size[start:end] ** 2:  # one by one: numpy sums a lone row otherwise
-            zeros += values_squared
-        empty = total + zeros + priced[group, full, 0, everyone]
-        total = total + priced[group, full, 1, everyone]
+        for squares in size[start:end] ** 2:  # one by one: numpy sums a single row in another order
+            zeros += squares
+        empty = total + zeros + priced[group, full, 0, every]
+        total = total + priced[group, full, 1, every]
         for i in range(start, end):
             a, b = (total[_FROM[w]] + cost[i, _SUBSET[w]] for w in (0, 1))
             np.less(b, a, out=second[i])
@@ -104,22 +104,22 @@ def quantize(
     levels = np.empty((n, count), np.int64)
     grid = np.empty((n, count), np.float32)
     for (start, end), skip in zip(reversed(groups(0, n)), reversed(skipped), strict=True):
-        left_out = skip[state, everyone]
+        left_out = skip[state, every]
         for i in range(end - 1, start - 1, -1):
-            way = second[i, state, everyone].astype(np.int64)
+            way = second[i, state, every].astype(np.int64)
             subset = _SUBSET[way, state]
-            magnitude = np.where(left_out, 0, level[i, subset, everyone])
+            magnitude = np.where(left_out, 0, level[i, subset, every])
             levels[i] = magnitude
             grid[i] = 2 * magnitude - ((subset >= 2) & (magnitude > 0))
             state = np.where(left_out, state, _FROM[way, state])
-    negative = turned < 0
+    negative = columns < 0
     return np.where(negative, -levels, levels).T, np.where(negative, -grid, grid).T
 
 
 def _subset_costs(
     size: Floats, rows: NDArray[Any], bits: Floats, weight: Floats
 ) -> tuple[Floats, NDArray[np.int32]]:
-    """Least cost and its magnitude for each value (n, N) in each of the four subsets."""
+    """(n, 4, N) least cost of each value in each of the four subsets, and the magnitude for it."""
     n, count = size.shape
     alphabet = bits.shape[1]
     flat = bits.ravel()
@@ -128,7 +128,7 @@ def _subset_costs(
     base = rows.astype(np.int32) * alphabet
 
     def price(m: Floats, subset: int) -> tuple[Floats, NDArray[np.int32]]:
-        """Cost of the m-th magnitude (m from 0) that is not zero by rule, and that magnitude."""
+        """Cost of the m-th magnitude of a subset, zero not counted, and the magnitude."""
         magnitude = (2 * m + _FIRST[subset]).astype(np.int32)
         index = np.minimum(magnitude, alphabet - 1)
         index += base
@@ -144,7 +144,7 @@ def _subset_costs(
             lower, smaller = price(np.maximum(nearest - 1, 0), subset)
             chosen = np.where(lower < best, smaller, chosen)
             best = np.minimum(lower, best)
-        if subset in (0, 2):  # zero is even: it lies in both quantisers
+        if subset in (0, 2):  # zero is even, and in both quantisers
             zero = size * size + weight * flat.take(base + (alphabet if subset else 0))
             chosen = np.where(zero < best, 0, chosen)
             best = np.minimum(zero, best)

@@ -116,7 +116,7 @@ class _Search:
             rows, factor = rows[self.without_direction(attempt)], factor * 0.9
             if factor < 1e-6:
                 raise RateError(
-                    f"has no direction left at quality {quality} of profile {self.profile}: "
+                    f"no direction is left at quality {quality} of profile {self.profile}: "
                     "ask for a higher one",
                     rows=rows.tolist(),
                 )
@@ -148,7 +148,7 @@ class _Search:
                     qualities = np.full(len(left), quality)
                     measure(self.attempt(left, qualities, factor), left, qualities)
         self._refuse(
-            least, "takes at least {} bytes", smallest.tolist(), f"max_bytes is {limit}: allow more"
+            least, "at least {} bytes", smallest.tolist(), f"max_bytes is {limit}: allow more"
         )
         return self.levels, self.quality
 
@@ -176,7 +176,7 @@ class _Search:
             highest = np.full(len(left), self.last)
             measure(self.attempt(left, highest, 0.01), left, highest)
         self._refuse(
-            smallest, "reaches cosine {:.6f} at most", best.tolist(),
+            smallest, "cosine {:.6f} at most", best.tolist(),
             f"min_cosine is {cosine}: ask for less",
         )  # fmt: skip
         return self.levels, self.quality

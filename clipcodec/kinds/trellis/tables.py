@@ -29,13 +29,13 @@ Qualities = NDArray[np.int64]
 
 
 class LevelTables:
-    """Frequencies of magnitudes, and which row of them each place uses.
+    """Frequencies of magnitudes, and which row of them each level uses.
 
     frequencies  (R, K): rows sum to 2**16; 0 is allowed and costs 24 bits; K - 1 is the escape
-    class_of     (Q, n) or (Q, 1): row of quality 1 … Q and place i in Q0; the next one is for Q1
-    flag_of      (Q, 2·G) or (Q, 2): row of the flag that says whether a group holds more than
-                 zeros; for each group, after one that does not, and after one that does
-    bands        bounds 0 = b_0 < b_1 < … = n of the bands, where the trellis starts anew
+    class_of     (Q, n) or (Q, 1): row for quality 1 … Q and level i in Q0; the next row is for Q1
+    flag_of      (Q, 2·G) or (Q, 2): row of each group's flag (1: not all zeros), after a group of
+                 zeros, and after another
+    bands        bounds 0 = b_0 < b_1 < … = n of the bands; the trellis starts anew in each
 
     Raises WeightsError when they do not fit each other.
     """
@@ -60,7 +60,7 @@ class LevelTables:
         if self.flag_of.shape[1] == 2:
             self.flag_of = np.tile(self.flag_of, (1, sum(map(len, self.groups))))
         self.left, self.width = intervals(self.frequencies)
-        # in whole parts of 4096: sums of them are exact, in any order. Signs aside
+        # rounded to 1/4096, so that sums are exact in any order; signs are not counted here
         bits = np.rint((PRECISION - np.log2(self.width)) * _BIT_PARTS) / _BIT_PARTS
         self.bits = bits.astype(np.float32)
 

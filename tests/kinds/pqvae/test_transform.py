@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from clipcodec.profile.file import Profile
+from tests.helpers.kinds import pqvae
 
 
 def test_synthesis_is_the_formula_of_the_format(tiny: Profile, tiny_path: Path) -> None:
@@ -19,7 +20,8 @@ def test_synthesis_is_the_formula_of_the_format(tiny: Profile, tiny_path: Path) 
         hidden = np.maximum(0, y @ w["synthesis.hidden"][k] + w["synthesis.hidden_bias"][k])
         y = y + hidden @ w["synthesis.out"][k]
     expected = y * w["scale"] + w["center"]
-    got = tiny.kind.transform.synthesise(tiny.kind.quantizer.dequantize(symbols[None]))
+    kind = pqvae(tiny)
+    got = kind.transform.synthesise(kind.quantizer.dequantize(symbols[None]))
     assert np.allclose(got[0], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -41,5 +43,6 @@ def test_analysis_is_the_closed_loop_of_the_format(tiny: Profile, tiny_path: Pat
             symbol = int(((w["codebook"] - lifted) ** 2).sum(axis=1).argmin())
             symbols.append(symbol)
             chosen = np.append(chosen, w["codebook"][symbol] @ w["synthesis.lower"])
-    got = tiny.kind.transform.analyse(x[None].astype(np.float32), tiny.kind.quantizer)
+    kind = pqvae(tiny)
+    got = kind.transform.analyse(x[None].astype(np.float32), kind.quantizer)
     assert got[0].tolist() == symbols

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from clipcodec import Codec
 from clipcodec.profile.file import Profile
+from tests.helpers.kinds import trellis
 from tests.helpers.profiles import cone
 
 NEXT = [[0, 1], [3, 2], [5, 4], [6, 7], [1, 0], [2, 3], [4, 5], [7, 6]]
@@ -24,7 +25,7 @@ def test_prediction_is_the_formula_of_the_format(
     codec, x = Codec(rates), cone(1, 24, seed=3)[0]
     stream = codec.encode_embedding(x, quality=quality)
     levels, step = codec.symbols(stream), w["steps"][quality - 1]
-    bounds = codec.profile.kind.engine(24).tables.bands
+    bounds = trellis(codec.profile).engine(24).tables.bands
     assert [a for a, _ in bounds] + [24] == [0] + [b for _, b in bounds]
     e, moved = np.zeros(24), 0.0
     for band, (a, b) in enumerate(bounds):
@@ -46,7 +47,7 @@ def test_prediction_is_the_formula_of_the_format(
 
 def test_analysis_and_synthesis_are_inverse(rates: Profile) -> None:
     """Up to the synthesis in half precision."""
-    transform, x = rates.kind.engine(24).transform, cone(50, 24, seed=4)
+    transform, x = trellis(rates).engine(24).transform, cone(50, 24, seed=4)
     y = transform.analyse(x)
     assert np.allclose(transform.synthesise(y), x, atol=2e-3)
     variance = y.var(axis=0)

@@ -1,9 +1,8 @@
-"""clipcodec.kinds.trellis.rate: options are judged before any work; targets hold or RateError."""
+"""clipcodec.kinds.trellis.rate: targets hold, or RateError."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,60 +10,8 @@ import pytest
 from clipcodec import Codec
 from clipcodec.errors import OptionError, RateError
 from clipcodec.kinds.trellis import rate
-from clipcodec.kinds.trellis.rate import Target, check_cosines, check_fixed_rate, check_sizes
 from clipcodec.profile.file import Profile
 from tests.helpers.profiles import cone
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"quality": 50, "max_bytes": 60}, "quality and max_bytes contradict"),
-        ({"max_bytes": 60, "min_cosine": 0.9}, "max_bytes and min_cosine contradict"),
-        ({"quality": 0}, r"1 … 100"),
-        ({"quality": 101}, r"1 … 100"),
-        ({"quality": float("nan")}, r"1 … 100"),
-        ({"quality": "best"}, "not a number"),
-        ({"quality": True}, "not a number"),
-        ({"max_bytes": np.complex64(60)}, "not a number"),
-        ({"max_bytes": 0}, "positive whole"),
-        ({"max_bytes": 60.5}, "positive whole"),
-        ({"max_bytes": float("inf")}, "positive whole"),
-        ({"max_bytes": float("nan")}, "positive whole"),
-        ({"min_cosine": 1.01}, "0 … 1"),
-        ({"min_cosine": float("nan")}, "0 … 1"),
-    ],
-)
-def test_impossible_options_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        Target(**options)
-
-
-def test_numpy_numbers_are_numbers() -> None:
-    assert Target(max_bytes=np.int64(60)).max_bytes == 60
-    assert Target(min_cosine=np.float32(0.5)).min_cosine == 0.5
-
-
-def test_a_fixed_rate_has_no_quality() -> None:
-    check_fixed_rate(Target(max_bytes=10), "p")
-    with pytest.raises(OptionError, match="profile p has one fixed rate"):
-        check_fixed_rate(Target(quality=50), "p")
-
-
-def test_the_first_stream_too_long_is_named() -> None:
-    check_sizes(Target(max_bytes=3), [b"abc", b"ab"], "p")
-    with pytest.raises(
-        RateError, match=r"embedding 1 takes 4 bytes with profile p.*max_bytes is 3"
-    ):
-        check_sizes(Target(max_bytes=3), [b"abc", b"abcd"], "p")
-
-
-def test_the_first_embedding_too_far_is_named() -> None:
-    check_cosines(Target(min_cosine=0.9), np.array([0.9, 1], np.float32), "p")
-    for bad in (0.8, np.nan):
-        with pytest.raises(RateError, match=r"embedding 1 reaches cosine .* min_cosine is 0.9"):
-            check_cosines(Target(min_cosine=0.9), np.array([0.95, bad], np.float32), "p")
-
 
 # profiles of all rates
 
@@ -104,7 +51,7 @@ def test_a_budget_is_kept_where_the_search_misjudges_sizes(
 
 
 def test_a_budget_is_filled(codec: Codec) -> None:
-    """Most streams are as long as they may be: quality and economy are both searched."""
+    """Most streams are as long as they may be: quality and λ are both searched."""
     streams = codec.encode_embeddings(cone(100, 24, seed=1), max_bytes=16)
     assert np.mean([len(stream) for stream in streams]) > 15.5
     assert len({codec.info(stream).quality for stream in streams}) > 1
@@ -112,9 +59,9 @@ def test_a_budget_is_filled(codec: Codec) -> None:
 
 def test_too_small_a_budget_names_what_can_be_had(codec: Codec) -> None:
     x = cone(40, 24, seed=2)
-    with pytest.raises(RateError, match=r"takes at least \d+ bytes .*max_bytes is 3") as caught:
+    with pytest.raises(RateError, match=r"at least \d+ bytes .*max_bytes is 3") as caught:
         codec.encode_embeddings(x, max_bytes=3)
-    row, least = map(int, re.findall(r"embedding (\d+) takes at least (\d+)", str(caught.value))[0])
+    row, least = map(int, re.findall(r"embedding (\d+) .*: at least (\d+)", str(caught.value))[0])
     assert len(codec.encode_embedding(x[row], max_bytes=least)) <= least
 
 
@@ -145,10 +92,10 @@ def test_a_fidelity_is_kept_in_few_bytes(codec: Codec, least: float) -> None:
 def test_too_high_a_fidelity_names_the_best(codec: Codec) -> None:
     """What the error says can be had."""
     x = cone(20, 24, seed=4)
-    words = r"reaches cosine 0\.9\d+ at most .*min_cosine is 1"
+    words = r"cosine 0\.9\d+ at most .*min_cosine is 1"
     with pytest.raises(RateError, match=words) as caught:
         codec.encode_embeddings(x, min_cosine=1)
-    row, best = re.findall(r"embedding (\d+) reaches cosine (0\.\d+)", str(caught.value))[0]
+    row, best = re.findall(r"embedding (\d+) .*: cosine (0\.\d+)", str(caught.value))[0]
     assert float(best) > 0.999
     stream = codec.encode_embedding(x[int(row)], min_cosine=float(best) - 1e-5)
     assert codec.decode(stream) @ x[int(row)] >= float(best) - 1e-5
@@ -164,6 +111,7 @@ def test_targets_hold_one_by_one_as_in_many(codec: Codec) -> None:
     assert codec.encode_embeddings(x[:0], max_bytes=14) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [5, 20, 40, 90])
 def test_many_together_fare_as_well_as_one_by_one(codec: Codec, together: int) -> None:
     """Within a fifth in error for a budget, within half a byte for a fidelity."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from clipcodec.kinds.trellis.rotation import RotationTransform, _dct, _idct, _signs
 from clipcodec.profile import registry
+from tests.helpers.kinds import trellis
 
 
 def test_signs_are_the_bits_of_splitmix64() -> None:
@@ -14,7 +17,7 @@ def test_signs_are_the_bits_of_splitmix64() -> None:
     bits = [z >> j & 1 for z in (0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4) for j in range(64)]
     assert _signs(128, 0).tolist() == [1 - 2 * bit for bit in bits]
     assert _signs(70, 0).tolist() == _signs(128, 0)[:70].tolist()
-    transform = registry.by_name("any/rotation").kind.engine(64).transform
+    transform: Any = trellis(registry.by_name("any/rotation")).engine(64).transform
     for signs, z in (
         (transform._first, 0xF61DB6281E073B62),
         (transform._second, 0x8497EFEE01798732),

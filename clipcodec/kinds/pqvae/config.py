@@ -11,7 +11,7 @@ _LIMIT = 1 << 15
 
 
 @dataclass(frozen=True)
-class Layout:
+class PqvaeConfig:
     """Sizes of one PQVAE-shared profile; the paper has 25 positions of 128 channels.
 
     dim        width D of an embedding
@@ -63,11 +63,11 @@ class Layout:
         """Bits of one embedding's packed symbols."""
         return self.size * (self.codewords - 1).bit_length()
 
-    def to_config(self) -> dict[str, int]:
+    def to_meta(self) -> dict[str, int]:
         return {k: v for k, v in asdict(self).items() if k != "dim"}
 
     @classmethod
-    def from_config(cls, dim: int, config: Mapping[str, int]) -> Layout:
+    def from_meta(cls, dim: int, config: Mapping[str, int]) -> PqvaeConfig:
         """Raises WeightsError or TypeError for sizes that do not fit together."""
         names = {field.name for field in fields(cls)} - {"dim"}
         if config.keys() != names:

@@ -1,18 +1,18 @@
-"""clipcodec.kinds.pqvae.layout: sizes of a profile's networks, symbols and bits."""
+"""clipcodec.kinds.pqvae.config: sizes of a profile's networks, symbols and bits."""
 
 from __future__ import annotations
 
 import pytest
 
 from clipcodec.errors import WeightsError
-from clipcodec.kinds.pqvae.layout import Layout
+from clipcodec.kinds.pqvae.config import PqvaeConfig
 
 
 def test_layout_counts_symbols_and_bits() -> None:
     """The paper's six rates: 200 indices at 400 … 2000 bits."""
-    bits = [Layout(512, codewords=k, rank=3).bits for k in (4, 8, 16, 32, 64, 1024)]
+    bits = [PqvaeConfig(512, codewords=k, rank=3).bits for k in (4, 8, 16, 32, 64, 1024)]
     assert bits == [400, 600, 800, 1000, 1200, 2000]
-    assert Layout(512, rank=3).size == 200
+    assert PqvaeConfig(512, rank=3).size == 200
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def test_layout_counts_symbols_and_bits() -> None:
 )
 def test_layouts_that_do_not_fit_are_refused(change: dict[str, int], message: str) -> None:
     with pytest.raises(WeightsError, match=message):
-        Layout(512, **change)
+        PqvaeConfig(512, **change)
 
 
 def test_config_round_trip_names_every_size() -> None:
-    layout = Layout(768, codewords=32, rank=4)
-    assert Layout.from_config(768, layout.to_config()) == layout
+    config = PqvaeConfig(768, codewords=32, rank=4)
+    assert PqvaeConfig.from_meta(768, config.to_meta()) == config
     with pytest.raises(WeightsError, match="config must state"):
-        Layout.from_config(768, {"positions": 25})
+        PqvaeConfig.from_meta(768, {"positions": 25})

@@ -1,0 +1,431 @@
+"""One job: many inputs into one container. What it holds already, what is new, what failed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from ..codec import Codec
+from ..container import Container, ContainerWriter
+from ..container.survey import Survey
+from ..container.writer import PART
+from ..errors import (
+    ClipcodecError,
+    ImageFileError,
+    InputError,
+    OptionError,
+    OutputExistsError,
+    TruncatedError,
+)
+from ..models import BATCH
+from ..system.files import refuse_existing
+from ..target import Target
+from .archives import Archive
+from .entries import Entry, Source
+from .pipeline import Result, check_settings, compress
+from .sources import find
+
+if TYPE_CHECKING:
+    from ..profile.file import Profile
+
+FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
+_SAMPLES = 64  # embeddings that are encoded to estimate a size
+
+Mode = Literal["new", "resume", "replace"]
+_WRITER_MODES = {"new": "x", "resume": "a", "replace": "w"}
+
+PathLike = str | os.PathLike[str]
+Progress = Callable[[int, "int | None"], object]
+
+
+class Failure(NamedTuple):
+    """One image, row or input that failed.
+
+    name   the file, archive member or row, as messages call it
+    error  what is wrong with it
+    rows   how many images or rows it stands for: all of an array of the wrong width, else one
+    """
+
+    name: str
+    error: ClipcodecError
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job would do.
+
+    ids            what would be compressed, in order
+    there_already  how many inputs are in the container already
+    failures       what is known to fail; a damaged image shows only when it is read
+    bytes          about how large all new streams are; None: unknown
+    """
+
+    ids: list[str]
+    there_already: int
+    failures: list[Failure]
+    bytes: int | None
+
+    @property
+    def failed(self) -> int:
+        """How many images or rows would fail."""
+        return sum(failure.rows for failure in self.failures)
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job did.
+
+    compressed     how many streams were added to the container
+    there_already  how many inputs were in it before
+    failures       every failure by name, in order
+    bytes          of the streams added
+    seconds        the time it took, without loading the backbone
+    """
+
+    compressed: int
+    there_already: int
+    failures: list[Failure]
+    bytes: int
+    seconds: float
+
+    @property
+    def failed(self) -> int:
+        """How many images or rows failed."""
+        return sum(failure.rows for failure in self.failures)
+
+
+class Job:
+    """Compress many images or embeddings into one container.
+
+    sources     directories, "patterns", lists (.txt), archives (.tar), arrays (.npy), images, or
+                "-" for an archive on stdin; docs/images-at-scale.md says what is taken of each and
+                which ids it gets
+    out         the container
+    target      size or fidelity of every stream; None: the profile's default quality
+    profile, backbone, device, weights, precision   as for `Codec`
+    workers     processes that decode images and encode embeddings; 0: this process does all the
+                work; None: one per core. A script needs `if __name__ == "__main__":` for them
+    batch_size  images that the backbone embeds at a time
+    mode        "new": raise OutputExistsError if the container exists; "resume": add what is
+                missing, with the options that it was begun with; "replace": begin anew
+
+    Raises OptionError, ProfileError or WeightsError.
+
+    >>> job = Job(["photos/", "more.tar"], "photos.clpc", Target(max_bytes=50), mode="resume")
+    >>> result = job.run(on_failure=lambda failure: print(failure.name, failure.error))
+    """
+
+    def __init__(
+        self,
+        sources: PathLike | Iterable[PathLike],
+        out: PathLike,
+        target: Target | None = None,
+        *,
+        profile: PathLike | Profile | None = None,
+        backbone: str | None = None,
+        device: str | None = None,
+        weights: PathLike | None = None,
+        precision: str = "fp32",
+        workers: int | None = None,
+        batch_size: int = BATCH,
+        mode: Mode = "new",
+    ) -> None:
+        if isinstance(sources, (str, os.PathLike)):
+            sources = [sources]
+        self.sources = [os.fspath(name) for name in sources]
+        self.out = os.fspath(out)
+        self.target = target or Target()
+        self.codec = Codec(
+            profile, backbone=backbone, device=device, weights=weights, precision=precision
+        )
+        self.unfinished: Path | None = None  # after a run that failed: what it has written
+        self._weights, self._precision = weights, precision
+        self._workers, self._batch_size, self._mode = workers, batch_size, mode
+        self.target.check(self.codec.profile)
+        check_settings(workers, batch_size)
+        if mode not in _WRITER_MODES:
+            raise OptionError(f"mode={mode!r}: expected {', '.join(_WRITER_MODES)}")
+        if not self.sources:
+            raise OptionError("no sources: give one at least")
+
+    def plan(self) -> Plan:
+        """What `run` would do. Nothing is written, no image decoded, no backbone loaded."""
+        with _Begun(self.out, resume=self._mode == "resume") as begun:
+            sources, root = self._find(begun)
+            begun.check(self._identity(), root)
+            ledger = _Ledger(begun.ids())
+            bytes_per_item = begun.bytes_per_item
+        ids: list[str] = []
+        for source in sources:
+            for entry in _listed(source, ledger):
+                if isinstance(entry.content, ClipcodecError):
+                    ledger.fail(entry.name, entry.content, entry.rows)
+                else:
+                    ids.append(entry.id)
+        size = bytes_per_item or self._stream_size()
+        about = None if size is None else round(size * len(ids))
+        return Plan(ids, ledger.there_already, ledger.failures, about)
+
+    def run(
+        self,
+        progress: Progress | None = None,
+        on_failure: Callable[[Failure], object] | None = None,
+    ) -> JobResult:
+        """Compress what is missing.
+
+        progress    called with how many images and rows are done, and how many there are to do or
+                    None if that is unknown: once at the start, then every time some are done
+        on_failure  called with each failure when it is found, not only at the end
+
+        An input that fails does not stop the others. Raises InputError if there is nothing at all
+        to put into a new container, OutputExistsError, LockedError (another process writes it),
+        WorkerError (a worker was killed), OSError, and what loading the backbone raises. Then, or
+        if it is interrupted, what was written stays (`unfinished`); mode "resume" goes on with it.
+        """
+        self.unfinished = None
+        with _Begun(self.out, resume=self._mode == "resume") as begun:
+            sources, root = self._find(begun)
+            identity = self._identity()
+            if any(source.images for source in sources):
+                identity |= self._backbone_identity()
+            begun.check(identity, root)
+            ledger = _Ledger(begun.ids(), on_failure)
+        metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
+        writer = ContainerWriter(
+            self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey
+        )
+        run = _Run(writer, ledger, progress or (lambda done, total: None))
+        began = time.monotonic()
+        try:
+            with writer:
+                left = [_left(source, ledger) for source in sources]
+                if any(n != 0 for source, n in zip(sources, left, strict=True) if source.images):
+                    self.codec.backbone()  # before the clock starts
+                began = time.monotonic()
+                total = None if None in left else sum(n for n in left if n is not None)
+                run.work(self._results(sources, ledger), total)
+                if not len(writer):
+                    raise InputError(f"nothing was compressed, so {self.out} is not made")
+        except BaseException:
+            path = begun.path if self._mode == "resume" else begun.part
+            if begun.found or len(writer):
+                self.unfinished = path
+            else:
+                with suppress(OSError):
+                    path.unlink()
+            raise
+        seconds = max(time.monotonic() - began, 1e-9)
+        return JobResult(run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds)
+
+    def _find(self, begun: _Begun) -> tuple[list[Source], str | None]:
+        """The sources, and the directory that ids are relative to; refuses an existing output."""
+        if self._mode != "resume":
+            if begun.path.is_file() and self._mode == "new":
+                raise OutputExistsError(
+                    f"{begun.path} exists: --resume goes on with it, adding what is missing; -f "
+                    'begins anew (in Python: mode="resume", mode="replace")'
+                )
+            refuse_existing(Path(os.path.realpath(self.out)), overwrite=True)
+        return find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
+
+    def _results(self, sources: list[Source], ledger: _Ledger) -> Any:
+        entries = (entry for source in sources for entry in source.entries(ledger.wanted))
+        return compress(
+            self.codec, entries, self.target, workers=self._workers, batch_size=self._batch_size
+        )
+
+    # identity: what must be the same for all items of a container
+
+    def _identity(self) -> dict[str, Any]:
+        """The profile and the options, as the metadata of the container keep them."""
+        profile, options = self.codec.profile, asdict(self.target)
+        for name, kind in (("quality", float), ("max_bytes", int), ("min_cosine", float)):
+            if options[name] is not None:
+                options[name] = kind(options[name])  # 50 and np.int64(50) are the same option
+        return {"profile": profile.name, "digest": profile.digest.hex(), **options}
+
+    def _backbone_identity(self) -> dict[str, Any]:
+        """What makes the embeddings."""
+        from ..models import locate, sha256, spec
+
+        name = self.codec.backbone_name
+        weights = sha256(locate(spec(name), self._weights))
+        return {"backbone": name, "weights": weights, "precision": self._precision}
+
+    def _stream_size(self) -> float | None:
+        """Bytes of a stream for this target, measured on samples of the profile's statistics."""
+        statistics = self.codec.profile.statistics
+        if statistics is None:
+            return self.target.max_bytes
+        samples = statistics.draw(_SAMPLES, seed=0)
+        streams = self.codec.encode_embeddings(samples, self.target)
+        return float(np.mean([len(stream) for stream in streams]))
+
+
+class _Begun:
+    """The container that a job goes on with, finished or not, if there is one. Surveyed once.
+
+    path    the finished one, else the unfinished one
+    part    the unfinished one
+    found   is anything in it?
+    survey  where its blocks are, for the writer; None if nothing is in it
+    """
+
+    def __init__(self, out: str, *, resume: bool) -> None:
+        target = Path(os.path.realpath(out))
+        self.part = target.with_name(target.name + PART)
+        self.path = target if target.is_file() else self.part
+        self.found = False
+        self.survey: Survey | None = None
+        self.bytes_per_item: float | None = None
+        self._recorded: Any = {}
+        self._container: Container | None = None
+        if resume and self.path.is_file():
+            with suppress(TruncatedError):  # cut in its first bytes: nothing is in it
+                self._container = Container(self.path, partial=True)
+        if self._container is not None:
+            count, metadata = len(self._container), self._container.metadata
+            self._recorded = metadata.get("clipcodec")
+            self.found = count > 0 or bool(metadata)
+            self.survey = self._container.survey if self.found else None
+            self.bytes_per_item = self._container.size / count if count else None
+
+    def __enter__(self) -> _Begun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._container is not None:
+            self._container.close()
+
+    @property
+    def prefix(self) -> bool | None:
+        """Do ids begin with the directory's name? None: not decided yet."""
+        return self._recorded.get("root") is None if self.found and self._recorded else None
+
+    def check(self, identity: dict[str, Any], root: str | None) -> None:
+        """Raise OptionError unless streams made with these options may be added."""
+        if not self.found:
+            return
+        if not isinstance(self._recorded, dict):
+            raise OptionError(
+                f"{self.path} was not begun by clipcodec compress, so its options are unknown: "
+                "begin another"
+            )
+        for key, value in identity.items():
+            before = self._recorded.get(key)
+            if before != value:
+                shown = f"{str(before)[:16]!r}, not {str(value)[:16]!r}"
+                raise OptionError(
+                    f"{self.path} was begun with {key} {shown}: give the same, or begin another"
+                )
+        began = self._recorded.get("root")
+        if began not in (None, root):
+            raise OptionError(
+                f"ids in {self.path} are paths in the directory {began!r}: add files of that one "
+                "only, or begin another with all inputs at once; its ids then begin with their "
+                "names"
+            )
+
+    def ids(self) -> set[str]:
+        if self._container is None:
+            return set()
+        return {id for id in self._container.ids if id is not None}
+
+
+class _Ledger:
+    """Which ids are in the container, which come in this run, and what failed."""
+
+    def __init__(
+        self, there: set[str], on_failure: Callable[[Failure], object] | None = None
+    ) -> None:
+        self._there, self._on_failure = there, on_failure
+        self._seen: set[str] = set()
+        self.there_already = 0
+        self.failures: list[Failure] = []
+
+    def wanted(self, id: str) -> bool:
+        """Is this one to be compressed? Notes it: the same id again is a failure."""
+        if id in self._seen:
+            self.fail(id, InputError("a second image of this id: the first is kept"))
+        elif id in self._there:
+            self.there_already += 1
+        else:
+            self._seen.add(id)
+            return True
+        return False
+
+    def is_missing(self, id: str) -> bool:
+        """Like `wanted`, but notes nothing."""
+        return id not in self._there
+
+    def fail(self, name: str, error: ClipcodecError, rows: int = 1) -> None:
+        failure = Failure(name, error, rows)
+        self.failures.append(failure)
+        if self._on_failure is not None:
+            self._on_failure(failure)
+
+
+class _Run:
+    """Writes results into an open container, and counts them."""
+
+    def __init__(self, writer: ContainerWriter, ledger: _Ledger, progress: Progress) -> None:
+        self._writer, self._ledger, self._progress = writer, ledger, progress
+        self.compressed = self.bytes = 0
+
+    def work(self, groups: Any, total: int | None) -> None:
+        done = 0
+        flushed = time.monotonic()
+        self._progress(done, total)
+        with closing(groups):  # ends the workers
+            for group in groups:
+                self._append(group)
+                done += sum(result.rows for result in group)
+                self._progress(done, total)
+                if time.monotonic() - flushed > FLUSH_SECONDS:
+                    self._writer.flush()
+                    flushed = time.monotonic()
+
+    def _append(self, group: list[Result]) -> None:
+        for id, name, stream, rows in group:
+            if isinstance(stream, ClipcodecError):
+                self._ledger.fail(name, stream, rows)
+            else:
+                self._writer.append(stream, id)
+                self.compressed += 1
+                self.bytes += len(stream)
+
+
+def _left(source: Source, ledger: _Ledger) -> int | None:
+    """How many images or rows of a source there are to do, if that can be known."""
+    if source.count is None:
+        return None
+    return sum(entry.rows for entry in source.entries(ledger.is_missing))
+
+
+def _listed(source: Source, ledger: _Ledger) -> Iterator[Entry]:
+    """The entries to do, without the bytes of archive members; a missing file is an error."""
+    found: list[str] = []
+
+    def wanted(id: str) -> bool:
+        if not ledger.wanted(id):
+            return False
+        if isinstance(source, Archive):
+            found.append(id)
+            return False  # its bytes are not read
+        return True
+
+    for entry in source.entries(wanted):
+        content = entry.content
+        if isinstance(content, str) and not os.path.exists(content):
+            content = ImageFileError(f"{content!r} does not exist: check the path")
+        yield entry._replace(content=content)
+    for id in found:
+        yield Entry(id, id, b"")

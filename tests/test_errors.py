@@ -1,0 +1,146 @@
+"""clipcodec.errors: an error knows its rows, whoever raises it and whoever passes it on."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+
+from clipcodec import errors
+from clipcodec.errors import (
+    ClipcodecError,
+    CorruptError,
+    EmbeddingError,
+    ImageFileError,
+    TruncatedError,
+    each_row,
+    placed,
+    raise_rows,
+)
+
+TREE = [
+    value
+    for _, value in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(value, ClipcodecError)
+]
+
+
+def test_the_message_is_made_of_place_and_reason() -> None:
+    assert str(EmbeddingError("all zero")) == "all zero"
+    assert str(EmbeddingError("all zero", rows=[3])) == "embedding 3: all zero"
+    error = EmbeddingError("all zero", rows=[3, 7, 9])
+    assert str(error) == "embedding 3 and 2 more: all zero"
+    assert repr(error) == "EmbeddingError('embedding 3 and 2 more: all zero')"
+    error.source, error.item = "column 'x'", "row"
+    assert str(error) == "column 'x', row 3 and 2 more: all zero"
+    assert str(EmbeddingError()) == ""
+
+
+def test_the_index_is_the_first_row_and_none_for_a_single_input() -> None:
+    assert EmbeddingError("x").index is None
+    assert EmbeddingError("x", rows=[4, 5]).index == 4
+
+
+@pytest.mark.parametrize("kind", TREE)
+def test_every_error_survives_pickle_and_copy(kind: type[ClipcodecError]) -> None:
+    """Those with a standard type beside ours, such as OSError, too."""
+    error = kind("why", rows=[2, 5])
+    error.source = "a file"
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(again) is kind
+        assert (str(again), again.rows, again.reason) == (str(error), (2, 5), "why")
+
+
+def test_placed_counts_rows_from_a_first_one() -> None:
+    with (
+        pytest.raises(EmbeddingError, match=r"^row 1003: all zero$") as caught,
+        placed(1000, item="row"),
+    ):
+        raise EmbeddingError("all zero", rows=[3])
+    assert caught.value.rows == (1003,)
+
+
+def test_placed_translates_through_row_numbers() -> None:
+    """An array of them, too; a row that was given twice is named once, with its first reason."""
+    with pytest.raises(CorruptError) as caught, placed(np.array([40, 10, 40])):
+        raise CorruptError.of_rows({0: "a", 1: "b", 2: "c"})
+    assert caught.value.rows == (10, 40)
+    assert [e.reason for e in caught.value.each()] == ["b", "a"]
+    assert str(caught.value) == "stream 10 and 1 more: b"
+
+
+def test_placed_none_is_a_single_input() -> None:
+    with pytest.raises(EmbeddingError, match=r"^all zero$") as caught, placed(None):
+        raise EmbeddingError("all zero", rows=[0])
+    assert caught.value.index is None
+
+
+def test_placed_nests_and_leaves_other_errors_alone() -> None:
+    with (
+        pytest.raises(CorruptError, match=r"^x\.clpc, item 107: damaged$"),
+        placed(100, item="item", source="x.clpc"),
+        placed([5, 7]),
+    ):
+        raise CorruptError("damaged", rows=[1])
+    with pytest.raises(KeyError), placed(5):
+        raise KeyError("x")
+    with pytest.raises(CorruptError, match=r"^damaged$"), placed(5):
+        raise CorruptError("damaged")
+
+
+def test_raise_rows_raises_for_the_first_type_alone() -> None:
+    raise_rows({})
+    cause = TruncatedError("cut 9")
+    with pytest.raises(TruncatedError) as caught:
+        raise_rows({9: cause, 12: CorruptError("x"), 11: TruncatedError("cut 11")})
+    assert caught.value is cause
+    assert caught.value.rows == (9, 11)
+    assert [(e.index, e.reason) for e in caught.value.each()] == [(9, "cut 9"), (11, "cut 11")]
+
+
+def test_each_gives_errors_that_keep_nothing_alive() -> None:
+    with pytest.raises(ImageFileError) as caught, placed(item="picture"):
+        raise ImageFileError("gone", rows=[1, 2])
+    alone = list(caught.value.each())
+    assert [str(e) for e in alone] == ["picture 1: gone", "picture 2: gone"]
+    assert all(type(e) is ImageFileError and e.__traceback__ is None for e in alone)
+
+
+def test_each_row_finds_all_bad_rows_in_few_rounds() -> None:
+    """As many as there are faults, and one more; results and errors are in their rows' places."""
+    rounds = []
+
+    def work(rows: list[int]) -> list[int]:
+        rounds.append(len(rows))
+        third = [i for i, row in enumerate(rows) if row % 3 == 0]
+        if third:
+            raise EmbeddingError("third", rows=third)
+        raise_rows({i: CorruptError(f"fifth {r}") for i, r in enumerate(rows) if r % 5 == 0})
+        return [10 * row for row in rows]
+
+    found = each_row(work, 1000)
+    assert len(rounds) == 3
+    for row, one in enumerate(found):
+        if row % 3 == 0:
+            assert str(one) == f"embedding {row}: third"
+        elif row % 5 == 0:
+            assert str(one) == f"stream {row}: fifth {row}"
+        else:
+            assert one == 10 * row
+
+
+def test_each_row_raises_what_is_about_no_row_or_of_another_type() -> None:
+    def none(rows: list[int]) -> list[int]:
+        raise EmbeddingError("no matrix")
+
+    def other(rows: list[int]) -> list[int]:
+        raise CorruptError("damaged", rows=[0])
+
+    with pytest.raises(EmbeddingError, match=r"^no matrix$"):
+        each_row(none, 3)
+    with pytest.raises(CorruptError):
+        each_row(other, 3, EmbeddingError)
+    assert each_row(none, 0) == []
