@@ -194,9 +194,9 @@ BAD_ROWS = [
     (GOOD[:-1], "an embedding of 23 dimensions, profile .* takes 24"),
     ([], "0 numbers, expected an embedding"),
     ([*GOOD[:-1], None], "a null among its numbers"),
-    ([*GOOD[:-1], float("nan")], "holds NaN or infinite"),
-    ([*GOOD[:-1], float("inf")], "holds NaN or infinite"),
-    ([0.0] * D, "is zero"),
+    ([*GOOD[:-1], float("nan")], "NaN or infinite"),
+    ([*GOOD[:-1], float("inf")], "NaN or infinite"),
+    ([0.0] * D, "all zero"),
 ]
 
 
@@ -273,7 +273,7 @@ def test_without_on_bad_row_an_error_names_all_rows_of_its_cause(
         list(arrow.encode_batches(batches, "v", profile=codec))
     assert (bad.value.index, bad.value.rows) == (38, (38,))
     batches[1] = batches[1].slice(0, 18)
-    with pytest.raises(EmbeddingError, match=r"^column 'v', row 25 and 1 more: is zero") as bad:
+    with pytest.raises(EmbeddingError, match=r"^column 'v', row 25 and 1 more: all zero") as bad:
         list(arrow.encode_batches(batches, "v", profile=codec))
     assert bad.value.rows == (25, 27)
 
@@ -299,10 +299,10 @@ def test_rates_out_of_reach_name_the_row(codec: Codec, rows: np.ndarray) -> None
     batches = [pa.record_batch({"v": pa.array(p, pa.list_(pa.float64()))}) for p in parts]
     for on_bad_row in (None, lambda _: None):
         work = partial(arrow.encode_batches, batches, "v", profile=codec, on_bad_row=on_bad_row)
-        with pytest.raises(RateError, match=r"^column 'v', row 2 and 9 more: takes at") as bad:
+        with pytest.raises(RateError, match=r"^column 'v', row 2 and 9 more: at least") as bad:
             list(work(max_bytes=3))
         assert bad.value.rows == tuple(range(2, 12))
-        with pytest.raises(RateError, match=r"^column 'v', row 2 and \d+ more: reaches cosine"):
+        with pytest.raises(RateError, match=r"^column 'v', row 2 and \d+ more: .*cosine"):
             list(work(min_cosine=1.0))
 
 
@@ -420,9 +420,7 @@ def test_a_damaged_stream_ahead_of_the_width_is_named(streams: list[bytes]) -> N
 
 
 def test_private_streams_want_their_profile(streams: list[bytes]) -> None:
-    with pytest.raises(
-        clipcodec.UnknownProfileError, match=r"^row 0 and 299 more: was made with a"
-    ):
+    with pytest.raises(clipcodec.UnknownProfileError, match=r"^row 0 and 299 more: made with a"):
         arrow.decode_array(pa.array(streams))
 
 
@@ -655,7 +653,7 @@ def test_a_bad_row_leaves_no_file(tmp_path: Path, rows: np.ndarray, codec: Codec
     wrong = rows.copy()
     wrong[250, 3] = np.nan
     pq.write_table(table(wrong), tmp_path / "t.parquet", row_group_size=70)
-    with pytest.raises(EmbeddingError, match="column 'embedding', row 250: holds NaN"):
+    with pytest.raises(EmbeddingError, match="column 'embedding', row 250: NaN"):
         arrow.compress_parquet(
             tmp_path / "t.parquet", tmp_path / "s.parquet", "embedding", profile=codec
         )
@@ -729,7 +727,7 @@ def test_several_tables_go_to_a_folder_and_a_bad_one_is_named(
     done = cli("compress", *names, *options)
     assert (done.returncode, done.stdout) == (1, "")
     first, second, third = done.stderr.splitlines()
-    assert "u.parquet: column 'embedding', row 100: is zero" in first
+    assert "u.parquet: column 'embedding', row 100: all zero" in first
     assert "x.parquet" in second
     assert "not a readable Parquet file" in second
     assert "none.parquet: No such file" in third
@@ -944,7 +942,7 @@ def test_a_bad_image_is_named_or_becomes_null(eye: Codec) -> None:
 
 def test_rates_out_of_reach_name_the_image(eye: Codec) -> None:
     array = pa.array([None, *pictures(2)])
-    with pytest.raises(RateError, match=r"^row 1 and 1 more: takes at least"):
+    with pytest.raises(RateError, match=r"^row 1 and 1 more: at least"):
         arrow.encode_array(array, profile=eye, max_bytes=3)
 
 
