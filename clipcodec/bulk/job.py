@@ -117,7 +117,8 @@ class Job:
     mode        "new": raise OutputExistsError if the container exists; "resume": add what is
                 missing, with the options that it was begun with; "replace": begin anew
 
-    Raises OptionError, ProfileError or WeightsError.
+    Raises OptionError, ProfileError or WeightsError. After a run that raised, `unfinished` is the
+    path of what it has written, if anything; mode "resume" goes on with that.
 
     >>> job = Job(["photos/", "more.tar"], "photos.clpc", Target(max_bytes=50), mode="resume")
     >>> result = job.run(on_failure=lambda failure: print(failure.name, failure.error))
@@ -146,7 +147,7 @@ class Job:
         self.codec = Codec(
             profile, backbone=backbone, device=device, weights=weights, precision=precision
         )
-        self.unfinished: Path | None = None  # after a run that failed: what it has written
+        self.unfinished: Path | None = None
         self._weights, self._precision = weights, precision
         self._workers, self._batch_size, self._mode = workers, batch_size, mode
         self.target.check(self.codec.profile)
@@ -249,7 +250,9 @@ class Job:
         profile, options = self.codec.profile, asdict(self.target)
         for name, kind in (("quality", float), ("max_bytes", int), ("min_cosine", float)):
             if options[name] is not None:
-                options[name] = kind(options[name])  # 50 and np.int64(50) are the same option
+                options[name] = kind(
+                    options[name]
+                )  # so that 50, 50.0 and np.int64(50) are the same
         return {"profile": profile.name, "digest": profile.digest.hex(), **options}
 
     def _backbone_identity(self) -> dict[str, Any]:
