@@ -33,7 +33,7 @@ class Parameters(NamedTuple):
     """What the header says after the profile: quality (0: none) and number of symbols."""
 
     quality: int
-    count: int
+    symbols: int
 
 
 class Quantized(NamedTuple):

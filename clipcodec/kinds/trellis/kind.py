@@ -115,7 +115,7 @@ class TrellisKind(Kind):
         self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
     ) -> tuple[Symbols, list[int]]:
         qualities = np.array([p.quality for p in parameters])
-        return self.engine(parameters[0].count).coder.decode(payloads, qualities)
+        return self.engine(parameters[0].symbols).coder.decode(payloads, qualities)
 
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
         engine = self.engine(symbols.shape[1])
