@@ -27,7 +27,16 @@ def develop(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """All tests, with coverage."""
     develop(session)
-    session.run("pytest", "--cov=clipcodec", "--cov-report=", *session.posargs)
+    session.run(
+        "pytest",
+        "-n",
+        "auto",
+        "--dist",
+        "loadfile",
+        "--cov=clipcodec",
+        "--cov-report=",
+        *session.posargs,
+    )
     session.run("coverage", "report", "--show-missing")
     if not session.posargs:
         session.run("coverage", "report", "--fail-under=95", f"--include={EXACT}", silent=True)
@@ -37,7 +46,7 @@ def test(session: nox.Session) -> None:
 def fast(session: nox.Session) -> None:
     """The tests that are not marked slow: two minutes."""
     develop(session)
-    session.run("pytest", "-m", "not slow", *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", "-m", "not slow", *session.posargs)
 
 
 @nox.session
