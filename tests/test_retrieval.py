@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import clipcodec
-from clipcodec import Codec, SearchIndex, retrieval, search
+from clipcodec import Codec, SearchIndex, search
 from clipcodec.errors import (
     CorruptError,
     DecodeError,
@@ -26,7 +26,9 @@ from clipcodec.errors import (
     OptionError,
     UnknownProfileError,
 )
+from clipcodec.profile import registry
 from clipcodec.profile.file import Profile
+from clipcodec.retrieval import blocks, hits, sources
 from tests.helpers.profiles import cone, drawn
 
 NAMES = ("openai-vit-b-32/pqvae-400", "openai-vit-b-32/predictive", "any/rotation")
@@ -40,20 +42,18 @@ def brute(rows: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np
     return np.take_along_axis(scores, order, 1), order
 
 
-def agrees(
-    hits: retrieval.Hits, rows: np.ndarray, queries: np.ndarray, k: int, atol: float
-) -> None:
+def agrees(found: hits.Hits, rows: np.ndarray, queries: np.ndarray, k: int, atol: float) -> None:
     """Scores are those of the best, and each index has the score it is listed with."""
     scores, _ = brute(rows, queries, k)
     unit = np.atleast_2d(queries) / np.linalg.norm(np.atleast_2d(queries), axis=1, keepdims=True)
-    assert hits.scores.shape == hits.indices.shape == scores.shape
-    assert hits.scores.dtype == np.float32
-    assert hits.indices.dtype == np.int64
-    assert np.allclose(hits.scores, scores, atol=atol)
-    assert (np.diff(hits.scores, axis=1) <= 0).all()
-    own = np.take_along_axis(unit @ rows.T, hits.indices, 1)
-    assert np.allclose(own, hits.scores, atol=atol)
-    assert all(len({*row}) == len(row) for row in hits.indices.tolist())
+    assert found.scores.shape == found.indices.shape == scores.shape
+    assert found.scores.dtype == np.float32
+    assert found.indices.dtype == np.int64
+    assert np.allclose(found.scores, scores, atol=atol)
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+    own = np.take_along_axis(unit @ rows.T, found.indices, 1)
+    assert np.allclose(own, found.scores, atol=atol)
+    assert all(len({*row}) == len(row) for row in found.indices.tolist())
 
 
 Coded = tuple[list[bytes], np.ndarray, np.ndarray]
@@ -91,24 +91,50 @@ def test_an_index_is_off_by_a_thousandth_at_most_in_a_quarter_of_the_memory(code
 def test_rotated_symbols_are_searched_without_a_row_being_decoded(
     coded: Coded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one pass and in both kinds of index, exactly; other profiles do decode."""
+    """In one pass and in both kinds of index, exactly; other profiles do decode, each row once."""
     streams, rows, queries = coded
     indexes = [SearchIndex(streams), SearchIndex(streams, exact=True)]
     rotated = clipcodec.info(streams[0]).profile == NAMES[2]
     decoded = []
     whole = Codec.decode_batch
 
-    def spy(codec: Codec, batch: list[bytes], **options: int) -> np.ndarray:
+    def spy(codec: Codec, batch: list[bytes]) -> np.ndarray:
         decoded.extend(batch)
-        return whole(codec, batch, **options)
+        return whole(codec, batch)
 
     monkeypatch.setattr(Codec, "decode_batch", spy)
     search(streams, queries, 10)
-    assert len(decoded) == (1 if rotated else 1 + len(streams))  # one for its width
+    assert decoded == ([] if rotated else streams)
     if rotated:
         for index in indexes:
             agrees(index.search(queries, 10), rows, queries, 10, 1e-5)
             assert index.nbytes == len(streams) * (512 + 4)
+
+
+def test_no_payload_is_decoded_twice(coded: Coded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first one for its width, and none to find the damaged one among them."""
+    streams, _, queries = coded
+    kind = type(registry.by_name(clipcodec.info(streams[0]).profile).kind)
+    payloads: list[bytes] = []
+    whole = kind.decode
+
+    def spy(self: Any, coder: str, some: list[bytes], parameters: Any) -> Any:
+        payloads.extend(some)
+        return whole(self, coder, some, parameters)
+
+    monkeypatch.setattr(kind, "decode", spy)
+    monkeypatch.setattr(sources, "BLOCK", 64)  # several parts
+    monkeypatch.setattr(blocks, "_ROWS", 16)
+    search(streams, queries)
+    SearchIndex(streams)
+    assert len(payloads) == 2 * len(streams)
+    payloads.clear()
+    damaged = [*streams[:99], streams[99][:-1] + bytes([streams[99][-1] ^ 1]), *streams[99:]]
+    with pytest.raises(DecodeError, match=r"^stream 99: ") as caught:
+        search(damaged, queries)
+    assert caught.value.index == 99
+    assert payloads.count(Codec().parse(damaged[99]).payload) == 1
+    assert len(payloads) <= len(damaged)
 
 
 def test_symbols_beyond_eight_bits_are_exact_where_that_is_asked() -> None:
@@ -117,7 +143,7 @@ def test_symbols_beyond_eight_bits_are_exact_where_that_is_asked() -> None:
     streams = clipcodec.encode_embeddings(x, profile="any/rotation", quality=100)
     spike = np.zeros(40, np.float32)
     spike[3] = 1
-    peaked = retrieval._rotation().engine(40).transform.synthesise(spike[None])[0]
+    peaked = blocks.rotation().engine(40).transform.synthesise(spike[None])[0]
     streams += [clipcodec.encode_embedding(peaked, profile="any/rotation", quality=100)]
     rows = clipcodec.decode_batch(streams)
     exact, rounded = SearchIndex(streams, exact=True), SearchIndex(streams)
@@ -137,26 +163,26 @@ def test_any_blocks_give_what_one_sort_gives(
     """However the rows fall into blocks and steps; of equal scores the first in the source."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(-2, 3, (count, 3)).astype(np.float32)  # many ties
-    asked = retrieval._Queries(rng.integers(1, 3, (queries, 3)))
+    asked = hits.Queries(rng.integers(1, 3, (queries, 3)))
     asked.plain = np.rint(asked.plain * 4)  # whole numbers: sums are exact
-    blocks = [retrieval._Block(rows[at : at + block]) for at in range(0, count, block)]
+    parts = [blocks.Block(rows[at : at + block]) for at in range(0, count, block)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrieval, "_STEP", step)
-        patch.setattr(retrieval, "_QUERIES", 2)
-        hits = retrieval._scan(blocks, asked, k)
+        patch.setattr(hits, "_ROWS", step)
+        patch.setattr(hits, "_QUERIES", 2)
+        found = hits.best_hits(parts, asked, k)
     scores = asked.plain @ rows.T
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    assert hits.indices.tolist() == order.tolist()
-    assert hits.scores.tolist() == np.take_along_axis(scores, order, 1).tolist()
+    assert found.indices.tolist() == order.tolist()
+    assert found.scores.tolist() == np.take_along_axis(scores, order, 1).tolist()
 
 
 @given(seed=st.integers(0, 50), norm=st.sampled_from([1e-200, 1e-3, 7.0, 1e300]))
 def test_the_norm_of_a_query_does_not_matter(rates: Profile, seed: int, norm: float) -> None:
     streams = Codec(rates).encode_embeddings(cone(20, 24))
     query = cone(60, 24, 1)[seed].astype(np.float64)
-    hits, scaled = (search(streams, query * n, 3, profile=rates) for n in (1, norm))
-    assert scaled.indices.tolist() == hits.indices.tolist()
-    assert np.allclose(scaled.scores, hits.scores, atol=1e-6)
+    found, scaled = (search(streams, query * n, 3, profile=rates) for n in (1, norm))
+    assert scaled.indices.tolist() == found.indices.tolist()
+    assert np.allclose(scaled.scores, found.scores, atol=1e-6)
 
 
 # --- sources ---
@@ -178,9 +204,9 @@ def test_all_sources_give_the_same(rates: Profile, rates_path: Path, tmp_path: P
             (iter(streams), rates), (tuple(streams), rates), (container, None),
             (column, rates), (pa.array(streams, pa.large_binary()), rates_path),
         ):  # fmt: skip
-            hits = search(source, query, 5, profile=profile)
-            assert hits.indices.tolist() == expected.indices.tolist()
-            assert hits.scores.tolist() == expected.scores.tolist()
+            found = search(source, query, 5, profile=profile)
+            assert found.indices.tolist() == expected.indices.tolist()
+            assert found.scores.tolist() == expected.scores.tolist()
         assert len(SearchIndex(container)) == 50
 
 
@@ -209,7 +235,7 @@ def test_memory_does_not_grow_with_the_source(rates: Profile) -> None:
             tracemalloc.stop()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrieval, "_BLOCK", 512)
+        patch.setattr(sources, "BLOCK", 512)
         peak(1)
         assert peak(32) < 1.5 * peak(2)
 
@@ -224,10 +250,10 @@ def test_an_index_grows_and_keeps_places(coded: Coded) -> None:
     for stream in streams[100:110]:
         index.add([stream])
     index.add(iter(streams[110:]))
-    assert len(index._blocks) <= 2  # the first stream, read for its width, and all others
-    hits, whole = index.search(queries, 7), SearchIndex(streams).search(queries, 7)
-    assert hits.indices.tolist() == whole.indices.tolist()
-    agrees(hits, rows, queries, 7, 1e-3)
+    assert len(index._blocks) == 1
+    found, whole = index.search(queries, 7), SearchIndex(streams).search(queries, 7)
+    assert found.indices.tolist() == whole.indices.tolist()
+    agrees(found, rows, queries, 7, 1e-3)
 
 
 def test_profiles_of_one_width_may_be_mixed() -> None:
@@ -298,11 +324,28 @@ def test_streams_of_another_width_are_named(rates: Profile) -> None:
     x = np.random.default_rng(0).normal(size=(3, 30))
     wide = clipcodec.encode_embeddings(x, profile="any/rotation")
     for source in ([*narrow, *wide], [narrow[0], *wide]):
-        with pytest.raises(DecodeError, match=r"stream [13] has 30 dimensions, those before it 24"):
+        with pytest.raises(DecodeError, match="30 dimensions, expected 24 as in the oth") as caught:
             search(source, cone(1, 24), profile=rates)
+        assert caught.value.rows == tuple(range(len(source)))[-3:]
     index = SearchIndex(narrow, profile=rates)
-    with pytest.raises(DecodeError, match=r"stream 0 has 30 dimensions, those before it 24"):
+    with pytest.raises(DecodeError, match=r"^stream 0 and 2 more: 30 dimensions, expected 24"):
         index.add(wide)
+
+
+def test_damage_that_looks_like_another_width_is_damage() -> None:
+    """The width is in the header of `any/rotation`, before the check value is known."""
+    streams = clipcodec.encode_embeddings(cone(9, 24), profile="any/rotation")
+    start = streams[0].index(24)
+    for place in (0, 5):
+        bad = list(streams)
+        bad[place] = bad[place][:start] + b"\x19" + bad[place][start + 1 :]
+        assert Codec().parse(bad[place]).dim == 25
+        with pytest.raises(DecodeError) as alone:
+            clipcodec.decode(bad[place])
+        with pytest.raises(type(alone.value)) as caught:
+            search(bad, cone(1, 24 if place else 25))
+        assert caught.value.index == place
+        assert caught.value.reason == alone.value.reason
 
 
 def test_queries_that_cannot_be_asked(coded: Coded) -> None:
@@ -316,7 +359,7 @@ def test_queries_that_cannot_be_asked(coded: Coded) -> None:
             (np.zeros(512), "zero"), (np.full((2, 512), np.nan), "NaN"), ("cat", "dtype"),
             (np.ones((2, 2, 512)), "shape"), ([[1.0], [1.0, 2.0]], "not an array"), (3.0, "shape"),
         ):  # fmt: skip
-            with pytest.raises(EmbeddingError, match=f"queries: .*{why}"):
+            with pytest.raises(EmbeddingError, match=f"^queries.*: .*{why}"):
                 ask(bad)
 
 
@@ -338,7 +381,7 @@ def test_what_is_no_source_says_what_is(coded: Coded) -> None:
 
 def test_private_streams_need_their_profile(rates: Profile) -> None:
     streams = Codec(rates).encode_embeddings(cone(3, 24))
-    with pytest.raises(UnknownProfileError, match=r"stream 0: .*profile=FILE"):
+    with pytest.raises(UnknownProfileError, match=r"^stream 0: .*profile=FILE"):
         search(streams, cone(1, 24))
 
 
@@ -351,9 +394,9 @@ def test_most_neighbours_are_kept(real_rows: np.ndarray) -> None:
     streams = clipcodec.encode_embeddings(base, quality=50)
     _, truth = brute(base, queries, 10)
 
-    def recall(hits: retrieval.Hits) -> float:
+    def recall(found: hits.Hits) -> float:
         return float(
-            np.mean([np.isin(a, b).mean() for a, b in zip(truth, hits.indices, strict=True)])
+            np.mean([np.isin(a, b).mean() for a, b in zip(truth, found.indices, strict=True)])
         )
 
     exact = recall(search(streams, queries))

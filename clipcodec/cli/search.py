@@ -50,7 +50,7 @@ def _embedder(container: Container, args: argparse.Namespace) -> Codec:
     """What embeds images as those of the container were: by the profile of its first stream."""
     profile = args.profile
     if profile is None and len(container):
-        profile = container.codec.info(container[0]).profile
+        profile = container.codec.parse(container[0]).profile
     return Codec(profile, backbone=args.backbone, device=args.device, weights=args.weights)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..codec import Codec
 from ..errors import InputError, OptionError
+from .arrow_types import fixed_width, is_image
 from .columns import ColumnDecoder, ColumnEncoder, OnBadRow, Profiles
 from .extras import need
 from .schemas import Change, dimensions_of, is_stream_field, stream_column, stream_metadata
@@ -18,7 +18,10 @@ else:
 
 
 class Recoding:
-    """What turns the batches of one table into those of another; `schema` is that one's."""
+    """Turns the batches of one table into those of another, whose schema is `schema`.
+
+    recode  what makes the new column of a batch from the old one
+    """
 
     def __init__(
         self, change: Change, schema: pa.Schema, recode: Callable[[pa.Array], pa.Array]
@@ -54,22 +57,19 @@ def _difference(first: pa.Schema, other: pa.Schema) -> str:
 def encoding(
     schema: pa.Schema, column: str, *, into: str | None, keep: bool, **options: Any
 ) -> Recoding:
-    """Encode `column` of tables of this schema. OptionError or EmbeddingError if it cannot be."""
+    """Encode `column` of tables of this schema; options as `EncodeOptions`.
+
+    Raises OptionError or EmbeddingError if it cannot be encoded.
+    """
     change = Change.plan(schema, column, into, keep)
     if is_stream_field(change.field):
         raise OptionError(f"column {column!r} holds streams already: decode it, or name another")
     encoder = ColumnEncoder(column, **options)
-    encoder.check_type(change.field.type)
-    metadata = stream_metadata(encoder.codec, _width(encoder.codec, change.field.type))
+    type = change.field.type
+    encoder.check_type(type)
+    width = encoder.codec.profile.dim or (None if is_image(type) else fixed_width(type))
+    metadata = stream_metadata(encoder.codec, width)
     return Recoding(change, change.result(pa.binary(), metadata), encoder.encode)
-
-
-def _width(codec: Codec, type: pa.DataType) -> int | None:
-    while isinstance(type, pa.BaseExtensionType):
-        type = type.storage_type
-    if codec.profile.dim is None and pa.types.is_fixed_size_list(type):
-        return int(type.list_size)
-    return codec.profile.dim
 
 
 def decoding(
@@ -85,6 +85,8 @@ def decoding(
     """Decode `column` of tables of this schema; None: the one that is marked as streams.
 
     sample  gives arrays of the column, in which to look for the width if the schema lacks it
+
+    Raises OptionError or DecodeError if it cannot be decoded.
     """
     name = stream_column(schema) if column is None else column
     change = Change.plan(schema, name, into, keep)
@@ -98,6 +100,7 @@ def decoding(
 def encode_all(
     batches: Iterable[pa.RecordBatch], column: str, **options: Any
 ) -> Iterator[pa.RecordBatch]:
+    """Each batch with `column` encoded; options as of `encoding`, which the first batch plans."""
     recoding: Recoding | None = None
     for batch in batches:
         if recoding is None:
@@ -108,12 +111,13 @@ def encode_all(
 def decode_all(
     batches: Iterable[pa.RecordBatch], column: str | None, **options: Any
 ) -> Iterator[pa.RecordBatch]:
+    """Each batch with `column` decoded; options as of `decoding`, which the first batch plans."""
     source = iter(batches)
     waiting: list[pa.RecordBatch] = []
 
     def sample(name: str) -> Iterator[pa.Array]:
         yield waiting[0].column(name)
-        for batch in source:  # only while all was null: the width is not known yet
+        for batch in source:  # only while all rows are null: the width is not known yet
             waiting.append(batch)
             yield batch.column(name)
 

@@ -9,16 +9,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..api import ProfileLike
-from ..codec import AUTO, Codec
-from ..errors import EmbeddingError, InputError, OptionError, RateError
+from ..codec import Codec
+from ..errors import EmbeddingError, InputError, OptionError, placed
 from ..retrieval import codec_of, decoded
+from ..target import Target, TargetOptions
 from .extras import need
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["from_faiss", "to_faiss"]
 
@@ -28,17 +32,18 @@ _BLOCK = 8192  # rows encoded at a time
 def to_faiss(
     source: Any, index: Any = None, *, ids: Any = None, profile: ProfileLike = None
 ) -> Any:
-    """Add the decoded embeddings of `source` to a faiss index, block after block; returns it.
+    """Add the decoded embeddings of `source` to a faiss index, block after block; return it.
 
     source   as for `clipcodec.search`
     index    any trained index of the same width; None makes an IndexFlatIP, whose scores are those
              of `clipcodec.search`
-    ids      one int64 each, for an index that keeps ids, such as IndexIDMap or an IVF index
+    ids      (N,) integers, one per stream, for an index that keeps ids, such as IndexIDMap or an
+             IVF index
     profile  a private profile's file; a container brings its own
 
-    A damaged stream ends it with a DecodeError that names the stream's place; the blocks before it
-    have been added. Raises EmbeddingError for another width, OptionError for an index without
-    training, or ids it cannot keep.
+    Raises DecodeError naming damaged streams by their place in the source; the blocks before them
+    have been added by then. Raises EmbeddingError for another width, OptionError for an index that
+    is not trained, or for ids that it cannot keep.
     """
     faiss = need("faiss", "faiss")
     codec = codec_of(source, profile)
@@ -86,44 +91,37 @@ def _add(index: Any, rows: NDArray[np.float32], ids: NDArray[np.int64] | None, f
 
 
 def from_faiss(
-    index: Any,
-    *,
-    profile: ProfileLike = None,
-    quality: float | None = None,
-    max_bytes: int | None = None,
-    min_cosine: float | None = None,
-    entropy: str = AUTO,
+    index: Any, *, profile: ProfileLike = None, **options: Unpack[TargetOptions]
 ) -> Iterator[tuple[int, bytes]]:
     """(id, stream) of every vector of a flat faiss index, in its order, in bounded memory.
 
     index    IndexFlat, or another without lists, such as IndexScalarQuantizer or IndexHNSWFlat:
-             its vectors are what it kept of them. In an IndexIDMap, whose ids are kept; elsewhere
-             the id is the place
-    profile, quality, max_bytes, min_cosine, entropy   as for `clipcodec.encode_embeddings`
+             its vectors are what it kept of them. An IndexIDMap of one gives its ids; of others the
+             id is the vector's place
+    profile  as for `clipcodec.encode_embeddings`
+    options  quality, max_bytes, min_cosine, entropy: see `clipcodec.target.Target`
 
-    Raises InputError for any other index, EmbeddingError or RateError naming the vector's id.
+    Raises InputError for any other index, OptionError, and EmbeddingError or RateError, whose
+    `rows` are the ids of the vectors at fault.
 
     >>> with clipcodec.create("photos.clpc") as writer:
     ...     for id, stream in from_faiss(faiss.read_index("photos.faiss")):
     ...         writer.append(stream, id=str(id))
     """
-    faiss = need("faiss", "faiss")
-    options: dict[str, Any] = dict(
-        quality=quality, max_bytes=max_bytes, min_cosine=min_cosine, entropy=entropy
-    )
-    store, ids = _store(faiss, index)
-    codec = Codec(profile)
-    codec.encode_embeddings(np.empty((0, store.d)), **options)  # judged here, not at the first row
-    return _encoded(codec, options, store, ids)
+    store, ids = _store(need("faiss", "faiss"), index)
+    codec, target = Codec(profile), Target(**options)
+    target.check(codec.profile)  # here, not when the first stream is asked for
+    codec.check_width(store.d, store.ntotal)
+    return _encoded(codec, target, store, ids)
 
 
 def _store(faiss: Any, index: Any) -> tuple[Any, NDArray[np.int64]]:
-    """What holds the vectors of an index, and their ids."""
+    """What holds the vectors of an index, and their ids (N,). Raises InputError."""
     store = faiss.downcast_index(index) if isinstance(index, faiss.Index) else index
     if isinstance(store, (faiss.IndexIDMap, faiss.IndexIDMap2)):
         return _store(faiss, store.index)[0], faiss.vector_to_array(store.id_map)
     if isinstance(store, faiss.IndexPreTransform):
-        _store(faiss, store.index)  # only to judge it: the vectors come back through `store`
+        _store(faiss, store.index)  # only to check it: the vectors come back through `store`
     elif not isinstance(store, (faiss.IndexFlatCodes, faiss.IndexHNSW)):
         raise InputError(
             f"{type(store).__name__} does not give its vectors back by place: only flat "
@@ -133,22 +131,11 @@ def _store(faiss: Any, index: Any) -> tuple[Any, NDArray[np.int64]]:
 
 
 def _encoded(
-    codec: Codec, options: dict[str, Any], store: Any, ids: NDArray[np.int64]
+    codec: Codec, target: Target, store: Any, ids: NDArray[np.int64]
 ) -> Iterator[tuple[int, bytes]]:
     for at in range(0, store.ntotal, _BLOCK):
         rows = store.reconstruct_n(at, min(_BLOCK, store.ntotal - at))
-        names = ids[at : at + _BLOCK].tolist()
-        try:
-            streams = codec.encode_embeddings(rows, **options)
-        except (EmbeddingError, RateError):
-            for name, row in zip(names, rows, strict=True):
-                _named(codec, options, name, row)
-            raise
-        yield from zip(names, streams, strict=True)
-
-
-def _named(codec: Codec, options: dict[str, Any], name: int, row: NDArray[np.float32]) -> None:
-    try:
-        codec.encode_embedding(row, **options)
-    except (EmbeddingError, RateError) as error:
-        raise type(error)(f"vector {name}: {error}") from error
+        own = ids[at : at + _BLOCK].tolist()
+        with placed(own, item="vector"):
+            streams = codec.encode_embeddings(rows, target)
+        yield from zip(own, streams, strict=True)

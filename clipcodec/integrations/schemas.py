@@ -37,7 +37,7 @@ def stream_metadata(codec: Codec, dimensions: int | None) -> dict[bytes, bytes]:
         FORMAT_VERSION: str(VERSION).encode(),
         PROFILE: profile.name.encode(),
         PROFILE_SHA256: profile.digest.hex().encode(),
-        BACKBONE: (codec._backbone_name or profile.backbone).encode(),
+        BACKBONE: codec.chosen_backbone.encode(),
     }
     if dimensions is not None:  # None: the profile takes any width, and each stream states its own
         metadata[DIMENSIONS] = str(dimensions).encode()

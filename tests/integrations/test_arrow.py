@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from PIL import Image
 
 import clipcodec
 from clipcodec import (
+    ClipcodecError,
     Codec,
     CorruptError,
     DecodeError,
@@ -40,8 +42,9 @@ from tests.helpers.profiles import cone, drawn
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-from clipcodec.integrations import arrow, columns, parquet  # noqa: E402
+from clipcodec.integrations import arrow, parquet, values  # noqa: E402
 from clipcodec.integrations.pandas import decode_series, encode_series  # noqa: E402
+from clipcodec.retrieval.sources import WidthError  # noqa: E402
 
 D = 24  # of the profile `rates`
 
@@ -179,7 +182,7 @@ def test_any_width_is_that_of_the_first_row_and_then_of_all() -> None:
 def test_an_array_too_long_for_its_offsets_is_refused(
     codec: Codec, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(values, "_MOST_BYTES", 1000)
     with pytest.raises(InputError, match="give it in parts"):
         arrow.encode_array(fixed(rows), profile=codec)
 
@@ -188,12 +191,12 @@ def test_an_array_too_long_for_its_offsets_is_refused(
 
 GOOD = [float(i + 1) for i in range(D)]
 BAD_ROWS = [
-    (GOOD[:-1], "23 numbers, expected 24"),
-    ([], "0 numbers, expected 24"),
+    (GOOD[:-1], "an embedding of 23 dimensions, profile .* takes 24"),
+    ([], "0 numbers, expected an embedding"),
     ([*GOOD[:-1], None], "a null among its numbers"),
-    ([*GOOD[:-1], float("nan")], "NaN or infinite"),
-    ([*GOOD[:-1], float("inf")], "NaN or infinite"),
-    ([0.0] * D, "all zero"),
+    ([*GOOD[:-1], float("nan")], "holds NaN or infinite"),
+    ([*GOOD[:-1], float("inf")], "holds NaN or infinite"),
+    ([0.0] * D, "is zero"),
 ]
 
 
@@ -218,23 +221,89 @@ def test_a_bad_row_is_named_with_its_place_in_the_whole_table(
 
 @pytest.mark.parametrize(("bad", "why"), BAD_ROWS)
 def test_bad_rows_become_null_if_told(codec: Codec, bad: Any, why: str) -> None:
-    errors: list[Exception] = []
+    errors: list[ClipcodecError] = []
     batches = batches_with(bad, 17) + batches_with(bad, 1)
     made = arrow.encode_batches(batches, "v", profile=codec, on_bad_row=errors.append)
     coded = pa.Table.from_batches(made)["v"]
     assert [str(e).split(": ")[0] for e in errors] == ["column 'v', row 17", "column 'v', row 31"]
-    assert all(why in str(error) and isinstance(error, EmbeddingError) for error in errors)
+    assert [error.rows for error in errors] == [(17,), (31,)]
+    assert all(re.search(why, str(error)) for error in errors)
+    assert all(isinstance(error, EmbeddingError) for error in errors)
     nulls = [i for i, ok in enumerate(coded.is_valid().to_pylist()) if not ok]
     assert nulls == [16, 17, 30, 31]
     assert {*coded.drop_null().to_pylist()} == {codec.encode_embedding(GOOD)}
 
 
+def test_each_bad_row_of_any_cause_is_named_once(codec: Codec, rows: np.ndarray) -> None:
+    """In arrays and chunks, with nulls before them; several causes in one batch."""
+    values: list[Any] = [None if i % 7 == 0 else row.tolist() for i, row in enumerate(rows[:90])]
+    nan, hole, inf = (rows[0].tolist() for _ in range(3))
+    nan[3], hole[4], inf[5] = float("nan"), None, float("-inf")
+    bad = {8: [0.0] * D, 9: nan, 10: hole, 29: inf, 30: GOOD[1:], 31: [0.0] * D, 32: nan,
+           60: hole, 61: [], 62: hole, 89: inf}  # fmt: skip
+    for row, value in bad.items():
+        values[row] = value
+    cuts = (0, 30), (30, 31), (31, 90)
+    parts = [pa.array(values[a:b], pa.list_(pa.float64())) for a, b in cuts]
+    why = {id(nan): "NaN", id(inf): "infinite", id(hole): "a null among"}
+    for array in (pa.chunked_array(parts), pa.concat_arrays(parts)):
+        errors: list[ClipcodecError] = []
+        coded = arrow.encode_array(array, profile=codec, on_bad_row=errors.append)
+        assert sorted(row for error in errors for row in error.rows) == sorted(bad)
+        for error in errors:
+            assert str(error).startswith(f"row {error.index}: ")
+            assert why.get(id(bad[error.index or 0]), "") in str(error)
+            assert error.__traceback__ is None
+            assert error.__context__ is None
+        expected = [v if v is None or i in bad else codec.encode_embedding(v)
+                    for i, v in enumerate(values)]  # fmt: skip
+        assert coded.to_pylist() == [None if i in bad else v for i, v in enumerate(expected)]
+
+
+def test_without_on_bad_row_an_error_names_all_rows_of_its_cause(
+    codec: Codec, rows: np.ndarray
+) -> None:
+    """Those of the first check that fails, in the batch where it does."""
+    wrong: list[Any] = [row.tolist() for row in rows[:40]]
+    wrong[0] = wrong[21] = None
+    wrong[25] = wrong[27] = [0.0] * D
+    wrong[38] = GOOD[1:]
+    batches = [pa.record_batch({"v": pa.array(wrong[i : i + 20])}) for i in (0, 20)]
+    with pytest.raises(EmbeddingError, match=r"^column 'v', row 38: an embedding of 23") as bad:
+        list(arrow.encode_batches(batches, "v", profile=codec))
+    assert (bad.value.index, bad.value.rows) == (38, (38,))
+    batches[1] = batches[1].slice(0, 18)
+    with pytest.raises(EmbeddingError, match=r"^column 'v', row 25 and 1 more: is zero") as bad:
+        list(arrow.encode_batches(batches, "v", profile=codec))
+    assert bad.value.rows == (25, 27)
+
+
+def test_rows_of_one_wrong_width_are_one_call(codec: Codec) -> None:
+    """It says how many, and which profiles fit; a second width is a second call."""
+    values: list[Any] = [None, GOOD, *[GOOD[4:]] * 30, GOOD, *[[1.0] * 512] * 20, GOOD]
+    errors: list[ClipcodecError] = []
+    batch = pa.record_batch({"v": pa.array(values, pa.list_(pa.float32()))})
+    made = arrow.encode_batches([batch, batch], "v", profile=codec, on_bad_row=errors.append)
+    coded = pa.Table.from_batches(made)["v"]
+    places = [(2, 32), (33, 53), (2 + len(values), 32 + len(values)),
+              (33 + len(values), 53 + len(values))]  # fmt: skip
+    assert [error.rows for error in errors] == [tuple(range(*place)) for place in places]
+    assert str(errors[0]).startswith("column 'v', row 2 and 29 more: 30 embeddings of 20 dim")
+    assert "openai-vit-b-32/predictive" in str(errors[1])
+    assert coded.null_count == 2 * 51
+
+
 def test_rates_out_of_reach_name_the_row(codec: Codec, rows: np.ndarray) -> None:
-    batches = [pa.record_batch({"v": fixed(rows[i : i + 10])}) for i in (0, 10)]
-    with pytest.raises(RateError, match=r"^column 'v', row 0: it takes at least"):
-        list(arrow.encode_batches(batches, "v", profile=codec, max_bytes=3))
-    with pytest.raises(RateError, match=r"^column 'v', row 0: it reaches cosine"):
-        list(arrow.encode_batches(batches, "v", profile=codec, min_cosine=1.0))
+    """All rows, and whether bad rows become null or not: it is not their fault."""
+    parts = [None], [None, *rows[:10].tolist()]
+    batches = [pa.record_batch({"v": pa.array(p, pa.list_(pa.float64()))}) for p in parts]
+    for on_bad_row in (None, lambda _: None):
+        work = partial(arrow.encode_batches, batches, "v", profile=codec, on_bad_row=on_bad_row)
+        with pytest.raises(RateError, match=r"^column 'v', row 2 and 9 more: takes at") as bad:
+            list(work(max_bytes=3))
+        assert bad.value.rows == tuple(range(2, 12))
+        with pytest.raises(RateError, match=r"^column 'v', row 2 and \d+ more: reaches cosine"):
+            list(work(min_cosine=1.0))
 
 
 @pytest.mark.parametrize(
@@ -250,7 +319,7 @@ def test_columns_of_other_types_are_refused(codec: Codec, type: Any) -> None:
 
 def test_vectors_of_another_width_are_refused_before_any_work(codec: Codec) -> None:
     schema = pa.schema({"v": pa.list_(pa.float32(), 768)})
-    with pytest.raises(EmbeddingError, match="768 numbers, expected 24, the width of profile"):
+    with pytest.raises(EmbeddingError, match=r"^column 'v': an embedding of 768 .* takes 24: "):
         arrow.encoded_schema(schema, "v", profile=codec)
 
 
@@ -304,6 +373,41 @@ def test_a_damaged_stream_is_named_or_becomes_null(codec: Codec, streams: list[b
     assert np.allclose(column[9].as_py(), codec.decode(streams[5]), atol=1e-5)
 
 
+def test_each_damaged_stream_of_any_cause_is_named_once(
+    codec: Codec, streams: list[bytes], tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several causes in one batch and in later ones, nulls before; the others decode, once."""
+    good, other = streams[:40], Codec(tiny).encode_embeddings(cone(1, 8))[0]
+    flips = [good[9][:-1] + bytes([good[9][-1] ^ 1]), good[9][:-2] + b"\0\0"]
+    wide = clipcodec.encode_embedding(cone(1, 30)[0], profile="any/rotation")
+    bad = {3: b"", 4: flips[0], 5: b"\xff" + good[5][1:], 6: good[6][:2], 7: flips[1], 8: other,
+           9: wide, 20: flips[0], 21: wide}  # fmt: skip
+    values: list[Any] = [bad.get(i, stream) for i, stream in enumerate(good)]
+    values[0] = values[2] = values[19] = None
+    alone: dict[int, type] = {}
+    for row, stream in bad.items():
+        if stream != wide:
+            with pytest.raises(DecodeError) as caught:
+                codec.decode(stream)
+            alone[row] = caught.type
+    batches = [pa.record_batch({"v": pa.array(values[a:b])}) for a, b in ((0, 15), (15, 40))]
+    errors: list[ClipcodecError] = []
+    made = arrow.decode_batches(batches, "v", profile=codec, on_bad_row=errors.append)
+    column = pa.Table.from_batches(made)["v"]
+    assert sorted(row for error in errors for row in error.rows) == sorted(bad)
+    for error in errors:
+        assert str(error).startswith(f"column 'v', row {error.index}: ")
+        assert type(error) is alone.get(error.index or 0, WidthError)
+    expected = [None if i in bad or v is None else codec.decode(v).tolist()
+                for i, v in enumerate(values)]  # fmt: skip
+    assert column.is_valid().to_pylist() == [row is not None for row in expected]
+    for own, vector in zip(expected, column.to_pylist(), strict=True):
+        assert own is None or np.allclose(own, vector, atol=1e-5)
+    with pytest.raises(clipcodec.TruncatedError, match=r"^column 'v', row 3.*: ") as first:
+        list(arrow.decode_batches(batches, "v", profile=codec))
+    assert first.value.index == 3
+
+
 def test_a_damaged_stream_ahead_of_the_width_is_named(streams: list[bytes]) -> None:
     """Without metadata the first stream that is fine says the width; the others are named."""
     stream = clipcodec.encode_embedding(cone(1, 40)[0], profile="any/rotation", quality=50)
@@ -316,7 +420,9 @@ def test_a_damaged_stream_ahead_of_the_width_is_named(streams: list[bytes]) -> N
 
 
 def test_private_streams_want_their_profile(streams: list[bytes]) -> None:
-    with pytest.raises(clipcodec.UnknownProfileError, match="row 0: the stream was made with a"):
+    with pytest.raises(
+        clipcodec.UnknownProfileError, match=r"^row 0 and 299 more: was made with a"
+    ):
         arrow.decode_array(pa.array(streams))
 
 
@@ -326,8 +432,13 @@ def test_streams_of_several_widths_are_refused() -> None:
         for d in (8, 9)
     )
     for parts in ([[narrow, wide]], [[narrow], [wide]]):
-        with pytest.raises(DecodeError, match=r"9"):
+        with pytest.raises(DecodeError, match=r"^row 1: 9 dimensions, expected 8"):
             arrow.decode_array(pa.chunked_array(parts))
+    errors: list[ClipcodecError] = []
+    array = pa.array([None, narrow, wide, wide, narrow, wide])
+    made = arrow.decode_array(array, on_bad_row=errors.append)
+    assert made.is_valid().to_pylist() == [False, True, False, False, True, False]
+    assert [error.rows for error in errors] == [(2, 3, 5)]  # one cause, one call
 
 
 def test_the_column_of_streams_is_found_by_its_metadata(codec: Codec, rows: np.ndarray) -> None:
@@ -402,7 +513,7 @@ def test_a_width_that_cannot_be_is_not_believed(
     assert next(arrow.decode_batches([batch], profile=codec))["v"].type.list_size == D
     wrong = field.with_metadata({"clipcodec.dimensions": "25"})
     batch = pa.record_batch([pa.array([None, *streams[:2]])], pa.schema([wrong]))
-    with pytest.raises(DecodeError, match="'v': streams of 24 dimensions, expected 25"):
+    with pytest.raises(DecodeError, match="'v', row 1 and 1 more: 24 dimensions, expected 25"):
         next(arrow.decode_batches([batch], "v", profile=codec))
 
 
@@ -544,7 +655,7 @@ def test_a_bad_row_leaves_no_file(tmp_path: Path, rows: np.ndarray, codec: Codec
     wrong = rows.copy()
     wrong[250, 3] = np.nan
     pq.write_table(table(wrong), tmp_path / "t.parquet", row_group_size=70)
-    with pytest.raises(EmbeddingError, match="column 'embedding', row 250: NaN"):
+    with pytest.raises(EmbeddingError, match="column 'embedding', row 250: holds NaN"):
         arrow.compress_parquet(
             tmp_path / "t.parquet", tmp_path / "s.parquet", "embedding", profile=codec
         )
@@ -618,7 +729,7 @@ def test_several_tables_go_to_a_folder_and_a_bad_one_is_named(
     done = cli("compress", *names, *options)
     assert (done.returncode, done.stdout) == (1, "")
     first, second, third = done.stderr.splitlines()
-    assert "u.parquet: column 'embedding', row 100: all zero" in first
+    assert "u.parquet: column 'embedding', row 100: is zero" in first
     assert "x.parquet" in second
     assert "not a readable Parquet file" in second
     assert "none.parquet: No such file" in third
@@ -736,6 +847,7 @@ def test_what_else_is_missing_is_not_hidden() -> None:
     with pytest.raises(MissingDependencyError, match=r"pip install 'clipcodec\[arrow\]'") as info:
         need("no_such_module.part", "arrow")
     assert isinstance(info.value, ImportError)
+    assert info.value.name == "no_such_module"
 
 
 def test_without_pyarrow_the_command_names_the_pip_line(file: Path) -> None:
@@ -809,6 +921,15 @@ def test_columns_of_pixels(eye: Codec) -> None:
         arrow.encode_array(many, profile=eye)
 
 
+def test_the_size_of_pixels_is_not_the_width_of_streams(eye: Codec) -> None:
+    """A table of images says no width where the profile takes any."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), dtype=np.uint8)
+    t = pa.table({"image": pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)})
+    coded = arrow.encode_table(t, "image", profile=eye)
+    assert b"clipcodec.dimensions" not in coded.schema.field("image").metadata
+    assert len(arrow.decode_table(coded, profile=eye)) == 3
+
+
 def test_a_bad_image_is_named_or_becomes_null(eye: Codec) -> None:
     files = [*pictures(66), b"not an image", b""]
     array = pa.chunked_array([[None, None], files], pa.binary())
@@ -823,7 +944,7 @@ def test_a_bad_image_is_named_or_becomes_null(eye: Codec) -> None:
 
 def test_rates_out_of_reach_name_the_image(eye: Codec) -> None:
     array = pa.array([None, *pictures(2)])
-    with pytest.raises(RateError, match=r"^row 1: it takes at least"):
+    with pytest.raises(RateError, match=r"^row 1 and 1 more: takes at least"):
         arrow.encode_array(array, profile=eye, max_bytes=3)
 
 

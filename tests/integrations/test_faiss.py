@@ -15,6 +15,7 @@ from clipcodec.errors import DecodeError, EmbeddingError, InputError, OptionErro
 from clipcodec.integrations import faiss as bridge
 from clipcodec.integrations.faiss import from_faiss, to_faiss
 from clipcodec.profile.file import Profile
+from clipcodec.retrieval import sources
 from tests.helpers.profiles import cone
 
 faiss = pytest.importorskip("faiss")
@@ -30,7 +31,7 @@ def streams(rates: Profile) -> list[bytes]:
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few hundred rows are several blocks."""
     monkeypatch.setattr(bridge, "_BLOCK", 70)
-    monkeypatch.setattr(clipcodec.retrieval, "_BLOCK", 70)
+    monkeypatch.setattr(sources, "BLOCK", 70)
 
 
 # --- to faiss ---
@@ -90,8 +91,9 @@ def test_what_an_index_cannot_take_is_said_before_it_is_lost(
     for wrong in ([0.5] * 300, [[1]] * 300, ["a"] * 300):
         with pytest.raises(OptionError, match="expected \\(N,\\) integers"):
             to_faiss(streams, mapped, ids=wrong, profile=rates)
-    with pytest.raises(DecodeError, match="stream 200: "):
+    with pytest.raises(DecodeError, match=r"^stream 200: ") as bad:
         to_faiss([*streams[:200], b"", *streams[200:]], profile=rates)
+    assert bad.value.rows == (200,)
 
 
 def test_nothing_makes_an_empty_index() -> None:
@@ -156,20 +158,25 @@ def test_what_is_no_index_of_floats_is_named(rates: Profile) -> None:
 
 def test_what_cannot_be_encoded_is_named_by_its_id(rates: Profile) -> None:
     rows = cone(100, DIM)
-    rows[80] = 0
+    rows[[80, 82]] = 0
     index = faiss.IndexIDMap(faiss.IndexFlatIP(DIM))
-    index.add_with_ids(rows, np.arange(100) + 1000)
-    with pytest.raises(EmbeddingError, match=r"vector 1080: embedding .* zero"):
-        list(from_faiss(index, profile=rates))
-    with pytest.raises(RateError, match=r"vector 1000: "):
+    index.add_with_ids(rows, np.arange(100) * -7 + 1000)
+    done: list[tuple[int, bytes]] = []
+    with pytest.raises(EmbeddingError, match=r"^vector 426 and 1 more: .*zero") as bad:
+        done.extend(from_faiss(index, profile=rates))
+    assert bad.value.rows == (426, 440)
+    assert bad.value.index == 426
+    assert [id for id, _ in done] == [1000 - 7 * i for i in range(70)]  # the block before
+    with pytest.raises(RateError, match=r"^vector \d+ and \d+ more: ") as rate:
         next(from_faiss(index, profile=rates, min_cosine=0.9999999))
+    assert {*rate.value.rows} <= {1000 - 7 * i for i in range(70)}
 
 
 def test_options_and_width_are_judged_at_once(rates: Profile) -> None:
     index = faiss.IndexFlatIP(DIM)
     with pytest.raises(OptionError, match="quality"):
         from_faiss(index, profile=rates, quality=500)
-    with pytest.raises(EmbeddingError, match=r"\(0, 24\): expected \(N, 512\)"):
+    with pytest.raises(EmbeddingError, match=r"of 24 dimensions, profile .* takes 512"):
         from_faiss(index)
 
 

@@ -235,7 +235,7 @@ def test_errors_are_ours_inside_rays(cluster: None, tmp_path: Path, rates_path: 
     """And bad rows can be made null by the workers."""
     vectors = [[1.0] * D, [float("nan")] * D, [1.0] * D]
     ds = ray.data.from_arrow(pa.table({"v": pa.array(vectors)}))
-    with pytest.raises(Exception, match="column 'v', row 1: NaN"):
+    with pytest.raises(Exception, match="column 'v', row 1: holds NaN"):
         compress_dataset(ds, "v", profile=rates_path).take_all()
     with pytest.raises(WeightsError, match="cannot be read"):  # before any worker starts
         compress_dataset(ds, "v", profile=tmp_path / "none.safetensors")

@@ -1,0 +1,14 @@
+"""Search by inner product: float queries against compressed embeddings (docs/search.md).
+
+    streams ─sources─▶ parts of streams ─blocks─▶ numbers ─hits─▶ the best of each query
+
+Streams of `any/rotation` are searched by their symbols. A rotation keeps inner products, so the
+queries are rotated instead of all rows, and as rows are of unit norm, the step cancels. Streams of
+all other profiles are decoded.
+"""
+
+from .hits import Hits
+from .index import SearchIndex, search
+from .sources import codec_of, decoded
+
+__all__ = ["Hits", "SearchIndex", "codec_of", "decoded", "search"]
