@@ -16,6 +16,7 @@ EXACT = (
     "clipcodec/bitstream.py,clipcodec/stream.py,clipcodec/profile/file.py,"
     "clipcodec/entropy/*,clipcodec/kinds/*"
 )
+PYTEST = ("pytest", "-n", "auto", "--dist", "loadfile")  # on all processors
 
 
 def develop(session: nox.Session) -> None:
@@ -27,7 +28,7 @@ def develop(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """All tests, with coverage."""
     develop(session)
-    session.run("pytest", "--cov=clipcodec", "--cov-report=", *session.posargs)
+    session.run(*PYTEST, "--cov=clipcodec", "--cov-report=", *session.posargs)
     session.run("coverage", "report", "--show-missing")
     if not session.posargs:
         session.run("coverage", "report", "--fail-under=95", f"--include={EXACT}", silent=True)
@@ -37,7 +38,7 @@ def test(session: nox.Session) -> None:
 def fast(session: nox.Session) -> None:
     """The tests that are not marked slow: two minutes."""
     develop(session)
-    session.run("pytest", "-m", "not slow", *session.posargs)
+    session.run(*PYTEST, "-m", "not slow", *session.posargs)
 
 
 @nox.session

@@ -362,7 +362,7 @@ class Codec:
             return np.empty((0, self.profile.dim or 0), np.float32)
         groups: dict[tuple[Header, int], list[int]] = {}
         for i, stream in enumerate(parsed):
-            groups.setdefault((stream.header, stream.parameters.size), []).append(i)
+            groups.setdefault((stream.header, stream.parameters.symbols), []).append(i)
         widths = {parsed[rows[0]].dim for rows in groups.values()}
         if len(widths) > 1:
             raise DecodeError(f"streams of several widths {sorted(widths)}: decode each apart")

@@ -98,7 +98,7 @@ def forget_pages(x: Any) -> None:
 
 def _real_array(x: Any) -> NDArray[Any]:
     try:
-        if _is_tensor(x):
+        if _is_torch_tensor(x):
             x = x.detach().cpu()
             if not (x.is_complex() or x.dtype == sys.modules["torch"].bool):
                 x = (x.float() if x.is_floating_point() and x.itemsize <= 4 else x.double()).numpy()
@@ -112,6 +112,6 @@ def _real_array(x: Any) -> NDArray[Any]:
     return array
 
 
-def _is_tensor(x: Any) -> bool:
+def _is_torch_tensor(x: Any) -> bool:
     torch = sys.modules.get("torch")  # a tensor can only be given where torch is loaded already
     return torch is not None and isinstance(x, torch.Tensor)

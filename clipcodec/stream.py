@@ -31,7 +31,7 @@ class ParsedStream(NamedTuple):
     @property
     def dim(self) -> int:
         """Width D of its embedding."""
-        return self.profile.dim or self.parameters.size
+        return self.profile.dim or self.parameters.symbols
 
 
 def parse(stream: bytes, owner: Callable[[Header], Profile]) -> ParsedStream:

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from ..codec import Codec
-from ..container import Container, ContainerWriter
-from ..container.survey import Survey
-from ..container.writer import PART
+from ..container import ContainerWriter
 from ..errors import (
     ClipcodecError,
     ImageFileError,
     InputError,
     OptionError,
     OutputExistsError,
-    TruncatedError,
 )
 from ..models import BATCH
 from ..system.files import refuse_existing
@@ -30,6 +27,7 @@ from ..target import Target
 from .archives import Archive
 from .entries import Entry, Source
 from .pipeline import Result, check_settings, compress
+from .resume import Begun
 from .sources import find
 
 if TYPE_CHECKING:
@@ -117,7 +115,8 @@ class Job:
     mode        "new": raise OutputExistsError if the container exists; "resume": add what is
                 missing, with the options that it was begun with; "replace": begin anew
 
-    Raises OptionError, ProfileError or WeightsError.
+    Raises OptionError, ProfileError or WeightsError. After a run that raised, `unfinished` is the
+    path of what it has written, if anything; mode "resume" goes on with that.
 
     >>> job = Job(["photos/", "more.tar"], "photos.clpc", Target(max_bytes=50), mode="resume")
     >>> result = job.run(on_failure=lambda failure: print(failure.name, failure.error))
@@ -146,7 +145,7 @@ class Job:
         self.codec = Codec(
             profile, backbone=backbone, device=device, weights=weights, precision=precision
         )
-        self.unfinished: Path | None = None  # after a run that failed: what it has written
+        self.unfinished: Path | None = None
         self._weights, self._precision = weights, precision
         self._workers, self._batch_size, self._mode = workers, batch_size, mode
         self.target.check(self.codec.profile)
@@ -158,7 +157,7 @@ class Job:
 
     def plan(self) -> Plan:
         """What `run` would do. Nothing is written, no image decoded, no backbone loaded."""
-        with _Begun(self.out, resume=self._mode == "resume") as begun:
+        with Begun(self.out, resume=self._mode == "resume") as begun:
             sources, root = self._find(begun)
             begun.check(self._identity(), root)
             ledger = _Ledger(begun.ids())
@@ -191,7 +190,7 @@ class Job:
         if it is interrupted, what was written stays (`unfinished`); mode "resume" goes on with it.
         """
         self.unfinished = None
-        with _Begun(self.out, resume=self._mode == "resume") as begun:
+        with Begun(self.out, resume=self._mode == "resume") as begun:
             sources, root = self._find(begun)
             identity = self._identity()
             if any(source.images for source in sources):
@@ -225,7 +224,7 @@ class Job:
         seconds = max(time.monotonic() - began, 1e-9)
         return JobResult(run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds)
 
-    def _find(self, begun: _Begun) -> tuple[list[Source], str | None]:
+    def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
         """The sources, and the directory that ids are relative to; refuses an existing output."""
         if self._mode != "resume":
             if begun.path.is_file() and self._mode == "new":
@@ -249,7 +248,9 @@ class Job:
         profile, options = self.codec.profile, asdict(self.target)
         for name, kind in (("quality", float), ("max_bytes", int), ("min_cosine", float)):
             if options[name] is not None:
-                options[name] = kind(options[name])  # 50 and np.int64(50) are the same option
+                options[name] = kind(
+                    options[name]
+                )  # so that 50, 50.0 and np.int64(50) are the same
         return {"profile": profile.name, "digest": profile.digest.hex(), **options}
 
     def _backbone_identity(self) -> dict[str, Any]:
@@ -268,76 +269,6 @@ class Job:
         samples = statistics.draw(_SAMPLES, seed=0)
         streams = self.codec.encode_embeddings(samples, self.target)
         return float(np.mean([len(stream) for stream in streams]))
-
-
-class _Begun:
-    """The container that a job goes on with, finished or not, if there is one. Surveyed once.
-
-    path    the finished one, else the unfinished one
-    part    the unfinished one
-    found   is anything in it?
-    survey  where its blocks are, for the writer; None if nothing is in it
-    """
-
-    def __init__(self, out: str, *, resume: bool) -> None:
-        target = Path(os.path.realpath(out))
-        self.part = target.with_name(target.name + PART)
-        self.path = target if target.is_file() else self.part
-        self.found = False
-        self.survey: Survey | None = None
-        self.bytes_per_item: float | None = None
-        self._recorded: Any = {}
-        self._container: Container | None = None
-        if resume and self.path.is_file():
-            with suppress(TruncatedError):  # cut in its first bytes: nothing is in it
-                self._container = Container(self.path, partial=True)
-        if self._container is not None:
-            count, metadata = len(self._container), self._container.metadata
-            self._recorded = metadata.get("clipcodec")
-            self.found = count > 0 or bool(metadata)
-            self.survey = self._container.survey if self.found else None
-            self.bytes_per_item = self._container.size / count if count else None
-
-    def __enter__(self) -> _Begun:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._container is not None:
-            self._container.close()
-
-    @property
-    def prefix(self) -> bool | None:
-        """Do ids begin with the directory's name? None: not decided yet."""
-        return self._recorded.get("root") is None if self.found and self._recorded else None
-
-    def check(self, identity: dict[str, Any], root: str | None) -> None:
-        """Raise OptionError unless streams made with these options may be added."""
-        if not self.found:
-            return
-        if not isinstance(self._recorded, dict):
-            raise OptionError(
-                f"{self.path} was not begun by clipcodec compress, so its options are unknown: "
-                "begin another"
-            )
-        for key, value in identity.items():
-            before = self._recorded.get(key)
-            if before != value:
-                shown = f"{str(before)[:16]!r}, not {str(value)[:16]!r}"
-                raise OptionError(
-                    f"{self.path} was begun with {key} {shown}: give the same, or begin another"
-                )
-        began = self._recorded.get("root")
-        if began not in (None, root):
-            raise OptionError(
-                f"ids in {self.path} are paths in the directory {began!r}: add files of that one "
-                "only, or begin another with all inputs at once; its ids then begin with their "
-                "names"
-            )
-
-    def ids(self) -> set[str]:
-        if self._container is None:
-            return set()
-        return {id for id in self._container.ids if id is not None}
 
 
 class _Ledger:

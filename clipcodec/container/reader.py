@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptError, OptionError, TruncatedError, placed
 from . import layout
 from .layout import Item
-from .survey import Readable, Source, check_index, exactly, read_survey
+from .survey import Readable, SeekableFile, check_index, exactly, read_survey
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -67,7 +67,7 @@ class Container:
         from ..codec import Codec  # here, as who reads only bytes needs no profile
 
         self.codec: Codec = Codec(profile)
-        self._file = Source(source)
+        self._file = SeekableFile(source)
         self.size = self._file.size
         try:
             self.survey = survey = read_survey(self._file, partial=partial)

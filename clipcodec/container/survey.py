@@ -28,7 +28,7 @@ def exactly(file: Readable, size: int) -> bytes:
     return b"".join(parts)
 
 
-class Source:
+class SeekableFile:
     """A file that is read at offsets, by several threads at once.
 
     Forked processes may read it at once, too, if it was given as a path.
@@ -81,7 +81,7 @@ class Survey:
     entries   (B, 2) int64, bytes and items of every block, in the order of the file
     end       position in the file where the last valid block ends
     complete  whether the file ends with a valid index
-    state     of the file when it was surveyed, see `Source.state`
+    state     of the file when it was surveyed, see `SeekableFile.state`
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Survey:
         self.end = len(layout.OPENING) + int(entries[:, 0].sum())
 
 
-def read_survey(file: Source, *, partial: bool) -> Survey:
+def read_survey(file: SeekableFile, *, partial: bool) -> Survey:
     """Find the blocks by the index at the end of the file.
 
     partial  without a valid index, read all blocks up to the last valid one instead
@@ -120,7 +120,7 @@ def read_survey(file: Source, *, partial: bool) -> Survey:
         )
 
 
-def _by_index(file: Source) -> NDArray[np.int64] | None:
+def _by_index(file: SeekableFile) -> NDArray[np.int64] | None:
     """Entries by the index that the file ends with; None if it does not end with one."""
     closing = file.read_at(max(0, file.size - layout.CLOSING_BYTES), layout.CLOSING_BYTES)
     whole = layout.AROUND + int.from_bytes(closing[:4], "big")
@@ -139,7 +139,7 @@ def _by_index(file: Source) -> NDArray[np.int64] | None:
     return np.concatenate([entries, [[whole, 0]]])
 
 
-def _by_reading(file: Source, *, check_bodies: bool) -> tuple[NDArray[np.int64], DecodeError]:
+def _by_reading(file: SeekableFile, *, check_bodies: bool) -> tuple[NDArray[np.int64], DecodeError]:
     """Entries by reading from block to block, and the error at which that ends.
 
     check_bodies  check each block's body, too, not only its head
@@ -169,7 +169,7 @@ def _by_reading(file: Source, *, check_bodies: bool) -> tuple[NDArray[np.int64],
     return np.array(entries, np.int64).reshape(-1, 2), why
 
 
-def _metadata(file: Source) -> dict[str, Any]:
+def _metadata(file: SeekableFile) -> dict[str, Any]:
     """The metadata, if the first block is a METADATA block, else {}."""
     at = len(layout.OPENING)
     head = layout.parse_head(file.read_at(at, layout.HEAD_BYTES))

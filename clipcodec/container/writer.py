@@ -18,7 +18,7 @@ from ..bitstream import split
 from ..errors import LockedError, OptionError, OutputExistsError, TruncatedError
 from ..system.files import lock, move, refuse_existing
 from . import layout
-from .survey import Source, Survey, read_survey
+from .survey import SeekableFile, Survey, read_survey
 
 PART = ".part"
 BLOCK_ITEMS = 1024
@@ -118,7 +118,7 @@ class ContainerWriter:
     def _resume(self, metadata: dict[str, Any] | None, survey: Survey | None) -> bool:
         """Go on after the last good block; False if there is none."""
         file = cast(BinaryIO, self._file)
-        source = Source(file, os.fspath(self._path or ""))
+        source = SeekableFile(file, os.fspath(self._path or ""))
         if survey is None:
             try:
                 survey = read_survey(source, partial=True)

@@ -25,15 +25,15 @@ class RansCoder:
 
     def __init__(self, tables: FrequencyTables) -> None:
         self.frequencies, self.table_of = tables.frequencies, tables.table_of
-        self.size, self.alphabet = tables.size, tables.alphabet
+        self.count, self.alphabet = tables.count, tables.alphabet
         self.left, self.width = intervals(self.frequencies)
         folded = 0  # symbols in the seed, beside the 16 bits of the check value
         while self.alphabet ** (folded + 1) <= 1 << SEED_BITS - 16:
             folded += 1
         # the flattest tables lose least by it
         steepness = self.frequencies.max(axis=1)[self.table_of]
-        self.folded = np.sort(np.lexsort((-np.arange(self.size), steepness))[:folded])
-        self.coded = np.setdiff1d(np.arange(self.size), self.folded)
+        self.folded = np.sort(np.lexsort((-np.arange(self.count), steepness))[:folded])
+        self.coded = np.setdiff1d(np.arange(self.count), self.folded)
 
     @cached_property
     def _models(self) -> list[Any]:
@@ -59,9 +59,9 @@ class RansCoder:
 
         Raises TruncatedError (empty) or CorruptError (too long, not canonical).
         """
-        longest = self.size * PRECISION // 8 + 8
+        longest = self.count * PRECISION // 8 + 8
         check_payloads(payloads, longest)
-        symbols = np.empty((len(payloads), self.size), np.int64)
+        symbols = np.empty((len(payloads), self.count), np.int64)
         if len(payloads) >= _BATCH:
             symbols[:, self.coded], seeds = self._decode_batch(payloads)
         else:
@@ -92,7 +92,7 @@ class RansCoder:
         return symbols, int(rest[0]) if len(rest) == 1 else 0
 
     def _encode_batch(self, symbols: Symbols, seeds: Symbols) -> list[bytes]:
-        encoder = AnsEncoder(seeds, self.size)
+        encoder = AnsEncoder(seeds, self.count)
         tables = self.table_of[self.coded]
         for table, symbol in zip(tables[::-1], symbols.T[::-1], strict=True):
             encoder.push(self.left[table][symbol], self.width[table][symbol])

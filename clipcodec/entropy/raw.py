@@ -14,15 +14,15 @@ class RawCoder:
     """Packs symbols without statistics; also the form over which the check value is taken."""
 
     def __init__(self, tables: FrequencyTables) -> None:
-        self.size, self.alphabet, self.bits = tables.size, tables.alphabet, tables.bits
-        self.packed_bytes = (self.size * self.bits + 7) // 8
+        self.count, self.alphabet, self.bits = tables.count, tables.alphabet, tables.bits
+        self.packed_bytes = (self.count * self.bits + 7) // 8
 
     def pack(self, symbols: Symbols) -> list[bytes]:
         """Symbols (N, n) as N bit strings, most significant bit first, padded with zero bits."""
         words = np.ascontiguousarray(symbols, ">u2")  # an alphabet has 15 bits at most
         planes = np.unpackbits(words.view(np.uint8).reshape(-1, 2), axis=1)
         bits = planes[:, 16 - self.bits :]
-        rows = np.packbits(bits.reshape(len(symbols), self.size * self.bits), axis=1)
+        rows = np.packbits(bits.reshape(len(symbols), self.count * self.bits), axis=1)
         return [row.tobytes() for row in rows]
 
     def encode(self, symbols: Symbols, checks: list[int]) -> list[bytes]:
@@ -47,13 +47,13 @@ class RawCoder:
         raise_rows(faults)
         data = np.frombuffer(b"".join(payloads), np.uint8).reshape(len(payloads), length)
         bits = np.unpackbits(data[:, :-CHECK_BYTES], axis=1)
-        used = self.size * self.bits
+        used = self.count * self.bits
         padded = np.flatnonzero(bits[:, used:].any(axis=1))
         if len(padded):
             raise CorruptError(
                 "padding bits after the last symbol are not zero", rows=padded.tolist()
             )
-        planes = bits[:, :used].reshape(len(payloads), self.size, self.bits)
+        planes = bits[:, :used].reshape(len(payloads), self.count, self.bits)
         symbols = np.zeros(planes.shape[:2], np.int64)
         for i in range(self.bits):
             symbols = symbols << 1 | planes[:, :, i]

@@ -35,7 +35,7 @@ class FrequencyTables:
         self.lengths = np.ascontiguousarray(lengths, dtype=np.int64)
         self.table_of = np.ascontiguousarray(table_of, dtype=np.int64)
         self._validate()
-        self.size = len(self.table_of)
+        self.count = len(self.table_of)
         self.alphabet = self.frequencies.shape[1]
         self.bits = (self.alphabet - 1).bit_length()  # of one raw symbol
 

@@ -33,7 +33,7 @@ class Parameters(NamedTuple):
     """What the header says after the profile: quality (0: none) and number of symbols."""
 
     quality: int
-    size: int
+    symbols: int
 
 
 class Quantized(NamedTuple):
@@ -90,8 +90,8 @@ class Kind(ABC):
 
     # header
 
-    def parameters(self, quality: int, size: int) -> bytes:
-        """The header's bytes after the profile, for `size` symbols. Raises EmbeddingError."""
+    def parameters(self, quality: int, count: int) -> bytes:
+        """The header's bytes after the profile, for `count` symbols. Raises EmbeddingError."""
         return b""
 
     @abstractmethod

@@ -211,7 +211,7 @@ def _measure(
         held_out=len(held),
         cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
         bytes=float(np.mean([len(s) for s in streams])),
-        bits_per_symbol=float(kind.tables.information(symbols).mean()) / kind.config.size,
+        bits_per_symbol=float(kind.tables.information(symbols).mean()) / kind.config.count,
         codewords_used=int((used > 0).sum()),
         restarts=network.codebook.restarts,
         seconds=seconds,

@@ -161,7 +161,7 @@ def passed(streams: list[bytes]) -> list[bool]:
             parsed = _CODEC.parse(stream)
         except DecodeError:
             continue
-        groups.setdefault((parsed.header, parsed.parameters.size), {})[i] = parsed
+        groups.setdefault((parsed.header, parsed.parameters.symbols), {})[i] = parsed
     for group in groups.values():
         members = [*group.values()]
 

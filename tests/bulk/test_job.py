@@ -212,7 +212,7 @@ def test_resume_adds_what_is_missing_and_surveys_once(
     before = items(out)
     surveys: list[str] = []
 
-    def read_survey(file: survey.Source, **options: Any) -> survey.Survey:
+    def read_survey(file: survey.SeekableFile, **options: Any) -> survey.Survey:
         surveys.append(file.name)
         return survey.read_survey(file, **options)
 

@@ -14,8 +14,7 @@ from PIL import Image
 
 import clipcodec
 from clipcodec.carriers import attach, extract
-from tests.helpers.paths import ROOT
-from tests.helpers.processes import run
+from tests.helpers.processes import exit_code, run
 from tests.helpers.profiles import cone, drawn, write_tiny_profile
 
 
@@ -189,14 +188,13 @@ def test_images_are_encoded_as_compress_does(
     ],
 )
 def test_wrong_command_lines_exit_2(
-    folder: Path, args: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    folder: Path, args: tuple[str, ...], monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(folder)
-    done = run(*args)
-    assert done.returncode == 2, done.stderr
-    assert b"clipcodec" in done.stderr
+    assert exit_code(*args) == 2
+    assert "clipcodec" in capfd.readouterr().err
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 

@@ -134,6 +134,7 @@ def test_ids_are_found() -> None:
         container.index("c")
 
 
+@pytest.mark.slow
 def test_embeddings_are_those_of_the_streams() -> None:
     """In blocks of any size, alone, all together, into an array that is given."""
     streams = samples(50)

@@ -35,7 +35,7 @@ def messages(draw: st.DrawFn) -> tuple[FrequencyTables, np.ndarray, list[int]]:
     count = draw(st.sampled_from([1, 2, 40]))
     seed = draw(st.integers(0, 999))
     rng = np.random.default_rng(seed)
-    symbols = rng.integers(0, tables.alphabet, (count, tables.size))
+    symbols = rng.integers(0, tables.alphabet, (count, tables.count))
     edge = st.sampled_from([0, 1, 0xFFFE, 0xFFFF])
     first = draw(st.one_of(edge, st.integers(0, 0xFFFF)))
     return tables, symbols, [first, *rng.integers(0, 1 << 16, count - 1).tolist()]
@@ -118,7 +118,7 @@ def test_rans_models_are_the_integers_of_the_format() -> None:
 
 def by_the_text(tables: FrequencyTables, symbols: list[int], check: int) -> bytes:
     """The rANS payload as section 4.3 of the format's text says, one sentence after the other."""
-    k, n, rows = tables.alphabet, tables.size, tables.frequencies.tolist()
+    k, n, rows = tables.alphabet, tables.count, tables.frequencies.tolist()
     used = tables.table_of.tolist()
     m = max(m for m in range(n + 1) if k**m <= 256)
     seeded = sorted(sorted(range(n), key=lambda i: (max(rows[used[i]]), -i))[:m])
@@ -344,7 +344,7 @@ def test_the_largest_tables_are_accepted() -> None:
     """2^21 entries, 2^15 symbols: both limits may be reached."""
     shape = (MAX_ENTRIES // MAX_ALPHABET, MAX_ALPHABET)
     tables = FrequencyTables(np.full(shape, 2), np.full(shape, 15), [63])
-    assert (tables.bits, tables.size) == (15, 1)
+    assert (tables.bits, tables.count) == (15, 1)
     assert RawCoder(tables).pack(np.array([[0x7FFF]])) == [b"\xff\xfe"]
 
 

@@ -176,7 +176,7 @@ class Case:
     ) -> tuple[list[bytes], list[list[int]]]:
         """Symbols that no embedding would give, packed."""
         if self.kind == "pqvae":
-            shape, qualities = (count, pqvae(self.profile).config.size), np.zeros(count, np.int64)
+            shape, qualities = (count, pqvae(self.profile).config.count), np.zeros(count, np.int64)
             symbols = rng.integers(0, pqvae(self.profile).config.codewords, shape)
         else:
             shape = (count, self.profile.dim or int(rng.integers(1, 40)))

@@ -121,9 +121,9 @@ def _pqvae(r: Random) -> tuple[dict[str, Any], Tensors]:
     tensors = {name: _floats(r, shape) for name, shape in PqvaeTransform.shapes(config).items()}
     tensors["scale"] = _positive(r, (1,))
     tensors["codebook"] = _floats(r, (config.codewords, sub_dim))
-    number = 1 if config.codewords > 300 else r.randint(1, config.size)
+    number = 1 if config.codewords > 300 else r.randint(1, config.count)
     frequencies = np.stack([_frequencies(r, config.codewords, 1) for _ in range(number)])
-    table_of = np.array([r.randrange(number) for _ in range(config.size)])
+    table_of = np.array([r.randrange(number) for _ in range(config.count)])
     tensors["tables.frequencies"] = frequencies.astype(np.uint16)
     tensors["tables.lengths"] = np.stack([_lengths(r, row) for row in frequencies])
     tensors["tables.table_of"] = table_of.astype(np.uint16)

@@ -110,7 +110,7 @@ def extreme(r: Random, profile: Profile) -> tuple[np.ndarray, bytes]:
     """Symbols that no embedding has, and their stream: any levels, any quality, any width."""
     kind = profile.kind
     quality = r.randint(1, kind.qualities) if kind.qualities else 0
-    size = kind.split(bytes([quality, 1]))[0].size if profile.dim else r.choice(FEW)
+    size = kind.split(bytes([quality, 1]))[0].symbols if profile.dim else r.choice(FEW)
     if kind.qualities:
         spread = r.choice((0.3, 1.0, 3.0, 100.0, 32767.0))
         levels = [r.gauss(0, 1) * spread * (r.random() < 0.7) for _ in range(size)]

@@ -34,7 +34,7 @@ def test_what_is_written_is_read(tiny_path: Path) -> None:
     profile = read_profile(tiny_path)
     assert (profile.name, profile.id, profile.dim) == ("private/tiny", None, 8)
     assert profile.digest == hashlib.sha256(tiny_path.read_bytes()).digest()
-    assert pqvae(profile).config.size == 12
+    assert pqvae(profile).config.count == 12
     assert pqvae(profile).tables.alphabet == 5
     assert profile.card == {"data": "random"}
 
@@ -170,7 +170,7 @@ def test_damaged_files_raise_weights_error_or_load(
     path.write_bytes(content)
     try:
         profile = read_profile(path)
-        assert pqvae(profile).tables.size == pqvae(profile).config.size
+        assert pqvae(profile).tables.count == pqvae(profile).config.count
     except WeightsError:
         pass
 

@@ -89,10 +89,10 @@ def test_any_sizes_that_divide(tmp_path: Path, rows_file: Path) -> None:
     """K and sub_dim as the latent allows, K not a power of two among them."""
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=6, sub_dim=64, steps=2))
     config = pqvae(codec.profile).config
-    assert (config.size, config.codewords, config.sub_dim, config.rank) == (50, 6, 64, 2)
+    assert (config.count, config.codewords, config.sub_dim, config.rank) == (50, 6, 64, 2)
     codec = make(rows_file, tmp_path / "p", replace(QUICK, codewords=2, sub_dim=2, steps=1))
     config = pqvae(codec.profile).config
-    assert (config.size, config.rank) == (1600, 2)
+    assert (config.count, config.rank) == (1600, 2)
     assert len(codec.encode_embedding(clustered(1)[0], entropy="raw")) == 5 + 2 + 200
 
 

@@ -127,6 +127,7 @@ def test_the_bytes_do_not_depend_on_threads_hash_seeds_or_matrix_kernels() -> No
     assert len(printed) == 1
 
 
+@pytest.mark.slow
 def test_decoding_alone_and_together_gives_the_same_within_rounding() -> None:
     for profile, options in WANTED:
         codec = Codec(profile)

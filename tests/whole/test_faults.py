@@ -163,6 +163,7 @@ def leftovers(folder: Path) -> list[Path]:
     return others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [*MOMENTS, "before replace", "after replace"])
 def test_sigkill_while_overwriting_leaves_the_old_file_or_the_new_one(
     npy: Path, folder: Path, stream: bytes, moment: str
@@ -178,6 +179,7 @@ def test_sigkill_while_overwriting_leaves_the_old_file_or_the_new_one(
     assert (folder / "x.clip").read_bytes() == stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [*MOMENTS, "before link", "after link"])
 def test_sigkill_while_making_a_file_leaves_none_or_a_whole_one(
     npy: Path, folder: Path, stream: bytes, moment: str
@@ -192,6 +194,7 @@ def test_sigkill_while_making_a_file_leaves_none_or_a_whole_one(
     assert len(leftovers(folder)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [*MOMENTS, "before replace"])
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_being_asked_to_stop_leaves_the_old_file_and_nothing_else(

@@ -45,7 +45,12 @@ def _strict() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", run.ALL)
+LONG = ("stream", "body", "batch", "profile", "tensors", "image", "command")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in run.ALL]
+)
 def test_any_input_gives_a_result_or_a_typed_error(name: str) -> None:
     target = run.ALL[name]
 

@@ -45,8 +45,8 @@ class PqvaeConfig:
             raise WeightsError(f"sub_dim {self.sub_dim} does not divide {self.channels} channels")
         if self.rank > self.sub_dim:
             raise WeightsError(f"rank {self.rank} exceeds sub_dim {self.sub_dim}")
-        if self.size > 1 << 12:
-            raise WeightsError(f"{self.size} symbols an embedding: at most {1 << 12}")
+        if self.count > 1 << 12:
+            raise WeightsError(f"{self.count} symbols an embedding: at most {1 << 12}")
 
     @property
     def groups(self) -> int:
@@ -54,14 +54,14 @@ class PqvaeConfig:
         return self.channels // self.sub_dim
 
     @property
-    def size(self) -> int:
+    def count(self) -> int:
         """Symbols n of one embedding."""
         return self.positions * self.groups
 
     @property
     def bits(self) -> int:
         """Bits of one embedding's packed symbols."""
-        return self.size * (self.codewords - 1).bit_length()
+        return self.count * (self.codewords - 1).bit_length()
 
     def to_meta(self) -> dict[str, int]:
         return {k: v for k, v in asdict(self).items() if k != "dim"}

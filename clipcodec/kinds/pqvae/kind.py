@@ -47,12 +47,12 @@ class PqvaeKind(Kind):
     def shapes(meta: Mapping[str, Any]) -> Shapes:
         """Name and shape of every tensor but the statistics'."""
         config = PqvaeConfig.from_meta(integer(meta["dim"], 1, 1 << 14, "dim"), meta["config"])
-        tables = integer(meta.get("tables"), 1, config.size, "tables")
+        tables = integer(meta.get("tables"), 1, config.count, "tables")
         return PqvaeTransform.shapes(config) | {
             "codebook": (config.codewords, config.sub_dim),
             "tables.frequencies": (tables, config.codewords),
             "tables.lengths": (tables, config.codewords),
-            "tables.table_of": (config.size,),
+            "tables.table_of": (config.count,),
         }
 
     @cached_property
@@ -72,7 +72,7 @@ class PqvaeKind(Kind):
         return Quantized(symbols, np.zeros(len(x), np.int64))
 
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
-        return Parameters(0, self.config.size), rest
+        return Parameters(0, self.config.count), rest
 
     def packed(self, symbols: Symbols) -> Sequence[bytes]:
         return self._packer.pack(symbols)

@@ -35,7 +35,7 @@ class PqvaeTransform:
     @staticmethod
     def shapes(config: PqvaeConfig) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of the networks."""
-        d, width = config.dim, config.size * config.rank
+        d, width = config.dim, config.count * config.rank
         return {
             "center": (d,),
             "scale": (1,),
@@ -123,7 +123,7 @@ class _Analysis:
         open_loop += self.out(np.maximum(self.hidden(x) + self.hidden_bias, 0))
         step = config.positions * config.rank
         chosen = np.empty_like(open_loop)
-        symbols = np.empty((len(x), config.size), np.int64)
+        symbols = np.empty((len(x), config.count), np.int64)
         for group in range(config.groups):
             end = group * step
             latent = open_loop[:, end : end + step]

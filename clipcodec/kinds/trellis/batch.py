@@ -30,7 +30,7 @@ class BatchLevelCoder:
         magnitudes = np.abs(levels)
         signs, counts = _pack_signs(levels)
         encoder = AnsEncoder(
-            (checks << SEED_SIGNS) + signs[:, 0] + 1, 2 * tables.size + tables.size // 8
+            (checks << SEED_SIGNS) + signs[:, 0] + 1, 2 * tables.count + tables.count // 8
         )
         for chunk in range(signs.shape[1] - 1, 0, -1):
             bits = np.clip(counts - SEED_SIGNS - SIGNS_PER_PUSH * (chunk - 1), 0, SIGNS_PER_PUSH)

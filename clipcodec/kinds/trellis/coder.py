@@ -77,9 +77,9 @@ class LevelCoder:
         Raises TruncatedError (empty) or CorruptError (too long, not canonical).
         """
         # a level takes 3 bytes, its escaped rest at most 19 bits, its sign 1
-        longest = 8 + 3 * self.tables.flag_of.shape[1] + 6 * self.tables.size
+        longest = 8 + 3 * self.tables.flag_of.shape[1] + 6 * self.tables.count
         check_payloads(payloads, longest)
-        levels = np.zeros((len(payloads), self.tables.size), np.int64)
+        levels = np.zeros((len(payloads), self.tables.count), np.int64)
         checks = np.zeros(len(payloads), np.int64)
         alone: Sequence[int] = range(len(payloads))
         if len(payloads) >= _BATCH:
@@ -140,7 +140,7 @@ class LevelCoder:
     def _decode_one(self, payload: bytes, quality: int) -> tuple[list[int], int]:
         decoder = OneAnsDecoder(payload, self._left, self._width)
         pop, pop_uniform = decoder.pop, decoder.pop_uniform
-        levels = [0] * self.tables.size
+        levels = [0] * self.tables.count
         nonzero: list[int] = []
         state, escape = 0, self.tables.escape
         classes, flags = self._rows(quality)
@@ -183,7 +183,7 @@ class LevelCoder:
         if rows is None:
             tables = self.tables
             rows = tables.class_of[quality - 1].tolist(), tables.flag_of[quality - 1].tolist()
-            if len(self._row_lists) * tables.size >= _KEPT:
+            if len(self._row_lists) * tables.count >= _KEPT:
                 self._row_lists.clear()
             self._row_lists[quality] = rows
         return rows

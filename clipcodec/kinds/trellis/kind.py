@@ -73,10 +73,10 @@ class TrellisKind(Kind):
         return LevelTables(frequencies, class_of, flag_of, bands)
 
     @abstractmethod
-    def engine(self, size: int) -> Engine:
+    def engine(self, width: int) -> Engine:
         """Transform, quantiser and coder for embeddings of this width."""
 
-    def parameters(self, quality: int, size: int) -> bytes:
+    def parameters(self, quality: int, count: int) -> bytes:
         return bytes([quality])
 
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
@@ -115,7 +115,7 @@ class TrellisKind(Kind):
         self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
     ) -> tuple[Symbols, list[int]]:
         qualities = np.array([p.quality for p in parameters])
-        return self.engine(parameters[0].size).coder.decode(payloads, qualities)
+        return self.engine(parameters[0].symbols).coder.decode(payloads, qualities)
 
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
         engine = self.engine(symbols.shape[1])

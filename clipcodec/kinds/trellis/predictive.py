@@ -181,5 +181,5 @@ class PredictiveKind(TrellisKind):
             )
         )
 
-    def engine(self, size: int) -> Engine:
+    def engine(self, width: int) -> Engine:
         return self._engine

@@ -78,8 +78,8 @@ def quantize(
     """
     count, n = values.shape
     columns = np.ascontiguousarray(values.T)
-    size = np.abs(columns)
-    cost, level = _subset_costs(size, np.ascontiguousarray(rows.T), bits, weight)
+    magnitudes = np.abs(columns)
+    cost, level = _subset_costs(magnitudes, np.ascontiguousarray(rows.T), bits, weight)
     priced = np.ascontiguousarray(flags.transpose(1, 2, 3, 0)) * weight
     total = np.full((STATES, count), np.inf, np.float32)
     total[0] = 0
@@ -89,7 +89,7 @@ def quantize(
     skipped = []
     for group, (start, end) in enumerate(groups(0, n)):
         zeros = np.zeros(count, np.float32)
-        for squares in size[start:end] ** 2:  # one by one: numpy sums a single row in another order
+        for squares in magnitudes[start:end] ** 2:  # numpy would sum a single row in another order
             zeros += squares
         empty = total + zeros + priced[group, full, 0, every]
         total = total + priced[group, full, 1, every]
@@ -117,10 +117,10 @@ def quantize(
 
 
 def _subset_costs(
-    size: Floats, rows: NDArray[Any], bits: Floats, weight: Floats
+    magnitudes: Floats, rows: NDArray[Any], bits: Floats, weight: Floats
 ) -> tuple[Floats, NDArray[np.int32]]:
     """(n, 4, N) least cost of each value in each of the four subsets, and the magnitude for it."""
-    n, count = size.shape
+    n, count = magnitudes.shape
     alphabet = bits.shape[1]
     flat = bits.ravel()
     cost = np.empty((n, 4, count), np.float32)
@@ -134,18 +134,18 @@ def _subset_costs(
         index += base
         if subset >= 2:
             index += alphabet
-        error = size - (4 * m + _OFFSET[subset])
+        error = magnitudes - (4 * m + _OFFSET[subset])
         return error * error + weight * flat.take(index), magnitude
 
     for subset in range(4):
-        nearest = np.maximum(np.rint((size - _OFFSET[subset]) * np.float32(0.25)), 0)
+        nearest = np.maximum(np.rint((magnitudes - _OFFSET[subset]) * np.float32(0.25)), 0)
         best, chosen = price(nearest, subset)
         if nearest.any():
             lower, smaller = price(np.maximum(nearest - 1, 0), subset)
             chosen = np.where(lower < best, smaller, chosen)
             best = np.minimum(lower, best)
         if subset in (0, 2):  # zero is even, and in both quantisers
-            zero = size * size + weight * flat.take(base + (alphabet if subset else 0))
+            zero = magnitudes * magnitudes + weight * flat.take(base + (alphabet if subset else 0))
             chosen = np.where(zero < best, 0, chosen)
             best = np.minimum(zero, best)
         cost[:, subset], level[:, subset] = best, chosen

@@ -53,7 +53,7 @@ class Searchable(Protocol):
     qualities: int
     default_quality: int
 
-    def engine(self, size: int) -> Engine: ...
+    def engine(self, width: int) -> Engine: ...
 
 
 def search(kind: Searchable, x: Embeddings, target: Target, header: int) -> tuple[Symbols, Symbols]:
@@ -293,7 +293,7 @@ def rate_distortion(engine: Engine, last: int) -> RateDistortion:
     with loading:  # numpy imports it on first use, which a fork must not cut
         import numpy.random as random
     rng = random.default_rng(0)
-    y = rng.standard_normal((_SAMPLE, engine.tables.size), np.float32) * engine.encoder.scale
+    y = rng.standard_normal((_SAMPLE, engine.tables.count), np.float32) * engine.encoder.scale
     grid = np.unique(np.linspace(1, last, _GRID).astype(np.int64))
     with placed(None):  # an error here is about no row of the caller's
         attempt = engine.attempt(np.repeat(y, len(grid), axis=0), np.tile(grid, _SAMPLE))

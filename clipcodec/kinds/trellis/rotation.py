@@ -134,31 +134,31 @@ class RotationKind(TrellisKind):
         integer(meta["dim"], 0, 0, "dim")
         return TrellisKind.table_shapes(config, 1, 1)
 
-    def parameters(self, quality: int, size: int) -> bytes:
+    def parameters(self, quality: int, width: int) -> bytes:
         """Quality, and the width in one byte below 128, else in two or three."""
-        if size < 0x80:
-            return bytes([quality, size])
-        if size < 1 << 14:
-            return bytes([quality, 0x80 | size & 0x7F, size >> 7])
-        if size > MAX_DIM:
-            raise EmbeddingError(f"embeddings of width {size}: at most {MAX_DIM}")
+        if width < 0x80:
+            return bytes([quality, width])
+        if width < 1 << 14:
+            return bytes([quality, 0x80 | width & 0x7F, width >> 7])
+        if width > MAX_DIM:
+            raise EmbeddingError(f"embeddings of width {width}: at most {MAX_DIM}")
         return bytes([quality, 0x80, 0x80, 1])  # MAX_DIM
 
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
         (quality, _), rest = super().split(rest)
-        size, used = 0, 0
+        width, used = 0, 0
         while True:
             if used == len(rest):
                 raise TruncatedError("ends inside its width")
-            size |= (rest[used] & 0x7F) << 7 * used
+            width |= (rest[used] & 0x7F) << 7 * used
             used += 1
             if rest[used - 1] < 0x80:
                 break
             if used == 3:
                 raise CorruptError("a width of more than three bytes")
-        if not 1 <= size <= MAX_DIM or not rest[used - 1]:
-            raise CorruptError(f"width {size} is not in 1 … {MAX_DIM}, or not in shortest form")
-        return Parameters(quality, size), rest[used:]
+        if not 1 <= width <= MAX_DIM or not rest[used - 1]:
+            raise CorruptError(f"width {width} is not in 1 … {MAX_DIM}, or not in shortest form")
+        return Parameters(quality, width), rest[used:]
 
     def decode(
         self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
@@ -170,9 +170,9 @@ class RotationKind(TrellisKind):
         return levels, checks
 
     @lru_cache(maxsize=8)  # noqa: B019 - profiles live as long as the process
-    def engine(self, size: int) -> Engine:
-        transform = RotationTransform(size, self._seed)
-        return Engine(transform, self.level_tables([0, size]), self.steps, self.weights)
+    def engine(self, width: int) -> Engine:
+        transform = RotationTransform(width, self._seed)
+        return Engine(transform, self.level_tables([0, width]), self.steps, self.weights)
 
     def coefficients(self, x: Embeddings) -> Floats:
         """Embeddings (N, D) → coefficients (N, D), times √D; inner products stay, times D."""

@@ -45,7 +45,7 @@ class LevelTables:
         self.class_of = np.ascontiguousarray(class_of, np.int64)
         self.flag_of = np.ascontiguousarray(flag_of, np.int64)
         self.bands = list(pairwise(bands))
-        self.size = bands[-1]
+        self.count = bands[-1]
         self.groups = [quantizer.groups(a, b) for a, b in self.bands]
         self.coded_groups = [  # with the mark of a band's first
             (a, b, a == start)
@@ -56,7 +56,7 @@ class LevelTables:
         self.alphabet = self.frequencies.shape[1]
         self.escape = self.alphabet - 1
         if self.class_of.shape[1] == 1:
-            self.class_of = np.broadcast_to(self.class_of, (len(self.class_of), self.size))
+            self.class_of = np.broadcast_to(self.class_of, (len(self.class_of), self.count))
         if self.flag_of.shape[1] == 2:
             self.flag_of = np.tile(self.flag_of, (1, sum(map(len, self.groups))))
         self.left, self.width = intervals(self.frequencies)
@@ -70,7 +70,7 @@ class LevelTables:
             raise WeightsError("frequencies of levels: expected (R, K) with K >= 4")
         if (f.sum(axis=1) != 1 << FREQUENCY_BITS).any():
             raise WeightsError(f"frequencies of levels must sum to 2**{FREQUENCY_BITS}")
-        if levels.ndim != 2 or levels.shape[1] not in (1, self.size):
+        if levels.ndim != 2 or levels.shape[1] not in (1, self.count):
             raise WeightsError(f"tables.class_of has shape {levels.shape}")
         number = sum(map(len, self.groups))
         if flags.ndim != 2 or len(flags) != len(levels) or flags.shape[1] not in (2, 2 * number):

@@ -12,7 +12,7 @@ def test_layout_counts_symbols_and_bits() -> None:
     """The paper's six rates: 200 indices at 400 … 2000 bits."""
     bits = [PqvaeConfig(512, codewords=k, rank=3).bits for k in (4, 8, 16, 32, 64, 1024)]
     assert bits == [400, 600, 800, 1000, 1200, 2000]
-    assert PqvaeConfig(512, rank=3).size == 200
+    assert PqvaeConfig(512, rank=3).count == 200
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,83 @@
+"""The container that a job goes on with: what is in it, and whether more of the same may follow."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..container import Container
+from ..container.survey import Survey
+from ..container.writer import PART
+from ..errors import OptionError, TruncatedError
+
+
+class Begun:
+    """The container that a job goes on with, finished or not, if there is one. Surveyed once.
+
+    path    the finished one, else the unfinished one
+    part    the unfinished one
+    found   is anything in it?
+    survey  where its blocks are, for the writer; None if nothing is in it
+    """
+
+    def __init__(self, out: str, *, resume: bool) -> None:
+        target = Path(os.path.realpath(out))
+        self.part = target.with_name(target.name + PART)
+        self.path = target if target.is_file() else self.part
+        self.found = False
+        self.survey: Survey | None = None
+        self.bytes_per_item: float | None = None
+        self._recorded: Any = {}
+        self._container: Container | None = None
+        if resume and self.path.is_file():
+            with suppress(TruncatedError):  # cut in its first bytes: nothing is in it
+                self._container = Container(self.path, partial=True)
+        if self._container is not None:
+            count, metadata = len(self._container), self._container.metadata
+            self._recorded = metadata.get("clipcodec")
+            self.found = count > 0 or bool(metadata)
+            self.survey = self._container.survey if self.found else None
+            self.bytes_per_item = self._container.size / count if count else None
+
+    def __enter__(self) -> Begun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._container is not None:
+            self._container.close()
+
+    @property
+    def prefix(self) -> bool | None:
+        """Do ids begin with the directory's name? None: not decided yet."""
+        return self._recorded.get("root") is None if self.found and self._recorded else None
+
+    def check(self, identity: dict[str, Any], root: str | None) -> None:
+        """Raise OptionError unless streams made with these options may be added."""
+        if not self.found:
+            return
+        if not isinstance(self._recorded, dict):
+            raise OptionError(
+                f"{self.path} was not begun by clipcodec compress, so its options are unknown: "
+                "begin another"
+            )
+        for key, value in identity.items():
+            before = self._recorded.get(key)
+            if before != value:
+                shown = f"{str(before)[:16]!r}, not {str(value)[:16]!r}"
+                raise OptionError(
+                    f"{self.path} was begun with {key} {shown}: give the same, or begin another"
+                )
+        began = self._recorded.get("root")
+        if began not in (None, root):
+            raise OptionError(
+                f"ids in {self.path} are paths in the directory {began!r}: add files of that one "
+                "only, or begin another with all inputs at once; its ids then begin with their "
+                "names"
+            )
+
+    def ids(self) -> set[str]:
+        if self._container is None:
+            return set()
+        return {id for id in self._container.ids if id is not None}
