@@ -357,7 +357,10 @@ class Codec:
 
         Raises as `decode` does, naming the streams at fault.
         """
-        parsed = self.parse_batch(streams)
+        return self.decode_parsed(self.parse_batch(streams))
+
+    def decode_parsed(self, parsed: Sequence[ParsedStream]) -> Embeddings:
+        """As `decode_batch`, of streams that `parse_batch` has cut into their parts."""
         if not parsed:
             return np.empty((0, self.profile.dim or 0), np.float32)
         groups: dict[tuple[Header, int], list[int]] = {}

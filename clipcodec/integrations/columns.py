@@ -20,7 +20,7 @@ from ..errors import (
     each_row,
     placed,
 )
-from ..retrieval.sources import WidthError, decode_rows
+from ..retrieval.sources import WidthError, parse_rows
 from ..target import Target, TargetOptions
 from .arrow_types import fixed_width, is_image, is_stream, is_vector
 from .extras import need
@@ -334,7 +334,7 @@ class ColumnDecoder(_Column):
         return result
 
     def _decode(self, streams: list[bytes]) -> Embeddings:
-        return decode_rows(self.codec, streams, self.width or 1)
+        return self.codec.decode_parsed(parse_rows(self.codec, streams, self.width or 1))
 
 
 def _without(array: pa.Array, rows: NDArray[np.int64]) -> pa.Array:

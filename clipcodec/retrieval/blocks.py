@@ -63,7 +63,7 @@ def block_of(codec: Codec, part: Part) -> Block:
 
     Raises DecodeError naming streams by their place in the source.
     """
-    return _from_symbols(codec, part) or Block(decode(codec, part))
+    return _from_symbols(part) or Block(decode(codec, part))
 
 
 def rounded(coefficients: NDArray[np.float32], least: float = 0.0) -> Block:
@@ -84,21 +84,17 @@ def rotation() -> RotationKind:
     return kind
 
 
-def _from_symbols(codec: Codec, part: Part) -> Block | None:
+def _from_symbols(part: Part) -> Block | None:
     """Dequantised symbols, if all streams are of `any/rotation`; else None."""
-    with placed(part.first):
-        first = codec.parse_batch(part.streams[:1])[0]
-        if first.profile.name != registry.UNTRAINED:
-            return None
-        parsed = codec.parse_batch(part.streams)
-    if any(stream.header != first.header or stream.dim != part.dim for stream in parsed):
+    streams, header = part.streams, part.streams[0].header
+    if any(s.profile.name != registry.UNTRAINED or s.header != header for s in streams):
         return None
 
     def work(at: int) -> NDArray[np.float32]:
         with placed(part.first + at):
-            return rotation().grid(unpack(parsed[at : at + _ROWS]))
+            return rotation().grid(unpack(streams[at : at + _ROWS]))
 
-    grid = np.concatenate(in_threads(work, range(0, len(parsed), _ROWS)))
+    grid = np.concatenate(in_threads(work, range(0, len(streams), _ROWS)))
     return Block(grid, _inverse_norms(grid))
 
 

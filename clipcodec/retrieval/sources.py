@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ..api import ProfileLike
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import DecodeError, each_row, placed, raise_rows
+from ..errors import DecodeError, placed, raise_rows
+from ..stream import ParsedStream, unpack
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _NUMBERS = BLOCK * 768  # of their embeddings
@@ -17,19 +18,19 @@ _VALUES = 2048  # taken from an Arrow column at a time
 
 
 class WidthError(DecodeError):
-    """A stream that is whole, but of another width than those that it is among."""
+    """A stream that is whole, but of another width than the others."""
 
 
 class Part(NamedTuple):
     """Some streams of a source, which all have one width.
 
     first    place of the first one in the source
-    streams  as the source gives them: anything, until they are parsed
+    streams  cut into their parts, not decoded
     dim      width D of the embeddings
     """
 
     first: int
-    streams: list[Any]
+    streams: list[ParsedStream]
     dim: int
 
 
@@ -62,59 +63,33 @@ def parts(source: Any, codec: Codec, dim: int | None = None) -> Iterator[Part]:
         items = chain(head, items)
     first, size = 0, max(1, min(BLOCK, _NUMBERS // dim))
     while streams := list(islice(items, size)):
-        yield Part(first, streams, dim)
+        with placed(first):
+            yield Part(first, parse_rows(codec, streams, dim), dim)
         first += len(streams)
 
 
 def decode(codec: Codec, part: Part) -> Embeddings:
     """The embeddings (n, D) of a part. Raises DecodeError naming streams by their place."""
     with placed(part.first):
-        return decode_rows(codec, part.streams, part.dim)
+        return codec.decode_parsed(part.streams)
 
 
-def decode_rows(codec: Codec, streams: Sequence[Any], dim: int) -> Embeddings:
-    """N streams to embeddings (N, dim), float32, unit norm.
-
-    Raises DecodeError naming streams at fault; WidthError for those of another width.
-    """
-    try:
-        rows = codec.decode_batch(streams)
-    except DecodeError:
-        _check_widths(codec, streams, dim)
-        raise
-    if rows.shape[1] != dim:
-        _check_widths(codec, streams, dim)
-    return rows
-
-
-def _check_widths(codec: Codec, streams: Sequence[Any], dim: int) -> None:
-    """Raise DecodeError if there are streams of another width; nothing else is decoded."""
-    widths: dict[int, list[int]] = {}
-    for row, stream in enumerate(codec.parse_batch(streams)):
-        widths.setdefault(stream.dim, []).append(row)
-    if not {*widths} - {dim}:
-        return
-    widths[dim] = widths.get(dim, [])[:1]  # `dim` may be what this one says
+def parse_rows(codec: Codec, streams: Sequence[Any], dim: int) -> list[ParsedStream]:
+    """Streams cut into their parts. Raises DecodeError; WidthError unless they have this width."""
+    parsed = codec.parse_batch(streams)
+    odd = {row for row, stream in enumerate(parsed) if stream.dim != dim}
     faults: dict[int, DecodeError] = {}
-    for width, rows in widths.items():
-        for row, damage in _damage(codec, streams, rows):  # which may have changed the header
-            if damage is not None:
-                faults[row] = damage
-            elif width != dim:
-                faults[row] = WidthError(f"{width} dimensions, expected {dim} as in the others")
+    for row in sorted(odd | {0}) if odd else ():  # `dim` may be what the first one says
+        try:
+            unpack(parsed[row : row + 1])  # a damaged header may say any width
+        except DecodeError as error:
+            faults[row] = error
+        else:
+            if row in odd:
+                words = f"{parsed[row].dim} dimensions, expected {dim} as in the others"
+                faults[row] = WidthError(words)
     raise_rows(faults)
-
-
-def _damage(
-    codec: Codec, streams: Sequence[Any], rows: list[int]
-) -> Iterator[tuple[int, DecodeError | None]]:
-    """What is wrong with each of some streams that name one width."""
-
-    def work(picks: list[int]) -> Embeddings:
-        return codec.decode_batch([streams[rows[i]] for i in picks])
-
-    for row, result in zip(rows, each_row(work, len(rows), DecodeError), strict=True):
-        yield row, result if isinstance(result, DecodeError) else None
+    return parsed
 
 
 def _items(source: Any) -> Iterator[Any]:

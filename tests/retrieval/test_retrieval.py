@@ -29,6 +29,7 @@ from clipcodec.errors import (
 from clipcodec.profile import registry
 from clipcodec.profile.file import Profile
 from clipcodec.retrieval import blocks, hits, sources
+from clipcodec.stream import ParsedStream
 from tests.helpers.profiles import cone, drawn
 
 NAMES = ("openai-vit-b-32/pqvae-400", "openai-vit-b-32/predictive", "any/rotation")
@@ -95,14 +96,14 @@ def test_rotated_symbols_are_searched_without_a_row_being_decoded(
     streams, rows, queries = coded
     indexes = [SearchIndex(streams), SearchIndex(streams, exact=True)]
     rotated = clipcodec.info(streams[0]).profile == NAMES[2]
-    decoded = []
-    whole = Codec.decode_batch
+    decoded: list[bytes] = []
+    whole = Codec.decode_parsed
 
-    def spy(codec: Codec, batch: list[bytes]) -> np.ndarray:
-        decoded.extend(batch)
-        return whole(codec, batch)
+    def spy(codec: Codec, parsed: list[ParsedStream]) -> np.ndarray:
+        decoded.extend(stream.start + stream.payload for stream in parsed)
+        return whole(codec, parsed)
 
-    monkeypatch.setattr(Codec, "decode_batch", spy)
+    monkeypatch.setattr(Codec, "decode_parsed", spy)
     search(streams, queries, 10)
     assert decoded == ([] if rotated else streams)
     if rotated:
