@@ -366,10 +366,16 @@ class Codec:
         groups: dict[tuple[Header, int], list[int]] = {}
         for i, stream in enumerate(parsed):
             groups.setdefault((stream.header, stream.parameters.symbols), []).append(i)
-        widths = {parsed[rows[0]].dim for rows in groups.values()}
-        if len(widths) > 1:
-            raise DecodeError(f"streams of several widths {sorted(widths)}: decode each apart")
-        out = np.empty((len(parsed), widths.pop()), np.float32)
+        dim = parsed[0].dim
+        if any(parsed[rows[0]].dim != dim for rows in groups.values()):
+            raise DecodeError.of_rows(
+                {
+                    i: f"{stream.dim} dimensions, the first stream has {dim}: decode each width apart"
+                    for i, stream in enumerate(parsed)
+                    if stream.dim != dim
+                }
+            )
+        out = np.empty((len(parsed), dim), np.float32)
 
         def work(rows: list[int]) -> None:
             with placed(rows):
