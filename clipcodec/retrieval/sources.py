@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from ..api import ProfileLike
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import DecodeError, each_row, placed, raise_rows
+from ..profile.registry import ProfileLike
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _NUMBERS = BLOCK * 768  # of their embeddings
