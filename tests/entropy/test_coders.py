@@ -260,7 +260,7 @@ def test_a_cut_by_many_symbols_is_truncated(count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 20])
 def test_the_longest_codes(count: int) -> None:
-    """24 bits a symbol, at every offset within a byte."""
+    """24 bits per symbol, at every offset within a byte."""
     lengths = [*range(1, 24), 24, 24]
     frequencies = [65536 - 24, *[1] * 24]
     coder = coders(FrequencyTables([frequencies], [lengths], [0] * 33))["huffman"]

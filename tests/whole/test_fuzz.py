@@ -157,7 +157,7 @@ def test_one_stream_of_the_greatest_width_takes_two_mebibytes() -> None:
 def test_batches_of_the_greatest_width_take_a_few_streams_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """96 MiB a thread and the result: not a mebibyte for each of the tiny streams."""
+    """96 MiB per thread and the result: not a mebibyte for each of the tiny streams."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     streams = [widest(np.eye(1, WIDTH, dtype=np.int64)[0])] * 400
     clipcodec.decode(streams[0])
