@@ -462,7 +462,7 @@ class _Anything:
 
 @pytest.mark.slow
 def test_payloads_are_read_alike(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With check values out of the way, many random payloads are streams: the other rules decide."""
+    """Without check values many random payloads are streams: the other rules decide."""
     rng, ends = np.random.default_rng(5), Counter[tuple[str, str]]()
     made = [
         (case, coder, case.encoded(rng, 400 if small else 10, coder))

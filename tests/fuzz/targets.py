@@ -176,7 +176,7 @@ def payload(r: Random) -> bytes:
 
 
 def check_payload(data: bytes) -> str:
-    """Symbols and check value have one payload: what a coder reads, it writes. Check values aside."""
+    """Symbols and check value have one payload: what a coder reads, it writes."""
     codec = codec_of(data)
     parsed = attempt(codec.parse, data)
     if isinstance(parsed, DecodeError):

@@ -63,7 +63,7 @@ def plain(value: int, bits: int) -> Entry:
 
 
 def entries(tables: LevelTables, levels: list[int], quality: int) -> tuple[list[Entry], list[int]]:
-    """What a payload holds in the order of decoding, and the seed's signs: section 4.2 of the text."""
+    """What a payload holds, in order of decoding; the seed's signs: section 4.2 of the text."""
     k, n, rows = tables.alphabet, len(levels), tables.frequencies.tolist()
     class_of, flag_of = tables.class_of[quality - 1], tables.flag_of[quality - 1]
 
