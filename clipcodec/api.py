@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .codec import Codec
 from .embeddings import Embeddings
-from .profile import Profile
-from .profile.registry import ProfileInfo, registered
+from .profile.registry import ProfileInfo, ProfileLike, registered
 from .stream import StreamInfo
 from .target import AUTO, Target
 
 if TYPE_CHECKING:
     from .images import ImageInput
-
-ProfileLike = str | os.PathLike[str] | Profile | None
 
 
 def encode(

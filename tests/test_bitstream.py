@@ -26,27 +26,27 @@ LITERAL = {
 def test_literal_headers(text: str, header: Header) -> None:
     """The bytes of these headers never change."""
     assert header.to_bytes().hex() == text
-    assert split(bytes.fromhex(text) + b"body") == (header, b"body")
+    assert split(bytes.fromhex(text) + b"payload") == (header, b"payload")
 
 
 @given(st.sampled_from(CODERS), st.integers(1, MAX_PROFILE_ID), st.binary(max_size=9))
-def test_registered_round_trip(coder: str, number: int, body: bytes) -> None:
+def test_registered_round_trip(coder: str, number: int, payload: bytes) -> None:
     """Every registered id comes back, and takes 1, 2 or 3 bytes."""
     assert MAX_PROFILE_ID == 16398
     header = Header(coder, number)
     data = header.to_bytes()
     assert len(data) == (1 if number < 15 else 2 if number < 143 else 3)
-    assert split(data + body) == (header, body)
+    assert split(data + payload) == (header, payload)
 
 
 @given(st.binary(max_size=8))
 def test_any_bytes_split_canonically_or_raise(data: bytes) -> None:
     """A header that is accepted is the only spelling of what it says."""
     try:
-        header, body = split(data)
+        header, payload = split(data)
     except DecodeError:
         return
-    assert header.to_bytes() + body == data
+    assert header.to_bytes() + payload == data
 
 
 def test_empty_is_truncated() -> None:
@@ -85,7 +85,7 @@ def test_headers_cut_short_are_truncated(text: str, what: str) -> None:
 def test_long_spellings_of_an_id_are_corrupt(text: str) -> None:
     """The error shows the id's bytes, no more."""
     with pytest.raises(CorruptError, match=rf"bytes {text[2:]} are not in their shortest form"):
-        split(bytes.fromhex(text) + b"body")
+        split(bytes.fromhex(text) + b"payload")
 
 
 @pytest.mark.parametrize(

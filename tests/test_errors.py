@@ -1,4 +1,4 @@
-"""clipcodec.errors: an error knows its rows, whoever raises it and whoever passes it on."""
+"""clipcodec.errors: an error knows its rows, wherever it is raised and passed on."""
 
 from __future__ import annotations
 

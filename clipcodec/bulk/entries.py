@@ -67,7 +67,7 @@ def is_image(name: str) -> bool:
 
 
 def size_fault(size: int) -> ImageError | None:
-    """What is wrong with an image file of so many bytes, if anything."""
+    """What is wrong with an image file of this size, if anything."""
     if size <= LARGEST:
         return None
     return ImageError(f"{size} bytes: above the limit of {LARGEST} for an image file")

@@ -31,7 +31,7 @@ from .resume import Begun
 from .sources import find
 
 if TYPE_CHECKING:
-    from ..profile.file import Profile
+    from ..profile.registry import ProfileLike
 
 FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _SAMPLES = 64  # embeddings that are encoded to estimate a size
@@ -128,7 +128,7 @@ class Job:
         out: PathLike,
         target: Target | None = None,
         *,
-        profile: PathLike | Profile | None = None,
+        profile: ProfileLike = None,
         backbone: str | None = None,
         device: str | None = None,
         weights: PathLike | None = None,

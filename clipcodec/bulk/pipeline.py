@@ -28,7 +28,7 @@ from .workers import Encoded, Task, decode, encode, pool
 GROUP = 256  # embeddings that are encoded together
 _SECONDS = 5.0  # or as many as there are after this time
 _CHUNK = 8  # images that a worker decodes at a time
-_CHUNK_BYTES = 1 << 24  # and at most so many bytes of archive members
+_CHUNK_BYTES = 1 << 24  # of archive members, at most
 _AHEAD = 1 << 28
 
 T = TypeVar("T")

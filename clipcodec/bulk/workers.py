@@ -165,5 +165,5 @@ def _encode(rows: NDArray[Any], task: Task, *, ours: bool) -> list[bytes | Clipc
         return [type(error)(error.reason) for _ in rows]
     for stream in streams:
         if isinstance(stream, ClipcodecError):
-            stream.rows = ()  # its place in this batch tells nobody anything
+            stream.rows = ()  # the caller does not know this batch
     return streams

@@ -22,7 +22,7 @@ from typing import Any
 from .. import __version__
 from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError, RateError
 
-SUFFIX = ".clip"  # of the file of a stream
+STREAM_SUFFIX = ".clip"  # of the file of a stream
 CONTAINER_SUFFIX = ".clpc"
 
 
@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         'with -o OUT.clpc also a directory, "pattern", list.txt or shard.tar',
     )
     p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several inputs) or - "
-                   f"for stdout; default: INPUT{SUFFIX}; OUT.clpc: a container")  # fmt: skip
+                   f"for stdout; default: INPUT{STREAM_SUFFIX}; OUT.clpc: a container")  # fmt: skip
     _profile(p)
     _target(p)
     _backbone(p)
@@ -103,7 +103,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
                    "- for stdin")  # fmt: skip
     p.add_argument("-o", "--output", metavar="OUT", help=".npy file for all inputs together, or - "
-                   f"for stdout; default: each input's name with .npy for {SUFFIX}")  # fmt: skip
+                   "for stdout; default: each input's name with .npy for "
+                   f"{STREAM_SUFFIX}")  # fmt: skip
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line per stream")
     p.add_argument("--ids", metavar="FILE", help="write the ids of containers' items, one per line")
     _partial(p)
@@ -134,7 +135,7 @@ def build_parser() -> argparse.ArgumentParser:
     p = _verb(verbs, "extract", "get streams out of image files", module="attach")
     p.add_argument("inputs", nargs="+", metavar="IMAGE", help="image file; - for stdin")
     p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several images) or - "
-                   f"for stdout; default: IMAGE{SUFFIX}")  # fmt: skip
+                   f"for stdout; default: IMAGE{STREAM_SUFFIX}")  # fmt: skip
     _profile(p, "of several streams, the one of this profile (name or file)")
     _force(p)
 

@@ -19,7 +19,7 @@ from ..errors import (
     placed,
 )
 from ..target import Target
-from . import SUFFIX
+from . import STREAM_SUFFIX
 from .common import (
     STDIO,
     codec_of,
@@ -36,7 +36,7 @@ from .inputs import path_or_bytes
 
 
 def run(args: argparse.Namespace) -> int:
-    suffix = SUFFIX if args.verb == "extract" else ""
+    suffix = STREAM_SUFFIX if args.verb == "extract" else ""
     outputs = [output_path(name, args.output, len(args.inputs), suffix) for name in args.inputs]
     refuse_shared(outputs)
     pairs = list(zip(args.inputs, outputs, strict=True))

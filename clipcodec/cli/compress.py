@@ -9,7 +9,7 @@ from pathlib import Path
 from ..codec import Codec
 from ..errors import ClipcodecError, InputError, OutputExistsError, WeightsError
 from ..target import Target
-from . import SUFFIX, compress_many, tables
+from . import STREAM_SUFFIX, compress_many, tables
 from .common import (
     STDIO,
     codec_of,
@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
         return compress_many.run(args)
     codec, target = codec_of(args), target_of(args)
     target.check(codec.profile)
-    outputs = [output_path(name, args.output, len(args.inputs), SUFFIX) for name in args.inputs]
+    outputs = [
+        output_path(name, args.output, len(args.inputs), STREAM_SUFFIX) for name in args.inputs
+    ]
     refuse_shared(outputs)
     failed = 0
     pairs = list(zip(args.inputs, outputs, strict=True))
@@ -74,4 +76,4 @@ def _numbered(name: str, output: str | None, rows: int) -> list[str]:
         raise OutputExistsError(f"{output} is not a directory: {rows} streams need one")
     stem = "stdin" if name == STDIO else Path(name).name
     digits = max(4, len(str(rows - 1)))
-    return [str(Path(output) / f"{stem}.{i:0{digits}d}{SUFFIX}") for i in range(rows)]
+    return [str(Path(output) / f"{stem}.{i:0{digits}d}{STREAM_SUFFIX}") for i in range(rows)]

@@ -28,7 +28,7 @@ from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..profile.registry import registered
 from ..system.files import replacing
-from . import CONTAINER_SUFFIX, SUFFIX
+from . import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .common import STDIO, read_stream, refuse_terminal_or_existing, report
 
 _NPY_HEADER = 128  # bytes
@@ -145,7 +145,7 @@ def npy_name(name: str) -> str:
     if name == STDIO:
         return STDIO
     stem = name.removesuffix(CONTAINER_SUFFIX)
-    return (stem if stem != name else name.removesuffix(SUFFIX)) + ".npy"
+    return (stem if stem != name else name.removesuffix(STREAM_SUFFIX)) + ".npy"
 
 
 class _SomeFailed(Exception):

@@ -15,7 +15,7 @@ import numpy as np
 from ..codec import Codec
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..stream import StreamInfo
-from . import SUFFIX, containers, tables
+from . import STREAM_SUFFIX, containers, tables
 from .common import (
     STDIO,
     read_stream,
@@ -67,13 +67,17 @@ def _one_file(codec: Codec, name: str, force: bool) -> None:
 
 
 def _npy_name(name: str) -> str:
-    return STDIO if name == STDIO else name.removesuffix(SUFFIX) + ".npy"
+    return STDIO if name == STDIO else name.removesuffix(STREAM_SUFFIX) + ".npy"
 
 
 def _json(codec: Codec, name: str) -> str:
     stream = read_stream(name)
     embedding = codec.decode(stream)
-    row = {"file": name, "profile": codec.info(stream).profile, "embedding": embedding.tolist()}
+    row = {
+        "file": name,
+        "profile": codec.parse(stream).profile.name,
+        "embedding": embedding.tolist(),
+    }
     return json.dumps(row)
 
 

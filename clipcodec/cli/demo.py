@@ -14,7 +14,7 @@ from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError, WeightsUnavailableError
 from ..profile.registry import DEFAULT, registered
-from . import SUFFIX
+from . import STREAM_SUFFIX
 
 _BUDGETS = (25, 50, 100)  # for profiles of all rates
 _HEAD = (
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _table(embeddings: Embeddings) -> None:
-    """One line a profile: compressed to files, read back, compared."""
+    """One line per profile and size: compressed to files, read back, compared."""
     print(_HEAD)
     for row in registered():
         if row.dim in (None, embeddings.shape[1]):
@@ -53,7 +53,7 @@ def _line(profile: str, budget: int | None, embeddings: Embeddings) -> None:
         began = time.perf_counter()
         streams = codec.encode_embeddings(embeddings, max_bytes=budget)
         for i, stream in enumerate(streams):
-            (Path(folder) / f"{i:06}{SUFFIX}").write_bytes(stream)
+            (Path(folder) / f"{i:06}{STREAM_SUFFIX}").write_bytes(stream)
         middle = time.perf_counter()
         files = sorted(Path(folder).iterdir())
         decoded = codec.decode_batch(path.read_bytes() for path in files)

@@ -59,7 +59,7 @@ def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, An
     print(f"  held out          {result.held_out} embeddings")
     print(f"  cosine            {result.cosine:.4f}")
     print(f"  stream            {result.bytes:.1f} bytes")
-    print(f"  information       {result.bits_per_symbol:.3f} bits a symbol")
+    print(f"  information       {result.bits_per_symbol:.3f} bits per symbol")
     print(f"  codewords in use  {result.codewords_used} of {recipe.codewords} "
           f"({result.restarts} restarts)")  # fmt: skip
     return 0

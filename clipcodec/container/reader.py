@@ -21,7 +21,7 @@ from .survey import Readable, SeekableFile, check_index, exactly, read_survey
 if TYPE_CHECKING:
     from ..codec import Codec
     from ..embeddings import Embeddings
-    from ..profile.file import Profile
+    from ..profile.registry import ProfileLike
 
 ROWS = 16384  # embeddings decoded at a time: enough for several threads, 32 MiB at width 512
 _KEPT = 4  # blocks kept in memory
@@ -30,7 +30,7 @@ _KEPT = 4  # blocks kept in memory
 def open_container(
     source: str | os.PathLike[str] | BinaryIO,
     *,
-    profile: str | os.PathLike[str] | Profile | None = None,
+    profile: ProfileLike = None,
     partial: bool = False,
 ) -> Container:
     """Open a container of streams for reading; public as `clipcodec.open`.
@@ -61,10 +61,10 @@ class Container:
         self,
         source: str | os.PathLike[str] | BinaryIO,
         *,
-        profile: str | os.PathLike[str] | Profile | None = None,
+        profile: ProfileLike = None,
         partial: bool = False,
     ) -> None:
-        from ..codec import Codec  # here, as who reads only bytes needs no profile
+        from ..codec import Codec  # here: `read_items` gives bytes, and needs no profile
 
         self.codec: Codec = Codec(profile)
         self._file = SeekableFile(source)

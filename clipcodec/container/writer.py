@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from ..bitstream import split
-from ..errors import LockedError, OptionError, OutputExistsError, TruncatedError
+from ..errors import DecodeError, LockedError, OptionError, OutputExistsError, TruncatedError
 from ..system.files import lock, move, refuse_existing
 from . import layout
 from .survey import SeekableFile, Survey, read_survey
@@ -155,10 +155,17 @@ class ContainerWriter:
             self._write_block()
 
     def extend(self, streams: Iterable[bytes], ids: Iterable[str | None] | None = None) -> None:
-        """Add streams in order, each with its id if `ids` are given (one per stream)."""
+        """Add streams in order, each with its id if `ids` are given (one per stream).
+
+        Raises as `append` does, naming the stream at fault; those before it have been added.
+        """
         pairs = zip(streams, repeat(None)) if ids is None else zip(streams, ids, strict=True)
-        for stream, id in pairs:
-            self.append(stream, id)
+        for i, (stream, id) in enumerate(pairs):
+            try:
+                self.append(stream, id)
+            except (DecodeError, OptionError) as error:
+                error.rows, error.item = (i,), "stream"
+                raise
 
     def flush(self) -> None:
         """Write what was appended to the disk: after that not even a power cut can lose it."""

@@ -52,7 +52,7 @@ def codec_jobs(evaluation: Evaluation, profile: str, budgets: Sequence[int]) -> 
     jobs = []
     for codec in codecs:
         name = codec.profile.name
-        if codec.profile.kind.qualities:
+        if codec.profile.qualities:
             least = dim / 16 if name == registry.UNTRAINED else 0
             for budget in (b for b in budgets if b >= least):
                 run = partial(_coded, evaluation, codec, name, budget)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..api import ProfileLike
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import (
@@ -20,6 +19,7 @@ from ..errors import (
     each_row,
     placed,
 )
+from ..profile.registry import ProfileLike
 from ..retrieval.sources import WidthError, parse_rows
 from ..target import Target, TargetOptions
 from .arrow_types import fixed_width, is_image, is_stream, is_vector

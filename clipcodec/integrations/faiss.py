@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..api import ProfileLike
 from ..codec import Codec
 from ..errors import EmbeddingError, InputError, OptionError, placed
+from ..profile.registry import ProfileLike
 from ..retrieval import codec_of, decoded
 from ..target import Target, TargetOptions
 from .extras import need

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..bitstream import VERSION
 from ..codec import Codec
 from ..errors import OptionError
-from ..kinds.trellis.kind import MAX_DIM
+from ..kinds import MAX_DIM
 from .extras import need
 
 if TYPE_CHECKING:

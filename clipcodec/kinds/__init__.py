@@ -1,6 +1,6 @@
 """Kinds of profiles: what each does between embeddings and payloads; one row per kind."""
 
-from .base import Kind, Parameters, Quantized
+from .base import MAX_DIM, Kind, Parameters, Quantized
 from .pqvae import PqvaeKind
 from .trellis import PredictiveKind, RotationKind
 
@@ -8,4 +8,4 @@ KINDS: dict[str, type[Kind]] = {
     kind.name: kind for kind in (PqvaeKind, PredictiveKind, RotationKind)
 }
 
-__all__ = ["KINDS", "Kind", "Parameters", "Quantized"]
+__all__ = ["KINDS", "MAX_DIM", "Kind", "Parameters", "Quantized"]

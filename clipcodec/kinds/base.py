@@ -25,6 +25,7 @@ from ..target import Target
 
 Tensors = Mapping[str, NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
+MAX_DIM = 1 << 14  # of an embedding, in every kind
 _PIECE = 1 << 20  # values checked at a time: a file's check takes little memory beside the file
 _LARGEST = np.float32(1e18)  # its square is a float32, too
 

@@ -17,6 +17,9 @@ UNTRAINED = "any/rotation"
 ANY_BACKBONE = "any"
 _FOLDER = Path(__file__).parent / "shipped"
 
+ProfileLike = str | os.PathLike[str] | Profile | None
+"""A registered name, the path of a profile file, or a loaded profile; None: the default."""
+
 
 @dataclass(frozen=True)
 class ProfileInfo:

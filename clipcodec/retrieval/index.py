@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..api import ProfileLike
+from ..profile.registry import ProfileLike
 from .blocks import Block, block_of, joined, rotation, rounded
 from .hits import Hits, Queries, best_hits, check_k
 from .sources import codec_of, parts

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from ..api import ProfileLike
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import DecodeError, placed, raise_rows
+from ..profile.registry import ProfileLike
 from ..stream import ParsedStream, unpack
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`

@@ -44,7 +44,7 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
 def shared_out(items: list[T], most: int, fewest: int = 256) -> list[list[T]]:
     """Parts of `most` items or fewer, as many parts as threads or a multiple of that.
 
-    fewest  items that are enough work for one thread: there are no smaller parts for its sake
+    fewest  items that are enough work for one thread: parts are not made smaller than that
     """
     rounds = -(-len(items) // (most * most_threads()))
     step = max(-(-len(items) // (rounds * most_threads())), fewest)

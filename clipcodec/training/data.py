@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings, as_embeddings
 from ..errors import EmbeddingError, TrainingError, brief
+from ..kinds import MAX_DIM
 
 MIN_ROWS = 1000
-MAX_WIDTH = 1 << 14
 TENSOR = "embeddings"
 
 
@@ -32,8 +32,8 @@ def load_embeddings(
         raise TrainingError(
             f"embedding files of several widths {sorted(widths)}: all must have one width"
         )
-    if max(widths) > MAX_WIDTH:
-        raise TrainingError(f"embeddings of width {max(widths)}: at most {MAX_WIDTH} is possible")
+    if max(widths) > MAX_DIM:
+        raise TrainingError(f"embeddings of width {max(widths)}: at most {MAX_DIM} is possible")
     rows = np.concatenate(parts)
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
     if len(first) < least:

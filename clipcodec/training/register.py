@@ -36,7 +36,7 @@ def register(path: Path, number: int, folder: Path = FOLDER) -> dict[str, Any]:
         "kind": profile.kind.name,
         "backbone": profile.backbone,
         "dim": profile.dim,
-        "bits": None if profile.kind.qualities else profile.kind.bits,
+        "bits": None if profile.qualities else profile.kind.bits,
         "sha256": profile.digest.hex(),
         "file": profile.name.replace("/", ".") + ".safetensors",
     }

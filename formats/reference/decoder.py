@@ -305,7 +305,7 @@ class State:
         return s
 
     def plain(self, bits: int) -> int:
-        """So many bits without a table: section 4.1 of trellis.md."""
+        """A number of `bits` bits without a table: section 4.1 of trellis.md."""
         width = 2**24 >> bits
         value = self.x % 2**24 // width
         self.take(value * width, width)

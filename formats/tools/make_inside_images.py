@@ -43,7 +43,7 @@ def picture(kind: str) -> bytes:
 
 
 def write(name: str, comment: str, file: bytes, expect: str = "accept") -> None:
-    """With the streams that the package finds, which are for whoever adds it to look at."""
+    """Write a new vector with the streams that the package finds: look at them then."""
     path = FOLDER / f"{name}.json"
     if path.exists():
         return

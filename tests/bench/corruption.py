@@ -6,7 +6,7 @@ Streams of embeddings drawn from profiles' own statistics are damaged in seven w
 For each way: how many were damaged (those that came out as they were, or as another valid stream
 that was spliced in, do not count), how many of them decoded, and the rate that 95 of 100 such
 counts lie below (Poisson). Bodies are decoded many at a time, errors noted row by row; whatever
-passes, and a sample of the rest, is judged once more by `decode`.
+passes, and a sample of the rest, is checked once more by `decode`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from clipcodec.profile.registry import by_name
 from clipcodec.stream import ParsedStream, unpack
 
 ROWS = 600  # embeddings a profile and setting
-CHUNK = 20_000  # damaged streams judged together
-SAMPLE = 100  # of each chunk are judged by `decode`, too
+CHUNK = 20_000  # damaged streams checked together
+SAMPLE = 100  # of each chunk are checked by `decode`, too
 _CODEC = Codec()
 
 

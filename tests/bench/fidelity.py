@@ -31,7 +31,7 @@ class Task(NamedTuple):
     name: str
     rows: np.ndarray
     labels: np.ndarray
-    references: np.ndarray  # one a class; the nearest is the answer
+    references: np.ndarray  # one per class; the nearest is the answer
 
     def accuracy(self, rows: np.ndarray) -> float:
         return float(((rows @ self.references.T).argmax(axis=1) == self.labels).mean())

@@ -152,7 +152,7 @@ def peers(folder: Path) -> None:
     evaluation, training = load_evaluation(folder), load_training(folder, imagenet=1)
     x, count = evaluation.rows, len(evaluation.rows)
     print(machine(), end="\n\n")
-    print("| codec | bytes an item | cosine | zero-shot | 10-nn | encode/s | decode/s |")
+    print("| codec | bytes per item | cosine | zero-shot | 10-nn | encode/s | decode/s |")
     print("|---|---|---|---|---|---|---|")
     for group in (ours(), faiss_peers(training), float16_peers(), scalar_peers(training)):
         for peer in group:
@@ -252,7 +252,7 @@ def million(folder: Path) -> None:
         print(f"encode: {MILLION / encode:,.0f} rows/s, peak {encode_memory} MiB")
         print(f"decode: {MILLION / decode:,.0f} rows/s, peak {decode_memory} MiB, "
               f"{100 * MILLION / decode / (rate / work):.0f} % of that")  # fmt: skip
-        print(f"container: {size / MILLION:.2f} bytes an item; streams: {streams / MILLION:.2f}")
+        print(f"container: {size / MILLION:.2f} bytes per item; streams: {streams / MILLION:.2f}")
 
 
 def machine() -> str:

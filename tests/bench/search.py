@@ -142,7 +142,7 @@ def speed(folder: Path, count: int) -> None:
 
     print(f"{count} rows of {width}; {faiss.omp_get_max_threads()} threads; "
           f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
-    print(f"| {'':<44} | bytes a row | build s | 1 query/s | {BATCH} at once, queries/s |")
+    print(f"| {'':<44} | bytes per row | build s | 1 query/s | {BATCH} at once, queries/s |")
     print("|---|---|---|---|---|")
 
     def report(

@@ -275,6 +275,20 @@ def test_a_new_container_gets_its_name_when_it_is_complete(tmp_path: Path) -> No
     assert clipcodec.open(path)[:] == STREAMS
 
 
+def test_extend_names_the_stream_at_fault(tmp_path: Path) -> None:
+    """Those before it have been added; a stream that is appended alone has no number."""
+    with clipcodec.create(tmp_path / "a.clpc") as writer:
+        writer.append(STREAMS[0])
+        with pytest.raises(TruncatedError, match=r"^stream 2: empty") as damaged:
+            writer.extend([*STREAMS[:2], b""])
+        with pytest.raises(OptionError, match=r"^stream 1: an id of 0 bytes") as named:
+            writer.extend(STREAMS[:2], ids=["a", ""])
+        with pytest.raises(TruncatedError, match=r"^empty") as alone:
+            writer.append(b"")
+        assert (damaged.value.index, named.value.index, alone.value.index) == (2, 1, None)
+        assert len(writer) == 4
+
+
 def test_what_exists_is_replaced_only_by_mode_w(tmp_path: Path) -> None:
     path = tmp_path / "a.clpc"
     path.write_bytes(b"old")

@@ -42,14 +42,14 @@ def messages(draw: st.DrawFn) -> tuple[FrequencyTables, np.ndarray, list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "check", "body"),
+    ("name", "check", "payload"),
     [("raw", 0x932B, "2418932b"), ("huffman", 0xD048, "7160d048"), ("rans", 0x15ED, "4ed05401")],
 )
-def test_literal_bodies(name: str, check: int, body: str) -> None:
+def test_literal_payloads(name: str, check: int, payload: str) -> None:
     """The worked examples of the format's text."""
     coder = coders(EXAMPLE)[name]
-    assert coder.encode(SYMBOLS, [check])[0].hex() == body
-    symbols, checks = coder.decode([bytes.fromhex(body)])
+    assert coder.encode(SYMBOLS, [check])[0].hex() == payload
+    symbols, checks = coder.decode([bytes.fromhex(payload)])
     assert symbols.tolist() == SYMBOLS.tolist()
     assert checks == [check]
 
@@ -62,32 +62,32 @@ def test_round_trip_and_batch_equals_single(
     """Symbols and check values come back; one at a time or many, the bytes are the same."""
     tables, symbols, checks = message
     for coder in coders(tables).values():
-        bodies = coder.encode(symbols, checks)
+        payloads = coder.encode(symbols, checks)
         singles = [
             coder.encode(symbols[i : i + 1], checks[i : i + 1])[0] for i in range(len(checks))
         ]
-        assert bodies == singles
-        for got, got_checks in (coder.decode(bodies), _decode_singly(coder, bodies)):
+        assert payloads == singles
+        for got, got_checks in (coder.decode(payloads), _decode_singly(coder, payloads)):
             assert (got == symbols).all()
             assert got_checks == checks
 
 
-def _decode_singly(coder: Any, bodies: list[bytes]) -> tuple[np.ndarray, list[int]]:
-    parts = [coder.decode([body]) for body in bodies]
+def _decode_singly(coder: Any, payloads: list[bytes]) -> tuple[np.ndarray, list[int]]:
+    parts = [coder.decode([payload]) for payload in payloads]
     return np.concatenate([s for s, _ in parts]), [c for _, cs in parts for c in cs]
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data(), st.sampled_from(["raw", "huffman", "rans"]), st.booleans())
-def test_any_body_has_one_spelling(data: st.DataObject, name: str, batch: bool) -> None:
+def test_any_payload_has_one_spelling(data: st.DataObject, name: str, batch: bool) -> None:
     """Bytes that decode are exactly the bytes that encoding gives; others raise DecodeError."""
     coder = coders(EXAMPLE)[name]
-    body = data.draw(st.binary(max_size=14 if name == "rans" else 6))
+    payload = data.draw(st.binary(max_size=14 if name == "rans" else 6))
     try:
-        symbols, checks = coder.decode([body] * (20 if batch else 1))
+        symbols, checks = coder.decode([payload] * (20 if batch else 1))
     except DecodeError:
         return
-    assert coder.encode(symbols, checks)[0] == body
+    assert coder.encode(symbols, checks)[0] == payload
 
 
 def test_rans_never_exceeds_its_promise() -> None:
@@ -96,8 +96,8 @@ def test_rans_never_exceeds_its_promise() -> None:
     tables = FrequencyTables.from_counts(rng.gamma(50, size=(200, 4)), np.arange(200))
     share = tables.frequencies / 65536
     symbols = np.stack([rng.choice(4, 500, p=share[t]) for t in tables.table_of], axis=1)
-    bodies = RansCoder(tables).encode(symbols, [0xFFFF] * 500)
-    excess = np.array([len(b) for b in bodies]) - tables.information(symbols) / 8 - 2
+    payloads = RansCoder(tables).encode(symbols, [0xFFFF] * 500)
+    excess = np.array([len(b) for b in payloads]) - tables.information(symbols) / 8 - 2
     assert excess.max() < 1.1
     assert 0.4 < excess.mean() < 0.55
 
@@ -152,9 +152,9 @@ def test_rans_is_what_the_text_says(alphabet: int, size: int) -> None:
     coder = RansCoder(tables)
     expected = [by_the_text(tables, s, c) for s, c in zip(symbols.tolist(), checks, strict=True)]
     for count in (2, 20):
-        bodies = coder.encode(symbols[:count], checks[:count])
-        assert bodies == expected[:count]
-        decoded, found = coder.decode(bodies)
+        payloads = coder.encode(symbols[:count], checks[:count])
+        assert payloads == expected[:count]
+        decoded, found = coder.decode(payloads)
         assert (decoded == symbols[:count]).all()
         assert found == checks[:count]
 
@@ -171,11 +171,13 @@ def test_huffman_codes_are_canonical() -> None:
     order = np.random.default_rng(0).permutation(64)
     bits = "".join(codes[s] for s in order.tolist())
     bits += "0" * (-len(bits) % 8)
-    body = int(bits, 2).to_bytes(len(bits) // 8, "big") + b"\x12\x34"
+    payload = int(bits, 2).to_bytes(len(bits) // 8, "big") + b"\x12\x34"
     coder = coders(tables)["huffman"]
     for count in (1, 20):
-        assert coder.encode(order[None].repeat(count, axis=0), [0x1234] * count) == [body] * count
-        assert coder.decode([body] * count)[0].tolist() == [order.tolist()] * count
+        assert (
+            coder.encode(order[None].repeat(count, axis=0), [0x1234] * count) == [payload] * count
+        )
+        assert coder.decode([payload] * count)[0].tolist() == [order.tolist()] * count
 
 
 @pytest.mark.parametrize("name", ["raw", "huffman", "rans"])
@@ -202,7 +204,7 @@ NO_CHECK = "rANS state does not end in a check value: damaged"
 
 @pytest.mark.parametrize("batch", [1, 20])
 @pytest.mark.parametrize(
-    ("name", "body", "error", "message"),
+    ("name", "payload", "error", "message"),
     [
         ("raw", "", TruncatedError, "raw payload of 0 bytes: expected 4"),
         ("raw", "24932b", TruncatedError, "raw payload of 3 bytes: expected 4"),
@@ -227,46 +229,46 @@ NO_CHECK = "rANS state does not end in a check value: damaged"
         ("rans", "ffff7f", CorruptError, NO_CHECK),  # the state becomes zero
     ],
 )  # fmt: skip
-def test_damaged_bodies(
-    name: str, body: str, error: type[DecodeError], message: str, batch: int
+def test_damaged_payloads(
+    name: str, payload: str, error: type[DecodeError], message: str, batch: int
 ) -> None:
     """Each kind of damage raises its class and says what is wrong, alone or among many."""
     coder = coders(EXAMPLE)[name]
     good = coder.encode(SYMBOLS, [1])
     with pytest.raises(error) as caught:
-        coder.decode(good * (batch - 1) + [bytes.fromhex(body)])
+        coder.decode(good * (batch - 1) + [bytes.fromhex(payload)])
     assert (caught.value.reason, caught.value.rows) == (message, (batch - 1,))
 
 
 @pytest.mark.parametrize("count", [1, 20])
 def test_every_way_to_miss_the_check_value(count: int) -> None:
-    """One symbol of three, all of it in the seed: the body is the state, 1 … 3·2^16."""
+    """One symbol of three, all of it in the seed: the payload is the state, 1 … 3·2^16."""
     coder = RansCoder(FrequencyTables([[32768, 16384, 16384]], [[1, 2, 2]], [0]))
     assert coder.decode([b"\0\0\x03"] * count)[1] == [0xFFFF] * count
     assert coder.decode([b"\x01"] * count)[0].tolist() == [[0]] * count
-    for body in (b"\x01\0\x03", b"\xff\xff\xff\xff", b"\x07\0\0\0\x01"):
+    for payload in (b"\x01\0\x03", b"\xff\xff\xff\xff", b"\x07\0\0\0\x01"):
         with pytest.raises(CorruptError, match=NO_CHECK):
-            coder.decode([body] * count)
+            coder.decode([payload] * count)
 
 
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_cut_by_many_symbols_is_truncated(count: int) -> None:
     """Where the symbols that are missing would fill bytes."""
     coder = coders(FrequencyTables([[32768, 16384, 16384]], [[1, 2, 2]], [0] * 40))["huffman"]
-    for body, bits in ((b"\x12\x34", 40), (b"\xff\x12\x34", 36)):
+    for payload, bits in ((b"\x12\x34", 40), (b"\xff\x12\x34", 36)):
         with pytest.raises(TruncatedError, match=f"ends {bits} bits before"):
-            coder.decode([body] * count)
+            coder.decode([payload] * count)
 
 
 @pytest.mark.parametrize("count", [1, 20])
 def test_the_longest_codes(count: int) -> None:
-    """24 bits a symbol, at every offset within a byte."""
+    """24 bits per symbol, at every offset within a byte."""
     lengths = [*range(1, 24), 24, 24]
     frequencies = [65536 - 24, *[1] * 24]
     coder = coders(FrequencyTables([frequencies], [lengths], [0] * 33))["huffman"]
     symbols = np.array([[s for length in range(8) for s in (24, 23, length, 24)] + [22]])
-    bodies = coder.encode(symbols.repeat(count, axis=0), [7] * count)
-    assert (coder.decode(bodies)[0] == symbols).all()
+    payloads = coder.encode(symbols.repeat(count, axis=0), [7] * count)
+    assert (coder.decode(payloads)[0] == symbols).all()
     longest = coder.encode(np.full((count, 33), 24), [7] * count)
     assert longest == [b"\xff" * 99 + b"\0\x07"] * count
     assert (coder.decode(longest)[0] == 24).all()

@@ -72,7 +72,7 @@ def test_the_reference_reader_reads_what_the_package_writes(
 
 
 @given(st.binary(max_size=60), st.integers(1, 5))
-def test_bodies_are_judged_alike(body: bytes, count: int) -> None:
+def test_block_bodies_are_read_alike(body: bytes, count: int) -> None:
     """Any body under right check values: both readers find the same, or both say corrupt."""
     vectors = load("make_container_vectors", TOOLS)
     data = vectors.data(body, count)

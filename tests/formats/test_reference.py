@@ -372,7 +372,7 @@ def test_embeddings_of_the_text_hold(example: list[Any]) -> None:
         ("4f 80 00", "corrupt"),
         ("4f ff 80", "corrupt"),
         ("4f ff 7f", "unknown-profile"),
-        ("4c", "unknown-profile"),  # before its parameters and its body are missed
+        ("4c", "unknown-profile"),  # before its parameters and its payload are missed
         ("47", "truncated"),  # parameters before the coder
         ("47 00", "corrupt"),
         ("47 01", "corrupt"),
@@ -461,8 +461,8 @@ class _Anything:
 
 
 @pytest.mark.slow
-def test_bodies_are_judged_alike(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With check values out of the way, many random bodies are streams: the other rules decide."""
+def test_payloads_are_read_alike(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without check values many random payloads are streams: the other rules decide."""
     rng, ends = np.random.default_rng(5), Counter[tuple[str, str]]()
     made = [
         (case, coder, case.encoded(rng, 400 if small else 10, coder))
@@ -473,8 +473,8 @@ def test_bodies_are_judged_alike(cases: list[Case], monkeypatch: pytest.MonkeyPa
     for case, coder, good in made:
         for stream in good:
             opened = reference.Stream(stream, case.at_hand)
-            body = rng.bytes(max(0, len(opened.payload) + int(rng.integers(-2, 3))))
-            ends[coder, agree(case, opened.header + body)] += 1
+            payload = rng.bytes(max(0, len(opened.payload) + int(rng.integers(-2, 3))))
+            ends[coder, agree(case, opened.header + payload)] += 1
             ends[coder, agree(case, opened.header + damage(rng, opened.payload))] += 1
     assert min(ends[coder, "accepted"] for coder in ("raw", "huffman", "rans")) > 100
     assert min(ends[coder, "corrupt"] for coder in ("raw", "huffman", "rans")) > 100

@@ -51,17 +51,17 @@ def test_every_class_and_every_bit_of_a_stream_of_each_kind_is_covered(
         "unknown-profile",
         "corrupt",
     }
-    for kind, scheme in KINDS.items():
-        for coder in scheme.coders:
-            path = checker.FOLDER / "reject" / f"{kind}-{coder}-bit-flips.json"
+    for name, kind in KINDS.items():
+        for coder in kind.coders:
+            path = checker.FOLDER / "reject" / f"{name}-{coder}-bit-flips.json"
             content = json.loads(path.read_text("utf-8"))
-            assert len(content["expect"]) == 4 * len(content["stream"])  # hex: 4 bits a digit
+            assert len(content["expect"]) == 4 * len(content["stream"])  # hex: 4 bits per digit
 
 
 def test_the_check_can_fail(
     checker: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Vectors with another embedding, symbols, coder or class are reported, one line each."""
+    """Vectors with another embedding, symbols, coder or class are reported, one line per vector."""
     source = checker.FOLDER / "accept"
     good = json.loads(next(source.glob("any*width-3*")).read_text("utf-8"))
     (tmp_path / "accept").mkdir()

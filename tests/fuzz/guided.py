@@ -26,7 +26,7 @@ def main() -> None:
     run.only_warnings_that_are_meant()
 
     def one(data: bytes) -> None:
-        target.judge(data)
+        target.check(data)
 
     def mutate(data: bytes, size: int, seed: int) -> bytes:
         if seed % 2:

@@ -22,12 +22,12 @@ from clipcodec.profile import registry
 
 from . import profiles, seeds
 from .mutate import damaged, damaged_json, dumps
-from .targets import Target, judge_stream
+from .targets import Target, check_stream
 
 # profile files
 
 
-def judge_profile(data: bytes) -> str:
+def check_profile(data: bytes) -> str:
     """WeightsError, or a profile that encodes what it decodes."""
     try:
         profile = seeds.load(data)
@@ -41,7 +41,7 @@ def judge_profile(data: bytes) -> str:
         rows = rng.normal(size=(3, profile.dim or r.randint(1, 40))).astype(np.float32)
         outcome = _round_trip(codec, rows, r)
         for _ in range(2):
-            judge_stream(seeds.extreme(r, profile)[1])
+            check_stream(seeds.extreme(r, profile)[1])
     finally:
         del seeds.codecs()[profile.digest[:4]]
     return outcome
@@ -56,7 +56,7 @@ def _round_trip(codec: Codec, rows: Any, r: Random) -> str:
     except (EmbeddingError, OptionError) as error:
         return f"loaded, {type(error).__name__}"
     for stream in streams:
-        outcome = judge_stream(stream)
+        outcome = check_stream(stream)
         assert outcome.startswith("decoded") or not highest, f"encoded, but {outcome}"
     return "loaded"
 
@@ -96,7 +96,7 @@ def array(r: Random) -> bytes:
     return data
 
 
-def judge_array(data: bytes) -> str:
+def check_array(data: bytes) -> str:
     """Rows of unit norm by the command line's reader and by training's, or a typed error."""
     from clipcodec.cli.inputs import npy_rows
     from clipcodec.embeddings import as_embeddings
@@ -132,7 +132,7 @@ def tensors(r: Random) -> bytes:
     return damaged(r, data, [data, bytes(8)]) if r.random() < 0.4 else data
 
 
-def judge_tensors(data: bytes) -> str:
+def check_tensors(data: bytes) -> str:
     from clipcodec.training.data import load_embeddings
 
     try:
@@ -174,7 +174,7 @@ def picture(r: Random) -> bytes:
     return start if r.random() < 0.05 else damaged(r, start, pictures())
 
 
-def judge_picture(data: bytes) -> str:
+def check_picture(data: bytes) -> str:
     from PIL import Image
 
     from clipcodec.images import load_rgb
@@ -244,7 +244,7 @@ def _other_tensor(r: Random, value: Any) -> Any:
     ))()  # fmt: skip
 
 
-def judge_weights(data: bytes) -> str:
+def check_weights(data: bytes) -> str:
     """A network that embeds, or WeightsError."""
     from PIL import Image
 
@@ -277,7 +277,7 @@ def text(r: Random) -> bytes:
     return damaged(r, data, [data]) if r.random() < 0.2 else data
 
 
-def judge_text(data: bytes) -> str:
+def check_text(data: bytes) -> str:
     from clipcodec.cli.train import _card
     from clipcodec.models.spec import spec
 
@@ -329,7 +329,7 @@ def command(r: Random) -> bytes:
     return bytes([verb]) + data
 
 
-def judge_command(data: bytes) -> str:
+def check_command(data: bytes) -> str:
     """Exit 0, 1 or 2; a failure is in words."""
     from clipcodec.cli import main
 
@@ -352,13 +352,13 @@ def judge_command(data: bytes) -> str:
 
 
 TARGETS = [
-    Target("profile", 0.015, profiles.damaged_file, judge_profile),
-    Target("array", 0.01, array, judge_array),
-    Target("tensors", 0.01, tensors, judge_tensors),
-    Target("image", 0.007, picture, judge_picture),
-    Target("weights", 0.0005, weights, judge_weights),
-    Target("text", 0.005, text, judge_text),
-    Target("command", 0.0025, command, judge_command),
+    Target("profile", 0.015, profiles.damaged_file, check_profile),
+    Target("array", 0.01, array, check_array),
+    Target("tensors", 0.01, tensors, check_tensors),
+    Target("image", 0.007, picture, check_picture),
+    Target("weights", 0.0005, weights, check_weights),
+    Target("text", 0.005, text, check_text),
+    Target("command", 0.0025, command, check_command),
 ]
 
 __all__ = ["TARGETS", "clipcodec"]

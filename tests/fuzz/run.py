@@ -48,11 +48,11 @@ def main() -> int:
     parser.add_argument("--targets", nargs="+", choices=ALL, default=[*ALL], metavar="TARGET",
                         help=f"of {', '.join(ALL)}")  # fmt: skip
     parser.add_argument("--crashes", type=Path, default=Path("fuzz-crashes"), metavar="DIRECTORY")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="judge one saved input")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="check one saved input")
     args = parser.parse_args()
     if args.replay:
         prepare()
-        print(ALL[args.replay.name.partition("-")[0]].judge(args.replay.read_bytes()))
+        print(ALL[args.replay.name.partition("-")[0]].check(args.replay.read_bytes()))
         return 0
     return run(args)
 
@@ -131,7 +131,7 @@ def work(job: tuple[str, int, int, str]) -> tuple[str, Counter[str], float, int]
         with np.errstate(all="ignore"):
             data = target.make(r)
         began = time.perf_counter()
-        outcome = judged(target, data, crashes)
+        outcome = outcome_of(target, data, crashes)
         longest = max(longest, time.perf_counter() - began)
         found[outcome] += 1
     return name, found, longest, _memory()
@@ -145,10 +145,10 @@ def _memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def judged(target: Target, data: bytes, crashes: str) -> str:
+def outcome_of(target: Target, data: bytes, crashes: str) -> str:
     _alarm(SECONDS)
     try:
-        return target.judge(data)
+        return target.check(data)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a panic of a Rust library derives from this alone
@@ -159,7 +159,7 @@ def judged(target: Target, data: bytes, crashes: str) -> str:
 
 
 def place(error: BaseException) -> str:
-    """The innermost line of the package, or of what judges it."""
+    """The innermost line of the package, or of what checks it."""
     frames = traceback.extract_tb(error.__traceback__)
     package = Path(clipcodec.__file__).parent
     ours = [f for f in frames if package in Path(f.filename).parents] or frames

@@ -58,7 +58,7 @@ def container(r: Random) -> bytes:
     return bytes(data)
 
 
-def judge_container(data: bytes) -> str:
+def check_container(data: bytes) -> str:
     """All readers find the same; what is good of a damaged one is read by two of them."""
     found = {name: read(data) for name, read in _readers().items()}
     assert found["pipe"][:2] == found["reference"][:2], "pipe and reference differ"
@@ -85,7 +85,7 @@ def image_file(r: Random) -> bytes:
     return damaged(r, r.choice(others), others)
 
 
-def judge_image_file(data: bytes) -> str:
+def check_image_file(data: bytes) -> str:
     """ImageError or CorruptError; or streams, and one more is found once it is attached."""
     try:
         before = clipcodec.extract(data)
@@ -99,6 +99,6 @@ def judge_image_file(data: bytes) -> str:
 
 
 TARGETS = [
-    Target("container", 0.05, container, judge_container),
-    Target("carrier", 0.02, image_file, judge_image_file),
+    Target("container", 0.05, container, check_container),
+    Target("carrier", 0.02, image_file, check_image_file),
 ]

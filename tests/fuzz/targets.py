@@ -1,6 +1,6 @@
 """Streams: what is made of them, and what must hold.
 
-A target makes an input from random numbers, and judges any input: it returns the outcome in a word,
+A target makes an input from random numbers, and checks any input: it returns the outcome in a word,
 or raises what is a bug.
 """
 
@@ -28,12 +28,12 @@ _MANY = 24  # from this many streams on, every coder takes its other path
 
 @dataclass(frozen=True)
 class Target:
-    """`make` draws an input, `judge` says what became of it; `share` of a long run's inputs."""
+    """`make` draws an input, `check` says what became of it; `share` of a long run's inputs."""
 
     name: str
     share: float
     make: Callable[[Random], bytes]
-    judge: Callable[[bytes], str]
+    check: Callable[[bytes], str]
 
 
 def codec_of(stream: bytes) -> Codec:
@@ -54,14 +54,14 @@ def stream(r: Random) -> bytes:
     start = r.choice(valid) if way < 0.96 else r.choice(bad)
     if way < 0.2:
         digests = sorted(seeds.codecs())
-        body = start[r.randint(1, 9) :] if r.random() < 0.5 else r.randbytes(r.randint(1, 40))
-        return header(r, digests) + body
+        payload = start[r.randint(1, 9) :] if r.random() < 0.5 else r.randbytes(r.randint(1, 40))
+        return header(r, digests) + payload
     data = damaged(r, start, valid)
     # a digest with an error in it is soon found unknown: most others get further
     return start[:5] + data[5:] if start and start[0] & 15 == 0 and r.random() < 0.8 else data
 
 
-def judge_stream(data: bytes) -> str:
+def check_stream(data: bytes) -> str:
     """An embedding of unit norm from the only stream of its symbols, or a DecodeError."""
     codec = codec_of(data)
     row = attempt(codec.decode, data)
@@ -131,7 +131,7 @@ def batch(r: Random) -> bytes:
     return b"".join(len(row).to_bytes(2, "big") + row for row in rows)
 
 
-def judge_batch(data: bytes) -> str:
+def check_batch(data: bytes) -> str:
     """As each stream by itself; those that fail for the reason given are named."""
     rows = []
     while len(data) > 1:
@@ -159,7 +159,7 @@ def judge_batch(data: bytes) -> str:
     return "decoded"
 
 
-def body(r: Random) -> bytes:
+def payload(r: Random) -> bytes:
     """A stream whose check value need not be right."""
     start = r.choice(seeds.small() if r.random() < 0.95 else seeds.streams()[0])
     way = r.random()
@@ -175,8 +175,8 @@ def body(r: Random) -> bytes:
     return head + damaged(r, rest, [rest])
 
 
-def judge_body(data: bytes) -> str:
-    """Symbols and check value have one body: what a coder reads, it writes. Check values aside."""
+def check_payload(data: bytes) -> str:
+    """Symbols and check value have one payload: what a coder reads, it writes."""
     codec = codec_of(data)
     parsed = attempt(codec.parse, data)
     if isinstance(parsed, DecodeError):
@@ -189,7 +189,7 @@ def judge_body(data: bytes) -> str:
         return type(read).__name__
     symbols, checks = read
     kind, quality = owner.kind, np.array([parameters.quality])
-    assert kind.encode(head.coder, symbols, quality, checks) == [rest], "another body"
+    assert kind.encode(head.coder, symbols, quality, checks) == [rest], "another payload"
     assert np.isfinite(kind.information(symbols, quality)).all()
     if data[-1] % 32:
         return "read"
@@ -197,12 +197,12 @@ def judge_body(data: bytes) -> str:
     assert (many[0] == symbols).all(), "many decode to other symbols"
     assert many[1] == checks * _MANY, "many decode to other check values"
     again = kind.encode(head.coder, many[0], quality.repeat(_MANY), many[1])
-    assert again == [rest] * _MANY, "many are encoded to another body"
+    assert again == [rest] * _MANY, "many are encoded to another payload"
     return "read, by many too"
 
 
 TARGETS = [
-    Target("stream", 0.75, stream, judge_stream),
-    Target("body", 0.2, body, judge_body),
-    Target("batch", 0.005, batch, judge_batch),
+    Target("stream", 0.75, stream, check_stream),
+    Target("payload", 0.2, payload, check_payload),
+    Target("batch", 0.005, batch, check_batch),
 ]

@@ -54,7 +54,7 @@ def source(kind: str, rates_path: Path) -> Path:
 
 def test_a_fixed_rate_says_nothing(tiny: Profile) -> None:
     assert tiny.kind.parameters(0, 12) == b""
-    assert tiny.kind.split(b"body") == (Parameters(0, 12), b"body")
+    assert tiny.kind.split(b"payload") == (Parameters(0, 12), b"payload")
 
 
 def test_a_fixed_rate_is_that_of_its_packed_symbols(tiny: Profile) -> None:
@@ -71,7 +71,7 @@ def test_predictive_says_its_quality(rates: Profile) -> None:
     assert kind.parameters(7, 24).hex() == "07"
     for quality in (1, 100):
         start = kind.parameters(quality, 24)
-        assert kind.split(start + b"body") == (Parameters(quality, 24), b"body")
+        assert kind.split(start + b"payload") == (Parameters(quality, 24), b"payload")
     assert kind.split(b"\x07") == (Parameters(7, 24), b"")
 
 

@@ -98,7 +98,7 @@ def test_a_random_network_of_the_real_architecture_is_refused() -> None:
 
 
 def test_the_shipped_statistics_know_their_own_samples_and_no_others() -> None:
-    """Given embeddings are judged when encoded: silence for samples, a warning for noise."""
+    """Given embeddings are checked when encoded: silence for samples, a warning for noise."""
     samples = drawn(50, seed=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

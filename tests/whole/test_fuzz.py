@@ -31,7 +31,7 @@ from tests.fuzz import mutate, profiles, run, seeds, targets
 from tests.helpers.paths import ROOT
 
 EXAMPLES = {
-    "stream": 1000, "body": 600, "batch": 150, "profile": 150, "array": 300, "tensors": 300,
+    "stream": 1000, "payload": 600, "batch": 150, "profile": 150, "array": 300, "tensors": 300,
     "image": 100, "weights": 15, "text": 200, "command": 80, "container": 600, "carrier": 300,
 }  # fmt: skip
 MIB = 1 << 20
@@ -45,7 +45,7 @@ def _strict() -> Iterator[None]:
         yield
 
 
-LONG = ("stream", "body", "batch", "profile", "tensors", "image", "command")
+LONG = ("stream", "payload", "batch", "profile", "tensors", "image", "command")
 
 
 @pytest.mark.parametrize(
@@ -59,25 +59,25 @@ def test_any_input_gives_a_result_or_a_typed_error(name: str) -> None:
     def check(r: Random) -> None:
         with np.errstate(all="ignore"):
             data = target.make(r)
-        target.judge(data)
+        target.check(data)
 
     check()
 
 
-def test_the_judges_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that scales badly, or takes several streams for the same symbols, is found out."""
     good, other = seeds.vectors("accept")[:2]
-    assert targets.judge_stream(good).startswith("decoded")
+    assert targets.check_stream(good).startswith("decoded")
     row = clipcodec.decode(good)
     with monkeypatch.context() as patch:
         patch.setattr(Codec, "decode", lambda self, data: 2 * row)
         with pytest.raises(AssertionError, match="unit norm"):
-            targets.judge_stream(good)
+            targets.check_stream(good)
     with monkeypatch.context() as patch:
         symbols = clipcodec.Codec().symbols(other)
         patch.setattr(Codec, "symbols", lambda self, data: symbols)
         with pytest.raises(AssertionError, match="another stream"):
-            targets.judge_stream(good)
+            targets.check_stream(good)
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_crashers_are_saved(tmp_path: Path) -> None:
         raise KeyError(data[0])
 
     target = targets.Target("broken", 1, lambda r: b"", broken)
-    assert run.judged(target, b"\x07", str(tmp_path)).startswith("BUG KeyError at test_fuzz.py")
+    assert run.outcome_of(target, b"\x07", str(tmp_path)).startswith("BUG KeyError at test_fuzz.py")
     (saved,) = tmp_path.glob("broken-*.bin")
     assert saved.read_bytes() == b"\x07"
     assert "KeyError: 7" in saved.with_suffix(".txt").read_text()
@@ -136,7 +136,7 @@ WIDTH = 1 << 14
 
 
 def test_one_stream_of_the_greatest_width_takes_two_mebibytes() -> None:
-    """Even if its body is as long as any may be: formats/trellis.md, section 6."""
+    """Even if its payload is as long as any may be: formats/trellis.md, section 6."""
     rng = np.random.default_rng(0)
     longest = 8 + 6 * (WIDTH // 16) + 6 * WIDTH
     head = widest(np.eye(1, WIDTH, dtype=np.int64)[0])[:5]
@@ -157,7 +157,7 @@ def test_one_stream_of_the_greatest_width_takes_two_mebibytes() -> None:
 def test_batches_of_the_greatest_width_take_a_few_streams_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """96 MiB a thread and the result: not a mebibyte for each of the tiny streams."""
+    """96 MiB per thread and the result: not a mebibyte for each of the tiny streams."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     streams = [widest(np.eye(1, WIDTH, dtype=np.int64)[0])] * 400
     clipcodec.decode(streams[0])

@@ -46,7 +46,7 @@ class PqvaeConfig:
         if self.rank > self.sub_dim:
             raise WeightsError(f"rank {self.rank} exceeds sub_dim {self.sub_dim}")
         if self.count > 1 << 12:
-            raise WeightsError(f"{self.count} symbols an embedding: at most {1 << 12}")
+            raise WeightsError(f"{self.count} symbols per embedding: at most {1 << 12}")
 
     @property
     def groups(self) -> int:

@@ -13,7 +13,7 @@ from ...entropy import Coder, FrequencyTables, RawCoder, Symbols, coders
 from ...errors import WeightsError
 from ...system.forks import cached_property
 from ...target import Target
-from ..base import Kind, Parameters, Quantized, Shapes, Tensors, integer
+from ..base import MAX_DIM, Kind, Parameters, Quantized, Shapes, Tensors, integer
 from .config import PqvaeConfig
 from .quantizer import SharedProductQuantizer
 from .transform import PqvaeTransform
@@ -46,7 +46,7 @@ class PqvaeKind(Kind):
     @staticmethod
     def shapes(meta: Mapping[str, Any]) -> Shapes:
         """Name and shape of every tensor but the statistics'."""
-        config = PqvaeConfig.from_meta(integer(meta["dim"], 1, 1 << 14, "dim"), meta["config"])
+        config = PqvaeConfig.from_meta(integer(meta["dim"], 1, MAX_DIM, "dim"), meta["config"])
         tables = integer(meta.get("tables"), 1, config.count, "tables")
         return PqvaeTransform.shapes(config) | {
             "codebook": (config.codewords, config.sub_dim),

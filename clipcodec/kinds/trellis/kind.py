@@ -29,7 +29,6 @@ TABLES = {
     "tables.flag_of": "uint16",
 }
 SIZES = {"qualities", "default_quality", "rows", "alphabet"}
-MAX_DIM = 1 << 14
 _MAX_TABLES = 1 << 10
 _MAX_ALPHABET = 1 << 8
 

@@ -18,11 +18,11 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import WeightsError
 from ...system.forks import cached_property
-from ..base import Shapes, Tensors, config_of, integer
+from ..base import MAX_DIM, Shapes, Tensors, config_of, integer
 from ..exact import ExactProduct
 from . import quantizer
 from .engine import Engine
-from .kind import MAX_DIM, SIZES, TrellisKind
+from .kind import SIZES, TrellisKind
 
 Floats = NDArray[np.float32]
 _LEAST_SCALE = 1e-18  # its inverse, times a weight, is a float32 still

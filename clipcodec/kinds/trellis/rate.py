@@ -252,7 +252,7 @@ class _Search:
     def _measure_points(
         self, measure: _Measure, rows: Symbols, points: list[Doubles], finer: list[int]
     ) -> list[Doubles]:
-        """The excess of each row at each of its points, at a quality so many steps finer."""
+        """The excess of each row at each of its points, at a finer quality than its own."""
 
         def one(rows: Symbols, tried: Doubles, up: Symbols) -> Doubles:
             qualities = np.clip(np.ceil(tried) + up, 1, self.last).astype(np.int64)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import CorruptError, EmbeddingError, TruncatedError
-from ..base import Parameters, Shapes, Tensors, config_of, integer
+from ..base import MAX_DIM, Parameters, Shapes, Tensors, config_of, integer
 from .engine import Engine
-from .kind import MAX_DIM, SIZES, TrellisKind
+from .kind import SIZES, TrellisKind
 
 Floats = NDArray[np.float32]
 _MASK = (1 << 64) - 1

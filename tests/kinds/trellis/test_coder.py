@@ -63,7 +63,7 @@ def plain(value: int, bits: int) -> Entry:
 
 
 def entries(tables: LevelTables, levels: list[int], quality: int) -> tuple[list[Entry], list[int]]:
-    """What a body holds in the order of decoding, and the seed's signs: section 4.2 of the text."""
+    """What a payload holds, in order of decoding; the seed's signs: section 4.2 of the text."""
     k, n, rows = tables.alphabet, len(levels), tables.frequencies.tolist()
     class_of, flag_of = tables.class_of[quality - 1], tables.flag_of[quality - 1]
 
@@ -101,7 +101,7 @@ def seed_of(check: int, signs: list[int]) -> int:
 
 
 def written(found: list[Entry], x: int) -> bytes:
-    """The body of these entries, whatever they are: section 4.3 of the text."""
+    """The payload of these entries, whatever they are: section 4.3 of the text."""
     words = []
     for left, width in reversed(found):
         if x >> 40 >= width:
@@ -113,17 +113,17 @@ def written(found: list[Entry], x: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("levels", "check", "body"),
+    ("levels", "check", "payload"),
     [
         ([1, 0, -2, 5, 0, 0], 0x1234, "b07c92f948"),
         ([0] * 6, 0xFFFF, "04ff7f02"),
         ([0, 0, 0, 0, -1, 3], 0, "1500200f"),
     ],
 )
-def test_literal_bodies(levels: list[int], check: int, body: str) -> None:
+def test_literal_payloads(levels: list[int], check: int, payload: str) -> None:
     coder = LevelCoder(EXAMPLE)
-    assert coder.encode(np.array([levels]), ONE, [check])[0].hex() == body
-    decoded, checks = coder.decode([bytes.fromhex(body)], ONE)
+    assert coder.encode(np.array([levels]), ONE, [check])[0].hex() == payload
+    decoded, checks = coder.decode([bytes.fromhex(payload)], ONE)
     assert decoded.tolist() == [levels]
     assert checks == [check]
 
@@ -135,14 +135,14 @@ def test_round_trip_and_batch_equals_single(
 ) -> None:
     """Levels and check values come back; one at a time or many, the bytes are the same."""
     coder, levels, qualities, checks = message
-    bodies = coder.encode(levels, qualities, checks)
+    payloads = coder.encode(levels, qualities, checks)
     one = [slice(i, i + 1) for i in range(len(levels))]
-    assert bodies == [coder.encode(levels[i], qualities[i], checks[i])[0] for i in one]
-    decoded, got = coder.decode(bodies, qualities)
+    assert payloads == [coder.encode(levels[i], qualities[i], checks[i])[0] for i in one]
+    decoded, got = coder.decode(payloads, qualities)
     assert (decoded == levels).all()
     assert got == checks
     for i in one:
-        decoded, got = coder.decode(bodies[i], qualities[i])
+        decoded, got = coder.decode(payloads[i], qualities[i])
         assert (decoded == levels[i]).all()
         assert got == checks[i]
 
@@ -153,11 +153,11 @@ def test_bodies_are_what_the_text_says(
     message: tuple[LevelCoder, np.ndarray, np.ndarray, list[int]],
 ) -> None:
     coder, levels, qualities, checks = message
-    for body, row, quality, check in zip(
+    for payload, row, quality, check in zip(
         coder.encode(levels, qualities, checks), levels.tolist(), qualities, checks, strict=True
     ):
         found, signs = entries(coder.tables, row, quality)
-        assert body == written(found, seed_of(check, signs))
+        assert payload == written(found, seed_of(check, signs))
 
 
 @pytest.mark.parametrize("nonzero", [0, 1, 7, 8, 9, 24, 25, 40, 41])
@@ -189,17 +189,19 @@ def test_symbols_of_one_quantile(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [[0, 0, 0, 0, 2, 2], [1, -2, 2, 0, 0, 0], [0, 0, 0, 1, 0, -2], [2, 2, -2, 2, 2, 2]]
     levels, checks = np.array(rows * 10), [0x100 + 6 * i for i in range(40)]
     many = np.ones(40, int)
-    bodies = []
+    payloads = []
     for row, check in zip(levels.tolist(), checks, strict=True):
         found, signs = entries(tables, row, 1)
-        bodies.append(written(found, seed_of(check, signs)))
+        payloads.append(written(found, seed_of(check, signs)))
     one = [coder.encode(levels[[i]], ONE, [checks[i]])[0] for i in range(40)]
-    assert one == bodies
-    assert [coder.decode([body], ONE)[0].tolist() for body in bodies] == [[r] for r in rows * 10]
+    assert one == payloads
+    assert [coder.decode([payload], ONE)[0].tolist() for payload in payloads] == [
+        [r] for r in rows * 10
+    ]
     monkeypatch.delattr(LevelCoder, "_encode_one")
     monkeypatch.delattr(LevelCoder, "_decode_one")
-    assert coder.encode(levels, many, checks) == bodies
-    assert coder.decode(bodies, many)[0].tolist() == rows * 10
+    assert coder.encode(levels, many, checks) == payloads
+    assert coder.decode(payloads, many)[0].tolist() == rows * 10
 
 
 def test_no_messages_are_no_bodies() -> None:
@@ -228,8 +230,8 @@ def test_information_is_the_length(
 ) -> None:
     """Within a bit beyond the seed of 24, eight signs among them; escapes and signs included."""
     coder, levels, qualities, _ = message
-    bodies = coder.encode(levels, qualities, [0xFFFF] * len(levels))
-    bits = np.array([math.log2(int.from_bytes(body, "little")) for body in bodies])
+    payloads = coder.encode(levels, qualities, [0xFFFF] * len(levels))
+    bits = np.array([math.log2(int.from_bytes(payload, "little")) for payload in payloads])
     signs = np.minimum((levels != 0).sum(axis=1), 8)
     assert np.abs(bits - 24 + signs - coder.tables.information(levels, qualities)).max() < 1
 
@@ -245,14 +247,14 @@ def test_zeros_cost_their_flags_alone() -> None:
 
 @settings(max_examples=400)
 @given(st.binary(max_size=24), st.booleans())
-def test_any_body_has_one_spelling(body: bytes, batch: bool) -> None:
+def test_any_payload_has_one_spelling(payload: bytes, batch: bool) -> None:
     """Bytes that decode are exactly the bytes that encoding gives; others raise DecodeError."""
     coder, count = LevelCoder(EXAMPLE), 30 if batch else 1
     try:
-        levels, checks = coder.decode([body] * count, np.ones(count, int))
+        levels, checks = coder.decode([payload] * count, np.ones(count, int))
     except DecodeError:
         return
-    assert coder.encode(levels, np.ones(count, int), checks) == [body] * count
+    assert coder.encode(levels, np.ones(count, int), checks) == [payload] * count
 
 
 @pytest.mark.parametrize("batch", [1, 40])
@@ -265,9 +267,9 @@ def test_damage_is_refused_alone_and_among_many(batch: int) -> None:
         for i in range(8 * len(good))
     ]
     refused = 0
-    for body in [good[:n] for n in range(len(good))] + flipped:
+    for payload in [good[:n] for n in range(len(good))] + flipped:
         try:
-            levels, checks = coder.decode([good] * (batch - 1) + [body], many)
+            levels, checks = coder.decode([good] * (batch - 1) + [payload], many)
         except DecodeError:
             refused += 1
         else:
@@ -282,7 +284,7 @@ OUT_OF_RANGE = "a level or its sign is out of range: damaged"
 
 @pytest.mark.parametrize("batch", [1, 40])
 @pytest.mark.parametrize(
-    ("body", "error", "message"),
+    ("payload", "error", "message"),
     [
         ("", TruncatedError, "ends after its header"),
         ("aabb00", CorruptError, "rANS payload ends with a zero byte, which is never written"),
@@ -292,11 +294,11 @@ OUT_OF_RANGE = "a level or its sign is out of range: damaged"
         ("01" * 57, CorruptError, "rANS payload of 57 bytes: at most 56 exist"),
     ],
 )
-def test_damaged_bodies(body: str, error: type[DecodeError], message: str, batch: int) -> None:
+def test_damaged_payloads(payload: str, error: type[DecodeError], message: str, batch: int) -> None:
     coder = LevelCoder(EXAMPLE)
     good = coder.encode(LEVELS, ONE, [1])
     with pytest.raises(error) as caught:
-        coder.decode(good * (batch - 1) + [bytes.fromhex(body)], np.ones(batch, int))
+        coder.decode(good * (batch - 1) + [bytes.fromhex(payload)], np.ones(batch, int))
     assert (caught.value.reason, caught.value.rows) == (message, (batch - 1,))
 
 
