@@ -21,6 +21,7 @@ from .bitstream import DIGEST_BYTES, Header
 from .embeddings import Embeddings, as_embedding, as_rows, forget_pages, normalise
 from .entropy import Symbols
 from .errors import (
+    ClipcodecError,
     CorruptError,
     DecodeError,
     EmbeddingError,
@@ -28,7 +29,9 @@ from .errors import (
     OptionError,
     RateError,
     UnknownProfileError,
+    collected,
     placed,
+    raise_merged,
     raise_rows,
 )
 from .kinds import Parameters, Quantized
@@ -72,18 +75,25 @@ def encode_rows(profile: Profile, x: Embeddings, target: Target) -> list[bytes]:
     """
     kind, coders = profile.kind, target.coders(profile)
     header = len(start_of(profile, coders[0], Parameters(1, x.shape[1])))
-    streams = [b""] * len(x)
-    rows, sought = np.arange(len(x)), target
-    while len(rows):  # again, and stricter, for rows where the rate search was wrong
-        with placed(rows), np.errstate(all="ignore"):  # a private profile may overflow
-            found = kind.quantize(x[rows], sought, header)  # transform, rate search, quantiser
-            made = pack(profile, found, coders)  # entropy coder, check value, header
-            missed = _missed(profile, x[rows], found, made, target)
-            if missed and not kind.qualities:
-                raise RateError.of_rows(missed)
+    with np.errstate(all="ignore"):  # a private profile may overflow
+        found = kind.quantize(x, target, header)  # transform, rate search, quantiser
+        streams = pack(profile, found, coders)  # entropy coder, check value, header
+        missed = _missed(profile, x, found, streams, target)
+    sought = target
+    while missed:  # for these rows the rate search was wrong: again, and stricter
+        if not kind.qualities:
+            raise RateError.of_rows(missed)
+        rows, sought = np.array([*missed]), sought.stricter()
+        with placed(rows), np.errstate(all="ignore"):
+            try:
+                found = kind.quantize(x[rows], sought, header)
+            except RateError as error:  # in words of the caller's target, not of the stricter one
+                raise RateError.of_rows({i: missed[int(rows[i])] for i in error.rows}) from error
+            made = pack(profile, found, coders)
+            again = _missed(profile, x[rows], found, made, target)
         for row, stream in zip(rows.tolist(), made, strict=True):
             streams[row] = stream
-        rows, sought = rows[[*missed]], sought.stricter()
+        missed = {int(rows[i]): reason for i, reason in again.items()}
     return streams
 
 
@@ -297,17 +307,17 @@ class Codec:
             forget_pages(X)
         return streams
 
-    def check_width(self, dim: int, count: int = 1) -> None:
+    def check_width(self, dim: int, count: int | None = None) -> None:
         """Raise EmbeddingError, naming the profiles that fit, unless the profile's width is `dim`.
 
-        count  how many embeddings this is about
+        count  of how many embeddings this is the width, for the message
         """
         if self.profile.dim in (None, dim):
             return
-        what = "an embedding" if count == 1 else f"{count} embeddings"
+        what = "" if count is None else f"{count} embeddings of "
         raise EmbeddingError(
-            f"{what} of {dim} dimensions, profile {self.profile.name} takes "
-            f"{self.profile.dim}: choose {' or '.join(registry.fitting(dim))}"
+            f"{what}{dim} dimensions, profile {self.profile.name} takes {self.profile.dim}: "
+            f"choose {' or '.join(registry.fitting(dim))}"
         )
 
     def _check_statistics(self, x: Embeddings, *, ours: bool) -> bool:
@@ -333,12 +343,15 @@ class Codec:
         """`encode_rows` in parts of bounded memory, shared by threads."""
         step = _rows_of(x.shape[1], _ENCODED)
 
-        def work(at: int) -> list[bytes]:
-            with placed(at):
-                return encode_rows(self.profile, x[at : at + step], target)
+        streams, faults = [b""] * len(x), list[ClipcodecError]()
 
-        parts = in_threads(work, range(0, len(x), step))
-        return [stream for part in parts for stream in part]
+        def work(at: int) -> None:
+            with collected(faults, at):
+                streams[at : at + step] = encode_rows(self.profile, x[at : at + step], target)
+
+        in_threads(work, range(0, len(x), step))
+        raise_merged(faults)
+        return streams
 
     # streams
 
@@ -370,15 +383,17 @@ class Codec:
         if any(parsed[rows[0]].dim != dim for rows in groups.values()):
             raise DecodeError.of_rows(
                 {
-                    i: f"{stream.dim} dimensions, the first stream has {dim}: decode each width apart"
+                    i: f"{stream.dim} dimensions, the first has {dim}: decode each width apart"
                     for i, stream in enumerate(parsed)
                     if stream.dim != dim
                 }
             )
         out = np.empty((len(parsed), dim), np.float32)
 
+        faults: list[ClipcodecError] = []
+
         def work(rows: list[int]) -> None:
-            with placed(rows):
+            with collected(faults, rows):
                 out[rows] = decode_rows([parsed[i] for i in rows])
 
         in_threads(
@@ -389,6 +404,7 @@ class Codec:
                 for part in shared_out(rows, _rows_of(size, _DECODED))
             ],
         )
+        raise_merged(faults)
         return out
 
     def parse(self, stream: bytes) -> ParsedStream:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.ma  # else imported on first use, which a fork might cut
 from numpy.typing import NDArray
 
-from .errors import EmbeddingError, placed
+from .errors import ClipcodecError, EmbeddingError, collected, placed, raise_merged
 
 Embeddings = NDArray[np.float32]
 _CHUNK = 2048  # rows in float64 at a time
@@ -64,23 +64,25 @@ def normalise(rows: NDArray[Any]) -> Embeddings:
         unit = np.empty(rows.shape, np.float32)
     except ValueError as error:  # no rows, of a width that only narrower numbers can have
         raise EmbeddingError(f"embeddings of shape {rows.shape}: {error}") from error
+    faults: list[ClipcodecError] = []
     for at in range(0, len(rows), _CHUNK):
-        with placed(at):
+        with collected(faults, at):
             unit[at : at + _CHUNK] = _normalise(rows[at : at + _CHUNK])
+    raise_merged(faults)
     return unit
 
 
 def _normalise(rows: NDArray[Any]) -> NDArray[np.float64]:
     with np.errstate(over="ignore", invalid="ignore"):  # what float64 cannot hold is refused
         x = np.ascontiguousarray(rows, np.float64)
-    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
-    if len(bad):
-        raise EmbeddingError("NaN or infinite values", rows=bad.tolist())
     # scaled by its largest value first: squares of huge or tiny floats leave the range of float64
     peak = np.abs(x).max(axis=1, keepdims=True)
-    bad = np.flatnonzero(peak == 0)
-    if len(bad):
-        raise EmbeddingError("all zero, which has no direction", rows=bad.tolist())
+    if not (np.isfinite(peak) & (peak > 0)).all():
+        zero, infinite = np.flatnonzero(peak == 0), np.flatnonzero(~np.isfinite(peak))
+        raise EmbeddingError.of_rows(
+            dict.fromkeys(zero.tolist(), "all zero, which has no direction")
+            | dict.fromkeys(infinite.tolist(), "NaN or infinite values")
+        )
     x = x / peak
     norms: NDArray[np.float64] = np.sqrt((x * x).sum(axis=1, keepdims=True))
     unit: NDArray[np.float64] = x / norms

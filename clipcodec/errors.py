@@ -94,6 +94,7 @@ class ClipcodecError(Exception):
         self.rows = tuple(rows)
         self.source: str | None = None
         self._reasons: tuple[str, ...] = ()  # one per row, where they differ
+        self._others: tuple[ClipcodecError, ...] = ()  # found with it, about other rows
 
     @property
     def index(self) -> int | None:
@@ -115,13 +116,13 @@ class ClipcodecError(Exception):
         """One error for rows with a reason each; its message is the first one's."""
         rows = sorted(reasons)
         error = cls(reasons[rows[0]], rows=rows)
-        error._reasons = tuple(reasons[row] for row in rows)
+        _set_reasons(error, reasons)
         return error
 
     def each(self) -> Iterator[ClipcodecError]:
         """An error for each of its rows, without traceback: it keeps no image or array alive."""
-        for i, row in enumerate(self.rows):
-            error = type(self)(self._reasons[i] if self._reasons else self.reason, rows=[row])
+        for row, reason in _reasons(self):
+            error = type(self)(reason, rows=[row])
             error.source, error.item = self.source, self.item
             yield error
 
@@ -244,37 +245,70 @@ def placed(
     try:
         yield
     except ClipcodecError as error:
-        if rows is None:
-            error.rows = ()
-        elif isinstance(rows, int):
-            error.rows = tuple(row + rows for row in error.rows)
-        elif error.rows:
-            _translate(error, rows)
-        error.item = item or error.item
-        error.source = source or error.source
+        for one in (error, *error._others):
+            if rows is None:
+                one.rows = ()
+            elif isinstance(rows, int):
+                one.rows = tuple(row + rows for row in one.rows)
+            elif one.rows:
+                _set_reasons(one, {int(rows[i]): why for i, why in reversed(_reasons(one))})
+            one.item = item or one.item
+            one.source = source or one.source
         raise
 
 
-def _translate(error: ClipcodecError, rows: RowNumbers) -> None:
-    """Row i of the error is row `rows[i]` of the caller's, who may have given a row twice."""
-    reasons = error._reasons or (error.reason,) * len(error.rows)
-    found: dict[int, str] = {}
-    for row, reason in zip(error.rows, reasons, strict=True):
-        found.setdefault(int(rows[row]), reason)
-    error.rows = tuple(sorted(found))
-    error._reasons = tuple(found[row] for row in error.rows)
-    error.reason = error._reasons[0]
+@contextmanager
+def collected(faults: list[ClipcodecError], rows: int | RowNumbers) -> Iterator[None]:
+    """Keep an error of the `with` block that is about rows, placed as `placed` does, in `faults`.
+
+    So all parts of a batch can be tried before `raise_merged`.
+    """
+    try:
+        with placed(rows):
+            yield
+    except ClipcodecError as error:
+        if not error.rows:
+            raise
+        faults.append(error)
+
+
+def raise_merged(faults: Iterable[ClipcodecError]) -> None:
+    """Raise one error for errors about rows, if there are any: that of the first row.
+
+    It has all rows whose errors are of its type; the others go with it, for `each_row`.
+    """
+    found = [one for fault in faults for one in (fault, *fault._others)]
+    if not found:
+        return
+    leads: dict[type[ClipcodecError], ClipcodecError] = {}
+    reasons: dict[type[ClipcodecError], dict[int, str]] = {}
+    for one in sorted(found, key=lambda one: one.rows):
+        leads.setdefault(type(one), one)
+        reasons.setdefault(type(one), {}).update(_reasons(one))
+    for kind, lead in leads.items():
+        _set_reasons(lead, reasons[kind])
+    first, *others = leads.values()
+    first._others = tuple(others)
+    raise first
 
 
 def raise_rows(faults: Mapping[int, ClipcodecError]) -> None:
-    """Raise one error for the rows at fault, if any: for those with the first one's type."""
-    if not faults:
-        return
-    first = faults[min(faults)]
-    reasons = {row: e.reason for row, e in faults.items() if type(e) is type(first)}
-    first.rows = tuple(sorted(reasons))
-    first._reasons = tuple(reasons[row] for row in first.rows)
-    raise first
+    """As `raise_merged`, of an error for each row at fault."""
+    for row, fault in faults.items():
+        fault.rows = (row,)
+    raise_merged(faults.values())
+
+
+def _reasons(error: ClipcodecError) -> list[tuple[int, str]]:
+    """Each row with its reason."""
+    reasons = error._reasons or (error.reason,) * len(error.rows)
+    return list(zip(error.rows, reasons, strict=True))
+
+
+def _set_reasons(error: ClipcodecError, reasons: Mapping[int, str]) -> None:
+    error.rows = tuple(sorted(reasons))
+    error._reasons = tuple(reasons[row] for row in error.rows)
+    error.reason = error._reasons[0]
 
 
 def each_row(
@@ -286,7 +320,7 @@ def each_row(
 
     work    takes row numbers; gives a result for each, or raises an error of type `caught` about
             some of them (numbered within what it was given). These are left out, and the others
-            tried again: as an error names all rows with its fault, few rounds are needed.
+            tried again: one round per check that some rows fail, however many they are.
 
     Errors about no row are raised.
     """
@@ -301,6 +335,8 @@ def each_row(
         except caught as error:
             if not error.rows:
                 raise
-            found.update((fault.rows[0], fault) for fault in error.each())
+            for one in (error, *error._others):
+                if isinstance(one, caught):
+                    found.update((fault.rows[0], fault) for fault in one.each())
             rows = [row for row in rows if row not in found]
     return [found[row] for row in range(count)]

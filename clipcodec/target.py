@@ -23,8 +23,8 @@ class TargetOptions(TypedDict, total=False):
     entropy: str
 
 
-class Offer(Protocol):
-    """What a profile has to offer; see `clipcodec.profile.Profile`."""
+class Checkable(Protocol):
+    """What a target is checked against: a profile; see `clipcodec.profile.Profile`."""
 
     @property
     def name(self) -> str: ...
@@ -70,8 +70,11 @@ class Target:
             raise OptionError(f"min_cosine={self.min_cosine} is not in 0 … 1")
         if not isinstance(self.entropy, str):
             raise OptionError(f"entropy={self.entropy!r} is not the name of an entropy coder")
+        for name in given:  # numpy's numbers as Python's, which JSON can hold
+            kind = int if name == "max_bytes" else float
+            object.__setattr__(self, name, kind(getattr(self, name)))
 
-    def check(self, profile: Offer) -> None:
+    def check(self, profile: Checkable) -> None:
         """Raise OptionError unless streams of this profile can be asked for this."""
         self.coders(profile)
         if self.quality is None:
@@ -83,7 +86,7 @@ class Target:
         if self.quality % 1:
             raise OptionError(f"quality={self.quality}: profile {profile.name} has whole ones only")
 
-    def coders(self, profile: Offer) -> tuple[str, ...]:
+    def coders(self, profile: Checkable) -> tuple[str, ...]:
         """The entropy coders to try, of which the shortest result is taken."""
         if self.entropy == AUTO:
             return profile.coders

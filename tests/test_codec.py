@@ -325,9 +325,9 @@ def test_any_width_but_one_at_a_time() -> None:
     codec = Codec("any/rotation")
     streams = [codec.encode_embedding(cone(1, dim)[0], quality=90) for dim in (1, 2, 31, 768)]
     assert [len(codec.decode(stream)) for stream in streams] == [1, 2, 31, 768]
-    with pytest.raises(DecodeError, match=r"several widths \[1, 2, 31, 768\]"):
+    with pytest.raises(DecodeError, match="stream 1 and 2 more: 2 dimensions, the first has 1"):
         codec.decode_batch(streams)
-    with pytest.raises(DecodeError, match="several widths"):
+    with pytest.raises(DecodeError, match="dimensions, the first has"):
         clipcodec.decode_batch(streams[1:3])
     assert codec.decode_batch([]).shape == (0, 0)
     assert codec.encode_embeddings([]) == []

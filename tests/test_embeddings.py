@@ -87,10 +87,11 @@ def test_tensors_and_objects_that_are_no_numbers_are_refused() -> None:
 def test_all_bad_rows_are_named_and_a_single_one_is_not_numbered() -> None:
     """Rows count over all chunks; the message says the first and how many more."""
     x = np.ones((5000, 3))
-    x[[7, 9, 4000]] = np.nan
-    with pytest.raises(EmbeddingError, match=r"^embedding 7 and 1 more: NaN") as caught:
+    x[[7, 9, 4000]], x[5] = np.nan, 0
+    with pytest.raises(EmbeddingError, match=r"^embedding 5 and 3 more: all zero") as caught:
         as_embeddings(x)
-    assert (caught.value.index, caught.value.rows) == (7, (7, 9))  # of the first chunk
+    assert (caught.value.index, caught.value.rows) == (5, (5, 7, 9, 4000))
+    assert [e.reason[:3] for e in caught.value.each()] == ["all", "NaN", "NaN", "NaN"]
     with pytest.raises(EmbeddingError, match=r"^NaN or infinite values$") as caught:
         as_embedding(x[7])
     assert caught.value.index is None

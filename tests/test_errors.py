@@ -16,8 +16,10 @@ from clipcodec.errors import (
     EmbeddingError,
     ImageFileError,
     TruncatedError,
+    collected,
     each_row,
     placed,
+    raise_merged,
     raise_rows,
 )
 
@@ -91,7 +93,7 @@ def test_placed_nests_and_leaves_other_errors_alone() -> None:
         raise CorruptError("damaged")
 
 
-def test_raise_rows_raises_for_the_first_type_alone() -> None:
+def test_raise_rows_raises_for_the_type_of_the_first_row() -> None:
     raise_rows({})
     cause = TruncatedError("cut 9")
     with pytest.raises(TruncatedError) as caught:
@@ -99,6 +101,26 @@ def test_raise_rows_raises_for_the_first_type_alone() -> None:
     assert caught.value is cause
     assert caught.value.rows == (9, 11)
     assert [(e.index, e.reason) for e in caught.value.each()] == [(9, "cut 9"), (11, "cut 11")]
+
+
+def test_merged_errors_lead_with_the_first_row() -> None:
+    """Of all parts and types: what is raised has the lowest row; the others go along."""
+    faults: list[ClipcodecError] = []
+    for at, fault in (
+        (10, CorruptError("late", rows=[5])),
+        (0, TruncatedError("cut", rows=[7, 2])),
+        (20, TruncatedError("cut again", rows=[0])),
+    ):
+        with collected(faults, at):
+            raise fault
+    with pytest.raises(EmbeddingError), collected(faults, 0):
+        raise EmbeddingError("about no row")
+    with pytest.raises(TruncatedError, match="stream 102 and 2 more: cut") as caught, placed(100):
+        raise_merged(faults)
+    assert caught.value.rows == (102, 107, 120)
+    assert [e.reason for e in caught.value.each()] == ["cut", "cut", "cut again"]
+    assert [(type(e), e.rows) for e in caught.value._others] == [(CorruptError, (115,))]
+    raise_merged([])
 
 
 def test_each_gives_errors_that_keep_nothing_alive() -> None:
@@ -110,7 +132,7 @@ def test_each_gives_errors_that_keep_nothing_alive() -> None:
 
 
 def test_each_row_finds_all_bad_rows_in_few_rounds() -> None:
-    """As many as there are faults, and one more; results and errors are in their rows' places."""
+    """One per check that rows fail, and one more; results and errors are in their rows' places."""
     rounds = []
 
     def work(rows: list[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import clipcodec
+from tests.helpers.paths import ROOT
 
 HEAVY = ["torch", "torchvision", "open_clip", "PIL", "huggingface_hub", "tqdm", "pandas", "scipy"]
 
@@ -147,6 +149,49 @@ def test_no_module_and_no_room_imports_itself_in_a_circle() -> None:
     between_modules, between_rooms = both_circles(Path(clipcodec.__file__).parent)
     assert [" → ".join(names) for names in between_modules] == []
     assert [" → ".join(names) for names in between_rooms] == []
+
+
+def allowed(page: str) -> dict[str, set[str]]:
+    """The rooms that each room may import, by the map in CONTRIBUTING.md, in its order."""
+    cells = [line.split("|")[1:4] for line in page.splitlines() if re.match(r"\| `\w+[/.]", line)]
+    rows = [(re.findall(r"`(\w+)(?:/|\.py)`", place), may.strip()) for place, _, may in cells]
+    rows = [(names, words) for names, words in rows if names[0] not in ("formats", "tests")]
+    order = [name for names, _ in rows for name in names]
+    found: dict[str, set[str]] = {}
+    for names, words in rows:
+        named = {*re.findall(r"`(\w+)`", words)}
+        if words.startswith("all but"):
+            named = {*order} - named
+        elif words == "all below":
+            named = {*order[order.index(names[0]) :]}
+        elif words == "all":
+            named = {*order}
+        found.update(dict.fromkeys(names, named))
+    for name in reversed(order):  # from the bottom of the map up
+        if name != "errors":
+            through = [found[other] for other in found[name] if other in found]
+            found[name] = found[name].union({"errors", "system"}, *through)
+    return found
+
+
+def test_rooms_import_what_the_map_allows() -> None:
+    """Every room is on the map, and none imports from a room that the map does not name for it."""
+    folder = Path(clipcodec.__file__).parent
+    may, known = allowed((ROOT / "CONTRIBUTING.md").read_text("utf-8")), modules(folder)
+    wrong = []
+    for name, path in known.items():
+        own = room(name).removeprefix("clipcodec").lstrip(".") or "__init__"
+        if own == "__main__":
+            continue
+        assert own in may, f"{own} is not on the map"
+        for other in imports(name, path, known):
+            there = room(other).removeprefix("clipcodec").lstrip(".") or "__init__"
+            if there not in {own, *may[own]}:
+                wrong.append(f"{name} imports {other}")
+    assert wrong == []
+    assert "codec" not in may["kinds"]  # the map does forbid something
+    assert "cli" not in may["api"]
+    assert not may["errors"]
 
 
 MADE_UP = {

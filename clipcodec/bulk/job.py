@@ -245,13 +245,8 @@ class Job:
 
     def _identity(self) -> dict[str, Any]:
         """The profile and the options, as the metadata of the container keep them."""
-        profile, options = self.codec.profile, asdict(self.target)
-        for name, kind in (("quality", float), ("max_bytes", int), ("min_cosine", float)):
-            if options[name] is not None:
-                options[name] = kind(
-                    options[name]
-                )  # so that 50, 50.0 and np.int64(50) are the same
-        return {"profile": profile.name, "digest": profile.digest.hex(), **options}
+        profile = self.codec.profile
+        return {"profile": profile.name, "digest": profile.digest.hex(), **asdict(self.target)}
 
     def _backbone_identity(self) -> dict[str, Any]:
         """What makes the embeddings."""

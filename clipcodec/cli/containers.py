@@ -200,9 +200,7 @@ def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Bloc
         yield codec.decode(read_stream(name))[None], [None]
         return
     with _opened(name, args) as container:
-        ids = (item.id for item in container.items())
-        for rows in container.decode_blocks():
-            yield rows, [next(ids) for _ in rows]
+        yield from container.decode_items()
         if not len(container):
             yield np.empty((0, container.codec.profile.dim or 0), np.float32), []
 

@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
@@ -146,7 +147,9 @@ class Container:
 
     def decode(self, i: int) -> Embeddings:
         """The embedding (D,) of item i: float32, unit norm. Raises DecodeError or IndexError."""
-        return self.codec.decode(self[i])
+        stream = self[i]
+        with placed(source=f"{self._file.name}, item {i}"):
+            return self.codec.decode(stream)
 
     def decode_all(self, out: NDArray[Any] | None = None) -> Embeddings:
         """All embeddings (N, D), float32, unit norm.
@@ -168,23 +171,21 @@ class Container:
     def decode_blocks(self, rows: int = ROWS) -> Iterator[Embeddings]:
         """Embeddings in order, (≤ rows, D) at a time: memory does not grow with the container.
 
-        Raises DecodeError that names the item at fault.
+        Raises DecodeError that names the items at fault.
         """
+        for embeddings, _ in self.decode_items(rows):
+            yield embeddings
+
+    def decode_items(self, rows: int = ROWS) -> Iterator[tuple[Embeddings, list[str | None]]]:
+        """As `decode_blocks`, with the ids of the items."""
         if rows < 1:
             raise OptionError(f"rows={rows}: at least 1")
-        first, waiting = 0, list[bytes]()
-        for number in range(len(self._firsts)):
-            waiting += self._block(number)[0]
-            while len(waiting) >= rows:
-                yield self._decoded(waiting[:rows], first)
-                first, waiting = first + rows, waiting[rows:]
-        if waiting:
-            yield self._decoded(waiting, first)
-
-    def _decoded(self, streams: list[bytes], first: int) -> Embeddings:
-        """Embeddings of streams of which the first is item `first`."""
-        with placed(first, item="item", source=self._file.name):
-            return self.codec.decode_batch(streams)
+        items, first = self.items(), 0
+        while part := list(islice(items, rows)):
+            with placed(first, item="item", source=self._file.name):
+                embeddings = self.codec.decode_batch([stream for stream, _ in part])
+            yield embeddings, [id for _, id in part]
+            first += len(part)
 
     # files
 

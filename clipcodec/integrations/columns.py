@@ -181,11 +181,11 @@ class ColumnEncoder(_Column):
             if width is not None:
                 self._check_width(width)
 
-    def _check_width(self, width: int, count: int = 1) -> None:
-        """Raise EmbeddingError unless `count` rows of this width can be in the column."""
+    def _check_width(self, width: int) -> None:
+        """Raise EmbeddingError unless rows of this width can be in the column."""
         if not width:
             raise EmbeddingError("0 numbers, expected an embedding")
-        self.codec.check_width(width, count)
+        self.codec.check_width(width)
         if self.width not in (None, width):
             raise EmbeddingError(f"{width} numbers, expected {self.width}, as in the rows before")
 
@@ -242,7 +242,7 @@ class ColumnEncoder(_Column):
         for width in dict.fromkeys(lengths[wrong].tolist()):
             rows = np.flatnonzero(lengths == width)
             try:
-                self._check_width(width, len(rows))
+                self._check_width(width)
             except EmbeddingError as error:
                 fault = EmbeddingError(error.reason, rows=range(len(rows)))
             self._bad(fault, places[rows], together=True)

@@ -55,7 +55,7 @@ class Kind(ABC):
 
     and, as attributes of each object:
 
-    profile       name of the profile, for messages
+    profile_name  of the profile, for messages
     dim           width D of an embedding; None where any will do
     qualities     how many there are, 1 … qualities; 0 for a fixed rate
     default_quality   the one to use if nothing is asked for; None for a fixed rate
@@ -68,7 +68,7 @@ class Kind(ABC):
     coders: ClassVar[tuple[str, ...]]
     table_dtypes: ClassVar[Mapping[str, str]]
 
-    profile: str
+    profile_name: str
     dim: int | None
     qualities: int = 0
     default_quality: int | None = None

@@ -36,7 +36,7 @@ class PqvaeKind(Kind):
         if not tensors["scale"][0] > 0:
             raise WeightsError("scale is not positive")
         self.config = PqvaeConfig.from_meta(int(meta["dim"]), meta["config"])
-        self.profile = str(meta["name"])
+        self.profile_name = str(meta["name"])
         self.dim = self.config.dim
         self.bits = self.config.bits
         self.tables = FrequencyTables(*(tensors[name] for name in _TABLES))

@@ -41,7 +41,7 @@ class TrellisKind(Kind):
 
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
         config = meta["config"]
-        self.profile = str(meta["name"])
+        self.profile_name = str(meta["name"])
         self.qualities = int(config["qualities"])
         self.default_quality: int = integer(
             config["default_quality"], 1, self.qualities, "default_quality"

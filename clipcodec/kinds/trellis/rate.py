@@ -49,7 +49,7 @@ _ROUNDING = 1e-5  # between the latents of encoder and decoder
 class Searchable(Protocol):
     """What the search needs of a kind; see `TrellisKind`."""
 
-    profile: str
+    profile_name: str
     qualities: int
     default_quality: int
 
@@ -81,7 +81,7 @@ class _Search:
     def __init__(self, kind: Searchable, x: Embeddings, header: int) -> None:
         self.engine, self.x, self.last = kind.engine(x.shape[1]), x, kind.qualities
         self.latent = self.engine.encoder.analyse(x)
-        self.header, self.profile = header, kind.profile
+        self.header, self.profile = header, kind.profile_name
         self.levels = np.zeros(self.latent.shape, np.int64)
         self.quality = np.ones(len(x), np.int64)
 

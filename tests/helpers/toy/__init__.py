@@ -24,7 +24,7 @@ class ToyKind(Kind):
     table_dtypes: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
-        self.profile = str(meta["name"])
+        self.profile_name = str(meta["name"])
         self.dim = self.bits = len(tensors["mean"])
         self.mean = tensors["mean"].astype(np.float32)
 
