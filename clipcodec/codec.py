@@ -138,8 +138,9 @@ def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embed
             rows = profile.kind.reconstruct(symbols[part], qualities[part])  # dequantise, synthesis
             # the squares of the smallest and the largest floats lie outside of float32
             norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-            bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-            if len(bad):
+            valid = np.isfinite(norms) & (norms > 0)
+            if not valid.all():
+                bad = np.flatnonzero(~valid)
                 raise CorruptError(
                     f"these symbols of profile {profile.name} decode to no direction",
                     rows=bad.tolist(),

@@ -227,11 +227,8 @@ def brief(reason: object) -> str:
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
-@contextmanager
-def placed(
-    rows: int | RowNumbers | None = 0, *, item: str | None = None, source: str | None = None
-) -> Iterator[None]:
-    """Errors of the `with` block name rows as the caller of this function counts them.
+class placed:
+    """A context manager: its errors name rows as the caller of this function counts them.
 
     rows    the number of the first row, or the number of each row, of what the block works on;
             None: the caller gave a single input
@@ -242,9 +239,23 @@ def placed(
     Traceback (most recent call last):
     clipcodec.errors.EmbeddingError: row 1003: all zero
     """
-    try:
-        yield
-    except ClipcodecError as error:
+
+    def __init__(
+        self,
+        rows: int | RowNumbers | None = 0,
+        *,
+        item: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        self._rows, self._item, self._source = rows, item, source
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, ClipcodecError):
+            return
+        rows = self._rows
         for one in (error, *error._others):
             if rows is None:
                 one.rows = ()
@@ -252,9 +263,8 @@ def placed(
                 one.rows = tuple(row + rows for row in one.rows)
             elif one.rows:
                 _set_reasons(one, {int(rows[i]): why for i, why in reversed(_reasons(one))})
-            one.item = item or one.item
-            one.source = source or one.source
-        raise
+            one.item = self._item or one.item
+            one.source = self._source or one.source
 
 
 @contextmanager

@@ -5,13 +5,14 @@ A new option is a field here; nothing else lists them but the public functions o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Real
 from typing import Protocol, TypedDict
 
 from .errors import OptionError
 
 AUTO = "auto"
+_GOALS = ("quality", "max_bytes", "min_cosine")  # of which at most one is given
 
 
 class TargetOptions(TypedDict, total=False):
@@ -55,7 +56,7 @@ class Target:
     entropy: str = AUTO
 
     def __post_init__(self) -> None:
-        given = [f.name for f in fields(self)[:3] if getattr(self, f.name) is not None]
+        given = [name for name in _GOALS if getattr(self, name) is not None]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} contradict each other: give one of them")
         for name in given:

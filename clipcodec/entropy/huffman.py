@@ -78,13 +78,10 @@ class HuffmanCoder:
         codes = [p[:-CHECK_BYTES] for p in payloads]
         if len(codes) >= _BATCH:
             return self._decode_batch(codes), checks
-        symbols = np.zeros((len(codes), len(self.table_of)), np.int64)
-        for i, code in enumerate(codes):
-            symbols[i], fault = self._decode_one(code)
-            if fault is not None:
-                faults[i] = fault
-        raise_rows(faults)
-        return symbols, checks
+        found = [self._decode_one(code) for code in codes]
+        raise_rows({i: fault for i, (_, fault) in enumerate(found) if fault is not None})
+        symbols = np.array([row for row, _ in found], np.int64)
+        return symbols.reshape(len(codes), len(self.table_of)), checks
 
     def _decode_one(self, codes: bytes) -> tuple[list[int], DecodeError | None]:
         total, at, out = 8 * len(codes), 0, []

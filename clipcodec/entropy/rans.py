@@ -71,8 +71,9 @@ class RansCoder:
         rest = seeds - 1
         for position in self.folded[::-1]:
             rest, symbols[:, position] = np.divmod(rest, self.alphabet)
-        bad = np.flatnonzero((rest < 0) | (rest >> 16 != 0))
-        if len(bad):
+        invalid = (rest < 0) | (rest >> 16 != 0)
+        if invalid.any():
+            bad = np.flatnonzero(invalid)
             raise CorruptError(
                 "rANS state does not end in a check value: damaged", rows=bad.tolist()
             )

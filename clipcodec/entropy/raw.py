@@ -48,8 +48,8 @@ class RawCoder:
         data = np.frombuffer(b"".join(payloads), np.uint8).reshape(len(payloads), length)
         bits = np.unpackbits(data[:, :-CHECK_BYTES], axis=1)
         used = self.count * self.bits
-        padded = np.flatnonzero(bits[:, used:].any(axis=1))
-        if len(padded):
+        if bits[:, used:].any():
+            padded = np.flatnonzero(bits[:, used:].any(axis=1))
             raise CorruptError(
                 "padding bits after the last symbol are not zero", rows=padded.tolist()
             )
@@ -57,8 +57,8 @@ class RawCoder:
         symbols = np.zeros(planes.shape[:2], np.int64)
         for i in range(self.bits):
             symbols = symbols << 1 | planes[:, :, i]
-        high = np.flatnonzero(symbols.max(axis=1, initial=0) >= self.alphabet)
-        if len(high):
+        if symbols.max(initial=0) >= self.alphabet:
+            high = np.flatnonzero(symbols.max(axis=1) >= self.alphabet)
             raise CorruptError(
                 f"a symbol is not below the alphabet size {self.alphabet}", rows=high.tolist()
             )

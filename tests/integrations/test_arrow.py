@@ -191,7 +191,7 @@ def test_an_array_too_long_for_its_offsets_is_refused(
 
 GOOD = [float(i + 1) for i in range(D)]
 BAD_ROWS = [
-    (GOOD[:-1], "an embedding of 23 dimensions, profile .* takes 24"),
+    (GOOD[:-1], "23 dimensions, profile .* takes 24"),
     ([], "0 numbers, expected an embedding"),
     ([*GOOD[:-1], None], "a null among its numbers"),
     ([*GOOD[:-1], float("nan")], "NaN or infinite"),
@@ -269,7 +269,7 @@ def test_without_on_bad_row_an_error_names_all_rows_of_its_cause(
     wrong[25] = wrong[27] = [0.0] * D
     wrong[38] = GOOD[1:]
     batches = [pa.record_batch({"v": pa.array(wrong[i : i + 20])}) for i in (0, 20)]
-    with pytest.raises(EmbeddingError, match=r"^column 'v', row 38: an embedding of 23") as bad:
+    with pytest.raises(EmbeddingError, match=r"^column 'v', row 38: 23 dimensions") as bad:
         list(arrow.encode_batches(batches, "v", profile=codec))
     assert (bad.value.index, bad.value.rows) == (38, (38,))
     batches[1] = batches[1].slice(0, 18)
@@ -288,7 +288,7 @@ def test_rows_of_one_wrong_width_are_one_call(codec: Codec) -> None:
     places = [(2, 32), (33, 53), (2 + len(values), 32 + len(values)),
               (33 + len(values), 53 + len(values))]  # fmt: skip
     assert [error.rows for error in errors] == [tuple(range(*place)) for place in places]
-    assert str(errors[0]).startswith("column 'v', row 2 and 29 more: 30 embeddings of 20 dim")
+    assert str(errors[0]).startswith("column 'v', row 2 and 29 more: 20 dim")
     assert "openai-vit-b-32/predictive" in str(errors[1])
     assert coded.null_count == 2 * 51
 
@@ -319,7 +319,7 @@ def test_columns_of_other_types_are_refused(codec: Codec, type: Any) -> None:
 
 def test_vectors_of_another_width_are_refused_before_any_work(codec: Codec) -> None:
     schema = pa.schema({"v": pa.list_(pa.float32(), 768)})
-    with pytest.raises(EmbeddingError, match=r"^column 'v': an embedding of 768 .* takes 24: "):
+    with pytest.raises(EmbeddingError, match=r"^column 'v': 768 dimensions, .* takes 24: "):
         arrow.encoded_schema(schema, "v", profile=codec)
 
 
