@@ -46,7 +46,7 @@ def name_of(wanted: tuple[str, dict[str, Any]]) -> str:
     "wanted",
     [pytest.param(w, marks=[pytest.mark.slow] * (len(w[1]) > 0), id=name_of(w)) for w in WANTED],
 )
-def test_the_bytes_do_not_depend_on_company(wanted: tuple[str, dict[str, Any]]) -> None:
+def test_the_bytes_do_not_depend_on_the_batch(wanted: tuple[str, dict[str, Any]]) -> None:
     """Alone, in batches of any size and order, in many threads: each embedding has one stream."""
     profile, options = wanted
     codec = Codec(profile)
