@@ -1,6 +1,7 @@
 """Many entries to streams: workers decode and encode while the backbone runs here, in batches.
 
-Results come in the order of the entries, and do not depend on the number of workers. Memory is
+Results come in the order of the entries, and do not depend on the number of workers; what the
+program has set up when its first image is read holds in them, too (`program`). Memory is
 bounded: at most `_AHEAD` bytes of files and some hundred images are in the pipeline.
 """
 
@@ -23,6 +24,7 @@ from ..errors import ClipcodecError, OptionError, WorkerError
 from ..models import BATCH
 from ..target import Target
 from .entries import Entry
+from .program import captured
 from .workers import Encoded, Task, decode, encode, pool
 
 GROUP = 256  # embeddings that are encoded together
@@ -144,14 +146,17 @@ class _Pipeline:
         """Entries with their pixels, rows or errors, in order."""
         waiting: deque[tuple[list[Entry], Future[list[Any]] | None, int]] = deque()
         ahead = 0
+        setup: bytes | None = None
         for chunk in _chunks(entries):
             contents = [e.content for e in chunk if isinstance(e.content, (str, bytes))]
             size = sum(len(c) for c in contents if isinstance(c, bytes))
             future = None
             if contents:
                 preprocess = self._codec.backbone().preprocess
+                if self._workers and setup is None:
+                    setup = captured()
                 name = chunk[0].name
-                future = self._submit(executor, name, decode, contents, preprocess)
+                future = self._submit(executor, name, decode, contents, preprocess, setup)
             waiting.append((chunk, future, size))
             ahead += size
             while len(waiting) > self._window or (ahead > _AHEAD and len(waiting) > 1):

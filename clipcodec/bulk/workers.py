@@ -16,6 +16,7 @@ from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from ..errors import ClipcodecError, ImageError, InputError, brief, each_row
+from .program import adopt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,9 +95,14 @@ def _end_with_parent() -> None:
 
 
 def decode(
-    contents: Sequence[str | bytes], preprocess: Preprocess
+    contents: Sequence[str | bytes], preprocess: Preprocess, setup: bytes | None = None
 ) -> list[NDArray[np.uint8] | ClipcodecError]:
-    """Image files to pixels for the backbone, or for each the error about it."""
+    """Image files to pixels for the backbone, or for each the error about it.
+
+    setup  what the program has set up in its process (`program.captured`); None: this is it
+    """
+    if setup is not None:
+        adopt(setup)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         return [_decode(content, preprocess) for content in contents]
