@@ -212,6 +212,19 @@ def test_jpeg_2000_of_16_bits_is_scaled() -> None:
     assert found.tolist() == [0, 255]
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+def test_jpeg_2000_of_fewer_bits_is_scaled_by_its_own_white(bits: int) -> None:
+    """A codestream of 16 bits, told to have fewer: levels are stored around the middle."""
+    middle = 2 ** (bits - 1)
+    wide = np.full((32, 32), 2**15 - middle, np.uint16)
+    wide[:, 16:] = 2**15 + middle - 1
+    data = bytearray(save(Image.fromarray(wide), "JPEG2000", no_jp2=True))
+    depth = data.index(b"\xff\x51") + 40
+    assert data[depth] == 16 - 1
+    data[depth] = bits - 1
+    assert pixels(bytes(data))[8, [2, 30], 0].tolist() == [0, 255]
+
+
 def test_bits_that_are_one_for_black_are_not_a_negative() -> None:
     xbm = b"#define a_width 8\n#define a_height 1\nstatic char a_bits[] = {\n0x01};\n"
     assert greys(xbm) == [0] + [255] * 7

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -74,7 +75,8 @@ def check_possible(workers: int) -> None:
     with _starting():
         # what a worker is told to import, so that it can use what the program has defined
         main = get_preparation_data("").get("init_main_from_path")
-    if main is not None and not os.path.isfile(main):
+    # a frozen program (PyInstaller) names a file that is not there, but imports nothing by it
+    if main is not None and not os.path.isfile(main) and not getattr(sys, "frozen", False):
         raise _impossible(
             f"they import the program, and {os.path.basename(main)} is no file: it came from stdin "
             "or a pipe, or was deleted. Save it as a file"

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,16 @@ def test_a_guarded_program_has_its_workers(start: str, folder: Path) -> None:
     """The same program with and without work: the tests above fail for their cause alone."""
     expected = "5 compressed\n" if start else ""
     assert run(folder, GUARDED + (start or "pass\n"), 2, file=True)[:2] == (0, expected)
+
+
+def test_a_frozen_program_needs_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = ModuleType("__main__")
+    main.__file__ = "/nowhere/program.py"
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    with pytest.raises(WorkerError, match=r"program\.py is no file"):
+        workers.check_possible(2)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    workers.check_possible(2)
 
 
 # --- the system ---
