@@ -18,7 +18,7 @@
     ├── TrainingError (ValueError)       training data or settings that cannot give a profile
     ├── OutputExistsError (FileExistsError)    the output exists and overwriting was not asked for
     ├── LockedError (BlockingIOError)    another process is writing the container
-    ├── WorkerError (RuntimeError)       a worker process ended before its work
+    ├── WorkerError (RuntimeError)       a worker process cannot start, or ended before its work
     └── MissingDependencyError (ImportError)    an optional dependency is not installed
 
 `BackboneWarning` is a warning: an embedding is unlike those its profile was trained on.
@@ -204,7 +204,7 @@ class LockedError(ClipcodecError, BlockingIOError):
 
 
 class WorkerError(ClipcodecError, RuntimeError):
-    """A worker process ended before its work was done: killed, or out of memory."""
+    """Worker processes cannot start, or one ended before its work was done: killed, no memory."""
 
 
 class MissingDependencyError(ClipcodecError, ImportError):

@@ -12,9 +12,10 @@
   is usual in torch.
 
 Alpha is dropped, not composited. `image.convert("RGB")`, and so open_clip's own pipeline, does the
-same, and the embedding must be the one that users of CLIP get. 16-bit grey is scaled to 8 bits
-(Pillow alone would clip it to white). Every failure is an `ImageError` that names the input;
-exceptions of Pillow are converted to it.
+same, and the embedding must be the one that users of CLIP get. Grey of 9 to 16 bits is scaled to 8
+bits (Pillow alone would clip it to white); which values are black and white is taken from the file,
+and a file that does not say so is refused. A PIL image that comes from no file has white at 65535.
+Every failure is an `ImageError` that names the input; exceptions of Pillow are converted to it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ ImageInput: TypeAlias = (
 _ACCEPTED = "a path, bytes, a binary file object, a PIL image, a numpy array or a torch tensor"
 # Vector formats: Pillow starts Ghostscript for EPS, and the system's renderer for WMF.
 _REFUSED_FORMATS = frozenset({"EPS", "WMF"})
+# Formats whose 16-bit grey Pillow gives as 0 (black) to 65535 (white), and those whose bits are 1
+# for black, which Pillow takes for white. Of TIFF the tags decide.
+_FULL_SCALE = frozenset({"PNG", "PPM", "JPEG2000"})
+_ONE_IS_BLACK = frozenset({"XBM", "PSD"})
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SCALE_IT = "scale the pixels to 0…255 and save as 8-bit grey"
 _CHANNELS = (1, 2, 3, 4)
 # EXIF orientation → PIL.Image.Transpose. Not ImageOps.exif_transpose: it rewrites the EXIF data,
 # and fails if they are damaged.
@@ -140,7 +147,7 @@ def _read(image: Any) -> bytes:
 
 
 def _decode(data: bytes) -> Image.Image:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     with loading:
         Image.init()  # imports one module per format
@@ -149,6 +156,11 @@ def _decode(data: bytes) -> Image.Image:
         opened = Image.open(BytesIO(data), formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(_too_large("the image")) from error
+    except UnidentifiedImageError as error:
+        if data.startswith(_TIFF):  # Pillow knows few of its many variants
+            why = "a TIFF file that is damaged, or of a variant that Pillow does not read"
+            raise ImageError(f"{why}; export it as PNG or JPEG") from error
+        raise
     return _to_rgb(opened)
 
 
@@ -169,18 +181,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise ImageError(_too_large(f"{image.width} x {image.height} pixels"))
     if image.width == 0 or image.height == 0:
         raise ImageError(f"it has no pixels (size {image.width} x {image.height})")
+    levels = _black_and_white(image)
     image.load()
-    file_format, mode = image.format, image.mode
     turn = _TURNS.get(_orientation(image))
     upright = image if turn is None else image.transpose(Image.Transpose(turn))
-    # Pillow opens 16-bit PGM, and some releases 16-bit PNG, as 32-bit integers.
-    if mode == "F" or (mode == "I" and file_format not in ("PNG", "PPM")):
-        raise ImageError(
-            "32-bit grey has no fixed white: scale the pixels to 0…255 and save as 8-bit grey"
-        )
-    if mode == "I" or mode.startswith("I;16"):
-        return _grey16(upright)
-    if mode in ("P", "PA"):
+    if levels is not None:
+        return _scaled(upright, *levels)
+    if image.mode in ("P", "PA"):
         # Through RGBA: the same colours, without Pillow's warning about palette transparency.
         upright = upright.convert("RGBA")
     return upright.convert("RGB")
@@ -194,13 +201,61 @@ def _orientation(image: Image.Image) -> Any:
         return 1
 
 
-def _grey16(image: Image.Image) -> Image.Image:
-    """0…65535 → 0…255, rounded to nearest."""
+def _black_and_white(image: Image.Image) -> tuple[int, int] | None:
+    """Which pixel values of a grey image are black and white; None: Pillow knows it.
+
+    Raises ImageError if this cannot be known.
+    """
+    mode, file_format = image.mode, image.format
+    wide = mode in ("I", "F") or mode.startswith("I;16")
+    tags = getattr(image, "tag_v2", None)  # of TIFF
+    if tags is not None and (wide or mode == "L"):
+        return _tiff_levels(tags, wide=wide)
+    if mode == "1" and file_format in _ONE_IS_BLACK:
+        return 1, 0
+    if not wide:
+        return None
+    # Pillow opens 16-bit PGM, and some releases 16-bit PNG, as 32-bit integers.
+    if mode == "F" or (mode == "I" and file_format not in _FULL_SCALE):
+        raise ImageError(f"32-bit grey has no fixed white: {_SCALE_IT}")
+    if file_format is not None and file_format not in _FULL_SCALE:
+        raise ImageError(f"16-bit grey in {file_format} has no fixed white: {_SCALE_IT}")
+    return 0, 65535
+
+
+def _tiff_levels(tags: Any, *, wide: bool) -> tuple[int, int] | None:
+    """`_black_and_white` of TIFF. Pillow ignores the tags of grey that it opens as 16 bits."""
+    bits, kind, polarity = (_tiff_tag(tags, tag) for tag in (258, 339, 262))
+    kind = 1 if kind is None else kind
+    if kind != 1 or bits > 16:
+        what = {1: "", 2: "signed ", 3: "float "}.get(kind, "unknown ")
+        raise ImageError(f"{bits}-bit {what}grey has no fixed white: {_SCALE_IT}")
+    if polarity is None:  # readers disagree which is meant
+        raise ImageError(
+            "its tag PhotometricInterpretation is missing, so black and white cannot be told "
+            "apart: set it, or export the image as PNG or JPEG"
+        )
+    if not wide:
+        return None
+    white: int = 2**bits - 1
+    return (white, 0) if polarity == 0 else (0, white)
+
+
+def _tiff_tag(tags: Any, tag: int) -> Any:
+    """The value of a tag, of its first sample; None: it is not there."""
+    value = tags.get(tag)
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _scaled(image: Image.Image, black: int, white: int) -> Image.Image:
+    """Grey to 0…255, rounded to nearest."""
     import numpy as np
     from PIL import Image
 
-    wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-    return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    values = np.clip(np.asarray(image).astype(np.int64), min(black, white), max(black, white))
+    span = abs(white - black)
+    grey = (np.abs(values - black) * 255 + span // 2) // span
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
 
 
 def _from_array(array: Any) -> Image.Image:

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import os
+import struct
 import subprocess
 import sys
 import warnings
@@ -107,6 +108,128 @@ def test_32_bit_integer_and_float_pixels_are_refused_with_the_conversion() -> No
         data = save(Image.new(mode, (3, 2)), "TIFF")
         with pytest.raises(ImageError, match="no fixed white: scale the pixels to 0…255"):
             load_rgb(data)
+
+
+def tiff(levels: list[int], bits: int, order: str = "<", *, omit: int = 0, **tags: int) -> bytes:
+    """A TIFF of one row of grey, without compression."""
+    packed = "".join(f"{level % 2**bits:0{bits}b}" for level in levels)
+    packed += "0" * (-len(packed) % 8)
+    data = int(packed, 2).to_bytes(len(packed) // 8, "big")
+    if bits in (16, 32) and order == "<":
+        data = np.frombuffer(data, f">u{bits // 8}").astype(f"<u{bits // 8}").tobytes()
+    values = {256: len(levels), 257: 1, 258: bits, 259: 1, 262: tags.get("polarity", 1)}
+    values |= {273: 8, 277: 1, 278: 1, 279: len(data), 339: tags.get("sample_format", 1)}
+    values.pop(omit, None)
+    data += bytes(len(data) % 2)
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(data))
+    found = head + data + struct.pack(f"{order}H", len(values))
+    for tag, value in values.items():
+        found += struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0)
+    return found + bytes(4)
+
+
+def greys(image: Any) -> list[int]:
+    found = pixels(image)
+    assert (found == found[:, :, :1]).all()
+    return found[0, :, 0].tolist()
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8, 12, 16])
+@pytest.mark.parametrize("polarity", [1, 0])
+def test_of_tiff_the_tags_say_what_is_black_and_what_is_white(bits: int, polarity: int) -> None:
+    white = 2**bits - 1
+    levels, expected = [0, white], [0, 255]
+    if bits > 8:
+        levels, expected = [0, white // 2, white], [0, 127, 255]
+    data = tiff(levels if polarity else [white - v for v in levels], bits, polarity=polarity)
+    if (bits, polarity) == (12, 0):  # Pillow does not read it
+        with pytest.raises(ImageError, match=r"a TIFF file .* variant that Pillow does not read"):
+            load_rgb(data)
+        return
+    assert greys(data) == expected
+    assert greys(Image.open(io.BytesIO(data))) == expected, "also of an opened image"
+    opened = Image.open(io.BytesIO(data))
+    opened.load()
+    assert greys(opened) == expected, "and of one that was loaded before"
+
+
+def test_16_bit_tiff_of_either_polarity_with_compression_and_turned() -> None:
+    grey = np.array([[0, 257, 65535]], np.uint16)
+    negative = {"tiffinfo": {262: 0}, "compression": "tiff_lzw"}
+    data = save(Image.fromarray(grey), "TIFF", **negative)
+    assert Image.open(io.BytesIO(data)).tag_v2[262] == 0  # type: ignore[attr-defined]
+    assert greys(data) == [255, 254, 0]
+    turned = save(Image.fromarray(grey), "TIFF", tiffinfo={262: 0, 274: 3})
+    assert greys(turned) == [0, 254, 255]
+    assert greys(tiff([0, 257, 65535], 16, ">")) == [0, 1, 255]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiff_without_polarity_or_with_signed_grey_is_refused(bits: int) -> None:
+    with pytest.raises(ImageError, match="PhotometricInterpretation is missing"):
+        load_rgb(tiff([0, 100], bits, omit=262))
+    with pytest.raises(ImageError, match=f"{bits}-bit signed grey has no fixed white: scale"):
+        load_rgb(tiff([-5, 100], bits, sample_format=2))
+
+
+def test_tiff_of_10_bits_is_refused_as_tiff() -> None:
+    with pytest.raises(ImageError, match=r"a TIFF file .* Pillow does not read; export"):
+        load_rgb(tiff([0, 1023], 10))
+
+
+def fits(bits: int) -> bytes:
+    cards = ["SIMPLE  =                    T", f"BITPIX  = {bits:20}", "NAXIS   = 2".ljust(30)]
+    cards += ["NAXIS1  = 2", "NAXIS2  = 1", "END"]
+    header = "".join(card.ljust(80) for card in cards).ljust(2880).encode()
+    return (
+        header + np.array([0, 255], f">i{bits // 8}" if bits > 8 else "u1").tobytes() + bytes(2880)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:IM image format is deprecated")
+def test_16_bit_grey_of_formats_without_a_fixed_white_is_refused() -> None:
+    wide = Image.fromarray(np.array([[0, 4095]], np.uint16))
+    for name, data in (("FITS", fits(16)), ("IM", save(wide, "IM"))):
+        with pytest.raises(ImageError, match=f"16-bit grey in {name} has no fixed white: scale"):
+            load_rgb(data)
+        with pytest.raises(ImageError, match=f"16-bit grey in {name} has no fixed white"):
+            load_rgb(Image.open(io.BytesIO(data)))
+    with pytest.raises(ImageError, match="32-bit grey has no fixed white"):
+        load_rgb(fits(32))
+    assert greys(fits(8)) == [0, 255]
+    assert greys(wide) == [0, 16], "made in memory: white is 65535"
+
+
+def test_pgm_is_scaled_by_its_own_white() -> None:
+    assert greys(b"P5 3 1 4095\n" + struct.pack(">3H", 0, 2047, 4095)) == [0, 127, 255]
+    assert greys(b"P5 3 1 100\n" + bytes([0, 50, 100])) == [0, 128, 255]
+
+
+def test_jpeg_2000_of_16_bits_is_scaled() -> None:
+    wide = np.zeros((32, 32), np.uint16)
+    wide[:, 16:] = 65535
+    found = pixels(save(Image.fromarray(wide), "JPEG2000"))[8, [2, 30], 0]
+    assert found.tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_jpeg_2000_of_fewer_bits_is_scaled_by_its_own_white(bits: int) -> None:
+    """A codestream of 16 bits, told to have fewer: levels are stored around the middle."""
+    middle = 2 ** (bits - 1)
+    wide = np.full((32, 32), 2**15 - middle, np.uint16)
+    wide[:, 16:] = 2**15 + middle - 1
+    data = bytearray(save(Image.fromarray(wide), "JPEG2000", no_jp2=True))
+    depth = data.index(b"\xff\x51") + 40
+    assert data[depth] == 16 - 1
+    data[depth] = bits - 1
+    assert pixels(bytes(data))[8, [2, 30], 0].tolist() == [0, 255]
+
+
+def test_bits_that_are_one_for_black_are_not_a_negative() -> None:
+    xbm = b"#define a_width 8\n#define a_height 1\nstatic char a_bits[] = {\n0x01};\n"
+    assert greys(xbm) == [0] + [255] * 7
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 1, 1, 8, 1, 0)
+    assert greys(header + bytes(12) + b"\0\0" + b"\x80") == [0] + [255] * 7
 
 
 def test_alpha_is_dropped_as_in_the_reference_pipeline() -> None:

@@ -1,6 +1,7 @@
 """Many entries to streams: workers decode and encode while the backbone runs here, in batches.
 
-Results come in the order of the entries, and do not depend on the number of workers. Memory is
+Results come in the order of the entries, and do not depend on the number of workers; what the
+program has set up when its first image is read holds in them, too (`program`). Memory is
 bounded: at most `_AHEAD` bytes of files and some hundred images are in the pipeline.
 """
 
@@ -11,19 +12,19 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ..codec import Codec
-from ..errors import ClipcodecError, OptionError, WorkerError
+from ..errors import ClipcodecError, OptionError
 from ..models import BATCH
 from ..target import Target
 from .entries import Entry
-from .workers import Encoded, Task, decode, encode, pool
+from .program import captured
+from .workers import Encoded, Task, check_not_imported, check_possible, decode, encode, pool
 
 GROUP = 256  # embeddings that are encoded together
 _SECONDS = 5.0  # or as many as there are after this time
@@ -66,7 +67,13 @@ def default_workers() -> int:
 
 
 def check_settings(workers: int | None, batch_size: int) -> None:
-    """Raise OptionError unless `compress` can run with these."""
+    """Raise OptionError unless `compress` can run with these.
+
+    Raises WorkerError in a worker that imports a program without `__main__` guard: before it
+    touches any output.
+    """
+    if workers != 0:
+        check_not_imported()
     if workers is not None and not 0 <= workers <= 256:
         raise OptionError(f"workers={workers}: expected 0 (this process alone) to 256")
     if batch_size < 1:
@@ -87,12 +94,14 @@ def compress(
     batch_size  images that the backbone embeds at a time; a value may change by about 1e-5 with it
 
     An entry that fails is a result with its error. Raises OptionError, what loading the backbone
-    raises, and WorkerError if a worker is killed. Close the iterator to end the workers.
+    raises, and WorkerError if workers cannot start or one is killed. Close the iterator to end
+    them.
     """
     check_settings(workers, batch_size)
     target = target or Target()
     target.check(codec.profile)
     count = default_workers() if workers is None else workers
+    check_possible(count)
     return _Pipeline(codec, Task(codec.profile, target), count, batch_size).run(entries)
 
 
@@ -107,21 +116,21 @@ class _Pipeline:
         self._encoding: deque[tuple[list[_Slot], Future[Encoded] | None]] = deque()
 
     def run(self, entries: Iterable[Entry]) -> Generator[list[Result], None, None]:
-        executor = pool(self._workers, self._task)
+        self._executor = pool(self._workers, self._task)
         try:
-            yield from self._run(executor, iter(entries))
+            yield from self._run(iter(entries))
         finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+            self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, executor: Executor, entries: Iterator[Entry]) -> Iterator[list[Result]]:
+    def _run(self, entries: Iterator[Entry]) -> Iterator[list[Result]]:
         group: list[_Slot] = []
         images: list[_Slot] = []  # those of the group that are not embedded yet
         batch: Any = None
         since = time.monotonic()
-        for slot in self._decoded(executor, entries):
+        for slot in self._decoded(entries):
             if slot.batch is not None and batch not in (None, slot.batch):
                 self._embed(images)
-                self._encode(executor, group)
+                self._encode(group)
                 group, images, batch = [], [], None
             group.append(slot)
             batch = batch or slot.batch
@@ -133,25 +142,28 @@ class _Pipeline:
                 images = []
             late = time.monotonic() - since > _SECONDS
             if not images and (len(group) >= GROUP or late):
-                self._encode(executor, group)
+                self._encode(group)
                 group, batch, since = [], None, time.monotonic()
             yield from self._encoded(2 * self._workers)
         self._embed(images)
-        self._encode(executor, group)
+        self._encode(group)
         yield from self._encoded(0)
 
-    def _decoded(self, executor: Executor, entries: Iterator[Entry]) -> Iterator[_Slot]:
+    def _decoded(self, entries: Iterator[Entry]) -> Iterator[_Slot]:
         """Entries with their pixels, rows or errors, in order."""
         waiting: deque[tuple[list[Entry], Future[list[Any]] | None, int]] = deque()
         ahead = 0
+        setup: bytes | None = None
         for chunk in _chunks(entries):
             contents = [e.content for e in chunk if isinstance(e.content, (str, bytes))]
             size = sum(len(c) for c in contents if isinstance(c, bytes))
             future = None
             if contents:
                 preprocess = self._codec.backbone().preprocess
+                if self._workers and setup is None:
+                    setup = captured()
                 name = chunk[0].name
-                future = self._submit(executor, name, decode, contents, preprocess)
+                future = self._submit(name, decode, contents, preprocess, setup)
             waiting.append((chunk, future, size))
             ahead += size
             while len(waiting) > self._window or (ahead > _AHEAD and len(waiting) > 1):
@@ -179,14 +191,14 @@ class _Pipeline:
             for slot, row in zip(images, rows, strict=True):
                 slot.value = row
 
-    def _encode(self, executor: Executor, group: list[_Slot]) -> None:
+    def _encode(self, group: list[_Slot]) -> None:
         good = [slot for slot in group if slot.batch is not None]
         future = None
         if good:
             rows = np.stack([slot.value for slot in good])
             ours = good[0].batch == "image"
             name = good[0].name
-            future = self._submit(executor, name, encode, rows, ours=ours, task=self._own_task)
+            future = self._submit(name, encode, rows, ours=ours, task=self._own_task)
         if group:
             self._encoding.append((group, future))
 
@@ -215,25 +227,18 @@ class _Pipeline:
             message, category = found.warnings[0]
             warnings.warn(message, category, stacklevel=2)
 
-    def _submit(self, executor: Executor, name: str, *args: Any, **kwargs: Any) -> Any:
+    def _submit(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """name: of the first entry that the work is about."""
         try:
-            return executor.submit(*args, **kwargs)
-        except BrokenProcessPool as error:
-            raise _killed(name) from error
+            return self._executor.submit(*args, **kwargs)
+        except BrokenExecutor as error:
+            raise self._executor.ended(name) from error
 
     def _result(self, future: Future[T], name: str) -> T:
         try:
             return future.result()
-        except BrokenProcessPool as error:
-            raise _killed(name) from error
-
-
-def _killed(name: str) -> WorkerError:
-    return WorkerError(
-        f"a worker process was killed, perhaps for lack of memory, during work on {name} or one of "
-        "those after it: use fewer --workers, or 0 to see at which one it happens"
-    )
+        except BrokenExecutor as error:
+            raise self._executor.ended(name) from error
 
 
 def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -1,6 +1,7 @@
 """What worker processes do: decode images, and encode embeddings. Imports nothing heavy by itself.
 
-A worker uses one thread, ignores Ctrl-C, which is for the main process, and ends with that.
+A worker uses one thread, ignores Ctrl-C, which is for the main process, and ends with that. What
+the program has set up in its process is handed over by `program`.
 """
 
 from __future__ import annotations
@@ -8,14 +9,21 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from errno import EMFILE, ENFILE
+from multiprocessing import active_children, current_process, get_context, parent_process
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from multiprocessing.spawn import get_preparation_data
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
-from ..errors import ClipcodecError, ImageError, InputError, brief, each_row
+from ..errors import ClipcodecError, ImageError, InputError, WorkerError, brief, each_row
+from .program import adopt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +36,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_GUARD = (
+    "the program starts its work while it is imported, and workers import it. Put its start under "
+    '`if __name__ == "__main__":`'
+)
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -39,21 +51,127 @@ class Task(NamedTuple):
 
 
 _task: Task | None = None  # set once in every worker
+_failed: Exception | None = None  # why it could not be set
 
 
-def pool(workers: int, task: Task) -> Executor:
-    """Worker processes, started; for 0 an executor that does the work in this process."""
+def pool(workers: int, task: Task) -> Workers:
+    """Worker processes, started; for 0 an executor that does the work in this process.
+
+    Raises WorkerError if this process cannot have workers.
+    """
+    return _Processes(workers, task) if workers else _Here()
+
+
+def check_possible(workers: int) -> None:
+    """Raise WorkerError, with the cause, if it is known that this process cannot start workers."""
     if not workers:
-        return _Here()
-    made = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_begin, initargs=(pickle.dumps(task),)
-    )
-    with _interrupts_blocked():
-        made.submit(int)  # starts them
-    return made
+        return
+    check_not_imported()
+    if current_process().daemon:
+        raise _impossible(
+            "this process is a daemonic one, such as a worker of Celery or of torch's DataLoader, "
+            "and may not start others"
+        )
+    with _starting():
+        # what a worker is told to import, so that it can use what the program has defined
+        main = get_preparation_data("").get("init_main_from_path")
+    # a frozen program (PyInstaller) names a file that is not there, but imports nothing by it
+    if main is not None and not os.path.isfile(main) and not getattr(sys, "frozen", False):
+        raise _impossible(
+            f"they import the program, and {os.path.basename(main)} is no file: it came from stdin "
+            "or a pipe, or was deleted. Save it as a file"
+        )
 
 
-class _Here(Executor):
+def check_not_imported() -> None:
+    """Raise WorkerError if a starting process has come here by importing the program."""
+    if getattr(current_process(), "_inheriting", False):
+        raise _impossible(_GUARD)
+
+
+def _impossible(cause: str) -> WorkerError:
+    return WorkerError(f"worker processes cannot start: {cause}, or give workers=0 (--workers 0)")
+
+
+class Workers(Executor):
+    """Where the work is done."""
+
+    def ended(self, name: str) -> WorkerError:
+        """Why the processes are gone. name: of the first entry that the work was about."""
+        raise NotImplementedError
+
+
+class _Processes(Workers):
+    """Worker processes. Whatever keeps them from starting is a WorkerError."""
+
+    def __init__(self, workers: int, task: Task) -> None:
+        context = get_context("spawn")
+        with _starting():
+            check_possible(workers)
+            _make_lock(context)
+            self._pool = ProcessPoolExecutor(
+                workers, context, initializer=_begin, initargs=(pickle.dumps(task),)
+            )
+        self._others = active_children()  # of the program
+        self._started: set[BaseProcess] = set()
+        try:
+            self._first: Future[int] = self.submit(int)
+        except BaseException:
+            self._pool.shutdown(wait=False)
+            raise
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        with _starting(), _interrupts_blocked():  # it starts a process if none is idle
+            future = self._pool.submit(fn, *args, **kwargs)
+        if not self._begun():
+            self._started.update(child for child in active_children() if child not in self._others)
+        return future
+
+    def _begun(self) -> bool:
+        """Has a process begun its work?"""
+        first: Future[int] | None = getattr(self, "_first", None)
+        return first is not None and first.done() and first.exception() is None
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def ended(self, name: str) -> WorkerError:
+        if self._begun():
+            return WorkerError(
+                f"a worker process was killed, perhaps for lack of memory, during work on {name} "
+                "or one of those after it: use fewer --workers, or 0 to see at which one it happens"
+            )
+        self.shutdown()  # then all exit codes are known
+        if any(child.exitcode is not None and child.exitcode > 0 for child in self._started):
+            return _impossible(f"they ended by an error, which is shown above. Perhaps {_GUARD}")
+        return _impossible("they were killed, perhaps for lack of memory. Use fewer")
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Errors of processes that cannot be started are a WorkerError; of ended ones stay."""
+    try:
+        yield
+    except (ClipcodecError, BrokenExecutor):
+        raise
+    except Exception as error:  # no memory, too many processes or open files, no executable, …
+        raise _impossible(f"{type(error).__name__}: {brief(error)}. Mend this") from error
+
+
+def _make_lock(context: BaseContext) -> None:
+    """Make a lock, of which the pool needs several, only to see whether this can be done."""
+    try:
+        context.Lock()
+    except (OSError, ImportError) as error:
+        if getattr(error, "errno", None) in (EMFILE, ENFILE):
+            raise
+        raise _impossible(
+            f"no lock can be shared between processes ({brief(error)}). On Linux make /dev/shm a "
+            "file system that can be written"
+        ) from error
+
+
+class _Here(Workers):
     """Does its work at once, in this process."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -78,12 +196,15 @@ class _interrupts_blocked:
 
 
 def _begin(task: bytes) -> None:
-    """The first thing that runs in a worker."""
-    global _task
+    """The first thing that runs in a worker. It must not raise: nobody would learn why."""
+    global _task, _failed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # read when numpy is imported, below
-    _task = pickle.loads(task)
+    try:
+        _task = pickle.loads(task)
+    except Exception as error:  # a private profile that was changed or deleted meanwhile
+        _failed = error
 
 
 def _end_with_parent() -> None:
@@ -94,9 +215,14 @@ def _end_with_parent() -> None:
 
 
 def decode(
-    contents: Sequence[str | bytes], preprocess: Preprocess
+    contents: Sequence[str | bytes], preprocess: Preprocess, setup: bytes | None = None
 ) -> list[NDArray[np.uint8] | ClipcodecError]:
-    """Image files to pixels for the backbone, or for each the error about it."""
+    """Image files to pixels for the backbone, or for each the error about it.
+
+    setup  what the program has set up in its process (`program.captured`); None: this is it
+    """
+    if setup is not None:
+        adopt(setup)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         return [_decode(content, preprocess) for content in contents]
@@ -132,9 +258,12 @@ def encode(rows: NDArray[Any], *, ours: bool, task: Task | None = None) -> Encod
     ours  they were made here by the backbone, so they have unit norm
     task  None: the one that this worker was started with
 
-    Raises WeightsError if the embeddings made here are not those of the profile's backbone.
+    Raises WeightsError if the embeddings made here are not those of the profile's backbone, or if
+    this worker could not read the profile.
     """
     task = task or _task
+    if task is None and _failed is not None:
+        raise _failed
     assert task is not None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
