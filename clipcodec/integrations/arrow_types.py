@@ -31,6 +31,7 @@ def is_image(type: pa.DataType) -> bool:
     if is_tensor(type):
         if pa.types.is_struct(storage_type(type)):  # each has its own shape
             return True
+        type = value_type(type)
         order = list(getattr(type, "permutation", None) or ())
         return len(type.shape) <= 3 and order == sorted(order) and not _is_vector_tensor(type)
     type = storage_type(type)
@@ -51,6 +52,7 @@ def is_stream(type: pa.DataType) -> bool:
 
 def is_tensor(type: pa.DataType) -> bool:
     """Tensors of several dimensions: Arrow's, Ray's or Hugging Face's, of one shape or of many."""
+    type = value_type(type)
     if not isinstance(type, pa.BaseExtensionType):
         return False
     stored = storage_type(type)
@@ -62,7 +64,7 @@ def is_tensor(type: pa.DataType) -> bool:
 def fixed_width(type: pa.DataType) -> int | None:
     """The numbers of every embedding of a column, if its type says it."""
     if is_tensor(type):
-        shape = getattr(type, "shape", (None,))
+        shape = getattr(value_type(type), "shape", (None,))
         return None if None in shape else math.prod(shape)
     type = storage_type(type)
     while _is_list(type) and _is_list(storage_type(type.value_type)):
@@ -78,17 +80,25 @@ def nesting(type: pa.DataType) -> tuple[int, pa.DataType]:
     return depth, type
 
 
-def storage_type(type: pa.DataType) -> pa.DataType:
-    """The type of the values themselves, without extension types around it."""
-    while isinstance(type, pa.BaseExtensionType):
-        type = type.storage_type
+def value_type(type: pa.DataType) -> pa.DataType:
+    """The type of the values that a dictionary or runs stand for."""
+    while pa.types.is_dictionary(type) or pa.types.is_run_end_encoded(type):
+        type = type.value_type
     return type
+
+
+def storage_type(type: pa.DataType) -> pa.DataType:
+    """The type of the values themselves, without extension types, dictionaries and runs around."""
+    inner = value_type(type)
+    while isinstance(inner, pa.BaseExtensionType):
+        inner = value_type(inner.storage_type)
+    return inner
 
 
 def _is_vector_tensor(type: pa.DataType) -> bool:
     """Whether the tensor has one dimension besides those of size 1, and holds no pixels."""
     depth, number = nesting(type)
-    shape = list(getattr(type, "shape", ()))
+    shape = list(getattr(value_type(type), "shape", ()))
     if not depth or not shape or not _is_real(number) or _is_pixel(number):
         return False
     rest = shape if depth == 1 else shape[:-1]  # of lists in lists, the numbers are the last

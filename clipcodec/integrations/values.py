@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..errors import ImageError, InputError
-from .arrow_types import is_tensor, nesting
+from .arrow_types import is_tensor, nesting, value_type
 from .extras import need
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def images_of(array: pa.Array) -> Iterator[tuple[int, Callable[[], Any]]]:
 
     That is what `load_rgb` takes; ImageError if the row holds none.
     """
-    shape = getattr(array.type, "shape", None) if is_tensor(array.type) else None
+    shape = getattr(value_type(array.type), "shape", None) if is_tensor(array.type) else None
     for place, row in enumerate(storage(array)):
         if row.is_valid:
             yield place, partial(_image, row, shape)
@@ -104,12 +104,29 @@ def _pixels(values: pa.Array, shape: Sequence[int] | None) -> NDArray[Any]:
 
 
 def storage(array: pa.Array) -> pa.Array:
-    """The values themselves, without extension types around them."""
+    """The values themselves, without extension types, dictionaries and runs around them."""
     while True:
         if isinstance(array, pa.ExtensionArray):
             array = array.storage
+        elif isinstance(array, pa.DictionaryArray):
+            array = _taken(storage(array.dictionary), array.indices)
+        elif isinstance(array, pa.RunEndEncodedArray):
+            ends = array.run_ends.to_numpy()
+            rows = np.arange(array.offset, array.offset + len(array))
+            places = pa.array(np.searchsorted(ends, rows, "right"))
+            array = _taken(storage(array.values), places)
         else:
             return array
+
+
+def _taken(values: pa.Array, places: pa.Array) -> pa.Array:
+    """The values at these places, null where the place is."""
+    try:
+        return values.take(places)
+    except pa.ArrowNotImplementedError:  # views
+        items = values.to_pylist()
+        rows = [None if i is None else items[i] for i in places.to_pylist()]
+        return pa.array(rows, values.type)
 
 
 def binary_array(streams: Sequence[bytes], places: Places, length: int) -> pa.Array:

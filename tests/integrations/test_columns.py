@@ -1,4 +1,4 @@
-"""What a column may be made of: lists in lists, tensors, structs that hold no image."""
+"""What a column may be made of: lists in lists, tensors, dictionaries, runs, empty structs."""
 
 from __future__ import annotations
 
@@ -189,3 +189,99 @@ def test_a_tensor_without_data_or_of_another_size_is_named(eye: Seeing) -> None:
     assert coded.is_valid().to_pylist() == [False] * 5 + [True]
     assert [(error.index, type(error)) for error in errors] == [(i, ImageError) for i in range(4)]
     assert np.array_equal(eye.seen, PIXELS[:1])
+
+
+# --- dictionaries and runs ---
+
+
+def dictionary(values: Any, index: str = "int32") -> Any:
+    """Its rows: value 1, 0, null, 0, value 2, which is null."""
+    indices = pa.array([1, 0, None, 0, 2], index)
+    return pa.DictionaryArray.from_arrays(indices, values)
+
+
+def runs(values: Any) -> Any:
+    """Its rows: value 1, twice 0, twice value 2, which is null."""
+    own = pa.array([values[i].as_py() for i in (1, 0, 2)], values.type)
+    return pa.RunEndEncodedArray.from_arrays(pa.array([1, 3, 5], pa.int16()), own)
+
+
+ENCODED = {"dictionary": (dictionary, [1, 0, 2, 0, 2]), "runs": (runs, [1, 0, 0, 2, 2])}
+
+
+@pytest.mark.parametrize("way", ENCODED)
+@pytest.mark.parametrize("type", [
+    _FLOATS, pa.large_list(pa.float64()), pa.list_(pa.float32(), D), pa.list_(pa.float16()),
+    pa.list_(_FLOATS),
+], ids=str)  # fmt: skip
+def test_repeated_embeddings(codec: Codec, way: str, type: Any) -> None:
+    number = np.float16 if "half" in str(type) else np.float32
+    rows = [row.astype(number) for row in ROWS[:2]]
+    nested = type == pa.list_(_FLOATS)
+    values = pa.array([*([row] if nested else row for row in rows), None], type)
+    make, order = ENCODED[way]
+    array, streams = make(values), [*codec.encode_embeddings(np.array(rows)), None]
+    expected = [streams[i] for i in order]
+    coded = arrow.encode_array(array, profile=codec)
+    assert coded.type == pa.binary()
+    assert coded.to_pylist() == expected
+    assert arrow.encode_array(array.slice(1, 3), profile=codec).to_pylist() == expected[1:4]
+
+
+@pytest.mark.parametrize("way", ENCODED)
+@pytest.mark.parametrize("type", ["binary", "large_binary", "binary_view"])
+def test_repeated_streams(codec: Codec, streams: list[bytes], way: str, type: str) -> None:
+    make, order = ENCODED[way]
+    array = make(pa.array([*streams[:2], None], pa.type_for_alias(type)))
+    back = arrow.decode_array(array, profile=codec)
+    vectors = [*codec.decode_batch(streams[:2]).tolist(), None]
+    assert back.to_pylist() == [vectors[i] for i in order]
+    assert arrow.decode_array(array.slice(3), profile=codec).to_pylist() == back.to_pylist()[3:]
+    chunked = pa.chunked_array([array.slice(4), array])
+    assert arrow.decode_array(chunked, profile=codec).to_pylist()[1:] == back.to_pylist()
+
+
+@pytest.mark.parametrize("way", ENCODED)
+def test_repeated_images(tmp_path: Path, eye: Seeing, way: str) -> None:
+    make, order = ENCODED[way]
+    files = [png(pixels) for pixels in PIXELS[:2]]
+    paths = [tmp_path / f"{i}.png" for i in range(2)]
+    for path, data in zip(paths, files, strict=True):
+        path.write_bytes(data)
+    structs = [{"bytes": files[0], "path": None}, {"bytes": None, "path": str(paths[1])}]
+    names = [*map(str, paths), None]
+    kinds = (pa.array([*files, None]), pa.array(names), pa.array(names, pa.string_view()),
+             pa.array([*structs, None]))  # fmt: skip
+    for kind in kinds:
+        eye.seen = []
+        coded = arrow.encode_array(make(kind), profile=eye)
+        assert coded.is_valid().to_pylist() == [i < 2 for i in order]
+        assert np.array_equal(eye.seen, PIXELS[[i for i in order if i < 2]])
+
+
+def test_faults_in_dictionaries_name_rows(codec: Codec, streams: list[bytes]) -> None:
+    """Rows of the column, not of its dictionary."""
+    array = dictionary(pa.array([ROWS[0], [np.nan] * D, None], _FLOATS))
+    with pytest.raises(EmbeddingError, match=r"^row 0: NaN"):
+        arrow.encode_array(array, profile=codec)
+    with pytest.raises(ClipcodecError, match=r"^row 1 and 1 more: "):
+        arrow.decode_array(dictionary(pa.array([b"?", streams[0], None])), profile=codec)
+
+
+def test_dictionaries_of_nothing(codec: Codec) -> None:
+    nothing = pa.array([None, None]).dictionary_encode()
+    assert arrow.encode_array(nothing, profile=codec).to_pylist() == [None, None]
+    assert arrow.decode_array(nothing, profile=codec).to_pylist() == [None, None]
+    numbers = pa.array([1, 1]).dictionary_encode()
+    with pytest.raises(EmbeddingError, match="expected embeddings"):
+        arrow.encode_array(numbers, profile=codec)
+
+
+def test_dictionaries_in_parquet(tmp_path: Path, codec: Codec, streams: list[bytes]) -> None:
+    """A column of categories, as pandas and Polars write it, and one read as such."""
+    array = pa.array(streams * 3).dictionary_encode()
+    pq.write_table(pa.table({"s": array, "n": range(12)}), tmp_path / "t.parquet")
+    assert pa.types.is_dictionary(pq.read_schema(tmp_path / "t.parquet").field("s").type)
+    arrow.decompress_parquet(tmp_path / "t.parquet", tmp_path / "b.parquet", "s", profile=codec)
+    back = pq.read_table(tmp_path / "b.parquet")["s"].to_pylist()
+    assert np.allclose(back, np.tile(codec.decode_batch(streams), (3, 1)))
