@@ -124,8 +124,7 @@ def _taken(values: pa.Array, places: pa.Array) -> pa.Array:
     try:
         return values.take(places)
     except pa.ArrowNotImplementedError:  # views
-        items = values.to_pylist()
-        rows = [None if i is None else items[i] for i in places.to_pylist()]
+        rows = [None if i is None else values[i].as_py() for i in places.to_pylist()]
         return pa.array(rows, values.type)
 
 
