@@ -5,9 +5,9 @@
 >>> vectors = decode_array(streams)                       # fixed_size_list<float>[512]
 
 A column of embeddings holds lists of real numbers of any type and width: list, large list,
-fixed-size list, list view or fixed-shape tensor. A column of images holds bytes, paths of files, or
-Hugging Face's struct of bytes and path. Null stays null. Errors name column and row, counted over
-all batches.
+fixed-size list, list view or fixed-shape tensor. A column of images holds bytes, paths of files,
+Hugging Face's struct of bytes and path, or pixels in tensors or lists. Null stays null. Errors name
+column and row, counted over all batches.
 """
 
 from __future__ import annotations

@@ -32,9 +32,11 @@ class Recoding:
         self._row = 0
 
     @property
-    def kept(self) -> set[str]:
-        """The columns that stay as they are."""
-        return {*self.schema.names} - {self._change.into}
+    def origins(self) -> list[int | None]:
+        """Which column of the old table each column of the new one is; None: the new column."""
+        old: list[int | None] = [*range(len(self._change.schema))]
+        place = self._change.place
+        return [*old[: place + self._change.keep], None, *old[place + 1 :]]
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not batch.schema.equals(self._change.schema):

@@ -22,7 +22,7 @@ from ..errors import (
 from ..profile.registry import ProfileLike
 from ..retrieval.sources import WidthError, parse_rows
 from ..target import Target, TargetOptions
-from .arrow_types import fixed_width, is_image, is_stream, is_vector
+from .arrow_types import fixed_width, is_image, is_stream, is_vector, nesting, storage_type
 from .extras import need
 from .values import (
     Places,
@@ -169,7 +169,7 @@ class ColumnEncoder(_Column):
 
     def check_type(self, type: pa.DataType) -> None:
         """Say early that no row of such a column can be encoded: EmbeddingError."""
-        if is_image(type) or pa.types.is_null(type):
+        if is_image(type) or pa.types.is_null(storage_type(type)):
             return
         with self._placed():
             if not is_vector(type):
@@ -197,7 +197,7 @@ class ColumnEncoder(_Column):
         self.check_type(array.type)
         if is_image(array.type):
             result = binary_array(*self._encode_images(array), len(array))
-        elif pa.types.is_null(array.type):
+        elif pa.types.is_null(storage_type(array.type)):
             result = pa.nulls(len(array), pa.binary())
         else:
             result = binary_array(*self._encode_vectors(storage(array)), len(array))
@@ -217,6 +217,8 @@ class ColumnEncoder(_Column):
         places = valid_places(array)
         if array.null_count:
             array = array.take(pa.array(places))
+        while nesting(array.type)[0] > 1:
+            array, places = self._only_lists(array, places)
         width = fixed_width(array.type)
         if width is None:
             array, places = self._of_one_width(array, places)
@@ -230,6 +232,21 @@ class ColumnEncoder(_Column):
             self._bad(EmbeddingError("a null among its numbers", rows=holed.tolist()), places)
             values, places = _without(array, holed).flatten(), np.delete(places, holed)
         return values.to_numpy(zero_copy_only=False).reshape(-1, width), places
+
+    def _only_lists(self, array: pa.Array, places: Places) -> tuple[pa.Array, Places]:
+        """The one list in each of the lists, and their places."""
+        lengths = pc.list_value_length(array).to_numpy(zero_copy_only=False)
+        wrong = np.flatnonzero(lengths != 1)
+        if len(wrong):
+            reasons = {int(i): f"{lengths[i]} lists, expected one embedding" for i in wrong}
+            self._bad(EmbeddingError.of_rows(reasons), places)
+            array, places = _without(array, wrong), np.delete(places, wrong)
+        array = storage(array.flatten())
+        if array.null_count:
+            nulls = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
+            self._bad(EmbeddingError("null in a list", rows=nulls.tolist()), places)
+            array, places = _without(array, nulls), np.delete(places, nulls)
+        return array, places
 
     def _of_one_width(self, array: pa.Array, places: Places) -> tuple[pa.Array, Places]:
         """The lists that are as long as the column is wide, and their places."""
@@ -266,14 +283,12 @@ class ColumnEncoder(_Column):
         from ..images import load_rgb
 
         pictures, places, faults = [], list[int](), list[ImageError]()
-        for place, image in enumerate(images_of(array), first):
-            if image is None:
-                continue
+        for place, image in images_of(array):
             try:
-                pictures.append(load_rgb(image))
-                places.append(place)
+                pictures.append(load_rgb(image()))
+                places.append(first + place)
             except ImageError as error:
-                error.rows = (place,)
+                error.rows = (first + place,)
                 faults.append(error)
         for fault in faults:
             self._bad(fault, np.arange(first + len(array)))
@@ -301,7 +316,7 @@ class ColumnDecoder(_Column):
     def check_type(self, type: pa.DataType) -> None:
         """Say early that such a column holds no streams: DecodeError."""
         with self._placed():
-            if not is_stream(type) and not pa.types.is_null(type):
+            if not is_stream(type) and not pa.types.is_null(storage_type(type)):
                 raise DecodeError(f"type {type}: expected streams, a binary column")
 
     def find_width(self, arrays: Iterator[pa.Array]) -> int:
@@ -324,6 +339,7 @@ class ColumnDecoder(_Column):
         Raises DecodeError naming rows.
         """
         self.check_type(array.type)
+        array = storage(array)
         width = self.find_width(iter([array]))
         places = valid_places(array)
         streams = [stream for stream in streams_of(array) if stream is not None]

@@ -11,11 +11,13 @@ from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, brief
+from ..errors import ClipcodecError, InputError, brief
 from ..system.files import replacing
 from .batches import Recoding, decoding, encoding
 from .columns import EncodeOptions, OnBadRow, Profiles
 from .extras import need
+from .kept import Kept, Sink, check, leaf_counts, leaf_numbers, plan
+from .schemas import Change, stream_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,9 +63,11 @@ def compress_parquet(
     Raises InputError if `source` is not a readable Parquet file, OutputExistsError, OSError, and
     the errors of `encode_batches`.
     """
-    with _open(source) as file:
-        recode = encoding(file.schema_arrow, column, into=into, keep=keep, **options)
-        return _rewrite(file, source, target, recode, overwrite, progress)
+    with _open(source) as shown:
+        Change.plan(shown.schema_arrow, column, into, keep)  # check the names
+        with _opened_raw(shown, source, column, keep) as (file, kept):
+            recode = encoding(file.schema_arrow, column, into=into, keep=keep, **options)
+            return _rewrite(file, source, target, recode, kept, overwrite, progress)
 
 
 def decompress_parquet(
@@ -82,13 +86,16 @@ def decompress_parquet(
 
     Parameters as in `decode_batches`; files, progress and errors as in `compress_parquet`.
     """
-    with _open(source) as file:
-        recode = decoding(
-            file.schema_arrow, column, into=into, keep=keep, profile=profile,
-            on_bad_row=on_bad_row,
-            sample=lambda name: (b.column(0) for b in _batches(file, source, columns=[name])),
-        )  # fmt: skip
-        return _rewrite(file, source, target, recode, overwrite, progress)
+    with _open(source) as shown:
+        name = stream_column(shown.schema_arrow) if column is None else column
+        Change.plan(shown.schema_arrow, name, into, keep)  # check the names
+        with _opened_raw(shown, source, name, keep) as (file, kept):
+            recode = decoding(
+                file.schema_arrow, name, into=into, keep=keep, profile=profile,
+                on_bad_row=on_bad_row,
+                sample=lambda name: (b.column(0) for b in _batches(file, source, columns=[name])),
+            )  # fmt: skip
+            return _rewrite(file, source, target, recode, kept, overwrite, progress)
 
 
 @contextmanager
@@ -102,10 +109,30 @@ def _open(source: PathLike) -> Iterator[pq.ParquetFile]:
 
 
 @contextmanager
+def _opened_raw(
+    shown: pq.ParquetFile, source: PathLike, column: str, keep: bool
+) -> Iterator[tuple[pq.ParquetFile, Kept]]:
+    """The file, read so that all columns but `column` can be written as they are."""
+    with _reading(source):
+        kept, metadata = plan(shown, source, shown.schema_arrow.get_field_index(column), keep)
+    if metadata is None:
+        yield shown, kept
+        return
+    with _reading(source):
+        file = pq.ParquetFile(os.fspath(source), metadata=metadata, buffer_size=_READ_AHEAD,
+                              pre_buffer=False)  # fmt: skip
+        check(kept, file, source)
+    with file:
+        yield file, kept
+
+
+@contextmanager
 def _reading(source: PathLike) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeError) as error:
+    except ClipcodecError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, LookupError, RecursionError) as error:
         raise InputError(
             f"{os.fspath(source)!r} is not a readable Parquet file: {brief(error)}"
         ) from error
@@ -135,6 +162,7 @@ def _rewrite(
     source: PathLike,
     target: PathLike,
     recode: Recoding,
+    kept: Kept,
     overwrite: bool,
     progress: Progress,
 ) -> int:
@@ -143,8 +171,9 @@ def _rewrite(
     # Read before the metadata are used: damage raises here, but could abort the process there.
     first = [*islice(batches, 1)]
     with _reading(source):
-        settings = _settings(file, recode)
-    with replacing(target, overwrite=overwrite) as sink:
+        settings = _settings(file, recode, kept)
+    with replacing(target, overwrite=overwrite) as output:
+        sink = Sink(output) if kept.elements else output
         writer = pq.ParquetWriter(sink, recode.schema, **settings)
         try:
             group: list[pa.RecordBatch] = []
@@ -159,7 +188,11 @@ def _rewrite(
                     progress(done, total)
             if group:
                 writer.write_table(pa.Table.from_batches(group, recode.schema))
+            if isinstance(sink, Sink):
+                sink.hold()
             writer.close()
+            if isinstance(sink, Sink):
+                sink.finish(kept, recode.origins, recode.schema)
         except BaseException:
             with suppress(Exception):  # keep the first error; a writer left open would write later
                 writer.close()
@@ -167,16 +200,26 @@ def _rewrite(
     return done
 
 
-def _settings(file: pq.ParquetFile, recode: Recoding) -> dict[str, Any]:
+def _settings(file: pq.ParquetFile, recode: Recoding, kept: Kept) -> dict[str, Any]:
     """Options of the writer: kept columns are compressed as before, vectors and streams not."""
     meta = file.metadata
-    codecs = {}
-    for i in range(meta.num_columns if meta.num_row_groups else 0):
-        chunk = meta.row_group(0).column(i)
-        # as the writer will name it
-        path = chunk.path_in_schema.replace(".list.item", ".list.element")
-        if path.partition(".")[0] in recode.kept:
-            codecs[path] = {"UNCOMPRESSED": "NONE"}.get(chunk.compression, chunk.compression)
+    if not meta.num_row_groups:
+        return {"compression": "NONE", "use_dictionary": False, "write_statistics": False}
+    # Columns are matched by place: pyarrow gives new names to parts of lists and maps, and a name
+    # may have dots.
+    counts, written = leaf_counts(recode.schema)
+    sources = [*leaf_numbers(leaf_counts(file.schema_arrow)[0])]
+    codecs: dict[str, str] = {}
+    ordered: list[str] = []
+    for origin, leaves in zip(recode.origins, leaf_numbers(counts), strict=True):
+        if origin is None:
+            continue
+        for i, (old, new) in enumerate(zip(sources[origin], leaves, strict=True)):
+            path = written.column(new).path
+            codec = meta.row_group(0).column(old).compression
+            codecs[path] = {"UNCOMPRESSED": "NONE"}.get(codec, codec)
+            if i not in kept.unordered.get(origin, ()):
+                ordered.append(path)
     # Vectors and streams do not repeat, and nobody needs their minimum or maximum.
     return {"compression": codecs or "NONE", "use_dictionary": [*codecs] or False,
-            "write_statistics": [*codecs] or False}  # fmt: skip
+            "write_statistics": ordered or False}  # fmt: skip

@@ -1,15 +1,15 @@
-"""Metadata about a column of streams: in the Arrow field, and for Hugging Face `datasets`."""
+"""Metadata about a column of streams, and the plan of a table that gets a new column."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..bitstream import VERSION
 from ..codec import Codec
 from ..errors import OptionError
 from ..kinds import MAX_DIM
+from .descriptions import NewColumn, in_step
 from .extras import need
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ PROFILE = b"clipcodec.profile"
 PROFILE_SHA256 = b"clipcodec.profile_sha256"
 BACKBONE = b"clipcodec.backbone"
 DIMENSIONS = b"clipcodec.dimensions"
-
-_HUGGING_FACE = b"huggingface"
-_STREAM_FEATURE = {"dtype": "binary", "_type": "Value"}
 
 
 def stream_metadata(codec: Codec, dimensions: int | None) -> dict[bytes, bytes]:
@@ -105,17 +102,14 @@ class Change:
         return self.schema.field(self.place)
 
     def result(self, type: pa.DataType, metadata: dict[bytes, bytes] | None) -> pa.Schema:
-        """The schema of the changed table; its own metadata are kept."""
+        """The schema of the changed table; its metadata are kept, see `in_step`."""
         field = pa.field(self.into, type, metadata=metadata)
         if self.keep:
             schema = self.schema.insert(self.place + 1, field)
         else:
             schema = self.schema.set(self.place, field)
-        known = dict(self.schema.metadata or {})
-        if _HUGGING_FACE in known:
-            known[_HUGGING_FACE] = self._features(known[_HUGGING_FACE], type)
-            schema = schema.with_metadata(known)
-        return schema
+        new = NewColumn(self.column, self.into, self.keep, type)
+        return schema.with_metadata(in_step(schema.metadata or {}, new) or None)
 
     def columns(self, batch: pa.RecordBatch, array: pa.Array) -> list[pa.Array]:
         """The columns of the changed batch, with `array` as the new column."""
@@ -123,30 +117,6 @@ class Change:
         if self.keep:
             return [*columns[: self.place + 1], array, *columns[self.place + 1 :]]
         return [*columns[: self.place], array, *columns[self.place + 1 :]]
-
-    def _features(self, text: bytes, type: pa.DataType) -> bytes:
-        """Hugging Face's description of the new columns; `datasets` prefers it to Arrow's."""
-        try:
-            about = json.loads(text)
-            features = about["info"]["features"]
-            rows = [(n, f) for n, f in features.items() if self.keep or n != self.column]
-            after = [n for n, _ in rows].index(self.column) + 1 if self.keep else (
-                list(features).index(self.column)
-            )  # fmt: skip
-        except (ValueError, LookupError, TypeError, AttributeError):
-            return text  # not in the form that `datasets` writes: leave it as it is
-        rows.insert(after, (self.into, _feature(type)))
-        about["info"]["features"] = dict(rows)
-        about.pop("fingerprint", None)  # it is of the old content
-        return json.dumps(about).encode()
-
-
-def _feature(type: pa.DataType) -> dict[str, Any]:
-    if not pa.types.is_fixed_size_list(type):
-        return _STREAM_FEATURE
-    value = {"dtype": "float32", "_type": "Value"}
-    # Every release of `datasets` reads "Sequence"; "List" came with 4.0.
-    return {"feature": value, "length": type.list_size, "_type": "Sequence"}
 
 
 def listed(schema: pa.Schema) -> str:

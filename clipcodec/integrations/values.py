@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
-from ..errors import InputError
-from .arrow_types import is_tensor
+from ..errors import ImageError, InputError
+from .arrow_types import is_tensor, nesting, value_type
 from .extras import need
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.compute as pc
 else:
     pa = need("pyarrow", "arrow")
+    pc = need("pyarrow.compute", "arrow")
 
 Places = NDArray[np.int64]
 """Rows of an array, in order: those that have a value, or a result."""
@@ -51,29 +55,77 @@ def streams_of(array: pa.Array) -> list[Any]:
     return rows
 
 
-def images_of(array: pa.Array) -> Iterator[Any]:
-    """What `load_rgb` takes for each row of an image column; None for null."""
-    if is_tensor(array.type):
-        for row in storage(array):
-            if not row.is_valid:
-                yield None
-            elif isinstance(row, pa.StructScalar):
-                yield row["data"].values.to_numpy().reshape(row["shape"].as_py())
-            else:
-                yield row.values.to_numpy().reshape(array.type.shape)
-        return
-    for value in storage(array).to_pylist():
-        if isinstance(value, dict):  # as Hugging Face's Image: a path where there are no bytes
-            yield value["bytes"] if value["bytes"] is not None else value.get("path")
-        else:
-            yield value
+def images_of(array: pa.Array) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Each row of an image column that is not null, and a function that gives its image.
+
+    That is what `load_rgb` takes; ImageError if the row holds none.
+    """
+    shape = getattr(value_type(array.type), "shape", None) if is_tensor(array.type) else None
+    for place, row in enumerate(storage(array)):
+        if row.is_valid:
+            yield place, partial(_image, row, shape)
+
+
+def _image(row: Any, shape: tuple[int, ...] | None) -> Any:
+    if isinstance(row, pa.StructScalar):
+        if "bytes" not in row:  # a tensor with a shape of its own
+            if not row["data"].is_valid or not row["shape"].is_valid:
+                raise ImageError("a tensor without data or shape")
+            return _pixels(row["data"].values, row["shape"].as_py())
+        value = row.as_py()  # as Hugging Face's Image: a path where there are no bytes
+        image = value["bytes"] if value["bytes"] is not None else value.get("path")
+        if image is None:
+            raise ImageError("neither bytes nor a path: a row without image should be null")
+        return image
+    depth = nesting(row.type)[0]
+    if not depth:
+        return row.as_py()
+    return _pixels(row.values, shape if depth == 1 else None)
+
+
+def _pixels(values: pa.Array, shape: Sequence[int] | None) -> NDArray[Any]:
+    """The numbers in an array of this shape; None: that of the lists around them."""
+    values = storage(values)
+    if shape is None:
+        sizes = [len(values)]
+        while nesting(values.type)[0]:
+            lengths = pc.unique(pc.list_value_length(values)).to_pylist()
+            if len(lengths) != 1 or None in lengths:
+                raise ImageError("rows of different lengths, or null among them")
+            sizes += lengths
+            values = storage(values.flatten())
+        shape = sizes
+    if values.null_count:
+        raise ImageError("a null among its numbers")
+    if None in shape or math.prod(shape) != len(values):
+        raise ImageError(f"{len(values)} numbers in a tensor of shape {list(shape)}")
+    pixels: NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(shape)
+    return pixels
 
 
 def storage(array: pa.Array) -> pa.Array:
-    """The values themselves, without extension types around them."""
-    while isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    return array
+    """The values themselves, without extension types, dictionaries and runs around them."""
+    while True:
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        elif isinstance(array, pa.DictionaryArray):
+            array = _taken(storage(array.dictionary), array.indices)
+        elif isinstance(array, pa.RunEndEncodedArray):
+            ends = array.run_ends.to_numpy()
+            rows = np.arange(array.offset, array.offset + len(array))
+            places = pa.array(np.searchsorted(ends, rows, "right"))
+            array = _taken(storage(array.values), places)
+        else:
+            return array
+
+
+def _taken(values: pa.Array, places: pa.Array) -> pa.Array:
+    """The values at these places, null where the place is."""
+    try:
+        return values.take(places)
+    except pa.ArrowNotImplementedError:  # views
+        rows = [None if i is None else values[i].as_py() for i in places.to_pylist()]
+        return pa.array(rows, values.type)
 
 
 def binary_array(streams: Sequence[bytes], places: Places, length: int) -> pa.Array:
