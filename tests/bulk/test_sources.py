@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipcodec.bulk.entries import Entry
+from clipcodec.bulk.entries import FOLDER, HIDDEN, IN_ITSELF, NO_IMAGE, OTHER_INPUT, Entry
 from clipcodec.bulk.sources import find
 from clipcodec.errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
 
@@ -44,6 +45,12 @@ def faults(found: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in found if isinstance(entry.content, ClipcodecError)]
 
 
+def left_out(*inputs: object) -> dict[str, list[str]]:
+    """What is not taken: names by reason."""
+    sources, _ = find([str(i) for i in inputs])
+    return {o.why: sorted(o.names) for source in sources for o in source.left_out.found()}
+
+
 def archive(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
     with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
         for name, data in members.items():
@@ -64,8 +71,17 @@ def test_a_directory_is_its_images_sorted_by_relative_path(tmp_path: Path) -> No
 
 def test_hidden_files_outputs_and_other_files_are_left_out(tmp_path: Path) -> None:
     make(tmp_path, "a.png", ".b.png", ".git/c.png", "a.png.clip", "out.clpc", "out.clpc.part")
-    make(tmp_path, "notes.txt", "rows.npy", "page.pdf", "figure.eps", "film.mpg")
+    make(tmp_path, "notes.txt", "rows.npy", "page.pdf", "figure.eps", "film.mpg", "d/s.tar")
     assert ids(tmp_path) == ["a.png"]
+    assert left_out(tmp_path, make(tmp_path / "d", "x.png")) == {
+        HIDDEN: [f"{tmp_path.name}/{name}" for name in (".b.png", ".git")],
+        NO_IMAGE: [
+            f"{tmp_path.name}/{name}"
+            for name in ("a.png.clip", "figure.eps", "film.mpg", "notes.txt", "out.clpc",
+                         "out.clpc.part", "page.pdf")
+        ],
+        OTHER_INPUT: ["d/s.tar", f"{tmp_path.name}/d/s.tar", f"{tmp_path.name}/rows.npy"],
+    }  # fmt: skip
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
@@ -74,6 +90,41 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "top" / "link").symlink_to(tmp_path / "far")
     (tmp_path / "top" / "a" / "up").symlink_to(tmp_path / "top")
     assert ids(tmp_path / "top") == ["a/b.png", "link/x.png"]
+    assert left_out(tmp_path / "top") == {IN_ITSELF: ["a/up/"]}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("how", ["folder", "list", "pattern", "deep pattern"])
+def test_what_is_no_file_is_named_and_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A pipe that is opened waits for a writer; a device might never end."""
+    monkeypatch.chdir(tmp_path)
+    top = make(Path("d"), "a.png", "z.png")
+    os.mkfifo(top / "pipe.png")
+    (top / "device.png").symlink_to("/dev/zero")
+    (top / "gone.png").symlink_to("nowhere.png")
+    (top / "self.png").symlink_to("self.png")
+    (top / "link.png").symlink_to("a.png")
+    (top / "to-pipe.png").symlink_to("pipe.png")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("d/socket.png")
+        Path("list.txt").write_text("".join(f"{path}\n" for path in sorted(top.iterdir())))
+        given = {"folder": "d", "list": "list.txt", "pattern": "d/*", "deep pattern": "**/*.png"}
+        found = entries(given[how])
+    wrong = {e.id.removeprefix("d/"): str(e.content) for e in faults(found)}
+    assert [e.id.removeprefix("d/") for e in found if e not in faults(found)] == [
+        "a.png", "link.png", "z.png"
+    ]  # fmt: skip
+    assert sorted(wrong) == [
+        "device.png", "gone.png", "pipe.png", "self.png", "socket.png", "to-pipe.png"
+    ]  # fmt: skip
+    for name, what in {
+        "device.png": "a device, not a file", "gone.png": "a link to 'nowhere.png'",
+        "pipe.png": "a named pipe, not a file", "self.png": "a link to 'self.png'",
+        "socket.png": "a socket, not a file", "to-pipe.png": "a named pipe, not a file",
+    }.items():  # fmt: skip
+        assert what in wrong[name]
 
 
 def test_a_directory_without_images_is_an_entry_that_says_so(tmp_path: Path) -> None:
@@ -137,7 +188,15 @@ def test_a_pattern_is_expanded_here(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     make(tmp_path, "p/a.png", "p/q/b.jpg", "p/q/.c.png", "p/q/d.txt", "p/e.png.clip")
     monkeypatch.chdir(tmp_path)
     assert ids("p/**/*") == ["p/a.png", "p/q/b.jpg"]
+    assert left_out("p/**/*") == {NO_IMAGE: ["p/e.png.clip", "p/q/d.txt"]}
     assert ids("p/*.png") == ["p/a.png"]
+    assert ids("p/*") == ["p/a.png"]
+    assert left_out("p/*") == {NO_IMAGE: ["p/e.png.clip"], FOLDER: ["p/q"]}
+    for name in ("gone.tar", "gone.npy"):
+        Path("p", name).symlink_to("nowhere")
+        (found,) = entries(f"p/{name[:-1]}?")
+        assert isinstance(found.content, ImageFileError)
+        assert "a link to 'nowhere', which cannot be read" in str(found.content)
     (found,) = entries("p/*.gif")
     assert "no image matches" in str(found.content)
     make(tmp_path, "odd[1].png")
@@ -151,6 +210,8 @@ def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
     found = entries(tmp_path / "set" / "list.txt")
     assert [e.id for e in found] == ["a.png", "../b.png", str(tmp_path / "b.png"), "none.png"]
     assert [os.path.exists(str(e.content)) for e in found] == [True, True, True, False]
+    assert isinstance(found[3].content, ImageFileError)
+    assert "does not exist: check the path" in str(found[3].content)
 
 
 def test_a_list_without_a_path_says_so(tmp_path: Path) -> None:
