@@ -171,10 +171,12 @@ def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]
     data = _Bytes(file)
     first = True
     while first or data.skip_zeros():
-        try:
+        try:  # names are bytes, and ids their text as UTF-8, whatever the locale
             archive = tarfile.TarFile(
                 fileobj=data,  # type: ignore[arg-type]
                 tarinfo=_Header,
+                encoding="utf-8",
+                errors="surrogateescape",
             )
         except tarfile.ReadError as error:
             if first:

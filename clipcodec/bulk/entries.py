@@ -134,13 +134,16 @@ def id_fault(id: str) -> ClipcodecError | None:
 
 
 def text_of(path: str) -> str:
-    """A path as text for ids."""
-    return path
+    """A path as text for ids: its bytes as UTF-8, whatever the locale. See `printable`."""
+    try:
+        return os.fsencode(path).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no name of a file in this locale
+        return path
 
 
 def printable(text: str) -> str:
     """A name as text that can be encoded, even if the name is not UTF-8."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def label(path: str) -> str:

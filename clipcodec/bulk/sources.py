@@ -1,6 +1,7 @@
 """What the inputs of a job are: directories, patterns, lists, archives and arrays → entries.
 
-Ids, and so the order, are the same on every machine: with forward slashes, sorted by code point.
+Ids, and so the order, are the same on every machine and in every locale: names' bytes as UTF-8,
+with forward slashes, sorted by code point.
 
 * directory: its image files and those of the folders in it, links followed; id: the path within
   the directory, after the directory's name if `prefix`. Hidden files, and files without the suffix
@@ -84,7 +85,7 @@ def find(
                 f"{count} inputs are called {beginning!r}, and ids begin with that name: rename "
                 "one, or put them into containers of their own"
             )
-    return found.sources, label(inputs[0]) if bare else None
+    return found.sources, printable(label(inputs[0])) if bare else None
 
 
 class _Finder:
@@ -276,7 +277,7 @@ class _Array:
                 raise EmbeddingError(f"{shape}: expected (D,) or (N, D), N > 0")
             self._rows = np.atleast_2d(rows)
             self.count = len(self._rows)
-            self._fault = _fault(self._rows, check_width)
+            self._fault = id_fault(f"{self._label}/0") or _fault(self._rows, check_width)
         except EmbeddingError as error:
             self._fault = error
         except Exception as error:  # a damaged header makes numpy raise nearly anything

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -142,6 +145,60 @@ def test_names_that_are_not_utf_8_are_named_and_not_taken(tmp_path: Path) -> Non
     found = entries(tmp_path)
     assert [e.id for e in found] == ["a.png", "\\xff.png"]
     assert "not UTF-8" in str(found[1].content)
+    top = os.fsdecode(os.fsencode(tmp_path) + b"/\xfe")
+    make(Path(top), "a.png")
+    sources, root = find([top])
+    assert root == "\\xfe", "as it can be written into a container"
+    assert [e.id for s in sources for e in s.entries(lambda id: True)] == ["a.png"]
+
+
+LISTING = """
+import locale, sys
+from clipcodec.bulk.sources import find
+locale.setlocale(locale.LC_ALL, "")
+sources, root = find(sys.argv[1:])
+ids = [e.id for s in sources for e in s.entries(lambda id: True)]
+print(sys.getfilesystemencoding(), ascii([root, ids]))
+"""
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are not bytes")
+@pytest.mark.parametrize("locale", ["C", "latin"])
+def test_ids_do_not_depend_on_the_locale(tmp_path: Path, locale: str) -> None:
+    """Of directories, archives, arrays, lists and patterns: names are bytes, ids UTF-8."""
+    names = ("z.png", "\u732b.png", "\xe9.png", "e\u0301.png")
+    top = tmp_path / "f\xfcr"
+    make(top, *names, "\xe9/x.png")
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        with tarfile.open(tmp_path / f"\xe4{form}.tar", "w", format=form) as tar:
+            for name in names:
+                tar.addfile(tarfile.TarInfo(name))
+    np.save(tmp_path / "\xf6.npy", np.ones((1, 4)))
+    (tmp_path / "list.txt").write_text("\n".join(["f\xfcr/\u732b.png", "f\xfcr/\xe9.png"]), "utf-8")
+    inputs = [top, *sorted(tmp_path.glob("*.tar")), tmp_path / "\xf6.npy", tmp_path / "list.txt"]
+    lists = [[str(top)], [*map(str, inputs), str(top / "*.png")]]
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    encoding = "ascii"
+    if locale == "latin":
+        made = tmp_path / "de_DE.iso88591"
+        if not shutil.which("localedef"):
+            pytest.skip("no localedef")
+        command = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(made)]
+        subprocess.run(command, check=False, capture_output=True)
+        if not made.is_dir():
+            pytest.skip("localedef has no German locale")
+        env |= {"LOCPATH": str(tmp_path), "LC_ALL": made.name}
+        encoding = "iso8859-1"
+    for given in lists:
+        raw = [os.fsencode(name) for name in given]
+        done = subprocess.run(
+            [os.fsencode(sys.executable), b"-c", LISTING.encode(), *raw],
+            env=env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        sources, root = find(given)
+        here = [e.id for s in sources for e in s.entries(lambda id: True)]
+        assert done.stdout.split(maxsplit=1) == [encoding, ascii([root, here]) + "\n"]
+        assert any("\u732b.png" in id for id in here)
 
 
 # --- several inputs ---
@@ -317,6 +374,17 @@ def test_an_array_gives_its_rows_by_number(tmp_path: Path) -> None:
     assert [e.id for e in found] == ["x.npy/0", "x.npy/1", "x.npy/2", "one.npy/0"]
     assert np.array_equal(np.stack([np.asarray(e.content) for e in found]), [*rows, rows[0]])
     assert isinstance(found[0].content, np.memmap), "the file is not read into memory"
+
+
+def test_an_array_whose_name_is_not_utf_8_is_one_failure(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.npy"))
+    try:
+        np.save(path, np.ones((3, 4)))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (found,) = entries(path)
+    assert "not UTF-8" in str(found.content)
+    assert (found.id, found.rows) == ("\\xff.npy", 3)
 
 
 def test_arrays_that_hold_no_rows_say_so(tmp_path: Path) -> None:
