@@ -98,14 +98,16 @@ class _Finder:
 
     def add_matches(self, pattern: str) -> None:
         left_out = Tally()
+        circles: set[str] = set()
         matches = []
-        found = sorted(glob.glob(pattern, recursive=True), key=text_of)
-        for name in found:
+        for name in sorted(_glob(pattern, circles), key=text_of):
             why = _not_taken(name)
             if why is None:
                 matches.append(name)
             elif not (why == FOLDER and pattern.endswith(("**", "**/*"))):  # it takes all below
                 left_out.add(why, _shown(name))
+        for folder in sorted(circles):
+            left_out.add(IN_ITSELF, _shown(folder))
         failures = [] if matches else [_failed(pattern, f"no image matches {_shown(pattern)!r}")]
         self._add_files(failures, left_out)
         for name in matches:
@@ -328,6 +330,44 @@ def _not_taken(match: str) -> str | None:
         return None
     gone = match.lower().endswith(".npy") and not os.path.isfile(match)
     return None if gone else NO_IMAGE
+
+
+def _glob(pattern: str, circles: set[str]) -> set[str]:
+    """As glob.glob, but ** does not go in circles: with two such links glob would never end.
+
+    circles  links to a folder that they lie in are added
+    """
+    parts = pattern.replace(os.altsep or os.sep, os.sep).split(os.sep)
+    if "**" not in parts:
+        return set(glob.glob(pattern))
+    at = parts.index("**")
+    after = at + 1
+    while parts[after : after + 1] == ["**"]:  # as one
+        after += 1
+    rest = os.sep.join(parts[after:]) or "*"
+    tops = glob.glob(os.sep.join([*parts[:at], ""])) if at else [""]
+    found: set[str] = set()
+    for top in tops:
+        for folder in _folders(top, frozenset(), circles):
+            found |= _glob(os.path.join(glob.escape(folder), rest), circles)
+    return found
+
+
+def _folders(folder: str, above: frozenset[Any], circles: set[str]) -> Iterator[str]:
+    """A folder and those below it that are not hidden."""
+    try:
+        status = os.stat(folder or os.curdir)
+        key = (status.st_dev, status.st_ino)
+        if key in above:
+            circles.add(folder)
+            return
+        with os.scandir(folder or os.curdir) as scan:
+            names = sorted(i.name for i in scan if not i.name.startswith(".") and _is_folder(i))
+    except OSError:  # as glob.glob; what cannot be listed matches nothing
+        return
+    yield folder
+    for name in names:
+        yield from _folders(os.path.join(folder, name), above | {key}, circles)
 
 
 def holds_many(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import shutil
@@ -258,6 +259,33 @@ def test_a_pattern_is_expanded_here(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "no image matches" in str(found.content)
     make(tmp_path, "odd[1].png")
     assert ids("odd[1].png") == ["odd[1].png"], "a file of that name is not a pattern"
+
+
+def test_a_pattern_does_not_go_in_circles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "p/a.png", "p/q/b.png", "r/c.png")
+    (tmp_path / "p" / "q" / "up").symlink_to("..")
+    (tmp_path / "p" / "here").symlink_to(tmp_path)
+    (tmp_path / "p" / "r").symlink_to("../r")
+    monkeypatch.chdir(tmp_path)
+    assert ids("**/*.png") == ["p/a.png", "p/q/b.png", "p/r/c.png", "r/c.png"]
+    for pattern in ("**/*.png", "**/**/*.png"):
+        assert left_out(pattern) == {IN_ITSELF: ["p/here", "p/q/up"]}
+    monkeypatch.chdir("p")
+    assert ids("q/**/b.png") == ["q/b.png"]
+    assert ids("q/up/q/b.png") == ["q/up/q/b.png"], "a path by its own name"
+
+
+def test_patterns_match_as_in_glob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a.png", "p/b.png", "p/q/c.png", "p/q/r/d.png", "p/.h/e.png", "s[1]/q/f.png")
+    (tmp_path / "s[1]" / "link").symlink_to(tmp_path / "p" / "q")
+    monkeypatch.chdir(tmp_path)
+    for pattern in ("**", "**/*", "p/**", "p/**/*.png", "*/**/c.png", "**/q/**/*.png", "p/**/r/**",
+                    "./**/*.png", "**/?.png", "*/*", f"{tmp_path}/**/*.png", "p//**/d.png",
+                    "p/../**/*.png", "s[[]1]/**/*", "none/**/*.png", "**/q/*"):  # fmt: skip
+        matches = [name.replace("//", "/") for name in glob.glob(pattern, recursive=True)]
+        found = entries(pattern)
+        good = [e.id.replace("//", "/") for e in found if e not in faults(found)]
+        assert good == sorted({name for name in matches if name.endswith(".png")}), pattern
 
 
 def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
