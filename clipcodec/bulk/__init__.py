@@ -17,6 +17,7 @@ from ..system.forks import loading as _loading
 
 if TYPE_CHECKING:
     from ..target import Target
+    from .entries import LeftOut
     from .job import Failure, Job, JobResult, Plan
 
 # imported when first used: a worker process sets its number of threads before numpy is imported
@@ -24,11 +25,12 @@ _LAZY = {
     "Failure": "clipcodec.bulk.job",
     "Job": "clipcodec.bulk.job",
     "JobResult": "clipcodec.bulk.job",
+    "LeftOut": "clipcodec.bulk.entries",
     "Plan": "clipcodec.bulk.job",
     "Target": "clipcodec.target",
 }
 
-__all__ = ["Failure", "Job", "JobResult", "Plan", "Target"]
+__all__ = ["Failure", "Job", "JobResult", "LeftOut", "Plan", "Target"]
 
 
 def __getattr__(name: str) -> Any:

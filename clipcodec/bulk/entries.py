@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from ..errors import ClipcodecError, ImageError, InputError
+from ..errors import ClipcodecError, ImageError, ImageFileError, InputError
 
 LARGEST = 1 << 28  # bytes of an image file
 _LONGEST_ID = 1 << 12  # bytes
+_MOST_NAMES = 1000  # of what is left out for one reason
 # formats that Pillow reads only with another program, and those that images.py refuses
 _NOT_READ = {"BUFR", "GRIB", "HDF5", "MPEG", "EPS", "WMF"}
 
@@ -34,14 +38,59 @@ class Entry(NamedTuple):
     rows: int = 1
 
 
+# what is left out: "not taken: 3 …"
+HIDDEN = "hidden (names that start with a dot)"
+NO_IMAGE = "without the suffix of an image format that Pillow reads"
+LINK = "links without the suffix of an image format"
+IN_ITSELF = "links to a folder that they lie in"
+FOLDER = "folders that match the pattern (FOLDER/* or ** takes what is in them)"
+OTHER_INPUT = "archives or arrays in a folder (give them as inputs of their own)"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is neither an input nor a failure. names: at most 1000 of them."""
+
+    why: str
+    count: int
+    names: list[str]
+
+
+class Tally:
+    """Counts what is left out, for each reason."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, why: str, name: str) -> None:
+        self._add(LeftOut(why, 1, [name]))
+
+    def update(self, other: Tally) -> None:
+        for found in other.found():
+            self._add(found)
+
+    def found(self) -> list[LeftOut]:
+        return [LeftOut(why, count, self._names[why]) for why, count in self._counts.items()]
+
+    def _add(self, found: LeftOut) -> None:
+        self._counts[found.why] += found.count
+        names = self._names.setdefault(found.why, [])
+        names += found.names[: _MOST_NAMES - len(names)]
+
+
 class Source(Protocol):
     """One input of a job.
 
-    images  are its entries images, or embeddings?
-    count   how many entries it has; None: unknown until it has been read
+    images    are its entries images, or embeddings?
+    count     how many entries it has; None: unknown until it has been read
+    left_out  what it holds besides; complete when its entries have been read
     """
 
-    images: bool
+    left_out: Tally
+
+    @property
+    def images(self) -> bool: ...
 
     @property
     def count(self) -> int | None: ...
@@ -84,11 +133,46 @@ def id_fault(id: str) -> ClipcodecError | None:
     return None
 
 
-def printable(name: str) -> str:
+def text_of(path: str) -> str:
+    """A path as text for ids: its bytes as UTF-8, whatever the locale. See `printable`."""
+    try:
+        return os.fsencode(path).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no name of a file in this locale
+        return path
+
+
+def printable(text: str) -> str:
     """A name as text that can be encoded, even if the name is not UTF-8."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def label(name: str) -> str:
+def label(path: str) -> str:
     """What ids of an archive's or array's entries, or of a directory's files, begin with."""
-    return os.path.basename(os.path.abspath(name)) or "root"
+    return text_of(os.path.basename(os.path.abspath(path))) or "root"
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def kind_fault(path: str) -> ImageFileError | None:
+    """Why this is not a file to open: to open a pipe or a device might never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        if os.path.islink(path):
+            target = printable(text_of(os.readlink(path)))
+            return ImageFileError(f"it is a link to {target!r}, which cannot be read: {why}")
+        if isinstance(error, FileNotFoundError):
+            return ImageFileError(f"{printable(text_of(path))!r} does not exist: check the path")
+        return ImageFileError(f"{printable(text_of(path))!r} cannot be read: {why}")
+    if stat.S_ISREG(mode):
+        return None
+    kind = _KINDS.get(stat.S_IFMT(mode), "of an unknown kind")
+    return ImageFileError(f"it is {kind}, not a file: only files are read from lists and folders")

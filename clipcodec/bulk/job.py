@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -25,7 +26,7 @@ from ..models import BATCH
 from ..system.files import refuse_existing
 from ..target import Target
 from .archives import Archive
-from .entries import Entry, Source
+from .entries import Entry, LeftOut, Source, Tally
 from .pipeline import Result, check_settings, compress
 from .resume import Begun
 from .sources import find
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
 
 FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
+_NAMES_SHOWN = 5  # of what is left out for one reason
 _SAMPLES = 64  # embeddings that are encoded to estimate a size
 
 Mode = Literal["new", "resume", "replace"]
@@ -64,12 +66,14 @@ class Plan:
     there_already  how many inputs are in the container already
     failures       what is known to fail; a damaged image shows only when it is read
     bytes          about how large all new streams are; None: unknown
+    left_out       as in `JobResult`
     """
 
     ids: list[str]
     there_already: int
     failures: list[Failure]
     bytes: int | None
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def failed(self) -> int:
@@ -86,6 +90,8 @@ class JobResult:
     failures       every failure by name, in order
     bytes          of the streams added
     seconds        the time it took, without loading the backbone
+    left_out       files and archive members that are no images, or hidden: for each reason how
+                   many, and their names; also a warning
     """
 
     compressed: int
@@ -93,6 +99,7 @@ class JobResult:
     failures: list[Failure]
     bytes: int
     seconds: float
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def failed(self) -> int:
@@ -171,7 +178,9 @@ class Job:
                     ids.append(entry.id)
         size = bytes_per_item or self._stream_size()
         about = None if size is None else round(size * len(ids))
-        return Plan(ids, ledger.there_already, ledger.failures, about)
+        left_out = _left_out(sources)
+        _warn(left_out)
+        return Plan(ids, ledger.there_already, ledger.failures, about, left_out)
 
     def run(
         self,
@@ -211,7 +220,9 @@ class Job:
                 began = time.monotonic()
                 total = None if None in left else sum(n for n in left if n is not None)
                 run.work(self._results(sources, ledger), total)
+                left_out = _left_out(sources)
                 if not len(writer):
+                    _warn(left_out)
                     raise InputError(f"nothing was compressed, so {self.out} is not made")
         except BaseException:
             path = begun.path if self._mode == "resume" else begun.part
@@ -222,7 +233,10 @@ class Job:
                     path.unlink()
             raise
         seconds = max(time.monotonic() - began, 1e-9)
-        return JobResult(run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds)
+        _warn(left_out)
+        return JobResult(
+            run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds, left_out
+        )
 
     def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
         """The sources, and the directory that ids are relative to; refuses an existing output."""
@@ -327,6 +341,20 @@ class _Run:
                 self._writer.append(stream, id)
                 self.compressed += 1
                 self.bytes += len(stream)
+
+
+def _left_out(sources: list[Source]) -> list[LeftOut]:
+    tally = Tally()
+    for source in sources:
+        tally.update(source.left_out)
+    return tally.found()
+
+
+def _warn(left_out: list[LeftOut]) -> None:
+    for found in left_out:
+        more = found.count - _NAMES_SHOWN
+        shown = ", ".join(found.names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        warnings.warn(f"not taken: {found.count} {found.why}: {shown}", UserWarning, stacklevel=3)
 
 
 def _left(source: Source, ledger: _Ledger) -> int | None:

@@ -1,10 +1,11 @@
 """What the inputs of a job are: directories, patterns, lists, archives and arrays → entries.
 
-Ids, and so the order, are the same on every machine: with forward slashes, sorted by code point.
+Ids, and so the order, are the same on every machine and in every locale: names' bytes as UTF-8,
+with forward slashes, sorted by code point.
 
 * directory: its image files and those of the folders in it, links followed; id: the path within
   the directory, after the directory's name if `prefix`. Hidden files, and files without the suffix
-  of an image format that Pillow reads, are left out.
+  of an image format that Pillow reads, are left out, and counted in `left_out`.
 * pattern such as "photos/**/*.jpg": the images, archives and arrays that match; id of an image:
   the path as it matched
 * list.txt: one path per line, relative to the list's folder; id: the line. Blank lines, and lines
@@ -12,6 +13,9 @@ Ids, and so the order, are the same on every machine: with forward slashes, sort
 * shard.tar, also compressed, or "-" for one on stdin: its images (archives.py); id: shard.tar/name
 * rows.npy: embeddings, memory-mapped; id: rows.npy/0, rows.npy/1, …
 * any other file is an image; id: the path as given
+
+What an entry is (file, folder, pipe) is asked before it is opened; an input by its own name may be
+a pipe.
 """
 
 from __future__ import annotations
@@ -29,7 +33,23 @@ from numpy.typing import NDArray
 from ..embeddings import as_rows
 from ..errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError, brief
 from .archives import STDIN, Archive, is_archive
-from .entries import Entry, Source, Wanted, id_fault, is_image, label, printable
+from .entries import (
+    FOLDER,
+    HIDDEN,
+    IN_ITSELF,
+    NO_IMAGE,
+    OTHER_INPUT,
+    Entry,
+    Source,
+    Tally,
+    Wanted,
+    id_fault,
+    is_image,
+    kind_fault,
+    label,
+    printable,
+    text_of,
+)
 
 _NPY = b"\x93NUMPY"
 
@@ -65,7 +85,7 @@ def find(
                 f"{count} inputs are called {beginning!r}, and ids begin with that name: rename "
                 "one, or put them into containers of their own"
             )
-    return found.sources, label(inputs[0]) if bare else None
+    return found.sources, printable(label(inputs[0])) if bare else None
 
 
 class _Finder:
@@ -77,11 +97,25 @@ class _Finder:
         self.labels: list[str] = []
 
     def add_matches(self, pattern: str) -> None:
-        matches = [name for name in sorted(glob.glob(pattern, recursive=True)) if _is_input(name)]
-        if not matches:
-            self._add_files([_failed(pattern, f"no image matches {pattern!r}")])
+        left_out = Tally()
+        circles: set[str] = set()
+        matches = []
+        for name in sorted(_glob(pattern, circles), key=text_of):
+            why = _not_taken(name)
+            if why is None:
+                matches.append(name)
+            elif not (why == FOLDER and pattern.endswith(("**", "**/*"))):  # it takes all below
+                left_out.add(why, _shown(name))
+        for folder in sorted(circles):
+            left_out.add(IN_ITSELF, _shown(folder))
+        failures = [] if matches else [_failed(pattern, f"no image matches {_shown(pattern)!r}")]
+        self._add_files(failures, left_out)
         for name in matches:
-            self.add(name)
+            fault = kind_fault(name)
+            if fault is None:
+                self.add(name)
+            else:
+                self._add_files([(_posix(name), fault)])
 
     def add(self, name: str) -> None:
         if name == STDIN or is_archive(name):
@@ -91,7 +125,7 @@ class _Finder:
         elif os.path.isdir(name):
             if not self._bare:
                 self.labels.append(label(name))
-            self._add_files(_directory(name, "" if self._bare else label(name) + "/"))
+            self._add_files(*_directory(name, "" if self._bare else label(name) + "/"))
         elif name.lower().endswith(".txt") and os.path.isfile(name):
             self._add_files(_list(name))
         elif _is_array(name):
@@ -100,11 +134,12 @@ class _Finder:
         else:
             self._add_files([(_posix(name), name)])
 
-    def _add_files(self, files: list[_Listed]) -> None:
-        if self.sources and isinstance(self.sources[-1], _Files):
-            self.sources[-1].extend(files)
-        else:
-            self.sources.append(_Files(files))
+    def _add_files(self, files: list[_Listed], left_out: Tally | None = None) -> None:
+        if not (self.sources and isinstance(self.sources[-1], _Files)):
+            self.sources.append(_Files())
+        source = self.sources[-1]
+        assert isinstance(source, _Files)
+        source.extend(files, left_out or Tally())
 
 
 # files
@@ -112,78 +147,117 @@ class _Finder:
 _Listed = tuple[str, "str | ClipcodecError"]  # id, and path or what is wrong
 
 
+class _Line(str):
+    """The path in a line of a list, of which it is not known yet what it is."""
+
+
 class _Files:
-    images = True
+    def __init__(self) -> None:
+        self._files: list[_Listed] = []
+        self.left_out = Tally()
 
-    def __init__(self, files: list[_Listed]) -> None:
-        self._files = files
+    @property
+    def images(self) -> bool:
+        return bool(self._files)  # else no backbone is needed
 
-    def extend(self, files: list[_Listed]) -> None:
+    def extend(self, files: list[_Listed], left_out: Tally) -> None:
         self._files += files
+        self.left_out.update(left_out)
 
     @property
     def count(self) -> int | None:
         return len(self._files)
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
-        for id, content in self._files:
+        for i, (id, content) in enumerate(self._files):
             if isinstance(content, ClipcodecError):
-                yield Entry(id, printable(id), content)
+                yield Entry(printable(id), printable(id), content)
             elif (fault := id_fault(id)) is not None:
-                yield Entry(printable(id), printable(content), fault)
+                yield Entry(printable(id), _shown(content), fault)
             elif wanted(id):
-                yield Entry(id, content, content)
+                checked: str | ClipcodecError = content
+                if isinstance(content, _Line):
+                    checked = kind_fault(content) or str(content)
+                    self._files[i] = id, checked
+                yield Entry(id, _shown(content), checked)
 
 
-def _directory(top: str, start: str) -> list[_Listed]:
+def _directory(top: str, start: str) -> tuple[list[_Listed], Tally]:
     found: list[_Listed] = []
-    _walk(top, start, found, frozenset())
+    left_out = Tally()
+    _walk(top, start, found, left_out, frozenset())
     if not found:
-        found.append(_failed(top, f"{top!r} holds no image files"))
-    return sorted(found, key=lambda pair: pair[0])
+        found.append(_failed(top, f"{_shown(top)!r} holds no image files"))
+    return sorted(found, key=lambda pair: pair[0]), left_out
 
 
-def _walk(folder: str, start: str, found: list[_Listed], above: frozenset[Any]) -> None:
+def _walk(
+    folder: str, start: str, found: list[_Listed], left_out: Tally, above: frozenset[Any]
+) -> None:
     """Append the images of a folder and those below it. above: the folders that it lies in."""
     try:
         status = os.stat(folder)
         key = (status.st_dev, status.st_ino)
-        if key in above:  # a link to one of these: it would never end
+        if key in above:  # it would never end
+            left_out.add(IN_ITSELF, printable(start))
             return
         with os.scandir(folder) as scan:
-            items = list(scan)
+            items = sorted(scan, key=lambda item: item.name)
     except OSError as error:
-        found.append(_failed(folder, f"{folder!r} cannot be read: {error.strerror}"))
+        found.append(_failed(folder, f"{_shown(folder)!r} cannot be read: {error.strerror}"))
         return
     for item in items:
+        id = start + text_of(item.name)
         if item.name.startswith("."):
-            continue
-        if item.is_dir():
-            _walk(item.path, f"{start}{item.name}/", found, above | {key})
+            left_out.add(HIDDEN, printable(id))
+        elif _is_folder(item):
+            _walk(item.path, f"{id}/", found, left_out, above | {key})
         elif is_image(item.name):
-            found.append((start + item.name, item.path))
+            found.append((id, (None if _is_file(item) else kind_fault(item.path)) or item.path))
+        elif item.name.lower().endswith(".npy") or is_archive(item.path):
+            left_out.add(OTHER_INPUT, printable(id))
+        else:
+            left_out.add(NO_IMAGE, printable(id))
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_file()
+    except OSError:
+        return False
 
 
 def _list(name: str) -> list[_Listed]:
     try:
         lines = Path(name).read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
     except OSError as error:
-        return [_failed(name, f"{name!r} cannot be read: {error.strerror}")]
+        return [_failed(name, f"{_shown(name)!r} cannot be read: {error.strerror}")]
     folder = os.path.dirname(name)
     found: list[_Listed] = []
     for line in lines:
-        text = os.fsdecode(line.strip())
-        if text and not text.startswith("#"):
-            found.append((_posix(text), os.path.join(folder, text)))
-    return found or [_failed(name, f"{name!r} names no images: expected one path per line")]
+        path = os.fsdecode(line.strip())
+        if path and not path.startswith("#"):
+            found.append((_posix(path), _Line(os.path.join(folder, path))))
+    return found or [_failed(name, f"{_shown(name)!r} names no images: expected one path per line")]
 
 
 def _failed(name: str, why: str) -> _Listed:
-    return name, ImageFileError(why)
+    return text_of(name), ImageFileError(why)
 
 
 def _posix(path: str) -> str:
-    return path.replace(os.sep, "/")
+    return text_of(path).replace(os.sep, "/")
+
+
+def _shown(path: str) -> str:
+    return printable(text_of(path))
 
 
 # arrays
@@ -194,8 +268,9 @@ class _Array:
 
     def __init__(self, name: str, check_width: CheckWidth | None) -> None:
         self._name, self._label = name, label(name)
+        self.left_out = Tally()
         self._rows: NDArray[Any] = np.empty((0, 0))
-        self._fault: EmbeddingError | None = None
+        self._fault: ClipcodecError | None = None
         self.count = 1
         try:
             rows = np.load(name, mmap_mode="r", allow_pickle=False)
@@ -204,7 +279,7 @@ class _Array:
                 raise EmbeddingError(f"{shape}: expected (D,) or (N, D), N > 0")
             self._rows = np.atleast_2d(rows)
             self.count = len(self._rows)
-            self._fault = _fault(self._rows, check_width)
+            self._fault = id_fault(f"{self._label}/0") or _fault(self._rows, check_width)
         except EmbeddingError as error:
             self._fault = error
         except Exception as error:  # a damaged header makes numpy raise nearly anything
@@ -212,7 +287,7 @@ class _Array:
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
         if self._fault is not None:
-            yield Entry(self._label, self._name, self._fault, self.count)
+            yield Entry(printable(self._label), _shown(self._name), self._fault, self.count)
             return
         for i, row in enumerate(self._rows):
             id = f"{self._label}/{i}"
@@ -247,9 +322,52 @@ def _is_array(name: str) -> bool:
 # names
 
 
-def _is_input(match: str) -> bool:
-    """Is a file that matches a pattern an input? Others are left out."""
-    return os.path.isfile(match) and (is_image(match) or is_archive(match) or _is_array(match))
+def _not_taken(match: str) -> str | None:
+    """Why what matches a pattern is no input; None: it is one."""
+    if os.path.isdir(match):
+        return FOLDER
+    if is_image(match) or is_archive(match) or _is_array(match):
+        return None
+    gone = match.lower().endswith(".npy") and not os.path.isfile(match)
+    return None if gone else NO_IMAGE
+
+
+def _glob(pattern: str, circles: set[str]) -> set[str]:
+    """As glob.glob, but ** does not go in circles: with two such links glob would never end.
+
+    circles  links to a folder that they lie in are added
+    """
+    parts = pattern.replace(os.altsep or os.sep, os.sep).split(os.sep)
+    if "**" not in parts:
+        return set(glob.glob(pattern))
+    at = parts.index("**")
+    after = at + 1
+    while parts[after : after + 1] == ["**"]:  # as one
+        after += 1
+    rest = os.sep.join(parts[after:]) or "*"
+    tops = glob.glob(os.sep.join([*parts[:at], ""])) if at else [""]
+    found: set[str] = set()
+    for top in tops:
+        for folder in _folders(top, frozenset(), circles):
+            found |= _glob(os.path.join(glob.escape(folder), rest), circles)
+    return found
+
+
+def _folders(folder: str, above: frozenset[Any], circles: set[str]) -> Iterator[str]:
+    """A folder and those below it that are not hidden."""
+    try:
+        status = os.stat(folder or os.curdir)
+        key = (status.st_dev, status.st_ino)
+        if key in above:
+            circles.add(folder)
+            return
+        with os.scandir(folder or os.curdir) as scan:
+            names = sorted(i.name for i in scan if not i.name.startswith(".") and _is_folder(i))
+    except OSError:  # as glob.glob; what cannot be listed matches nothing
+        return
+    yield folder
+    for name in names:
+        yield from _folders(os.path.join(folder, name), above | {key}, circles)
 
 
 def holds_many(name: str) -> bool:

@@ -13,8 +13,8 @@ import pytest
 
 import clipcodec
 from clipcodec import Codec, EmbeddingError, InputError, LockedError, OptionError, OutputExistsError
-from clipcodec.bulk import Failure, Job, Target, pipeline, workers
-from clipcodec.bulk.entries import Entry
+from clipcodec.bulk import Failure, Job, LeftOut, Target, pipeline, workers
+from clipcodec.bulk.entries import FOLDER, NO_IMAGE, Entry
 from clipcodec.cli import main
 from clipcodec.container import Container, ContainerWriter, reader, survey, writer
 
@@ -139,6 +139,40 @@ def test_failures_are_told_by_name_when_found_and_in_the_result(rows: Path, tmp_
         assert [id for id, _ in items(out)] == [
             f"rows.npy/{i}" for i in range(COUNT) if i not in (3, 21)
         ]
+
+
+def test_what_is_not_taken_is_counted_named_and_warned_of(rows: Path, tmp_path: Path) -> None:
+    for i in range(7):
+        (tmp_path / f"{i}.txt").touch()
+    (tmp_path / "d").mkdir()
+    job = make(tmp_path / "*", out=tmp_path / "d" / "o.clpc")
+    with pytest.warns(UserWarning, match="not taken") as told:
+        plan = job.plan()
+    names = [str(tmp_path / f"{i}.txt") for i in range(7)]
+    assert [str(one.message) for one in told] == [
+        "not taken: 7 without the suffix of an image format that Pillow reads: "
+        f"{', '.join(names[:5])} and 2 more",
+        "not taken: 1 folders that match the pattern (FOLDER/* or ** takes what is in them): "
+        f"{tmp_path / 'd'}",
+    ]
+    with pytest.warns(UserWarning, match="not taken: 7 without"):
+        result = job.run()
+    assert result.compressed == COUNT
+    assert result.left_out == plan.left_out
+    assert result.left_out == [LeftOut(NO_IMAGE, 7, names), LeftOut(FOLDER, 1, [f"{tmp_path}/d"])]
+
+
+def test_if_nothing_is_compressed_it_is_said_what_was_not_taken(
+    tmp_path: Path,
+) -> None:
+    np.save(tmp_path / "one.npy", np.zeros((3, 16), np.float32))
+    (tmp_path / "a.txt").touch()
+    job = make(tmp_path / "[ao]*", out=tmp_path / "out.clpc")
+    with (
+        pytest.warns(UserWarning, match=r"not taken: 1 without the suffix .*a\.txt"),
+        pytest.raises(InputError, match="nothing was compressed"),
+    ):
+        job.run()
 
 
 def test_an_array_of_the_wrong_width_is_one_failure_before_any_work(

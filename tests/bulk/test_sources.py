@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
+import shutil
+import socket
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipcodec.bulk.entries import Entry
+from clipcodec.bulk.entries import FOLDER, HIDDEN, IN_ITSELF, NO_IMAGE, OTHER_INPUT, Entry
 from clipcodec.bulk.sources import find
 from clipcodec.errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
 
@@ -44,6 +49,12 @@ def faults(found: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in found if isinstance(entry.content, ClipcodecError)]
 
 
+def left_out(*inputs: object) -> dict[str, list[str]]:
+    """What is not taken: names by reason."""
+    sources, _ = find([str(i) for i in inputs])
+    return {o.why: sorted(o.names) for source in sources for o in source.left_out.found()}
+
+
 def archive(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
     with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
         for name, data in members.items():
@@ -64,8 +75,17 @@ def test_a_directory_is_its_images_sorted_by_relative_path(tmp_path: Path) -> No
 
 def test_hidden_files_outputs_and_other_files_are_left_out(tmp_path: Path) -> None:
     make(tmp_path, "a.png", ".b.png", ".git/c.png", "a.png.clip", "out.clpc", "out.clpc.part")
-    make(tmp_path, "notes.txt", "rows.npy", "page.pdf", "figure.eps", "film.mpg")
+    make(tmp_path, "notes.txt", "rows.npy", "page.pdf", "figure.eps", "film.mpg", "d/s.tar")
     assert ids(tmp_path) == ["a.png"]
+    assert left_out(tmp_path, make(tmp_path / "d", "x.png")) == {
+        HIDDEN: [f"{tmp_path.name}/{name}" for name in (".b.png", ".git")],
+        NO_IMAGE: [
+            f"{tmp_path.name}/{name}"
+            for name in ("a.png.clip", "figure.eps", "film.mpg", "notes.txt", "out.clpc",
+                         "out.clpc.part", "page.pdf")
+        ],
+        OTHER_INPUT: ["d/s.tar", f"{tmp_path.name}/d/s.tar", f"{tmp_path.name}/rows.npy"],
+    }  # fmt: skip
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
@@ -74,6 +94,41 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "top" / "link").symlink_to(tmp_path / "far")
     (tmp_path / "top" / "a" / "up").symlink_to(tmp_path / "top")
     assert ids(tmp_path / "top") == ["a/b.png", "link/x.png"]
+    assert left_out(tmp_path / "top") == {IN_ITSELF: ["a/up/"]}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("how", ["folder", "list", "pattern", "deep pattern"])
+def test_what_is_no_file_is_named_and_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A pipe that is opened waits for a writer; a device might never end."""
+    monkeypatch.chdir(tmp_path)
+    top = make(Path("d"), "a.png", "z.png")
+    os.mkfifo(top / "pipe.png")
+    (top / "device.png").symlink_to("/dev/zero")
+    (top / "gone.png").symlink_to("nowhere.png")
+    (top / "self.png").symlink_to("self.png")
+    (top / "link.png").symlink_to("a.png")
+    (top / "to-pipe.png").symlink_to("pipe.png")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("d/socket.png")
+        Path("list.txt").write_text("".join(f"{path}\n" for path in sorted(top.iterdir())))
+        given = {"folder": "d", "list": "list.txt", "pattern": "d/*", "deep pattern": "**/*.png"}
+        found = entries(given[how])
+    wrong = {e.id.removeprefix("d/"): str(e.content) for e in faults(found)}
+    assert [e.id.removeprefix("d/") for e in found if e not in faults(found)] == [
+        "a.png", "link.png", "z.png"
+    ]  # fmt: skip
+    assert sorted(wrong) == [
+        "device.png", "gone.png", "pipe.png", "self.png", "socket.png", "to-pipe.png"
+    ]  # fmt: skip
+    for name, what in {
+        "device.png": "a device, not a file", "gone.png": "a link to 'nowhere.png'",
+        "pipe.png": "a named pipe, not a file", "self.png": "a link to 'self.png'",
+        "socket.png": "a socket, not a file", "to-pipe.png": "a named pipe, not a file",
+    }.items():  # fmt: skip
+        assert what in wrong[name]
 
 
 def test_a_directory_without_images_is_an_entry_that_says_so(tmp_path: Path) -> None:
@@ -91,6 +146,60 @@ def test_names_that_are_not_utf_8_are_named_and_not_taken(tmp_path: Path) -> Non
     found = entries(tmp_path)
     assert [e.id for e in found] == ["a.png", "\\xff.png"]
     assert "not UTF-8" in str(found[1].content)
+    top = os.fsdecode(os.fsencode(tmp_path) + b"/\xfe")
+    make(Path(top), "a.png")
+    sources, root = find([top])
+    assert root == "\\xfe", "as it can be written into a container"
+    assert [e.id for s in sources for e in s.entries(lambda id: True)] == ["a.png"]
+
+
+LISTING = """
+import locale, sys
+from clipcodec.bulk.sources import find
+locale.setlocale(locale.LC_ALL, "")
+sources, root = find(sys.argv[1:])
+ids = [e.id for s in sources for e in s.entries(lambda id: True)]
+print(sys.getfilesystemencoding(), ascii([root, ids]))
+"""
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are not bytes")
+@pytest.mark.parametrize("locale", ["C", "latin"])
+def test_ids_do_not_depend_on_the_locale(tmp_path: Path, locale: str) -> None:
+    """Of directories, archives, arrays, lists and patterns: names are bytes, ids UTF-8."""
+    names = ("z.png", "\u732b.png", "\xe9.png", "e\u0301.png")
+    top = tmp_path / "f\xfcr"
+    make(top, *names, "\xe9/x.png")
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        with tarfile.open(tmp_path / f"\xe4{form}.tar", "w", format=form) as tar:
+            for name in names:
+                tar.addfile(tarfile.TarInfo(name))
+    np.save(tmp_path / "\xf6.npy", np.ones((1, 4)))
+    (tmp_path / "list.txt").write_text("\n".join(["f\xfcr/\u732b.png", "f\xfcr/\xe9.png"]), "utf-8")
+    inputs = [top, *sorted(tmp_path.glob("*.tar")), tmp_path / "\xf6.npy", tmp_path / "list.txt"]
+    lists = [[str(top)], [*map(str, inputs), str(top / "*.png")]]
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    encoding = "ascii"
+    if locale == "latin":
+        made = tmp_path / "de_DE.iso88591"
+        if not shutil.which("localedef"):
+            pytest.skip("no localedef")
+        command = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(made)]
+        subprocess.run(command, check=False, capture_output=True)
+        if not made.is_dir():
+            pytest.skip("localedef has no German locale")
+        env |= {"LOCPATH": str(tmp_path), "LC_ALL": made.name}
+        encoding = "iso8859-1"
+    for given in lists:
+        raw = [os.fsencode(name) for name in given]
+        done = subprocess.run(
+            [os.fsencode(sys.executable), b"-c", LISTING.encode(), *raw],
+            env=env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        sources, root = find(given)
+        here = [e.id for s in sources for e in s.entries(lambda id: True)]
+        assert done.stdout.split(maxsplit=1) == [encoding, ascii([root, here]) + "\n"]
+        assert any("\u732b.png" in id for id in here)
 
 
 # --- several inputs ---
@@ -137,11 +246,46 @@ def test_a_pattern_is_expanded_here(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     make(tmp_path, "p/a.png", "p/q/b.jpg", "p/q/.c.png", "p/q/d.txt", "p/e.png.clip")
     monkeypatch.chdir(tmp_path)
     assert ids("p/**/*") == ["p/a.png", "p/q/b.jpg"]
+    assert left_out("p/**/*") == {NO_IMAGE: ["p/e.png.clip", "p/q/d.txt"]}
     assert ids("p/*.png") == ["p/a.png"]
+    assert ids("p/*") == ["p/a.png"]
+    assert left_out("p/*") == {NO_IMAGE: ["p/e.png.clip"], FOLDER: ["p/q"]}
+    for name in ("gone.tar", "gone.npy"):
+        Path("p", name).symlink_to("nowhere")
+        (found,) = entries(f"p/{name[:-1]}?")
+        assert isinstance(found.content, ImageFileError)
+        assert "a link to 'nowhere', which cannot be read" in str(found.content)
     (found,) = entries("p/*.gif")
     assert "no image matches" in str(found.content)
     make(tmp_path, "odd[1].png")
     assert ids("odd[1].png") == ["odd[1].png"], "a file of that name is not a pattern"
+
+
+def test_a_pattern_does_not_go_in_circles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "p/a.png", "p/q/b.png", "r/c.png")
+    (tmp_path / "p" / "q" / "up").symlink_to("..")
+    (tmp_path / "p" / "here").symlink_to(tmp_path)
+    (tmp_path / "p" / "r").symlink_to("../r")
+    monkeypatch.chdir(tmp_path)
+    assert ids("**/*.png") == ["p/a.png", "p/q/b.png", "p/r/c.png", "r/c.png"]
+    for pattern in ("**/*.png", "**/**/*.png"):
+        assert left_out(pattern) == {IN_ITSELF: ["p/here", "p/q/up"]}
+    monkeypatch.chdir("p")
+    assert ids("q/**/b.png") == ["q/b.png"]
+    assert ids("q/up/q/b.png") == ["q/up/q/b.png"], "a path by its own name"
+
+
+def test_patterns_match_as_in_glob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a.png", "p/b.png", "p/q/c.png", "p/q/r/d.png", "p/.h/e.png", "s[1]/q/f.png")
+    (tmp_path / "s[1]" / "link").symlink_to(tmp_path / "p" / "q")
+    monkeypatch.chdir(tmp_path)
+    for pattern in ("**", "**/*", "p/**", "p/**/*.png", "*/**/c.png", "**/q/**/*.png", "p/**/r/**",
+                    "./**/*.png", "**/?.png", "*/*", f"{tmp_path}/**/*.png", "p//**/d.png",
+                    "p/../**/*.png", "s[[]1]/**/*", "none/**/*.png", "**/q/*"):  # fmt: skip
+        matches = [name.replace("//", "/") for name in glob.glob(pattern, recursive=True)]
+        found = entries(pattern)
+        good = [e.id.replace("//", "/") for e in found if e not in faults(found)]
+        assert good == sorted({name for name in matches if name.endswith(".png")}), pattern
 
 
 def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
@@ -151,6 +295,8 @@ def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
     found = entries(tmp_path / "set" / "list.txt")
     assert [e.id for e in found] == ["a.png", "../b.png", str(tmp_path / "b.png"), "none.png"]
     assert [os.path.exists(str(e.content)) for e in found] == [True, True, True, False]
+    assert isinstance(found[3].content, ImageFileError)
+    assert "does not exist: check the path" in str(found[3].content)
 
 
 def test_a_list_without_a_path_says_so(tmp_path: Path) -> None:
@@ -256,6 +402,17 @@ def test_an_array_gives_its_rows_by_number(tmp_path: Path) -> None:
     assert [e.id for e in found] == ["x.npy/0", "x.npy/1", "x.npy/2", "one.npy/0"]
     assert np.array_equal(np.stack([np.asarray(e.content) for e in found]), [*rows, rows[0]])
     assert isinstance(found[0].content, np.memmap), "the file is not read into memory"
+
+
+def test_an_array_whose_name_is_not_utf_8_is_one_failure(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.npy"))
+    try:
+        np.save(path, np.ones((3, 4)))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (found,) = entries(path)
+    assert "not UTF-8" in str(found.content)
+    assert (found.id, found.rows) == ("\\xff.npy", 3)
 
 
 def test_arrays_that_hold_no_rows_say_so(tmp_path: Path) -> None:

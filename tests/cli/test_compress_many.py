@@ -270,6 +270,31 @@ def test_archives_with_damaged_members_and_a_cut_end(
     assert [s for _, s in found[:3]] == world.codec.encode_batch(good)
 
 
+def test_links_in_archives_become_streams_and_what_is_not_taken_is_named(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = paths(world)[0].read_bytes()
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for name, kind in {
+            "a.png": tarfile.REGTYPE, "h.png": tarfile.LNKTYPE, "s.png": tarfile.SYMTYPE,
+            ".b.png": tarfile.REGTYPE, "a.json": tarfile.REGTYPE,
+        }.items():  # fmt: skip
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "a.png"
+            info.size = len(data) if kind == tarfile.REGTYPE else 0
+            tar.addfile(info, io.BytesIO(data))
+    out = tmp_path / "o.clpc"
+    want = ["s.tar/a.png", "s.tar/h.png", "s.tar/s.png"]
+    for flag in (["--dry-run"], []):
+        assert compress(world, tmp_path / "s.tar", "-o", out, *flag) == 0
+        done = capsys.readouterr()
+        assert done.out.split() == (want if flag else [])
+        assert "not taken: 1 hidden (names that start with a dot): s.tar/.b.png" in done.err
+        assert "not taken: 1 without the suffix" in done.err
+    stream = world.codec.encode(data)
+    assert items(out) == [(id, stream) for id in want]
+
+
 def test_lists_with_missing_and_repeated_entries(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
