@@ -35,8 +35,9 @@ class _Format(NamedTuple):
 
     matches  whether a file that begins with these bytes has this format
     packets  the XMP packets of a file. `replace` can change only the first one; it is b"" if the
-             file has none yet.
-    replace  (file, packet) → the file with this packet in place of the first one
+             file has none yet. An empty one (`xmp.content`) is none: the next one counts.
+    replace  (file, packet) → the file with this packet in place of the first one, or of an empty
+             one if there is no other
     """
 
     name: str
