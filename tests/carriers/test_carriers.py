@@ -545,6 +545,22 @@ def test_nothing_but_the_standard_library_is_imported() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_what_is_no_file_or_stream_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(file("png"))
+    for wrong in (b"a.png", bytes(path), bytearray(b"a.png")):
+        with pytest.raises(clipcodec.ImageError, match=r"give a path as str, os\.fsdecode"):
+            extract(wrong)
+    for strange in (None, 5, io.BytesIO(file("png")), PICTURE):
+        with pytest.raises(clipcodec.ImageError, match="is not an image file: give its path, or"):
+            extract(strange)  # type: ignore[arg-type]
+    with pytest.raises(clipcodec.ImageFileError, match="cannot be read: embedded null"):
+        extract("a\0.png")
+    for no_stream in ("aDwEMtdFhgI=", 5, None):
+        with pytest.raises(clipcodec.DecodeError, match="expected the bytes of a stream, got"):
+            attach(path, no_stream)  # type: ignore[arg-type]
+
+
 # places that hold no packet
 
 
