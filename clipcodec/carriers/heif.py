@@ -22,7 +22,7 @@ from .boxes import (
     locations,
     meta_children,
 )
-from .xmp import LIMIT, content
+from .xmp import LIMIT, check_empty, content
 
 _TYPE = b"application/rdf+xml"
 _FRAGMENTS = (b"moof", b"mfra", b"sidx", b"ssix")  # boxes with offsets that are not updated here
@@ -169,8 +169,11 @@ def _xmp_item(data: bytes, meta: _Meta) -> int | None:
         for item, is_xmp in meta.items.items()
         if is_xmp and meta.primary in meta.described.get(item, [meta.primary])
     ]
-    full = (item for item in items if _content(data, meta, item))
-    return next(full, items[0] if items else None)
+    for count, item in enumerate(items, 1):
+        if _content(data, meta, item):
+            return item
+        check_empty(count)
+    return items[0] if items else None
 
 
 def _content(data: bytes, meta: _Meta, item: int | None) -> bytes:

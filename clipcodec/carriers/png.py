@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import ImageError
-from .xmp import LIMIT, content
+from .xmp import LIMIT, check_empty, content
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"XML:com.adobe.xmp"
@@ -33,16 +33,20 @@ def packets(data: bytes) -> list[bytes]:
     Either is b"" if there is none.
     """
     first = other = b""
+    empty = 0
     for chunk in _chunks(data):
         if chunk.kind in (b"iTXt", b"tEXt", b"zTXt"):
             keyword, _, rest = data[chunk.body : chunk.stop].partition(b"\0")
             if chunk.kind == b"iTXt" and keyword == _KEYWORD and not first:
                 _check(data, chunk)
                 first = content(_international(rest))
+                empty += not first
             elif chunk.kind != b"iTXt" and keyword in (_KEYWORD, _RAW) and not other:
                 _check(data, chunk)
                 other = content(_inflated(rest) if chunk.kind == b"zTXt" else rest)
                 other = content(_from_hexadecimal(other)) if keyword == _RAW else other
+                empty += not other
+            check_empty(empty)
     return [first, other]
 
 

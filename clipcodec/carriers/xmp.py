@@ -17,6 +17,7 @@ from ..bitstream import split
 from ..errors import CorruptError, DecodeError, ImageError
 
 LIMIT = 1 << 22  # bytes of a packet
+_MOST_EMPTY = 16  # packets of a file; of small compressed ones, or of places that overlap
 _MAX_DEPTH = 200  # elements inside each other
 _MAX_ELEMENTS = 10_000  # in all dc:relation elements together
 
@@ -70,6 +71,12 @@ def owner(stream: bytes) -> Hashable:
     except DecodeError:
         return stream  # for example of a later format version
     return header.profile_id, header.digest
+
+
+def check_empty(count: int) -> None:
+    """Raise ImageError if a file has that many empty packets: reading them takes too long."""
+    if count > _MOST_EMPTY:
+        raise ImageError(f"it has more than {_MOST_EMPTY} empty packets of XMP: {_REMEDY}")
 
 
 def attach(packet: bytes, stream: bytes) -> bytes:

@@ -607,6 +607,21 @@ def test_the_packet_after_an_empty_one_counts(kind: str, blank: bytes) -> None:
     assert packets[1] in new
 
 
+def test_many_empty_packets_are_refused() -> None:
+    """Each of a few bytes may be inflated to millions, or be millions that all items share."""
+    make, data = tool().chunk, file("png")
+    at = data.index(b"IDAT") - 4
+    packed = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(1 << 20))
+    for count in (16, 17):
+        many = data[:at] + make(b"iTXt", packed) * count + data[at:]
+        if count == 16:
+            assert extract(attach(many, ONE)) == [ONE]
+            continue
+        for read in (extract, lambda data: attach(data, ONE)):
+            with pytest.raises(clipcodec.ImageError, match="more than 16 empty packets"):
+                read(many)
+
+
 @pytest.mark.parametrize("blank", EMPTY)
 def test_a_raw_profile_of_nothing_is_none(blank: bytes) -> None:
     make, data = tool().chunk, file("png")
