@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ def encode(
     entropy: str = AUTO,
     backbone: str | None = None,
     device: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> bytes:
     """Turn an image into a stream of a few dozen bytes.
 
@@ -35,6 +37,7 @@ def encode(
     entropy     "auto" (shortest), "huffman", "rans" or "raw", where the profile has them
     backbone    the image encoder, where the profile takes any; alone, it chooses the profile
     device      for the backbone: "cpu", "cuda", …; None chooses
+    weights     a local file with the backbone's weights; None: CLIPCODEC_WEIGHTS, or open_clip's
 
     Raises ImageError, OptionError, RateError, ProfileError or WeightsError.
 
@@ -42,7 +45,8 @@ def encode(
     True
     """
     target = Target(quality, max_bytes, min_cosine, entropy)
-    return Codec(profile, backbone=backbone, device=device).encode(image, target)
+    codec = Codec(profile, backbone=backbone, device=device, weights=weights)
+    return codec.encode(image, target)
 
 
 def encode_batch(
@@ -55,10 +59,12 @@ def encode_batch(
     entropy: str = AUTO,
     backbone: str | None = None,
     device: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> list[bytes]:
     """Turn images into streams, in order. Options and errors as for `encode`."""
     target = Target(quality, max_bytes, min_cosine, entropy)
-    return Codec(profile, backbone=backbone, device=device).encode_batch(images, target)
+    codec = Codec(profile, backbone=backbone, device=device, weights=weights)
+    return codec.encode_batch(images, target)
 
 
 def encode_embedding(
@@ -94,19 +100,22 @@ def encode_embeddings(
     return Codec(profile, device=device).encode_embeddings(X, target)
 
 
-def decode(stream: bytes) -> Embeddings:
-    """Turn a stream into its embedding (D,), float32, unit norm. Raises DecodeError."""
-    return Codec().decode(stream)
+def decode(stream: bytes, *, profile: ProfileLike = None) -> Embeddings:
+    """Turn a stream into its embedding (D,), float32, unit norm. Raises DecodeError.
+
+    profile  the file of a private profile, for its streams; those of registered ones name theirs
+    """
+    return Codec(profile).decode(stream)
 
 
-def decode_batch(streams: Iterable[bytes]) -> Embeddings:
-    """Turn N streams into embeddings (N, D), float32, unit norm. Raises DecodeError."""
-    return Codec().decode_batch(streams)
+def decode_batch(streams: Iterable[bytes], *, profile: ProfileLike = None) -> Embeddings:
+    """Turn N streams into embeddings (N, D), float32, unit norm. As `decode`."""
+    return Codec(profile).decode_batch(streams)
 
 
-def info(stream: bytes) -> StreamInfo:
-    """Check a stream and describe it. Raises DecodeError."""
-    return Codec().info(stream)
+def info(stream: bytes, *, profile: ProfileLike = None) -> StreamInfo:
+    """Check a stream and describe it. As `decode`."""
+    return Codec(profile).info(stream)
 
 
 def profiles() -> list[ProfileInfo]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -48,6 +49,7 @@ from .stream import (
     start_of,
     unpack,
 )
+from .system.paths import AS_TEXT, is_path_of_bytes
 from .system.threads import in_threads, shared_out
 from .target import Target, TargetOptions
 
@@ -173,6 +175,13 @@ class Codec:
         weights: str | os.PathLike[str] | None = None,
         precision: str = "fp32",
     ) -> None:
+        if backbone is not None and not isinstance(backbone, str):
+            raise OptionError(f"backbone is {type(backbone).__name__}: expected a name, as str")
+        if weights is not None and not isinstance(weights, (str, os.PathLike)):
+            raise OptionError(
+                f"weights is {type(weights).__name__}: expected the path of a file, "
+                "as str or os.PathLike"
+            )
         self._profile = None if profile is None else registry.resolve(profile)
         if backbone is not None and self._profile is None:
             self._profile = registry.by_name(registry.for_backbone(backbone))
@@ -235,7 +244,7 @@ class Codec:
             try:
                 pictures.append(load_rgb(image))
             except ImageError as error:
-                faults[i] = error
+                faults[i] = _no_image(image, error)
         raise_rows(faults)
         embeddings = self.backbone().embed(pictures)
         self._check_statistics(embeddings, ours=True)
@@ -282,6 +291,7 @@ class Codec:
         where the profile's backbone puts none.
         """
         asked = self._target(target, options)
+        _check_array(x)
         row = as_embedding(x)
         self.check_width(row.shape[1])
         self._check_statistics(row, ours=False)
@@ -296,6 +306,7 @@ class Codec:
         Of a memory map no more than some 16,000 rows are in memory at a time.
         """
         asked = self._target(target, options)
+        _check_array(X)
         rows, streams, warned = as_rows(X), list[bytes](), False
         if rows.shape != (0, 0):
             self.check_width(rows.shape[1], len(rows))
@@ -440,7 +451,33 @@ class Codec:
             return registered
         raise UnknownProfileError(
             f"made with a private profile whose SHA-256 begins with {digest.hex()}: "
-            "decode it with Codec(profile=FILE) or --profile FILE"
+            "give the file of that profile, profile=FILE or --profile FILE"
+        )
+
+
+def _no_image(image: Any, error: ImageError) -> ImageError:
+    """The error about something that is no image, with a hint if it was meant for another verb."""
+    if is_path_of_bytes(image):
+        return type(error)(f"{error.reason}; {AS_TEXT}")
+    shape = getattr(image, "shape", None)
+    if shape is None and isinstance(image, (list, tuple)) and image:
+        shape = (len(image),) if all(isinstance(value, Real) for value in image) else None
+    if shape is None or len(shape) not in (1, 2):
+        return error
+    verbs = "encode_embedding takes one embedding, encode_embeddings takes many"
+    if len(shape) == 1:
+        return type(error)(f"{type(image).__name__} of shape {tuple(shape)} is no image: {verbs}")
+    if "float" in str(getattr(image, "dtype", "")):
+        return type(error)(f"{error.reason}; {verbs}")
+    return error
+
+
+def _check_array(x: Any) -> None:
+    """Raise EmbeddingError for a path or bytes, of which numpy would make an array of text."""
+    if isinstance(x, (str, bytes, os.PathLike)):
+        raise EmbeddingError(
+            f"{type(x).__name__} is not an array of real numbers: load a file first, with "
+            "numpy.load(path) for example; encode takes images"
         )
 
 

@@ -21,6 +21,7 @@ from clipcodec.errors import (
     CorruptError,
     DecodeError,
     EmbeddingError,
+    ImageError,
     OptionError,
     ProfileError,
     RateError,
@@ -201,6 +202,67 @@ def test_one_stream_is_not_a_batch(codec: Codec, wrong: object) -> None:
 def test_one_image_is_not_a_batch(codec: Codec) -> None:
     with pytest.raises(OptionError, match="encode takes one"):
         codec.encode_batch("photo.jpg")
+
+
+def test_what_is_meant_for_another_verb_names_it(tmp_path: Path) -> None:
+    """Embeddings are no images, and paths no embeddings."""
+    codec, row = Codec("any/rotation"), rows(1)[0]
+    image: Any
+    for image in (row, row.tolist(), tuple(row), row.astype(np.float16), row[None], [1, 2, 3]):
+        for encode in (clipcodec.encode, lambda x: clipcodec.encode_batch([x])):
+            with pytest.raises(ImageError, match="encode_embedding takes one embedding"):
+                encode(image)
+    with pytest.raises(ImageError, match=r"^image 0 and 2 more: ndarray of shape \(\d+,\)") as bad:
+        clipcodec.encode_batch(rows(3))
+    assert bad.value.rows == (0, 1, 2)
+    for image in (np.zeros((8, 8, 5), np.uint8), "none.png", b"\x89PNG\r\n", []):
+        with pytest.raises(ImageError) as other:
+            clipcodec.encode(image)
+        assert "encode_embedding" not in str(other.value)
+        assert "os.fsdecode" not in str(other.value)
+    for image in (b"photo.jpg", "/home/é.png".encode(), bytearray(b"photo.jpg")):
+        with pytest.raises(ImageError, match=r"give a path as str, os\.fsdecode\(path\)"):
+            clipcodec.encode(image)
+    for wrong in ("x.npy", b"x.npy", tmp_path / "x.npy"):
+        for encode_rows in (codec.encode_embedding, codec.encode_embeddings):
+            with pytest.raises(EmbeddingError, match=r"real numbers: load .*encode takes images"):
+                encode_rows(wrong)
+
+
+def test_names_and_paths_of_a_codec_are_text() -> None:
+    for wrong in (b"weights.pt", 5):
+        with pytest.raises(OptionError, match=r"^weights is \w+: expected the path of a file"):
+            Codec(weights=wrong)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="backbone is bytes: expected a name"):
+        Codec(backbone=b"openai-vit-b-32")  # type: ignore[arg-type]
+
+
+def test_weights_are_an_argument_wherever_images_are_encoded(tmp_path: Path) -> None:
+    """Errors about the backbone name it."""
+    image, path = np.zeros((8, 8, 3), np.uint8), tmp_path / "none.pt"
+    for encode in (clipcodec.encode, lambda x, **o: clipcodec.encode_batch([x], **o)):
+        with pytest.raises(WeightsError, match=r"none\.pt' does not exist"):
+            encode(image, weights=path)
+
+
+def test_one_shot_functions_decode_with_a_private_profile(
+    codec: Codec, tiny: Profile, tmp_path: Path
+) -> None:
+    """As they encode with one: by path, or loaded. Streams of registered ones need none."""
+    path = write_tiny_profile(tmp_path / "own.safetensors")
+    x = rows(3)
+    streams = clipcodec.encode_embeddings(x, profile=path)
+    own = Codec(path)
+    for profile in (path, str(path), own.profile):
+        assert (clipcodec.decode(streams[0], profile=profile) == own.decode(streams[0])).all()
+        both = clipcodec.decode_batch(streams, profile=profile)
+        assert (both == own.decode_batch(streams)).all()
+        assert clipcodec.info(streams[0], profile=profile) == own.info(streams[0])
+    for decode in (clipcodec.decode, clipcodec.info):
+        with pytest.raises(UnknownProfileError, match=r"profile=FILE or --profile FILE"):
+            decode(streams[0])
+    named = clipcodec.encode_embedding(np.ones(16), profile="any/rotation")
+    assert (clipcodec.decode(named, profile=path) == clipcodec.decode(named)).all()
 
 
 def test_a_registered_profile_by_path_is_the_registered_one() -> None:

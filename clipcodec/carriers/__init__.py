@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..bitstream import split
-from ..errors import CorruptError, ImageError, ImageFileError
+from ..errors import CorruptError, DecodeError, ImageError, ImageFileError
 from ..images import describe
+from ..system.paths import AS_TEXT, is_path_of_bytes
 from . import heif, jpeg, png, webp, xmp
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ class _Format(NamedTuple):
 
     matches  whether a file that begins with these bytes has this format
     packets  the XMP packets of a file. `replace` can change only the first one; it is b"" if the
-             file has none yet.
-    replace  (file, packet) → the file with this packet in place of the first one
+             file has none yet. An empty one (`xmp.content`) is none: the next one counts.
+    replace  (file, packet) → the file with this packet in place of the first one, or of an empty
+             one if there is no other
     """
 
     name: str
@@ -60,11 +62,13 @@ def attach(image: ImageFile, stream: bytes) -> bytes:
     Raises ImageFileError (the file cannot be read), ImageError (damaged, or in a format that cannot
     hold a stream) or DecodeError (`stream` is not a stream).
     """
+    if not isinstance(stream, (bytes, bytearray, memoryview)):
+        raise DecodeError(f"expected the bytes of a stream, got {type(stream).__name__}")
     stream = bytes(stream)
     split(stream)
     data = _read(image)
     with _errors_named(image):
-        file_format = _find_format(data)
+        file_format = _find_format(data, image)
         old = file_format.packets(data)[0]
         new = xmp.attach(old, stream)
         return data if new == old else file_format.replace(data, new)
@@ -80,7 +84,7 @@ def extract(image: ImageFile) -> list[bytes]:
     """
     data = _read(image)
     with _errors_named(image):
-        packets = _find_format(data).packets(data)
+        packets = _find_format(data, image).packets(data)
         streams = [stream for packet in packets for stream in xmp.streams(packet)]
     first = {xmp.owner(stream): stream for stream in reversed(streams)}
     return [stream for stream in dict.fromkeys(streams) if first[xmp.owner(stream)] == stream]
@@ -94,24 +98,27 @@ def format_of(data: bytes) -> str | None:
     return next((fmt.name for fmt in _FORMATS if fmt.matches(data)), None)
 
 
-def _find_format(data: bytes) -> _Format:
+def _find_format(data: bytes, image: ImageFile) -> _Format:
     for fmt in _FORMATS:
         if fmt.matches(data):
             return fmt
     names = ", ".join(fmt.name for fmt in _FORMATS)
-    raise ImageError(
-        f"a file of this format cannot hold a stream: expected {names}; convert it to one of them"
-    )
+    remedy = AS_TEXT if is_path_of_bytes(image) else "convert it to one of them"
+    raise ImageError(f"a file of this format cannot hold a stream: expected {names}; {remedy}")
 
 
 def _read(image: ImageFile) -> bytes:
     if isinstance(image, (bytes, bytearray, memoryview)):
         return bytes(image)
+    if not isinstance(image, (str, os.PathLike)):
+        raise ImageError(
+            f"{describe(image)} is not an image file: give its path, or its bytes (file.read())"
+        )
     try:
         with open(image, "rb") as file:
             return file.read()
-    except OSError as error:
-        why = f"cannot be read: {error.strerror or error}"
+    except (OSError, ValueError) as error:  # a NUL in the path
+        why = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         raise ImageFileError(f"{describe(image)} {why}") from error
 
 

@@ -22,7 +22,7 @@ from .boxes import (
     locations,
     meta_children,
 )
-from .xmp import LIMIT
+from .xmp import LIMIT, check_empty, content
 
 _TYPE = b"application/rdf+xml"
 _FRAGMENTS = (b"moof", b"mfra", b"sidx", b"ssix")  # boxes with offsets that are not updated here
@@ -52,7 +52,7 @@ def matches(data: bytes) -> bool:
 def packets(data: bytes) -> list[bytes]:
     """The packet that describes the primary image, b"" if there is none; always one packet."""
     meta = _meta(data, boxes(data, 0, len(data)))
-    return [_content(data, meta, _xmp_item(meta))]
+    return [_content(data, meta, _xmp_item(data, meta))]
 
 
 def replace(data: bytes, packet: bytes) -> bytes:
@@ -63,7 +63,7 @@ def replace(data: bytes, packet: bytes) -> bytes:
         raise ImageError(
             "a file in fragments, whose offsets clipcodec cannot update: save the image again"
         )
-    item = _xmp_item(meta)
+    item = _xmp_item(data, meta)
     stored = [entry for entry in meta.entries if entry.item == item]
     kept = [entry for entry in meta.entries if entry.item != item]
     fields = list(file_offsets(kept, meta.widths[0]))
@@ -159,15 +159,25 @@ def _described(data: bytes, iref: Box | None) -> dict[int, list[int]]:
     return found
 
 
-def _xmp_item(meta: _Meta) -> int | None:
-    """The first XMP item that describes the primary image, or that describes none by reference."""
-    for item, is_xmp in meta.items.items():
-        if is_xmp and meta.primary in meta.described.get(item, [meta.primary]):
+def _xmp_item(data: bytes, meta: _Meta) -> int | None:
+    """The first XMP item that describes the primary image, or that describes none by reference.
+
+    One that is not empty goes before empty ones.
+    """
+    items = [
+        item
+        for item, is_xmp in meta.items.items()
+        if is_xmp and meta.primary in meta.described.get(item, [meta.primary])
+    ]
+    for count, item in enumerate(items, 1):
+        if _content(data, meta, item):
             return item
-    return None
+        check_empty(count)
+    return items[0] if items else None
 
 
 def _content(data: bytes, meta: _Meta, item: int | None) -> bytes:
+    """The packet of an item, b"" if it is empty."""
     for entry in meta.entries:
         if entry.item != item:
             continue
@@ -177,12 +187,14 @@ def _content(data: bytes, meta: _Meta, item: int | None) -> bytes:
         elif entry.method:
             raise ImageError("its XMP is stored inside other items: rewrite it with exiftool")
         total = sum(extent.length for extent in entry.extents)
+        if not total and not entry.external:
+            return b""  # as exiftool leaves it, not "to the end", which no packet would be
         ends = [base + extent.start + extent.length for extent in entry.extents]
-        whole = all(extent.length for extent in entry.extents)  # length 0 means "to the end"
+        whole = all(extent.length for extent in entry.extents)  # one of 0 may mean "to the end"
         if entry.external or not whole or total > LIMIT or max(ends, default=0) > end:
             raise ImageError("its XMP item is damaged or too large: rewrite it with exiftool")
         starts = [base + extent.start for extent in entry.extents]
-        return b"".join(data[a:b] for a, b in zip(starts, ends, strict=True))
+        return content(b"".join(data[a:b] for a, b in zip(starts, ends, strict=True)))
     return b""
 
 

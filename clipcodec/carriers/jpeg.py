@@ -8,7 +8,7 @@ from hashlib import md5
 from typing import NamedTuple
 
 from ..errors import ImageError
-from .xmp import LIMIT, trimmed
+from .xmp import LIMIT, content, trimmed
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
@@ -33,14 +33,14 @@ def matches(data: bytes) -> bool:
 
 def packets(data: bytes) -> list[bytes]:
     """The first packet, b"" if there is none, then the extended packets that it names."""
-    first, parts = None, []
+    first, parts = b"", []
     for segment in _segments(data):
         body = data[segment.body : segment.end]
-        if segment.marker == _APP1 and body.startswith(_XMP) and first is None:
-            first = body[len(_XMP) :]
+        if segment.marker == _APP1 and body.startswith(_XMP):
+            first = first or content(body[len(_XMP) :])
         elif segment.marker == _APP1 and body.startswith(_EXTENSION):
             parts.append(body[len(_EXTENSION) :])
-    return [first or b"", *_extensions(first or b"", parts)]
+    return [first, *_extensions(first, parts)]
 
 
 def _extensions(first: bytes, parts: list[bytes]) -> Iterator[bytes]:
@@ -65,15 +65,20 @@ def replace(data: bytes, packet: bytes) -> bytes:
             "remove some of its XMP, or convert it to PNG, WebP or AVIF"
         )
     start = end = 2
-    leading = True
+    leading, empty = True, None
     for segment in _segments(data):
-        body = data[segment.body : segment.body + len(_XMP)]
-        if segment.marker == _APP1 and body == _XMP:
-            start, end = segment.start, segment.end
-            break
+        body = data[segment.body : segment.end]
+        if segment.marker == _APP1 and body.startswith(_XMP):
+            if content(body[len(_XMP) :]):
+                start, end = segment.start, segment.end
+                break
+            empty = empty or segment
         leading &= segment.marker == _APP0 or (segment.marker == _APP1 and body.startswith(_EXIF))
         if leading:
             start = end = segment.end
+    else:
+        if empty is not None:
+            start, end = empty.start, empty.end
     body = _XMP + packet
     new = struct.pack(">BBH", 0xFF, _APP1, 2 + len(body)) + body
     moved = _moved(data, end, len(new) - (end - start))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import ImageError
-from .xmp import LIMIT
+from .xmp import LIMIT, check_empty, content
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"XML:com.adobe.xmp"
@@ -32,19 +32,22 @@ def packets(data: bytes) -> list[bytes]:
 
     Either is b"" if there is none.
     """
-    first: bytes | None = None
-    other: bytes | None = None
+    first = other = b""
+    empty = 0
     for chunk in _chunks(data):
         if chunk.kind in (b"iTXt", b"tEXt", b"zTXt"):
             keyword, _, rest = data[chunk.body : chunk.stop].partition(b"\0")
-            if chunk.kind == b"iTXt" and keyword == _KEYWORD and first is None:
+            if chunk.kind == b"iTXt" and keyword == _KEYWORD and not first:
                 _check(data, chunk)
-                first = _international(rest)
-            elif chunk.kind != b"iTXt" and keyword in (_KEYWORD, _RAW) and other is None:
+                first = content(_international(rest))
+                empty += not first
+            elif chunk.kind != b"iTXt" and keyword in (_KEYWORD, _RAW) and not other:
                 _check(data, chunk)
-                other = _inflated(rest) if chunk.kind == b"zTXt" else rest
-                other = _from_hexadecimal(other) if keyword == _RAW else other
-    return [first or b"", other or b""]
+                other = content(_inflated(rest) if chunk.kind == b"zTXt" else rest)
+                other = content(_from_hexadecimal(other)) if keyword == _RAW else other
+                empty += not other
+            check_empty(empty)
+    return [first, other]
 
 
 def replace(data: bytes, packet: bytes) -> bytes:
@@ -52,12 +55,18 @@ def replace(data: bytes, packet: bytes) -> bytes:
     body = b"iTXt" + _KEYWORD + bytes(5) + packet  # not compressed; no language, no translation
     new = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     start = end = 0
+    empty: _Chunk | None = None
     for chunk in _chunks(data):
         if chunk.kind == b"IDAT" and not start:
             start = end = chunk.start
         if chunk.kind == b"iTXt" and data.startswith(_KEYWORD + b"\0", chunk.body):
-            start, end = chunk.start, chunk.end
-            break
+            if content(_international(data[chunk.body + len(_KEYWORD) + 1 : chunk.stop])):
+                start, end = chunk.start, chunk.end
+                break
+            empty = empty or chunk
+    else:
+        if empty is not None:
+            start, end = empty.start, empty.end
     return data[:start] + new + data[end:]
 
 
@@ -106,6 +115,8 @@ def _from_hexadecimal(text: bytes) -> bytes:
     """The bytes of a text: a line with a name, a line with the length, then hexadecimal digits."""
     parts = text.split(maxsplit=2)
     try:
+        if len(parts) == 2 or not parts:
+            return b""  # no digits
         return bytes.fromhex(parts[2].decode("ascii"))
     except (IndexError, ValueError):
         raise ImageError("damaged: its XMP is not hexadecimal; remove it with exiftool") from None

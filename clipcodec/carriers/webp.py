@@ -6,6 +6,7 @@ import struct
 from typing import NamedTuple
 
 from ..errors import ImageError
+from .xmp import content
 
 _XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
 _XMP = (b"XMP ", b"XMP\0")  # ImageMagick 6 writes the second
@@ -26,7 +27,8 @@ def matches(data: bytes) -> bool:
 
 def packets(data: bytes) -> list[bytes]:
     """The packet of the first XMP chunk, b"" if there is none; always one packet."""
-    return [next((data[c.body : c.stop] for c in _chunks(data) if c.kind in _XMP), b"")]
+    chunk = _xmp_chunk(data, _chunks(data))
+    return [b"" if chunk is None else content(data[chunk.body : chunk.stop])]
 
 
 def replace(data: bytes, packet: bytes) -> bytes:
@@ -36,7 +38,7 @@ def replace(data: bytes, packet: bytes) -> bytes:
     """
     chunks = _chunks(data)
     first, last = chunks[0], chunks[-1].end
-    old = next((c for c in chunks if c.kind in _XMP), _Chunk(b"", last, last, last, last))
+    old = _xmp_chunk(data, chunks) or _Chunk(b"", last, last, last, last)
     if first.kind == b"VP8X":
         if first.stop - first.body < 10:
             raise ImageError(_damaged(first.start))
@@ -50,6 +52,13 @@ def replace(data: bytes, packet: bytes) -> bytes:
     if len(body) >= (1 << 32) - 10:
         raise ImageError("there is no room for a stream: a WebP file has at most 4 GiB")
     return b"RIFF" + struct.pack("<I", len(body)) + body + data[last:]
+
+
+def _xmp_chunk(data: bytes, chunks: list[_Chunk]) -> _Chunk | None:
+    """The first XMP chunk that is not empty, else the first one."""
+    found = [chunk for chunk in chunks if chunk.kind in _XMP]
+    full = (chunk for chunk in found if content(data[chunk.body : chunk.stop]))
+    return next(full, found[0] if found else None)
 
 
 def _pack(kind: bytes, body: bytes) -> bytes:

@@ -17,6 +17,7 @@ from ..bitstream import split
 from ..errors import CorruptError, DecodeError, ImageError
 
 LIMIT = 1 << 22  # bytes of a packet
+_MOST_EMPTY = 16  # packets of a file; of small compressed ones, or of places that overlap
 _MAX_DEPTH = 200  # elements inside each other
 _MAX_ELEMENTS = 10_000  # in all dc:relation elements together
 
@@ -55,7 +56,12 @@ _NEW_PACKET = (
 
 def streams(packet: bytes) -> list[bytes]:
     """The streams in a packet. Raises ImageError (not valid XMP) or CorruptError (base64)."""
-    return [_stream(item) for item in _Reader(packet).ours()] if packet else []
+    return [_stream(item) for item in _Reader(packet).ours()] if content(packet) else []
+
+
+def content(packet: bytes) -> bytes:
+    """The packet, or b"" for one of white space and zero bytes only, which counts as none."""
+    return packet if len(packet) > LIMIT or packet.strip(b"\0 \t\r\n") else b""
 
 
 def owner(stream: bytes) -> Hashable:
@@ -67,13 +73,19 @@ def owner(stream: bytes) -> Hashable:
     return header.profile_id, header.digest
 
 
+def check_empty(count: int) -> None:
+    """Raise ImageError if a file has that many empty packets: reading them takes too long."""
+    if count > _MOST_EMPTY:
+        raise ImageError(f"it has more than {_MOST_EMPTY} empty packets of XMP: {_REMEDY}")
+
+
 def attach(packet: bytes, stream: bytes) -> bytes:
-    """The packet (b"": a new one) with a stream; it replaces one of the same profile.
+    """The packet (an empty one: a new one) with a stream; it replaces one of the same profile.
 
     Raises ImageError: not valid XMP, or too large.
     """
     uri = PREFIX + b64encode(stream).decode()
-    new = _attached(packet, stream, uri) if packet else (_NEW_PACKET % uri).encode()
+    new = _attached(packet, stream, uri) if content(packet) else (_NEW_PACKET % uri).encode()
     if len(new) > LIMIT:
         raise ImageError(_too_large())
     return new

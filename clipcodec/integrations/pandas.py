@@ -31,7 +31,7 @@ def encode_series(series: pd.Series, **options: Unpack[EncodeOptions]) -> pd.Ser
     """
     try:
         array = pa.Array.from_pandas(series)
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         raise EmbeddingError(
             f"a Series that is no column of vectors or images of one kind: {brief(error)}"
         ) from error
@@ -48,6 +48,10 @@ def decode_series(
 
     Raises DecodeError naming the row, counted from 0.
     """
+    if getattr(series.dtype, "kind", "O") in "biufcmM":  # Arrow would take a number's own bytes
+        if series.notna().any():
+            raise DecodeError(f"a Series of {series.dtype}: expected one of bytes, the streams")
+        series = series.astype(object).where(series.notna(), None)
     try:
         array = pa.Array.from_pandas(series, type=pa.binary())
     except (pa.ArrowException, TypeError) as error:

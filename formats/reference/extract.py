@@ -41,6 +41,11 @@ def number(data: bytes, at: int, size: int, order: str = "big") -> int:
 # section 3: packets
 
 
+def filled(packet: bytes) -> bytes:
+    """The packet, or b"" for an empty one, which counts as none."""
+    return packet if len(packet) > LIMIT or packet.strip(b"\0 \t\r\n") else b""
+
+
 def jpeg(data: bytes) -> list[bytes]:
     first, parts, at = b"", {}, 2
     while True:
@@ -56,7 +61,7 @@ def jpeg(data: bytes) -> list[bytes]:
         need(size >= 2 and at + size <= len(data))
         name, _, rest = data[at + 2 : at + size].partition(b"\0")
         if marker == 0xE1 and name == b"http://ns.adobe.com/xap/1.0/":
-            first = first or rest
+            first = first or filled(rest)
         elif marker == 0xE1 and name == b"http://ns.adobe.com/xmp/extension/":
             parts.setdefault(rest[:32], {})[rest[36:40]] = rest[40:]
         at += size
@@ -90,8 +95,11 @@ def png(data: bytes) -> list[bytes]:
             elif kind == b"iTXt":
                 rest = rest[1:]
             if keyword.startswith(b"Raw"):
-                rest = bytes.fromhex("".join(rest.decode("ascii").split()[2:]))
-            (found if kind == b"iTXt" else others).append(rest)
+                words = rest.decode("ascii").split()
+                need(len(words) != 1)
+                rest = bytes.fromhex("".join(words[2:]))
+            if filled(rest):
+                (found if kind == b"iTXt" else others).append(rest)
         at += 12 + size
     return found[:1] + others[:1]
 
@@ -102,8 +110,9 @@ def webp(data: bytes) -> list[bytes]:
     while at < end:
         size = number(data, at + 4, 4, "little")
         need(at + 8 + size <= end)
-        if data[at : at + 4] in (b"XMP ", b"XMP\0"):
-            return [data[at + 8 : at + 8 + size]]
+        packet = data[at + 8 : at + 8 + size]
+        if data[at : at + 4] in (b"XMP ", b"XMP\0") and filled(packet):
+            return [packet]
         at += 8 + size + size % 2
     return []
 
@@ -147,7 +156,9 @@ def heif(data: bytes) -> list[bytes]:
         texts = data[start + 4 : stop].split(b"\0")
         ours = wide and data[start : start + 4] == b"mime" and texts[1] == b"application/rdf+xml"
         if ours and not any(texts[2:]) and primary in about.get(item, [primary]):
-            return [content(data, inside, item)]
+            packet = content(data, inside, item)
+            if filled(packet):
+                return [packet]
     return []
 
 
@@ -173,7 +184,10 @@ def content(data: bytes, inside: dict[bytes, tuple[int, int]], wanted: int) -> b
                 start += inside[b"idat"][0]
             pieces.append((start, start + size))
         if item == wanted:
-            need(method < 2 and all(a < b <= len(data) for a, b in pieces))
+            need(method < 2)
+            if all(a == b for a, b in pieces):
+                return b""
+            need(all(a < b <= len(data) for a, b in pieces))
             need(sum(b - a for a, b in pieces) <= LIMIT)
             return b"".join(data[a:b] for a, b in pieces)
     return b""
@@ -184,7 +198,7 @@ def content(data: bytes, inside: dict[bytes, tuple[int, int]], wanted: int) -> b
 
 def streams(packet: bytes) -> list[bytes]:
     packet = packet.rstrip(b"\0")
-    if not packet:
+    if not filled(packet):
         return []
     need(len(packet) <= LIMIT and b"<!DOCTYPE" not in packet)
     try:

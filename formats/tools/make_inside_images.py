@@ -238,6 +238,57 @@ def by_hand(
     return file(at, at + 5)
 
 
+def empties() -> None:
+    """Places whose packet has been removed, and those with another one behind an empty one."""
+    good = (PACKET % (RELATION % GOOD)).encode()
+
+    def twice(name: str, comment: str, make: Callable[[bytes], bytes], blank: bytes) -> None:
+        """A file with the empty packet, and with a whole one behind it."""
+        plain = make(b"")
+        assert plain == picture(name.upper())
+        write(f"{name}-empty", f"{comment} without a packet", make(blank))
+        write(f"{name}-empty-first", f"an empty one before a whole one: {comment}",
+              make(blank + make_of[name](good)))  # fmt: skip
+
+    head = b"http://ns.adobe.com/xap/1.0/\0"
+    keyword = b"XML:com.adobe.xmp" + bytes(5)
+    make_of: dict[str, Callable[[bytes], bytes]] = {
+        "jpeg": lambda p: struct.pack(">HH", 0xFFE1, 2 + len(head + p)) + head + p,
+        "png": lambda p: chunk(b"iTXt", keyword + p),
+        "webp": lambda p: b"XMP " + struct.pack("<I", len(p)) + p + bytes(len(p) % 2),
+    }
+
+    def into(kind: str, before: bytes) -> Callable[[bytes], bytes]:
+        plain = picture(kind)
+        at = plain.index(before) if before else len(plain)
+        return lambda new: plain[:at] + new + plain[at:]
+
+    def riff(new: bytes) -> bytes:
+        file = picture("WEBP") + new
+        return file[:4] + struct.pack("<I", len(file) - 8) + file[8:]
+
+    twice("jpeg", "an APP1 segment", into("JPEG", b"\xff\xdb"), make_of["jpeg"](b""))
+    png_at = picture("PNG")[picture("PNG").index(b"IDAT") - 4 :][:8]
+    twice("png", "an iTXt chunk", into("PNG", png_at), make_of["png"](b""))
+    twice("webp", "an XMP chunk", riff, make_of["webp"](b""))
+    raw = chunk(b"tEXt", b"Raw profile type xmp\0\nxmp\n       0\n")
+    write("png-raw-empty", "no digits", into("PNG", png_at)(raw))
+    for name, blank in (("spaces", b" \t\r\n" * 9), ("only-zeros", bytes(40))):
+        write(f"packet-{name}", "white space or zeros only", png.replace(picture("PNG"), blank))
+    for version in (0, 1, 2):
+        where = "the box idat" if version else "the file"
+        file = by_hand(good, version=version)
+        start, cut = 0 if version else file.index(good), len(good) // 2
+        old = struct.pack(">IIII", start, cut, start + cut, len(good) - cut)
+        assert file.count(old) == 1
+        file = file.replace(old, struct.pack(">IIII", start, 0, start + cut, 0))
+        write(f"heif-iloc-{version}-empty", f"both extents have the length 0, in {where}", file)
+    file = heif.replace(picture("AVIF"), good)
+    at = file.index(struct.pack(">I", len(good)), 0, file.index(b"mdat"))
+    file = file[:at] + bytes(4) + file[at + 4 : file.rindex(b"mdat") - 4] + b"\0\0\0\x08mdat"
+    write("avif-empty", "as exiftool leaves it: an item of length 0", file)
+
+
 def heifs() -> None:
     good = (PACKET % (RELATION % GOOD)).encode()
     for version in (0, 1, 2):
@@ -251,3 +302,4 @@ if __name__ == "__main__":
     packets()
     places()
     heifs()
+    empties()

@@ -545,6 +545,133 @@ def test_nothing_but_the_standard_library_is_imported() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_what_is_no_file_or_stream_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(file("png"))
+    for wrong in (b"a.png", bytes(path), bytearray(b"a.png")):
+        with pytest.raises(clipcodec.ImageError, match=r"give a path as str, os\.fsdecode"):
+            extract(wrong)
+    for strange in (None, 5, io.BytesIO(file("png")), PICTURE):
+        with pytest.raises(clipcodec.ImageError, match="is not an image file: give its path, or"):
+            extract(strange)  # type: ignore[arg-type]
+    with pytest.raises(clipcodec.ImageFileError, match="cannot be read: embedded null"):
+        extract("a\0.png")
+    for no_stream in ("aDwEMtdFhgI=", 5, None):
+        with pytest.raises(clipcodec.DecodeError, match="expected the bytes of a stream, got"):
+            attach(path, no_stream)  # type: ignore[arg-type]
+
+
+# places that hold no packet
+
+
+def emptied(kind: str, *packets: bytes) -> bytes:
+    """A file with these packets, each in a place of its own, in the way of the format."""
+    data = file(kind)
+    if kind == "webp":
+        new = b"".join(b"XMP " + struct.pack("<I", len(p)) + p + bytes(len(p) % 2) for p in packets)
+        return data[:4] + struct.pack("<I", len(data) - 8 + len(new)) + data[8:] + new
+    if kind == "jpeg":
+        head, at = b"http://ns.adobe.com/xap/1.0/\0", data.index(b"\xff\xdb")
+        new = b"".join(struct.pack(">HH", 0xFFE1, 31 + len(p)) + head + p for p in packets)
+    else:
+        make, at = tool().chunk, data.index(b"IDAT") - 4
+        new = b"".join(make(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + p) for p in packets)
+    return data[:at] + new + data[at:]
+
+
+EMPTY = (b"", b"\0", bytes(40), b" \t\r\n" * 9, b"  \n\0\0")
+
+
+@pytest.mark.parametrize("blank", EMPTY)
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+def test_an_empty_packet_is_none(kind: str, blank: bytes) -> None:
+    """The new one takes its place: the file is as one that never had an empty packet there."""
+    plain = emptied(kind, blank)
+    assert extract(plain) == []
+    new = attach(plain, ONE)
+    assert new == emptied(kind, xmp.attach(b"", ONE)) or kind == "webp"  # that one gets a VP8X
+    assert new.count(xmp.attach(b"", ONE)) == 1
+    assert (extract(new), pixels(new)) == ([ONE], pixels(plain))
+
+
+@pytest.mark.parametrize("blank", EMPTY)
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+def test_the_packet_after_an_empty_one_counts(kind: str, blank: bytes) -> None:
+    """Both to a reader and to a writer; a third one does not, as before."""
+    packets = [xmp.attach(b"", ONE), xmp.attach(b"", PRIVATE)]
+    plain = emptied(kind, blank, blank, *packets)
+    assert extract(plain) == [ONE]
+    assert attach(plain, ONE) == plain
+    new = attach(attach(plain, OTHER), TWO)
+    assert extract(new) == [OTHER, TWO]
+    assert packets[1] in new
+
+
+def test_many_empty_packets_are_refused() -> None:
+    """Each of a few bytes may be inflated to millions, or be millions that all items share."""
+    make, data = tool().chunk, file("png")
+    at = data.index(b"IDAT") - 4
+    packed = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(1 << 20))
+    for count in (16, 17):
+        many = data[:at] + make(b"iTXt", packed) * count + data[at:]
+        if count == 16:
+            assert extract(attach(many, ONE)) == [ONE]
+            continue
+        for read in (extract, lambda data: attach(data, ONE)):
+            with pytest.raises(clipcodec.ImageError, match="more than 16 empty packets"):
+                read(many)
+
+
+@pytest.mark.parametrize("blank", EMPTY)
+def test_a_raw_profile_of_nothing_is_none(blank: bytes) -> None:
+    make, data = tool().chunk, file("png")
+    at = data.index(b"IDAT") - 4
+    digits = b"\nxmp\n%8d\n%s\n" % (len(blank), blank.hex().encode())
+    raw, packed = b"Raw profile type xmp\0", b"XML:com.adobe.xmp\0\0" + zlib.compress(blank)
+    for new in (make(b"tEXt", raw + digits), make(b"tEXt", raw), make(b"zTXt", packed)):
+        plain = data[:at] + new + data[at:]
+        assert extract(plain) == []
+        assert extract(attach(plain, ONE)) == [ONE]
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+@pytest.mark.parametrize("movie", [False, True])
+def test_a_heif_item_of_length_0_is_none(version: int, movie: bool) -> None:
+    """In the file and in idat, in two extents; the item takes the new packet."""
+    data = by_hand(XMP, version=version, movie=movie)
+    start, cut = 0 if version else data.index(XMP), len(XMP) // 2
+    old = struct.pack(">IIII", start, cut, start + cut, len(XMP) - cut)
+    plain = data.replace(old, struct.pack(">IIII", start, 0, start + cut, 0))
+    assert data.count(old) == 1 + 2 * movie
+    assert extract(plain) == []
+    new = attach(plain, ONE)
+    assert extract(attach(new, TWO)) == [ONE, TWO]
+    assert new.count(b"application/rdf+xml") == 1
+    half = data.replace(old, struct.pack(">IIII", start, cut, start + cut, 0))
+    for read in (extract, lambda data: attach(data, ONE)):
+        with pytest.raises(clipcodec.ImageError, match="XMP item is damaged"):  # to the end?
+            read(half)
+
+
+def test_the_heif_item_after_an_empty_one_counts() -> None:
+    if not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    data = attach(file("avif"), TWO)
+    place = struct.pack(">I", len(xmp.attach(b"", TWO)))
+    at = data.index(place, 0, data.index(b"mdat"))
+    stripped = data[:at] + bytes(4) + data[at + 4 :]  # the bytes stay behind
+    assert extract(stripped) == []
+    cdsc = stripped.index(b"cdsc")
+    other = stripped[: cdsc + 9] + b"\x09" + stripped[cdsc + 10 :]  # so that a second one is made
+    both = attach(other, ONE)
+    at = both.index(b"cdsc")
+    both = both[: at + 9] + b"\1" + both[at + 10 :]
+    assert both.count(b"application/rdf+xml") == 2
+    assert extract(both) == [ONE]
+    assert extract(attach(both, OTHER)) == [OTHER]
+    assert pixels(attach(both, OTHER)) == pixels(data)
+
+
 # tools that copy metadata
 
 
@@ -625,6 +752,26 @@ def test_exiftool_and_clipcodec_edit_after_each_other(folder: Path, suffix: str)
     assert found.split()[:2] == ["x", "y"]
     assert "z" in found.splitlines()[2].split(", ")
     assert run("exiftool", "-validate", "-s3", path).stdout.strip() == "OK"
+
+
+@needs_exiftool
+@pytest.mark.parametrize("option", ["-all=", "-xmp:all=", "-XMP-dc:relation="])
+@pytest.mark.parametrize("suffix", SUFFIXES.values())
+def test_what_exiftool_has_stripped_takes_a_stream_again(
+    folder: Path, suffix: str, option: str
+) -> None:
+    path = folder / f"a.{suffix}"
+    if not path.exists() or old_exiftool():
+        pytest.skip("this Pillow has no AVIF, or this exiftool writes no WebP")
+    size = 0
+    for _ in range(3):
+        assert run("exiftool", "-overwrite_original", option, path).returncode == 0
+        assert extract(path) == []
+        path.write_bytes(attach(path, TWO))
+        assert extract(path) == [TWO]
+        assert run("exiftool", "-validate", "-s3", path).stdout.strip() == "OK"
+        assert not size or path.stat().st_size <= size  # nothing is heaped up
+        size = path.stat().st_size
 
 
 @pytest.mark.parametrize("source", SUFFIXES)

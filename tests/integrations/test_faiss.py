@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,12 +91,61 @@ def test_what_an_index_cannot_take_is_said_before_it_is_lost(
     for ids in (range(299), range(301)):
         with pytest.raises(OptionError, match=f"{len(ids)} ids for 300 streams"):
             to_faiss(streams, mapped, ids=ids, profile=rates)
-    for wrong in ([0.5] * 300, [[1]] * 300, ["a"] * 300):
+        with pytest.raises(OptionError, match=f"{len(ids)} ids for 300 streams"):
+            to_faiss(iter(streams), mapped, ids=ids, profile=rates)
+    with pytest.raises(OptionError, match=r"IndexIDMap needs an id for each stream"):
+        to_faiss(streams, mapped, profile=rates)
+    for wrong in ([0.5] * 300, [[1]] * 300, ["a"] * 300, [[1], [1, 2]], [None] * 300):
         with pytest.raises(OptionError, match="expected \\(N,\\) integers"):
             to_faiss(streams, mapped, ids=wrong, profile=rates)
+    assert mapped.ntotal == 0
+    for index in (faiss.IndexBinaryFlat(DIM), "trained.faiss"):
+        with pytest.raises(OptionError, match="is not a faiss index of float vectors"):
+            to_faiss(streams, index, profile=rates)
+    with pytest.raises(OptionError, match="IndexIDMap of an IndexIDMap"):
+        to_faiss(streams, faiss.IndexIDMap(mapped), ids=range(300), profile=rates)
+    refined = faiss.IndexRefineFlat(faiss.IndexFlatL2(DIM))  # it says no itself
+    with pytest.raises(OptionError, match="IndexRefineFlat does not take these embeddings with"):
+        to_faiss(streams, refined, ids=range(300), profile=rates)
     with pytest.raises(DecodeError, match=r"^stream 200: ") as bad:
         to_faiss([*streams[:200], b"", *streams[200:]], profile=rates)
     assert bad.value.rows == (200,)
+
+
+@pytest.mark.parametrize(
+    ("id", "why"),
+    [
+        (2**63, "up to 2\\*\\*63 - 1"),
+        (2**64 - 1, "up to"),
+        (2**70, "up to"),
+        (-(2**63) - 1, "up to"),
+        (-1, "no hit"),
+    ],
+)
+def test_an_id_that_faiss_would_change_is_named(
+    rates: Profile, streams: list[bytes], id: int, why: str
+) -> None:
+    """As a list, an array, a pandas Series, nullable ones among them."""
+    pd = pytest.importorskip("pandas")
+    ids = [*range(200), id, *range(201, 300)]
+    index = faiss.IndexIDMap(faiss.IndexFlatIP(DIM))
+    given: list[object] = [ids, np.array(ids, object), pd.Series(ids, dtype=object)]
+    if 0 <= id < 2**64:
+        given += [np.array(ids, np.uint64), pd.Series(ids, dtype="UInt64")]
+    for some in given:
+        with pytest.raises(OptionError, match=f"^id {id}, of stream 200: .*{why}"):
+            to_faiss(streams, index, ids=some, profile=rates)
+    assert index.ntotal == 0
+
+
+def test_the_ends_of_the_range_of_ids_are_kept(rates: Profile, streams: list[bytes]) -> None:
+    pd = pytest.importorskip("pandas")
+    ids = [-(2**63), 2**63 - 1, -2, 0]
+    for some in (ids, pd.Series(ids), pd.Series(ids, dtype="Int64"), np.array(ids, object)):
+        index = faiss.IndexIDMap(faiss.IndexFlatIP(DIM))
+        to_faiss(iter(streams[:4]), index, ids=some, profile=rates)
+        assert faiss.vector_to_array(index.id_map).tolist() == ids
+        assert [id for id, _ in from_faiss(index, profile=rates)] == ids
 
 
 def test_nothing_makes_an_empty_index() -> None:
@@ -133,6 +185,98 @@ def test_ids_come_back_through_a_file(rates: Profile, kind: str, tmp_path: Path)
         decoded = container.decode_all()
     assert (decoded * rows).sum(axis=1).mean() > 0.9
     assert again.search(decoded[:5], 1)[1][:, 0].tolist() == ids[:5].tolist()
+
+
+def _nested(*layers: object) -> object:
+    """The last one is the innermost."""
+    *outer, index = layers
+    for layer in reversed(outer):
+        wrap = layer if isinstance(layer, type) else partial(faiss.IndexPreTransform, layer)
+        index = wrap(index)
+    return index
+
+
+@pytest.mark.parametrize("name", ["outside", "between", "inside", "hnsw", "centred"])
+def test_layers_may_lie_in_any_order(rates: Profile, name: str) -> None:
+    """faiss itself ends the process where an IndexIDMap is inside a transform."""
+    rotation = faiss.RandomRotationMatrix(DIM, DIM)
+    rotation.init(5)
+    centre = faiss.CenteringTransform(DIM)
+    rows, ids = cone(150, DIM, 3), np.arange(150) * 3 + 10**14
+    centre.train(rows)
+    norm, flat = faiss.NormalizationTransform(DIM), faiss.IndexFlatIP(DIM)
+    index: Any = {
+        "outside": lambda: _nested(faiss.IndexIDMap, rotation, norm, flat),
+        "between": lambda: _nested(rotation, faiss.IndexIDMap2, norm, flat),
+        "inside": lambda: _nested(norm, rotation, faiss.IndexIDMap, flat),
+        "hnsw": lambda: _nested(rotation, faiss.IndexIDMap, faiss.IndexHNSWFlat(DIM, 8)),
+        "centred": lambda: _nested(centre, faiss.IndexIDMap, rotation, flat),
+    }[name]()
+    index.add_with_ids(rows, ids)
+    pairs = list(from_faiss(index, profile=rates, quality=90))
+    assert [id for id, _ in pairs] == ids.tolist()
+    decoded = Codec(rates).decode_batch([stream for _, stream in pairs])
+    direct = Codec(rates).decode_batch(Codec(rates).encode_embeddings(rows, quality=90))
+    assert (decoded * direct).sum(axis=1).min() > 0.999
+
+
+def test_an_index_that_nobody_else_holds_stays_alive(rates: Profile, tmp_path: Path) -> None:
+    """The snippet of docs/search.md. Other indexes take the memory that faiss would have freed."""
+    rows = cone(300, DIM, 3)
+    mapped = faiss.IndexIDMap(faiss.IndexFlatIP(DIM))
+    mapped.add_with_ids(rows, np.arange(300) + 7)
+    plain = faiss.IndexFlatIP(DIM)
+    plain.add(rows)
+    rotated = faiss.index_factory(DIM, "PCAR24,HNSW8")
+    rotated.train(rows)
+    rotated.add(rows)
+    for at, index in enumerate((mapped, plain, rotated)):
+        path = str(tmp_path / f"{at}.faiss")
+        faiss.write_index(index, path)
+        expected = list(from_faiss(index, profile=rates))
+        pairs = from_faiss(faiss.read_index(path), profile=rates)
+        gc.collect()
+        others = [faiss.clone_index(plain) for _ in range(20)]
+        for other in others:
+            faiss.copy_array_to_vector(np.zeros(300 * DIM * 4, np.uint8), other.codes)
+        assert list(pairs) == expected
+
+
+@pytest.mark.parametrize("name", ["PCAW20,Flat", "ITQ20,LSH", "IDMap,PCAW20,Flat", "PCAWR20,SQ8"])
+def test_a_transform_that_cannot_be_undone_is_named(rates: Profile, name: str) -> None:
+    index = faiss.index_factory(DIM, name)
+    rows = cone(400, DIM)
+    index.train(rows)
+    index.add_with_ids(rows, np.arange(400)) if "IDMap" in name else index.add(rows)
+    with pytest.raises(InputError, match=r"the transform (PCA|ITQ)\w+ of this index cannot be un"):
+        from_faiss(index, profile=rates)
+
+
+def test_an_index_changed_from_outside_is_named(rates: Profile) -> None:
+    rows = cone(150, DIM, 3)
+    flat = faiss.IndexFlatIP(DIM)
+    flat.add(rows)
+    mapped = faiss.IndexIDMap(faiss.IndexFlatIP(DIM))
+    faiss.downcast_index(mapped.index).add(rows)  # without ids
+    with pytest.raises(InputError, match=r"IndexIDMap: its parts have different numbers"):
+        from_faiss(mapped, profile=rates)
+    cut = faiss.IndexFlatIP(DIM)
+    cut.ntotal = 10**6
+    with pytest.raises(InputError, match=r"IndexFlat\w*: its parts have different numbers"):
+        from_faiss(cut, profile=rates)
+    empty = faiss.LinearTransform(DIM, DIM)
+    empty.is_trained = empty.is_orthonormal = True
+    with pytest.raises(InputError, match="LinearTransform of this index cannot be undone"):
+        from_faiss(faiss.IndexPreTransform(empty, flat), profile=rates)
+    narrow = faiss.IndexPreTransform(faiss.RemapDimensionsTransform(DIM + 8, DIM, False), flat)
+    narrow.d = DIM
+    with pytest.raises(InputError, match="RemapDimensionsTransform of this index cannot be undone"):
+        from_faiss(narrow, profile=rates)
+    pairs = from_faiss(flat, profile=rates)
+    next(pairs)
+    flat.reset()
+    with pytest.raises(InputError, match="removed from the index while it was read"):
+        list(pairs)
 
 
 def test_an_empty_index_gives_nothing(rates: Profile) -> None:
