@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
-from itertools import repeat
+from itertools import repeat, zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
@@ -15,14 +15,25 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from ..bitstream import split
-from ..errors import DecodeError, LockedError, OptionError, OutputExistsError, TruncatedError
+from ..errors import (
+    CorruptError,
+    DecodeError,
+    LockedError,
+    OptionError,
+    OutputExistsError,
+    TruncatedError,
+    UnsupportedError,
+)
 from ..system.files import lock, move, refuse_existing
 from . import layout
+from .layout import Item
+from .reader import Container
 from .survey import SeekableFile, Survey, read_survey
 
 PART = ".part"
 BLOCK_ITEMS = 1024
 _BLOCK_BYTES = 1 << 20
+_END = object()
 
 
 def create(
@@ -126,11 +137,13 @@ class ContainerWriter:
                 return False
         elif survey.state is None or survey.state != source.state():
             raise LockedError(f"{self._path} was written by another process meanwhile: try again")
+        if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
+            raise survey.why
         if not len(survey.entries):
             return False
         if metadata is not None and metadata != survey.metadata:
             raise OptionError(f"{self._path} has other metadata, and keeps them: give none")
-        self._entries = [(size, count) for size, count in survey.entries.tolist()]
+        self._entries = _mended(file, source, survey)
         self._written = int(survey.entries[:, 1].sum())
         self._end, self._indexed = survey.end, survey.complete
         file.truncate(self._end)
@@ -141,26 +154,40 @@ class ContainerWriter:
         """Items of the container, also those that are not on the disk yet."""
         return self._written + len(self._streams)
 
-    def append(self, stream: bytes, id: str | None = None) -> None:
-        """Add one stream, and a name for it. Raises DecodeError if it is no stream, or OSError."""
+    def append(self, stream: bytes | Item, id: str | None = None) -> None:
+        """Add one stream, and a name for it; or an `Item`, with its id unless another is given.
+
+        Raises DecodeError if it is no stream, OptionError if it or the id is of another type, or
+        OSError.
+        """
+        if isinstance(stream, Item):
+            id = stream.id if id is None else id
+            stream = stream.stream
+        stream = _checked_bytes(stream)
         split(stream)
         if len(stream) > layout.MAX_STREAM:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
         size = 0 if id is None else _id_size(id)
         self._open()
-        self._streams.append(bytes(stream))
+        self._streams.append(stream)
         self._ids.append(id)
         self._waiting += len(stream) + size
         if len(self._streams) >= self._block_items or self._waiting >= _BLOCK_BYTES:
             self._write_block()
 
-    def extend(self, streams: Iterable[bytes], ids: Iterable[str | None] | None = None) -> None:
+    def extend(
+        self,
+        streams: Iterable[bytes | Item] | Container,
+        ids: Iterable[str | None] | None = None,
+    ) -> None:
         """Add streams in order, each with its id if `ids` are given (one per stream).
+
+        A container, or its items, bring their ids with them. Columns of Arrow, pandas and Polars
+        are taken, too, for both.
 
         Raises as `append` does, naming the stream at fault; those before it have been added.
         """
-        pairs = zip(streams, repeat(None)) if ids is None else zip(streams, ids, strict=True)
-        for i, (stream, id) in enumerate(pairs):
+        for i, (stream, id) in enumerate(_pairs(streams, ids)):
             try:
                 self.append(stream, id)
             except (DecodeError, OptionError) as error:
@@ -264,6 +291,43 @@ class ContainerWriter:
             file.close()
 
 
+def _mended(target: BinaryIO, file: SeekableFile, survey: Survey) -> list[tuple[int, int]]:
+    """The entries of the file, once damage between good blocks is a block that readers skip.
+
+    Nothing good is written over, and the damaged bytes stay, but for the first 16 and the last 4.
+    Raises CorruptError if there is no room for that.
+    """
+    entries: list[tuple[int, int]] = []
+    changes: list[tuple[int, bytes]] = []
+    at = len(layout.OPENING)
+    for offset, (size, count) in zip(survey.offsets.tolist(), survey.entries.tolist(), strict=True):
+        if 0 < offset - at < layout.AROUND and entries:
+            before = at - entries[-1][0]
+            if file.read_at(before, 4) == layout.INDEX:  # it is not needed any more
+                at = before
+                entries.pop()
+        while at < offset:
+            gap = min(offset - at, _BLOCK_BYTES)
+            if 0 < offset - at - gap < layout.AROUND:
+                gap -= layout.AROUND
+            if gap < layout.AROUND:
+                raise CorruptError(
+                    f"{file.name}: {gap} bytes at {at} do not belong there, too few to be passed "
+                    "over: copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
+                )
+            data = file.read_at(at, gap)
+            skipped = layout.block(layout.UNUSABLE, data[layout.HEAD_BYTES : -4])
+            changes += [(at, skipped[: layout.HEAD_BYTES]), (at + gap - 4, skipped[-4:])]
+            entries.append((gap, 0))
+            at += gap
+        entries.append((size, count))
+        at += size
+    for place, data in changes:
+        target.seek(place)
+        target.write(data)
+    return entries
+
+
 def _open_locked(path: Path, *, new: bool) -> BinaryIO:
     """Open and lock for reading and writing. Unbuffered: a write that fails raises at once."""
     flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0) | getattr(os, "O_BINARY", 0)
@@ -283,7 +347,60 @@ def _open_locked(path: Path, *, new: bool) -> BinaryIO:
     return file
 
 
+def _pairs(
+    streams: Iterable[bytes | Item] | Container, ids: Iterable[str | None] | None
+) -> Iterator[tuple[Any, Any]]:
+    """Each stream with the id given for it. Raises OptionError unless there is one for each."""
+    if isinstance(streams, Container):
+        if ids is not None:
+            ids = _counted(ids, len(streams))
+        streams = streams.items()
+    if getattr(getattr(streams, "dtype", None), "kind", "") == "S":
+        raise OptionError(
+            "an array of numpy bytes loses zeros at the end of streams: give a list, or an array "
+            "of dtype=object"
+        )
+    if isinstance(streams, (bytes, bytearray, memoryview, str)):
+        raise OptionError(f"{_type(streams)} is not many streams: add one stream with append")
+    if ids is None:
+        yield from zip(map(_plain, streams), repeat(None))
+        return
+    if isinstance(ids, (str, bytes)):
+        raise OptionError(f"ids={ids!r} is one id: give one for each stream")
+    if isinstance(streams, Sized):
+        ids = _counted(ids, len(streams))
+    for stream, id in zip_longest(map(_plain, streams), map(_plain, ids), fillvalue=_END):
+        if stream is _END or id is _END:
+            fewer, more = ("streams", "ids") if stream is _END else ("ids", "streams")
+            raise OptionError(f"fewer {fewer} than {more}: give one id for each stream")
+        yield stream, id
+
+
+def _counted(ids: Iterable[str | None], streams: int) -> Iterable[str | None]:
+    """The ids, if there is one for each stream, as far as that is known."""
+    if isinstance(ids, Sized) and len(ids) != streams:
+        raise OptionError(f"{len(ids)} ids for {streams} streams: give one for each stream")
+    return ids
+
+
+def _plain(value: Any) -> Any:
+    """A value of an Arrow column as Python's; others as they are."""
+    return value.as_py() if hasattr(value, "as_py") else value
+
+
+def _type(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _checked_bytes(stream: object) -> bytes:
+    if not isinstance(stream, (bytes, bytearray, memoryview)):
+        raise OptionError(f"a stream is {_type(stream)}: expected bytes, or an Item of a container")
+    return bytes(stream)
+
+
 def _id_size(id: str) -> int:
+    if not isinstance(id, str):
+        raise OptionError(f"id {id!r} is {_type(id)}: expected text, such as {str(id)!r}, or None")
     try:
         size = len(id.encode())
     except UnicodeEncodeError as error:
