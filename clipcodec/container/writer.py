@@ -99,14 +99,14 @@ class ContainerWriter:
             return
         self._target = Path(os.path.realpath(target))
         self._path = self._choose(mode)
-        self._file = _open_locked(self._path, new=mode == "x")
+        self._file, made = _open_locked(self._path, new=mode == "x")
         try:
             if mode != "a" or not self._resume(metadata, survey):
                 self._file.truncate(0)
                 self._file.seek(0)
                 self._begin(opening)
         except BaseException:
-            self._file.close()
+            _close_unused(self._file, self._path, made=made)
             raise
 
     def _choose(self, mode: str) -> Path:
@@ -328,11 +328,20 @@ def _mended(target: BinaryIO, file: SeekableFile, survey: Survey) -> list[tuple[
     return entries
 
 
-def _open_locked(path: Path, *, new: bool) -> BinaryIO:
-    """Open and lock for reading and writing. Unbuffered: a write that fails raises at once."""
-    flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0) | getattr(os, "O_BINARY", 0)
+def _open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
+    """Open and lock for reading and writing; and whether the file was made by this.
+
+    Unbuffered: a write that fails raises at once.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    made = True
     try:
-        number = os.open(path, flags, 0o666)
+        try:
+            number = os.open(path, flags | os.O_EXCL, 0o666)
+        except FileExistsError:
+            if new:
+                raise
+            number, made = os.open(path, flags, 0o666), False
     except FileExistsError:
         raise OutputExistsError(f"{path} was made by another process meanwhile") from None
     except OSError as error:
@@ -341,10 +350,21 @@ def _open_locked(path: Path, *, new: bool) -> BinaryIO:
     file = cast(BinaryIO, os.fdopen(number, "r+b", buffering=0))
     try:
         lock(file.fileno(), path)
-    except BaseException:
+    except LockedError:  # then another process goes on with it
         file.close()
         raise
-    return file
+    except BaseException:
+        _close_unused(file, path, made=made)
+        raise
+    return file, made
+
+
+def _close_unused(file: BinaryIO, path: Path, *, made: bool) -> None:
+    """Close a file that could not be begun, and remove it if it was made for that."""
+    file.close()
+    if made:
+        with suppress(OSError):  # the error that led here matters more
+            path.unlink()
 
 
 def _pairs(

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from ..errors import ClipcodecError, LockedError, OutputExistsError
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
@@ -100,26 +100,40 @@ def _link(source: Path, target: Path) -> bool:
 def lock(number: int, path: Path) -> None:
     """Lock the open file with descriptor `number`, which is `path`, until it is closed.
 
-    Raises LockedError if another process holds the lock. A file system without locks is ignored.
+    Raises LockedError if another process holds the lock. Where locks are not supported, as on some
+    network file systems, there is none; these report it by errors of many kinds.
     """
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            at_path = path.stat()
-            if not os.path.samestat(at_path, os.fstat(number)):  # renamed before it was locked
-                raise FileNotFoundError
+        _try_lock(number)
     except OSError as error:
-        if error.errno in _NO_LOCKS:  # the file system has no locks
-            return
+        held = error.errno in _HELD
+    else:
+        held = sys.platform != "win32" and not _is_at(number, path)  # renamed before it was locked
+    if held:
         raise LockedError(
             f"{path} is being written by another process: wait, or write another file"
-        ) from None
+        )
+
+
+def _try_lock(number: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_at(number: int, path: Path) -> bool:
+    """Is the open file with descriptor `number` still the one at `path`?"""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(number))
+    except FileNotFoundError:
+        return False
+    except OSError:  # it cannot be told; if the file is gone, writing will show it
+        return True
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,8 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec import Container, Item, OptionError
+from clipcodec import Container, Item, LockedError, OptionError
+from clipcodec.container.writer import PART
 
 STREAMS = [bytes([0x67, i, 0]) for i in range(5)]
 IDS = ["a", "b", None, "d", "e"]
@@ -101,3 +106,46 @@ def test_ids_are_counted_before_anything_is_added() -> None:
             writer.extend(STREAMS, iter("ab"))
         with pytest.raises(OptionError, match="fewer streams than ids"):
             writer.extend(iter(STREAMS), list("abcdef"))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("mode", ["x", "w", "a"])
+def test_containers_are_written_where_locks_are_not_supported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, mode: str
+) -> None:
+    def flock(number: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with clipcodec.create(tmp_path / "a.clpc", mode) as writer:
+        writer.extend(STREAMS)
+    assert os.listdir(tmp_path) == ["a.clpc"]
+    assert clipcodec.open(tmp_path / "a.clpc")[:] == STREAMS
+
+
+@pytest.mark.parametrize("mode", ["x", "w", "a"])
+def test_a_container_that_cannot_be_begun_leaves_no_part(tmp_path: Path, mode: str) -> None:
+    """What was there before stays; what this made goes."""
+    pytest.importorskip("resource")
+    path = tmp_path / "a.clpc"
+    code = (
+        "import clipcodec, resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4, resource.RLIM_INFINITY))\n"
+        f"clipcodec.create({str(path)!r}, {mode!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "cannot be written" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_part_of_another_process_is_kept(tmp_path: Path) -> None:
+    """It took the file between our making and our locking it."""
+    part = tmp_path / f"a.clpc{PART}"
+    with clipcodec.create(tmp_path / "a.clpc") as writer:
+        writer.append(STREAMS[0])
+        for mode in ("w", "a"):
+            with pytest.raises(LockedError):
+                clipcodec.create(tmp_path / "a.clpc", mode)
+        assert part.exists()
+    assert clipcodec.open(tmp_path / "a.clpc")[:] == STREAMS[:1]
