@@ -24,7 +24,7 @@ from ..errors import (
     TruncatedError,
     UnsupportedError,
 )
-from ..system.files import lock, move, refuse_existing
+from ..system.files import abort, lock, move, refuse_existing
 from . import layout
 from .layout import Item
 from .reader import Container
@@ -52,7 +52,8 @@ def create(
     block_items  items that are read, checked and, if damaged, lost together: 1 … 65536
 
     A new container is written to `target` + ".part", and renamed when it is closed. If the `with`
-    block is left by an error, that file stays, with all items until then, for mode "a".
+    block is left by an error, that file stays, with all items until then, for mode "a". Through a
+    file object of an object store, the upload is aborted then, if that can be done.
     Raises OutputExistsError, LockedError (another process writes it), OptionError, OSError; in mode
     "a" CorruptError or UnsupportedError, if the file is no container that can be appended to.
 
@@ -216,8 +217,14 @@ class ContainerWriter:
         self._release()
 
     def abandon(self) -> None:
-        """Keep what was appended, but leave the container unfinished; mode "a" goes on with it."""
+        """Keep what was appended, but leave the container unfinished; mode "a" goes on with it.
+
+        An object of an object store is given up, if its file object can do that.
+        """
         if self._file is None:
+            return
+        if self._path is None and abort(self._file):
+            self._file = None
             return
         with suppress(OSError):  # the error that led here matters more
             self._write_block()

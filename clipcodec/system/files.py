@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..errors import ClipcodecError, LockedError, OutputExistsError
 
@@ -95,6 +95,43 @@ def _link(source: Path, target: Path) -> bool:
         refuse_existing(target, overwrite=False)
         return False
     return True
+
+
+def abort(file: object) -> bool:
+    """Give up what was written through a file object of an object store; False if it cannot.
+
+    The object that had the name before stays, also if the file object is closed afterwards.
+    smart_open's have `terminate`, those of fsspec `discard`, others `abort`. A
+    buffer of Python's or a compressing layer around them is looked through.
+    """
+    layers = [file]
+    while (inner := _inner(layers[-1])) is not None and len(layers) < 8:
+        layers.append(inner)
+    for layer in layers:
+        if getattr(layer, "autocommit", True) is False:  # fsspec: its transaction gives it up
+            return True
+        for name in ("abort", "terminate", "discard"):
+            give_up = getattr(layer, name, None)
+            if not callable(give_up):
+                continue
+            try:
+                give_up()
+            except Exception:  # whatever a store's client raises: the next way may work
+                continue
+            if hasattr(layer, "forced"):  # fsspec: it would begin, and finish, when it is closed
+                with suppress(Exception):
+                    cast(Any, layer).closed = True
+            return True
+    return False
+
+
+def _inner(file: object) -> object | None:
+    """The file object that this one writes to."""
+    for name in ("raw", "fileobj", "__wrapped__"):
+        inner = getattr(file, name, None)
+        if hasattr(inner, "write"):
+            return inner
+    return None
 
 
 def lock(number: int, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clipcodec.errors import LockedError, OutputExistsError
-from clipcodec.system.files import lock, write_atomic
+from clipcodec.system.files import abort, lock, write_atomic
 
 
 def test_writes_whole_files_with_the_usual_permissions(tmp_path: Path) -> None:
@@ -142,3 +143,10 @@ def test_a_file_that_was_moved_before_it_was_locked(
 
         monkeypatch.setattr(Path, "stat", stale)
         lock(file.fileno(), path)
+
+
+def test_what_cannot_be_aborted_says_so(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        assert not abort(file)
+    assert not abort(io.BytesIO())
+    assert not abort(sys.stdout.buffer)
