@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptError, OptionError, TruncatedError, placed
 from . import layout
 from .layout import Item
-from .survey import Readable, SeekableFile, check_index, exactly, read_survey
+from .survey import Readable, SeekableFile, Survey, check_index, exactly, read_survey
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -53,6 +53,8 @@ def open_container(
 class Container:
     """A sequence of streams in a file, in the order they were appended. Thread-safe.
 
+    If it was opened by path, it can be pickled: it is opened again, with the same items.
+
     size      bytes of the file
     metadata  what `create` was given
     complete  was it closed, and is nothing missing?
@@ -68,14 +70,19 @@ class Container:
     ) -> None:
         from ..codec import Codec  # here: `read_items` gives bytes, and needs no profile
 
-        self.codec: Codec = Codec(profile)
-        self._file = SeekableFile(source)
-        self.size = self._file.size
+        self._partial = partial
+        self._begin(Codec(profile), SeekableFile(source), None)
+
+    def _begin(self, codec: Codec, file: SeekableFile, survey: Survey | None) -> None:
+        """survey: of this file, if it was surveyed already."""
+        self.codec: Codec = codec
+        self._file = file
         try:
-            self.survey = survey = read_survey(self._file, partial=partial)
+            self.survey = survey = survey or read_survey(file, partial=self._partial)
         except BaseException:
-            self._file.close()
+            file.close()
             raise
+        self.size = file.size
         self.metadata, self.complete = survey.metadata, survey.complete
         data = survey.entries[:, 1] > 0
         self._sizes = survey.entries[data, 0]
@@ -87,6 +94,21 @@ class Container:
         self._lock = threading.Lock()
         self._ids: list[str | None] | None = None
         self._places: dict[str, int] | None = None  # by id
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "codec": self.codec,
+            "path": self._file.path,
+            "name": self._file.name,
+            "partial": self._partial,
+            "survey": self.survey,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        file = SeekableFile(state["path"], state["name"])
+        survey = state["survey"]
+        self._partial = state["partial"]
+        self._begin(state["codec"], file, survey if file.grew_from(survey.state) else None)
 
     def __len__(self) -> int:
         return self._len

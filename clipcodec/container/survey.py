@@ -52,11 +52,13 @@ class SeekableFile:
     def __init__(self, source: str | os.PathLike[str] | BinaryIO, name: str | None = None) -> None:
         self._own = isinstance(source, (str, os.PathLike))
         if isinstance(source, (str, os.PathLike)):
-            self.name = os.fspath(source)
+            self.name = name or os.fspath(source)
+            self._path: str | None = os.path.abspath(os.fspath(source))
             self._file: BinaryIO = open(source, "rb")  # noqa: SIM115
             self._number = self._file.fileno() if hasattr(os, "pread") else None
         else:
             self.name = name or str(getattr(source, "name", "container"))
+            self._path = None
             self._file, self._number = source, None
             if not (hasattr(source, "seekable") and source.seekable()):
                 raise OptionError(f"{self.name} cannot seek: read it by clipcodec.read_items")
@@ -88,6 +90,21 @@ class SeekableFile:
         except (AttributeError, OSError):
             return None
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+    def grew_from(self, state: tuple[int, ...] | None) -> bool:
+        """Is it the file that had this state, at most appended to since?"""
+        now = self.state()
+        return state is not None and now is not None and now[:2] == state[:2] and now[2] >= state[2]
+
+    @property
+    def path(self) -> str:
+        """Where it can be opened again, also by another process in another directory."""
+        if self._path is None:
+            raise OptionError(
+                f"{self.name} was opened as a file object, which cannot be opened again: to pickle "
+                "the container, or give it to another process, open it by its path"
+            )
+        return self._path
 
     def close(self) -> None:
         if self._own:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from itertools import repeat, zip_longest
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
@@ -387,8 +388,12 @@ def _pairs(
             "an array of numpy bytes loses zeros at the end of streams: give a list, or an array "
             "of dtype=object"
         )
-    if isinstance(streams, (bytes, bytearray, memoryview, str)):
-        raise OptionError(f"{_type(streams)} is not many streams: add one stream with append")
+    one = isinstance(streams, (bytes, bytearray, memoryview, str))
+    if one or not isinstance(streams, Iterable):
+        raise OptionError(
+            f"{_type(streams)} is not many streams: give a list or a column of them, or add one "
+            "with append"
+        )
     if ids is None:
         yield from zip(map(_plain, streams), repeat(None))
         return
@@ -425,9 +430,10 @@ def _checked_bytes(stream: object) -> bytes:
     return bytes(stream)
 
 
-def _id_size(id: str) -> int:
+def _id_size(id: object) -> int:
     if not isinstance(id, str):
-        raise OptionError(f"id {id!r} is {_type(id)}: expected text, such as {str(id)!r}, or None")
+        such = f", such as {str(id)!r}" if isinstance(id, Integral) else ""
+        raise OptionError(f"id {id!r} is {_type(id)}: expected text{such}, or None")
     try:
         size = len(id.encode())
     except UnicodeEncodeError as error:

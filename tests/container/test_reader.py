@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import multiprocessing
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,3 +117,70 @@ def test_ids_are_read_once(opened: Container) -> None:
     assert opened.index("4.jpg") == 4
     assert "5.jpg" in opened
     assert Counted.reads == before
+
+
+# pickled
+
+
+def save(path: Path, streams: list[bytes], mode: str = "w") -> None:
+    with clipcodec.create(path, mode, block_items=2) as writer:
+        writer.extend(streams, [f"{stream[1]}.jpg" for stream in streams])
+
+
+def test_a_container_is_pickled_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a relative one; the ids that were read do not go with it."""
+    save(tmp_path / "a.clpc", STREAMS)
+    monkeypatch.chdir(tmp_path)
+    opened = clipcodec.open("a.clpc", profile="any/rotation")
+    before = pickle.dumps(opened)
+    assert opened.ids[3] == "3.jpg"
+    assert len(pickle.dumps(opened)) == len(before)
+    monkeypatch.chdir("/")
+    again = pickle.loads(before)
+    assert list(again.items()) == list(opened.items())
+    assert again["3.jpg"] == STREAMS[3]
+    assert again.codec.profile.name == "any/rotation"
+    assert (again.complete, again.metadata, again.size) == (True, {}, opened.size)
+    assert copy.copy(opened)[:] == STREAMS
+    with pytest.raises(KeyError, match=r"no item of a\.clpc"):
+        again["x"]
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver", "fork"])
+def test_processes_share_a_container(tmp_path: Path, start: str) -> None:
+    """However they start: as the workers of a torch DataLoader."""
+    save(tmp_path / "a.clpc", STREAMS)
+    with (
+        clipcodec.open(tmp_path / "a.clpc") as opened,
+        multiprocessing.get_context(start).Pool(2) as pool,
+    ):
+        assert pool.map(opened.__getitem__, range(10)) == STREAMS
+
+
+def test_a_copy_has_the_items_of_its_original(tmp_path: Path) -> None:
+    """Also when the file was appended to, is unfinished, or is another by now."""
+    path = tmp_path / "a.clpc"
+    save(path, STREAMS[:5])
+    opened = clipcodec.open(path)
+    with clipcodec.create(path, "a", block_items=1) as writer:
+        writer.extend(STREAMS[5:])
+        writer.flush()
+        assert pickle.loads(pickle.dumps(opened))[:] == STREAMS[:5]
+    assert pickle.loads(pickle.dumps(opened))[:] == STREAMS[:5]
+    pickled = pickle.dumps(opened)
+    save(path, STREAMS[::-1])
+    assert opened[:] == STREAMS[:5]
+    assert pickle.loads(pickled)[:] == STREAMS[::-1]
+    path.write_bytes(path.read_bytes()[:-1])
+    part = clipcodec.open(path, partial=True)
+    assert not pickle.loads(pickle.dumps(part)).complete
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        pickle.loads(pickled)
+
+
+def test_a_container_of_a_file_object_cannot_be_pickled(opened: Container) -> None:
+    with pytest.raises(OptionError, match="open it by its path"):
+        pickle.dumps(opened)

@@ -92,6 +92,10 @@ def test_numpy_bytes_that_lost_their_zeros_are_refused() -> None:
 def test_one_stream_or_one_id_is_not_many() -> None:
     with pytest.raises(OptionError, match=r"bytes is not many streams: .* append"):
         extended(STREAMS[0])
+    table = pytest.importorskip("pyarrow").table({"stream": STREAMS})
+    for other, kind in ((5, "int"), (None, "None"), (table, "Table")):
+        with pytest.raises(OptionError, match=f"{kind} is not many streams: give a list or a col"):
+            extended(other)
     with pytest.raises(OptionError, match="ids='abc' is one id"):
         extended(STREAMS[:3], ids="abc")
 
