@@ -22,7 +22,7 @@ from ..errors import (
 )
 from . import layout
 
-_TRIES = 5  # of reading a file that another process writes
+_TRIES = 50  # of reading a file that another process writes
 _LEAST_PIECE, _MOST_PIECE = 1 << 12, 1 << 20  # bytes that are searched at a time
 _ITEMS = re.compile(rb"DATA(?=[\x00-\x04]...\x00[\x00\x01])", re.DOTALL)  # within the limits
 _NO_INDEX = "ends without its index: truncated, or still being written"
@@ -146,24 +146,22 @@ def read_survey(file: SeekableFile, *, partial: bool) -> Survey:
 
     Raises DecodeError naming the file.
     """
-    for _ in range(_TRIES):
-        file.measure()
-        state = file.state()  # before it is read: a later writer is noticed
-        try:
-            with placed(source=file.name):
-                return _survey(file, state, partial=partial)
-        except DecodeError:
-            if state == file.state():  # else another process wrote it while we read: once more
-                raise
     with placed(source=file.name):
-        return _survey(file, state, partial=partial)
+        for _ in range(_TRIES):
+            file.measure()
+            state = file.state()  # before it is read: a later writer is noticed
+            layout.check_opening(file.read_at(0, len(layout.OPENING)))
+            entries, why = _by_index(file)
+            if entries is not None:
+                return Survey(entries, _metadata(file), state=state)
+            if state == file.state():  # else another process wrote it while we read: once more
+                break
+        return _without_index(file, state, why, partial=partial)
 
 
-def _survey(file: SeekableFile, state: tuple[int, ...] | None, *, partial: bool) -> Survey:
-    layout.check_opening(file.read_at(0, len(layout.OPENING)))
-    entries, why = _by_index(file)
-    if entries is not None:
-        return Survey(entries, _metadata(file), state=state)
+def _without_index(
+    file: SeekableFile, state: tuple[int, ...] | None, why: DecodeError | None, *, partial: bool
+) -> Survey:
     if partial:
         return _by_walking(file, state)
     entries, found = _by_heads(file)

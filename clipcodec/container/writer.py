@@ -34,6 +34,7 @@ from .survey import SeekableFile, Survey, read_survey
 PART = ".part"
 BLOCK_ITEMS = 1024
 _BLOCK_BYTES = 1 << 20
+_SMALL_INDEX = 1 << 16  # bytes: written with each block that is appended
 _END = object()
 
 
@@ -87,7 +88,8 @@ class ContainerWriter:
         self._waiting = 0  # bytes of both
         self._entries: list[tuple[int, int]] = []  # of the index
         self._written = 0  # items
-        self._end = 0  # bytes
+        self._end = 0  # bytes, without the index at the end
+        self._tail = 0  # bytes in the file after these: an index, to be written over
         self._indexed = False  # does the file end with its index?
         self._path: Path | None = None
         opening = [layout.OPENING]
@@ -149,7 +151,10 @@ class ContainerWriter:
         self._written = int(survey.entries[:, 1].sum())
         self._end, self._indexed = survey.end, survey.complete
         file.truncate(self._end)
-        file.seek(self._end)
+        last = self._entries[-1][0]
+        if source.read_at(self._end - last, 4) == layout.INDEX:
+            self._entries.pop()
+            self._end, self._tail = self._end - last, last
         return True
 
     def __len__(self) -> int:
@@ -208,8 +213,7 @@ class ContainerWriter:
             return
         self._write_block()
         if not self._indexed:
-            self._put(layout.pack_index(np.array(self._entries, np.int64).reshape(-1, 2)))
-            self._indexed = True
+            self._put(b"", self._index(self._entries))
         self._sync()
         if sys.platform == "win32":  # an open file cannot be renamed there
             self._release()
@@ -261,30 +265,52 @@ class ContainerWriter:
             return
         named = any(id is not None for id in self._ids)
         data = layout.pack_items(self._streams, self._ids if named else None)
-        self._put(data)
-        self._indexed = False
-        self._entries.append((len(data), len(self._streams)))
+        entry = (len(data), len(self._streams))
+        # a container that is appended to is whole at any time, for its readers
+        growing = self._path is not None and self._path == self._target
+        small = growing and 8 * len(self._entries) < _SMALL_INDEX
+        self._put(data, self._index([*self._entries, entry]) if small else b"")
+        self._entries.append(entry)
         self._written += len(self._streams)
         self._streams, self._ids, self._waiting = [], [], 0
 
-    def _put(self, data: bytes) -> None:
-        """Write all of it, or none: after an error the items still wait to be written."""
+    @staticmethod
+    def _index(entries: list[tuple[int, int]]) -> bytes:
+        return layout.pack_index(np.array(entries, np.int64).reshape(-1, 2))
+
+    def _put(self, data: bytes, index: bytes = b"") -> None:
+        """Write all of it, or none: after an error the items still wait to be written.
+
+        It takes the place of the index at the end, if there is one, in one call of the system. If
+        the machine stops within it, the blocks before are good, and mode "a" goes on after them.
+        """
         file = self._open()
         try:
-            left = memoryview(data)
+            if self._path is not None:
+                if not index:
+                    file.truncate(self._end)
+                file.seek(self._end)
+            left = memoryview(data + index)
             while left:
                 left = left[file.write(left) or 0 :]
         except BaseException as error:
             if self._path is not None:
                 with suppress(OSError):
-                    file.truncate(self._end)
-                    file.seek(self._end)
+                    self._restore(file)
             if isinstance(error, OSError):
                 why = f"cannot be written: {error.strerror or error}"
                 name = getattr(file, "name", "container") if self._path is None else self._path
                 raise type(error)(error.errno or errno.EIO, why, str(name)) from error
             raise
         self._end += len(data)
+        self._tail, self._indexed = len(index), bool(index)
+
+    def _restore(self, file: BinaryIO) -> None:
+        """As it was before a write that failed."""
+        file.seek(self._end)
+        if self._tail:  # its room is still there
+            file.write(self._index(self._entries))
+        file.truncate(self._end + self._tail)
 
     def _sync(self) -> None:
         file = self._open()

@@ -7,15 +7,19 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec import Container, Item, LockedError, OptionError
+from clipcodec import Container, Item, LockedError, OptionError, TruncatedError
+from clipcodec.container import layout
 from clipcodec.container.writer import PART
+from formats.reference import container as reference
 
 STREAMS = [bytes([0x67, i, 0]) for i in range(5)]
 IDS = ["a", "b", None, "d", "e"]
@@ -153,3 +157,156 @@ def test_a_part_of_another_process_is_kept(tmp_path: Path) -> None:
                 clipcodec.create(tmp_path / "a.clpc", mode)
         assert part.exists()
     assert clipcodec.open(tmp_path / "a.clpc")[:] == STREAMS[:1]
+
+
+# appending writes over the index
+
+
+def appended_to(path: Path, items: list[Item], **options: Any) -> None:
+    with clipcodec.create(path, "a", **options) as writer:
+        writer.extend(items)
+
+
+def items(count: int) -> list[Item]:
+    return [Item(bytes([0x67, i % 256]) * 9, f"{i}.jpg") for i in range(count)]
+
+
+def everywhere(path: Path) -> list[Item]:
+    """Its items, as three readers find them."""
+    with path.open("rb") as file:
+        piped = list(clipcodec.read_items(file))
+    with path.open("rb") as file:
+        assert reference.read(file)[1] == piped
+    with clipcodec.open(path) as opened:
+        assert list(opened.items()) == piped
+    return piped
+
+
+def test_an_append_leaves_no_index_behind(tmp_path: Path) -> None:
+    """The file is the same as one written at once, in as many blocks."""
+    path, at_once = tmp_path / "a.clpc", tmp_path / "b.clpc"
+    for item in items(300):
+        appended_to(path, [item])
+    with clipcodec.create(at_once, block_items=1, metadata=None) as writer:
+        writer.extend(items(300))
+    assert path.read_bytes() == at_once.read_bytes()
+    assert everywhere(path) == items(300)
+
+
+def test_indexes_that_were_left_behind_are_still_read(tmp_path: Path) -> None:
+    """By earlier releases: blocks after the index, then one of all."""
+    path = tmp_path / "a.clpc"
+    appended_to(path, items(3))
+    old = path.read_bytes()
+    block = layout.pack_items([STREAMS[0]], ["x"])
+    index = len(old) - (end := old.index(layout.INDEX))
+    pairs = [[end - 8, 3], [index, 0], [len(block), 1]]
+    path.write_bytes(old + block + layout.pack_index(np.array(pairs)))
+    appended_to(path, items(1))
+    assert everywhere(path) == [*items(3), Item(STREAMS[0], "x"), *items(1)]
+
+
+@pytest.mark.parametrize("block_items", [2, 1024])
+def test_a_crash_at_any_byte_of_an_append(tmp_path: Path, block_items: int) -> None:
+    """Each block is one write. Whatever part of it reached the disk, the items before it are read,
+    and appending goes on after them."""
+    path, crashed = tmp_path / "a.clpc", tmp_path / "b.clpc"
+    appended_to(path, items(9), block_items=1)
+    states = [path.read_bytes()]
+    with clipcodec.create(path, "a", block_items=block_items) as writer:
+        file = writer._file
+        assert file is not None
+        write = file.write
+
+        def counted(data: Any) -> int:
+            before, at = states[-1], file.tell()
+            states.append(before[:at] + bytes(data) + before[at + len(data) :])
+            return write(data)
+
+        writer._file = cast(BinaryIO, Wrapped(file, counted))
+        writer.extend(items(3))
+    assert path.read_bytes() == states[-1]
+    assert len(states) == (3 if block_items == 2 else 2)
+    for before, after in pairwise(states):
+        done = len(clipcodec.open(io.BytesIO(before)))
+        for size in range(len(after) + 1):
+            state = after[:size] + before[size:]
+            with clipcodec.open(io.BytesIO(state), partial=True) as opened:
+                found = list(opened.items())
+            assert len(found) >= done
+            if size % 7:
+                continue
+            crashed.write_bytes(state)
+            with clipcodec.create(crashed, "a") as writer:
+                assert len(writer) == len(found)
+                writer.append(b"\x67new")
+            assert found == [*items(9), *items(3)][: len(found)]
+            assert everywhere(crashed) == [*found, Item(b"\x67new", None)]
+
+
+class Wrapped:
+    """A file whose `write` is another."""
+
+    def __init__(self, file: BinaryIO, write: Callable[[Any], int]) -> None:
+        self._file, self.write = file, write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_readers_of_a_growing_file_see_a_whole_one(tmp_path: Path) -> None:
+    """Whenever they open it, without `partial`; what they opened before stays as it was."""
+    path = tmp_path / "a.clpc"
+    appended_to(path, items(50), block_items=1)
+    first = clipcodec.open(path)
+    code = (
+        "import clipcodec\n"
+        "for i in range(300):\n"
+        f"    with clipcodec.create({str(path)!r}, 'a', block_items=1) as w:\n"
+        "        for j in range(3): w.append(bytes([0x67, i % 256]) * 9)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as writer:
+        seen = [50]
+        while writer.poll() is None:
+            with clipcodec.open(path) as opened:
+                assert opened.complete
+                assert opened[:50] == first[:]
+                seen.append(len(opened))
+                assert opened[-1]
+    assert writer.returncode == 0
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 3
+    assert len(everywhere(path)) == 950
+    assert list(first.items()) == items(50)
+
+
+def test_a_full_disk_keeps_the_container_whole(tmp_path: Path) -> None:
+    """The index that was written over is written again."""
+    pytest.importorskip("resource")
+    path = tmp_path / "a.clpc"
+    appended_to(path, items(200), block_items=1)
+    before = path.read_bytes()
+    code = (
+        "import clipcodec, resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 9}, resource.RLIM_INFINITY))\n"
+        f"with clipcodec.create({str(path)!r}, 'a') as w: w.append(b'\x67new' * 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "cannot be written" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_large_index_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with each block: until the end the container is then unfinished."""
+    path = tmp_path / "a.clpc"
+    appended_to(path, items(20), block_items=1)
+    monkeypatch.setattr("clipcodec.container.writer._SMALL_INDEX", 8 * 22)
+    with clipcodec.create(path, "a", block_items=1) as writer:
+        writer.extend(items(2))
+        assert len(clipcodec.open(path)) == 22
+        writer.extend(items(2))
+        with pytest.raises(TruncatedError, match="first 24 items"):
+            clipcodec.open(path)
+        assert len(clipcodec.open(path, partial=True)) == 24
+    assert everywhere(path) == [*items(20), *items(2), *items(2)]
