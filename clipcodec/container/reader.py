@@ -30,7 +30,7 @@ _KEPT = 4  # blocks kept in memory
 
 
 def open_container(
-    source: str | os.PathLike[str] | BinaryIO,
+    source: str | bytes | os.PathLike[str] | BinaryIO,
     *,
     profile: ProfileLike = None,
     partial: bool = False,
@@ -63,7 +63,7 @@ class Container:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | BinaryIO,
+        source: str | bytes | os.PathLike[str] | BinaryIO,
         *,
         profile: ProfileLike = None,
         partial: bool = False,

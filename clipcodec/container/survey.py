@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from ..errors import (
 )
 from . import layout
 
-_TRIES = 50  # of reading a file that another process writes
+_TRIES, _PAUSE = 50, 0.004  # of reading a file that another process writes; seconds
 _LEAST_PIECE, _MOST_PIECE = 1 << 12, 1 << 20  # bytes that are searched at a time
 _ITEMS = re.compile(rb"DATA(?=[\x00-\x04]...\x00[\x00\x01])", re.DOTALL)  # within the limits
 _NO_INDEX = "ends without its index: truncated, or still being written"
@@ -43,23 +44,38 @@ def exactly(file: Readable, size: int) -> bytes:
     return b"".join(parts)
 
 
+def path_of(source: object, method: str) -> str | None:
+    """The path, if it is one, also as bytes; None for a file object, which must have `method`."""
+    if isinstance(source, (str, bytes, os.PathLike)):
+        path = os.fsdecode(source)
+        if isinstance(source, bytes) and source.startswith(layout.MAGIC):
+            raise OptionError("a path was expected, not a container's bytes: give io.BytesIO(…)")
+        return path
+    if not hasattr(source, method):
+        raise OptionError(f"{type(source).__name__}: expected a path or a binary file")
+    return None
+
+
 class SeekableFile:
     """A file that is read at offsets, by several threads at once.
 
     Forked processes may read it at once, too, if it was given as a path.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | BinaryIO, name: str | None = None) -> None:
-        self._own = isinstance(source, (str, os.PathLike))
-        if isinstance(source, (str, os.PathLike)):
-            self.name = name or os.fspath(source)
-            self._path: str | None = os.path.abspath(os.fspath(source))
-            self._file: BinaryIO = open(source, "rb")  # noqa: SIM115
+    def __init__(
+        self, source: str | bytes | os.PathLike[str] | BinaryIO, name: str | None = None
+    ) -> None:
+        path = path_of(source, "read")
+        self._own = path is not None
+        if path is not None:
+            self.name = name or path
+            self._path: str | None = os.path.abspath(path)
+            self._file: BinaryIO = open(path, "rb")  # noqa: SIM115
             self._number = self._file.fileno() if hasattr(os, "pread") else None
         else:
             self.name = name or str(getattr(source, "name", "container"))
             self._path = None
-            self._file, self._number = source, None
+            self._file, self._number = cast(BinaryIO, source), None
             if not (hasattr(source, "seekable") and source.seekable()):
                 raise OptionError(f"{self.name} cannot seek: read it by clipcodec.read_items")
         self._lock = threading.Lock()
@@ -155,8 +171,15 @@ def read_survey(file: SeekableFile, *, partial: bool) -> Survey:
             if entries is not None:
                 return Survey(entries, _metadata(file), state=state)
             if state == file.state():  # else another process wrote it while we read: once more
-                break
+                if partial or not _just_written(state):
+                    break
+                time.sleep(_PAUSE)  # a write may be half done, in which time the state stays
         return _without_index(file, state, why, partial=partial)
+
+
+def _just_written(state: tuple[int, ...] | None) -> bool:
+    """Was the file with this state written within the last second?"""
+    return state is not None and abs(time.time_ns() - state[3]) < 1_000_000_000
 
 
 def _without_index(

@@ -24,12 +24,13 @@ from ..errors import (
     OutputExistsError,
     TruncatedError,
     UnsupportedError,
+    placed,
 )
 from ..system.files import abort, lock, move, refuse_existing
 from . import layout
 from .layout import Item
 from .reader import Container
-from .survey import SeekableFile, Survey, read_survey
+from .survey import SeekableFile, Survey, path_of, read_survey
 
 PART = ".part"
 BLOCK_ITEMS = 1024
@@ -39,7 +40,7 @@ _END = object()
 
 
 def create(
-    target: str | os.PathLike[str] | BinaryIO,
+    target: str | bytes | os.PathLike[str] | BinaryIO,
     mode: str = "x",
     *,
     metadata: dict[str, Any] | None = None,
@@ -70,7 +71,7 @@ class ContainerWriter:
 
     def __init__(
         self,
-        target: str | os.PathLike[str] | BinaryIO,
+        target: str | bytes | os.PathLike[str] | BinaryIO,
         mode: str = "x",
         *,
         metadata: dict[str, Any] | None = None,
@@ -95,13 +96,14 @@ class ContainerWriter:
         opening = [layout.OPENING]
         if metadata is not None:
             opening.append(_metadata_block(metadata))
-        if not isinstance(target, (str, os.PathLike)):
+        path = path_of(target, "write")
+        if path is None:
             if mode != "x":
                 raise OptionError(f"mode={mode!r} is for paths: for a file object use mode 'x'")
-            self._file: BinaryIO | None = target
+            self._file: BinaryIO | None = cast(BinaryIO, target)
             self._begin(opening)
             return
-        self._target = Path(os.path.realpath(target))
+        self._target = Path(os.path.realpath(path))
         self._path = self._choose(mode)
         self._file, made = _open_locked(self._path, new=mode == "x")
         try:
@@ -141,10 +143,13 @@ class ContainerWriter:
                 return False
         elif survey.state is None or survey.state != source.state():
             raise LockedError(f"{self._path} was written by another process meanwhile: try again")
-        if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
-            raise survey.why
-        if not len(survey.entries):
-            return False
+        with placed(source=source.name):
+            if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
+                raise survey.why
+            if not len(survey.entries):
+                if self._path == self._target and isinstance(survey.why, CorruptError):
+                    raise survey.why  # a container that was finished once is not begun anew
+                return False
         if metadata is not None and metadata != survey.metadata:
             raise OptionError(f"{self._path} has other metadata, and keeps them: give none")
         self._entries = _mended(file, source, survey)

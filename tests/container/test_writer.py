@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec import Container, Item, LockedError, OptionError, TruncatedError
+from clipcodec import Container, CorruptError, Item, LockedError, OptionError, TruncatedError
 from clipcodec.container import layout
 from clipcodec.container.writer import PART
 from formats.reference import container as reference
@@ -157,6 +157,35 @@ def test_a_part_of_another_process_is_kept(tmp_path: Path) -> None:
                 clipcodec.create(tmp_path / "a.clpc", mode)
         assert part.exists()
     assert clipcodec.open(tmp_path / "a.clpc")[:] == STREAMS[:1]
+
+
+def test_paths_may_be_bytes(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path / "a.clpc")
+    with clipcodec.create(path) as writer:
+        writer.extend(STREAMS)
+    assert os.listdir(tmp_path) == ["a.clpc"]
+    assert clipcodec.open(path)[:] == STREAMS
+    for what in (clipcodec.open, clipcodec.create):
+        for bad in (5, None, ["a"]):
+            with pytest.raises(OptionError, match="expected a path or a binary file"):
+                what(bad)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="BytesIO"):
+        clipcodec.open((tmp_path / "a.clpc").read_bytes())
+
+
+def test_a_finished_container_of_which_nothing_is_good_is_not_begun_anew(tmp_path: Path) -> None:
+    """It is damaged, not cut, and somebody may still mend it. An unfinished one is begun anew."""
+    path = tmp_path / "a.clpc"
+    with clipcodec.create(path) as writer:
+        writer.extend(STREAMS)
+    damaged = path.read_bytes().replace(b"DATA", b"DATE")[:-1]
+    path.write_bytes(damaged)
+    with pytest.raises(CorruptError, match=r"a\.clpc: "):
+        clipcodec.create(path, "a")
+    assert path.read_bytes() == damaged
+    path.rename(tmp_path / f"a.clpc{PART}")
+    with clipcodec.create(path, "a") as writer:
+        assert len(writer) == 0
 
 
 # appending writes over the index
