@@ -175,7 +175,10 @@ class ContainerWriter:
         if isinstance(stream, Item):
             id = stream.id if id is None else id
             stream = stream.stream
-        stream = _checked_bytes(stream)
+        if type(stream) is not bytes:
+            stream = _checked_bytes(_plain(stream))
+        if type(id) is not str:
+            id = _plain(id)
         split(stream)
         if len(stream) > layout.MAX_STREAM:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
@@ -426,13 +429,13 @@ def _pairs(
             "with append"
         )
     if ids is None:
-        yield from zip(map(_plain, streams), repeat(None))
+        yield from zip(streams, repeat(None))
         return
     if isinstance(ids, (str, bytes)):
         raise OptionError(f"ids={ids!r} is one id: give one for each stream")
     if isinstance(streams, Sized):
         ids = _counted(ids, len(streams))
-    for stream, id in zip_longest(map(_plain, streams), map(_plain, ids), fillvalue=_END):
+    for stream, id in zip_longest(streams, ids, fillvalue=_END):
         if stream is _END or id is _END:
             fewer, more = ("streams", "ids") if stream is _END else ("ids", "streams")
             raise OptionError(f"fewer {fewer} than {more}: give one id for each stream")
