@@ -18,6 +18,7 @@ MAGIC = b"\x89CLPC\r\n"
 VERSION = 1
 OPENING = MAGIC + bytes([VERSION])
 DATA, INDEX, METADATA = b"DATA", b"indx", b"meta"
+UNUSABLE = b"void"  # damaged bytes, made a block that readers skip
 HEAD_BYTES = 16
 AROUND = HEAD_BYTES + 4  # bytes of a block besides its body: head and check value
 CLOSING_BYTES = 8  # at the end of the file: the size of the index body, and its check value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptError, OptionError, TruncatedError, placed
 from . import layout
 from .layout import Item
-from .survey import Readable, SeekableFile, check_index, exactly, read_survey
+from .survey import Readable, SeekableFile, Survey, check_index, exactly, read_survey
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -29,7 +30,7 @@ _KEPT = 4  # blocks kept in memory
 
 
 def open_container(
-    source: str | os.PathLike[str] | BinaryIO,
+    source: str | bytes | os.PathLike[str] | BinaryIO,
     *,
     profile: ProfileLike = None,
     partial: bool = False,
@@ -38,7 +39,7 @@ def open_container(
 
     source   a path, or a binary file that can seek; for a pipe see `read_items`
     profile  the profile or its file, if the streams were made with a private one
-    partial  also read a container that was cut or is being written, up to its last good block
+    partial  also read a container that was cut, is damaged or is being written: all its good blocks
 
     Raises TruncatedError (cut, or not closed yet), CorruptError (damaged, or not a container),
     UnsupportedError (from a later release) or OSError.
@@ -52,6 +53,8 @@ def open_container(
 class Container:
     """A sequence of streams in a file, in the order they were appended. Thread-safe.
 
+    If it was opened by path, it can be pickled: it is opened again, with the same items.
+
     size      bytes of the file
     metadata  what `create` was given
     complete  was it closed, and is nothing missing?
@@ -60,57 +63,126 @@ class Container:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | BinaryIO,
+        source: str | bytes | os.PathLike[str] | BinaryIO,
         *,
         profile: ProfileLike = None,
         partial: bool = False,
     ) -> None:
         from ..codec import Codec  # here: `read_items` gives bytes, and needs no profile
 
-        self.codec: Codec = Codec(profile)
-        self._file = SeekableFile(source)
-        self.size = self._file.size
+        self._partial = partial
+        self._begin(Codec(profile), SeekableFile(source), None)
+
+    def _begin(self, codec: Codec, file: SeekableFile, survey: Survey | None) -> None:
+        """survey: of this file, if it was surveyed already."""
+        self.codec: Codec = codec
+        self._file = file
         try:
-            self.survey = survey = read_survey(self._file, partial=partial)
+            self.survey = survey = survey or read_survey(file, partial=self._partial)
         except BaseException:
-            self._file.close()
+            file.close()
             raise
+        self.size = file.size
         self.metadata, self.complete = survey.metadata, survey.complete
         data = survey.entries[:, 1] > 0
-        ends = len(layout.OPENING) + np.cumsum(survey.entries[:, 0])
         self._sizes = survey.entries[data, 0]
-        self._offsets = (ends - survey.entries[:, 0])[data]
+        self._offsets = survey.offsets[data]
         self._counts = survey.entries[data, 1]
         self._firsts = (np.cumsum(self._counts) - self._counts).tolist()
         self._len = int(self._counts.sum())
         self._kept: OrderedDict[int, tuple[list[bytes], list[str | None] | None]] = OrderedDict()
         self._lock = threading.Lock()
-        self._places: dict[str, int] | None = None
+        self._ids: list[str | None] | None = None
+        self._places: dict[str, int] | None = None  # by id
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "codec": self.codec,
+            "path": self._file.path,
+            "name": self._file.name,
+            "partial": self._partial,
+            "survey": self.survey,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        file = SeekableFile(state["path"], state["name"])
+        survey = state["survey"]
+        self._partial = state["partial"]
+        self._begin(state["codec"], file, survey if file.grew_from(survey.state) else None)
 
     def __len__(self) -> int:
         return self._len
 
     @overload
-    def __getitem__(self, key: int) -> bytes: ...
+    def __getitem__(self, key: int | str) -> bytes: ...
     @overload
-    def __getitem__(self, key: slice) -> list[bytes]: ...
-    def __getitem__(self, key: int | slice) -> bytes | list[bytes]:
-        """Stream i, or for a slice a list of streams. Reads only the blocks that hold them."""
-        if isinstance(key, slice):
-            return [self[i] for i in range(*key.indices(self._len))]
-        return self.item(key).stream
+    def __getitem__(self, key: slice | list[Any] | range | NDArray[Any]) -> list[bytes]: ...
+    def __getitem__(
+        self, key: int | str | slice | list[Any] | range | NDArray[Any]
+    ) -> bytes | list[bytes]:
+        """Stream i, or that with an id; for a slice, a list or an array of these, many streams.
+
+        N booleans choose the items where they are true. Reads only the blocks that hold the items.
+        Raises IndexError, KeyError, or OptionError for any other key.
+        """
+        places = self._places_of(key)
+        if isinstance(places, int):
+            return self._item(places).stream
+        streams = dict[int, bytes]()
+        for place in sorted(set(places)):  # each block is read once
+            streams[place] = self._item(place).stream
+        return [streams[place] for place in places]
+
+    def __contains__(self, value: object) -> bool:
+        """Is there an item with this id (str), or with this stream (bytes)?"""
+        if isinstance(value, str):
+            return value in self._by_id()
+        return isinstance(value, (bytes, bytearray)) and any(stream == value for stream in self)
 
     def __iter__(self) -> Iterator[bytes]:
         for number in range(len(self._firsts)):
             yield from self._block(number)[0]
 
-    def item(self, i: int) -> Item:
-        """Stream and id of item i; IndexError if there is none. Negative i count from the end."""
-        place = i.__index__()
+    def item(self, i: int | str) -> Item:
+        """Stream and id of item i, or of that with this id. Negative i count from the end.
+
+        Raises IndexError or KeyError if there is none.
+        """
+        return self._item(self._place(i))
+
+    def _places_of(self, key: Any) -> int | Iterable[int]:
+        """The position of an item, or those of many."""
+        if isinstance(key, slice):
+            return range(*key.indices(self._len))
+        key = key.tolist() if hasattr(key, "tolist") else key
+        if not isinstance(key, (list, range)):
+            return self._place(key)
+        if len(key) and all(isinstance(chosen, bool) for chosen in key):
+            if len(key) != self._len:
+                raise OptionError(f"{len(key)} booleans for {self._len} items: give one for each")
+            return [place for place, chosen in enumerate(key) if chosen]
+        return [self._place(i) for i in key]
+
+    def _place(self, key: Any) -> int:
+        """The position of one item, counted from the start."""
+        if isinstance(key, str):
+            return self.index(key)
+        try:
+            if isinstance(key, bool):
+                raise TypeError
+            place = operator.index(key)
+        except TypeError:
+            raise OptionError(
+                f"{type(key).__name__} is no key of an item: expected its position, its id, a "
+                "slice, or a list or array of positions or ids"
+            ) from None
         if place < 0:
             place += self._len
         if not 0 <= place < self._len:
-            raise IndexError(f"item {i} of a container of {self._len}")
+            raise IndexError(f"item {key} of a container of {self._len}")
+        return place
+
+    def _item(self, place: int) -> Item:
         number = bisect_right(self._firsts, place) - 1
         streams, ids = self._block(number)
         place -= self._firsts[number]
@@ -124,29 +196,41 @@ class Container:
 
     @property
     def ids(self) -> list[str | None]:
-        """The id of every item, None where it has none."""
-        return [item.id for item in self.items()]
+        """The id of every item, None where it has none. Read once, then kept in memory."""
+        with self._lock:
+            ids = self._ids
+        if ids is None:
+            ids = [item.id for item in self.items()]
+            with self._lock:
+                self._ids = ids
+        return ids
 
     def index(self, id: str) -> int:
-        """The position of the first item with this id; KeyError if none has it.
+        """The position of the item with this id; if several have it, of the one appended last.
 
-        The first call reads all ids, and keeps them in memory.
+        The first call reads all ids, and keeps them in memory. Raises KeyError if none has it.
         """
+        place = self._by_id().get(id)
+        if place is None:
+            raise KeyError(f"no item of {self._file.name} has the id {id!r}")
+        return place
+
+    def _by_id(self) -> dict[str, int]:
         with self._lock:
             places = self._places
         if places is None:
-            places = {}
-            for place, name in enumerate(self.ids):
-                if name is not None:
-                    places.setdefault(name, place)
+            places = {name: place for place, name in enumerate(self.ids) if name is not None}
             with self._lock:
                 self._places = places
-        return places[id]
+        return places
 
     # embeddings
 
-    def decode(self, i: int) -> Embeddings:
-        """The embedding (D,) of item i: float32, unit norm. Raises DecodeError or IndexError."""
+    def decode(self, i: int | str) -> Embeddings:
+        """The embedding (D,) of item i, or of that with this id: float32, unit norm.
+
+        Raises DecodeError, IndexError or KeyError.
+        """
         stream = self[i]
         with placed(source=f"{self._file.name}, item {i}"):
             return self.codec.decode(stream)

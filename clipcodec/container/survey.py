@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
-from typing import Any, BinaryIO, Protocol
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, DecodeError, OptionError, TruncatedError, placed
+from ..errors import (
+    CorruptError,
+    DecodeError,
+    OptionError,
+    TruncatedError,
+    UnsupportedError,
+    placed,
+)
 from . import layout
+
+_TRIES, _PAUSE = 50, 0.004  # of reading a file that another process writes; seconds
+_LEAST_PIECE, _MOST_PIECE = 1 << 12, 1 << 20  # bytes that are searched at a time
+_ITEMS = re.compile(rb"DATA(?=[\x00-\x04]...\x00[\x00\x01])", re.DOTALL)  # within the limits
+_NO_INDEX = "ends without its index: truncated, or still being written"
 
 
 class Readable(Protocol):
@@ -28,24 +44,45 @@ def exactly(file: Readable, size: int) -> bytes:
     return b"".join(parts)
 
 
+def path_of(source: object, method: str) -> str | None:
+    """The path, if it is one, also as bytes; None for a file object, which must have `method`."""
+    if isinstance(source, (str, bytes, os.PathLike)):
+        path = os.fsdecode(source)
+        if isinstance(source, bytes) and source.startswith(layout.MAGIC):
+            raise OptionError("a path was expected, not a container's bytes: give io.BytesIO(…)")
+        return path
+    if not hasattr(source, method):
+        raise OptionError(f"{type(source).__name__}: expected a path or a binary file")
+    return None
+
+
 class SeekableFile:
     """A file that is read at offsets, by several threads at once.
 
     Forked processes may read it at once, too, if it was given as a path.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | BinaryIO, name: str | None = None) -> None:
-        self._own = isinstance(source, (str, os.PathLike))
-        if isinstance(source, (str, os.PathLike)):
-            self.name = os.fspath(source)
-            self._file: BinaryIO = open(source, "rb")  # noqa: SIM115
+    def __init__(
+        self, source: str | bytes | os.PathLike[str] | BinaryIO, name: str | None = None
+    ) -> None:
+        path = path_of(source, "read")
+        self._own = path is not None
+        if path is not None:
+            self.name = name or path
+            self._path: str | None = os.path.abspath(path)
+            self._file: BinaryIO = open(path, "rb")  # noqa: SIM115
             self._number = self._file.fileno() if hasattr(os, "pread") else None
         else:
             self.name = name or str(getattr(source, "name", "container"))
-            self._file, self._number = source, None
+            self._path = None
+            self._file, self._number = cast(BinaryIO, source), None
             if not (hasattr(source, "seekable") and source.seekable()):
                 raise OptionError(f"{self.name} cannot seek: read it by clipcodec.read_items")
         self._lock = threading.Lock()
+        self.measure()
+
+    def measure(self) -> None:
+        """Set `size`, the bytes of the file by now."""
         with self._lock:
             self.size = self._file.seek(0, os.SEEK_END)
 
@@ -70,17 +107,34 @@ class SeekableFile:
             return None
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
+    def grew_from(self, state: tuple[int, ...] | None) -> bool:
+        """Is it the file that had this state, at most appended to since?"""
+        now = self.state()
+        return state is not None and now is not None and now[:2] == state[:2] and now[2] >= state[2]
+
+    @property
+    def path(self) -> str:
+        """Where it can be opened again, also by another process in another directory."""
+        if self._path is None:
+            raise OptionError(
+                f"{self.name} was opened as a file object, which cannot be opened again: to pickle "
+                "the container, or give it to another process, open it by its path"
+            )
+        return self._path
+
     def close(self) -> None:
         if self._own:
             self._file.close()
 
 
 class Survey:
-    """Sizes of a container's blocks, and its metadata.
+    """Where a container's blocks are, and its metadata.
 
-    entries   (B, 2) int64, bytes and items of every block, in the order of the file
-    end       position in the file where the last valid block ends
+    entries   (B, 2) int64, bytes and items of every good block, in the order of the file
+    offsets   (B,) int64, where each of them begins
+    end       position in the file where the last good block ends
     complete  whether the file ends with a valid index
+    why       what is wrong with it, if it is not complete
     state     of the file when it was surveyed, see `SeekableFile.state`
     """
 
@@ -89,75 +143,85 @@ class Survey:
         entries: NDArray[np.int64],
         metadata: dict[str, Any],
         *,
-        complete: bool,
         state: tuple[int, ...] | None,
+        offsets: NDArray[np.int64] | None = None,
+        why: DecodeError | None = None,
     ) -> None:
-        self.entries, self.metadata, self.complete = entries, metadata, complete
-        self.state = state
-        self.end = len(layout.OPENING) + int(entries[:, 0].sum())
+        self.entries, self.metadata, self.state = entries, metadata, state
+        self.complete, self.why = why is None, why
+        ends = len(layout.OPENING) + np.cumsum(entries[:, 0])
+        self.offsets = ends - entries[:, 0] if offsets is None else offsets
+        last = len(self.offsets) - 1
+        self.end = int(self.offsets[last] + entries[last, 0]) if last >= 0 else len(layout.OPENING)
 
 
 def read_survey(file: SeekableFile, *, partial: bool) -> Survey:
     """Find the blocks by the index at the end of the file.
 
-    partial  without a valid index, read all blocks up to the last valid one instead
+    partial  without a valid index, read block after block instead, and pass over what is damaged
 
     Raises DecodeError naming the file.
     """
-    state = file.state()  # before it is read: a later writer is noticed
     with placed(source=file.name):
-        layout.check_opening(file.read_at(0, len(layout.OPENING)))
-        entries = _by_index(file)
-        if entries is not None:
-            return Survey(entries, _metadata(file), complete=True, state=state)
-        entries, why = _by_reading(file, check_bodies=partial)
-        if partial:
-            metadata = _metadata(file) if len(entries) else {}
-            return Survey(entries, metadata, complete=False, state=state)
-        raise type(why)(
-            f"{why}; its first {entries[:, 1].sum()} items can be read with partial=True "
-            "(--partial), and writing goes on after them with mode 'a' (--resume)"
-        )
+        for _ in range(_TRIES):
+            file.measure()
+            state = file.state()  # before it is read: a later writer is noticed
+            layout.check_opening(file.read_at(0, len(layout.OPENING)))
+            entries, why = _by_index(file)
+            if entries is not None:
+                return Survey(entries, _metadata(file), state=state)
+            if state == file.state():  # else another process wrote it while we read: once more
+                if partial or not _just_written(state):
+                    break
+                time.sleep(_PAUSE)  # a write may be half done, in which time the state stays
+        return _without_index(file, state, why, partial=partial)
 
 
-def _by_index(file: SeekableFile) -> NDArray[np.int64] | None:
-    """Entries by the index that the file ends with; None if it does not end with one."""
+def _just_written(state: tuple[int, ...] | None) -> bool:
+    """Was the file with this state written within the last second?"""
+    return state is not None and abs(time.time_ns() - state[3]) < 1_000_000_000
+
+
+def _without_index(
+    file: SeekableFile, state: tuple[int, ...] | None, why: DecodeError | None, *, partial: bool
+) -> Survey:
+    if partial:
+        return _by_walking(file, state)
+    entries, found = _by_heads(file)
+    why = why or found
+    raise type(why)(
+        f"{why}; its first {entries[:, 1].sum()} items can be read with partial=True "
+        "(--partial), and writing goes on after them with mode 'a' (--resume)"
+    )
+
+
+def _by_index(file: SeekableFile) -> tuple[NDArray[np.int64] | None, DecodeError | None]:
+    """Entries by the index that the file ends with; None, and perhaps why, if that is none."""
     closing = file.read_at(max(0, file.size - layout.CLOSING_BYTES), layout.CLOSING_BYTES)
     whole = layout.AROUND + int.from_bytes(closing[:4], "big")
     start = file.size - whole
     if start < len(layout.OPENING) or whole > layout.AROUND + layout.MAX_BODY:
-        return None
+        return None, None
     try:
         head, body = layout.parse_block(file.read_at(start, whole))
         if head.kind != layout.INDEX or head.whole != whole:
-            return None
+            return None, None
         entries = layout.unpack_index(body)
     except DecodeError:
-        return None  # not an index, or a damaged one: reading the blocks will show which
+        return None, None  # no index, or a damaged one: reading the blocks will show which
     if len(layout.OPENING) + entries[:, 0].sum() != start:
-        raise CorruptError("its index does not match its size: damaged")
-    return np.concatenate([entries, [[whole, 0]]])
+        return None, CorruptError("its index does not match its size: damaged")
+    return np.concatenate([entries, [[whole, 0]]]), None
 
 
-def _by_reading(file: SeekableFile, *, check_bodies: bool) -> tuple[NDArray[np.int64], DecodeError]:
-    """Entries by reading from block to block, and the error at which that ends.
-
-    check_bodies  check each block's body, too, not only its head
-    """
+def _by_heads(file: SeekableFile) -> tuple[NDArray[np.int64], DecodeError]:
+    """Entries from head to head, bodies unread, and the error at which that ends."""
     entries: list[tuple[int, int]] = []
     at = len(layout.OPENING)
-    why: DecodeError = TruncatedError("ends without its index: truncated, or still being written")
+    why: DecodeError = TruncatedError(_NO_INDEX)
     while at < file.size:
         try:
-            head = layout.parse_head(file.read_at(at, layout.HEAD_BYTES))
-            if at + head.whole > file.size:
-                raise TruncatedError("ends inside a block: truncated, or still being written")
-            if check_bodies:
-                head, body = layout.parse_block(file.read_at(at, head.whole))
-                if head.kind == layout.DATA:
-                    layout.unpack_items(body, head.items)
-                elif head.kind == layout.INDEX:
-                    check_index(body, entries)
+            head = _head(file, at)
         except DecodeError as error:
             why = error
             break
@@ -167,6 +231,95 @@ def _by_reading(file: SeekableFile, *, check_bodies: bool) -> tuple[NDArray[np.i
         if entries and head.kind == layout.INDEX:
             why = CorruptError("its index is damaged")
     return np.array(entries, np.int64).reshape(-1, 2), why
+
+
+def _by_walking(file: SeekableFile, state: tuple[int, ...] | None) -> Survey:
+    """Every block that is wholly good, also after damage, a hole or an insertion."""
+    offsets: list[int] = []
+    entries: list[tuple[int, int]] = []
+    whys: list[DecodeError] = []
+    at: int | None = len(layout.OPENING)
+    patience = _Patience(4 * file.size)
+    while at is not None and at < file.size:
+        try:
+            head = _good_block(file, at, patience, None if whys else entries)
+        except DecodeError as error:
+            whys.append(error)
+            if isinstance(error, UnsupportedError):  # it must not be passed over
+                break
+            at = _next_good(file, at + 1, patience)
+            continue
+        offsets.append(at)
+        entries.append((head.whole, head.items))
+        at += head.whole
+    why = next(iter(whys), TruncatedError(_NO_INDEX))
+    if whys and isinstance(whys[-1], UnsupportedError):
+        why = whys[-1]
+    found = np.array(entries, np.int64).reshape(-1, 2)
+    metadata = _metadata(file) if offsets[:1] == [len(layout.OPENING)] else {}
+    return Survey(found, metadata, state=state, offsets=np.array(offsets, np.int64), why=why)
+
+
+def _head(file: SeekableFile, at: int) -> layout.Head:
+    head = layout.parse_head(file.read_at(at, layout.HEAD_BYTES))
+    if at + head.whole > file.size:
+        raise TruncatedError("ends inside a block: truncated, or still being written")
+    return head
+
+
+class _Patience:
+    """Bytes that may still be read of blocks that prove bad: any number of heads can be forged."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+def _good_block(
+    file: SeekableFile,
+    at: int,
+    patience: _Patience,
+    entries: list[tuple[int, int]] | None = None,
+) -> layout.Head:
+    """The head of a block that is wholly good. entries: of the blocks before it, if all are."""
+    head = _head(file, at)
+    patience.left -= head.whole
+    head, body = layout.parse_block(file.read_at(at, head.whole))
+    if head.kind == layout.DATA:
+        layout.unpack_items(body, head.items)
+    elif head.kind == layout.INDEX:
+        if entries is None:
+            raise CorruptError("an index after damage, which does not say where blocks are")
+        check_index(body, entries)
+    elif head.kind == layout.METADATA and entries == []:
+        layout.unpack_metadata(body)
+    patience.left += head.whole
+    return head
+
+
+def _next_good(file: SeekableFile, at: int, patience: _Patience) -> int | None:
+    """Where the next good block of items is; None if there is none."""
+    for place in _heads_of_items(file, at):
+        if patience.left < 0:
+            break
+        with suppress(DecodeError):
+            _good_block(file, place, patience)
+            return place
+    return None
+
+
+def _heads_of_items(file: SeekableFile, at: int) -> Iterator[int]:
+    """Whatever looks like the head of a block of items, from `at` on."""
+    size = _LEAST_PIECE
+    while piece := file.read_at(at, size):
+        for match in _ITEMS.finditer(piece):
+            with suppress(DecodeError):
+                data = piece[match.start() : match.start() + layout.HEAD_BYTES]
+                layout.parse_head(data)
+                yield at + match.start()
+        if len(piece) < size:
+            return
+        at += size - layout.HEAD_BYTES + 1  # a head may lie across two pieces
+        size = min(2 * size, _MOST_PIECE)
 
 
 def _metadata(file: SeekableFile) -> dict[str, Any]:

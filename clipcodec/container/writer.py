@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
-from itertools import repeat
+from itertools import repeat, zip_longest
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
@@ -15,18 +16,31 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from ..bitstream import split
-from ..errors import DecodeError, LockedError, OptionError, OutputExistsError, TruncatedError
-from ..system.files import lock, move, refuse_existing
+from ..errors import (
+    CorruptError,
+    DecodeError,
+    LockedError,
+    OptionError,
+    OutputExistsError,
+    TruncatedError,
+    UnsupportedError,
+    placed,
+)
+from ..system.files import abort, lock, move, refuse_existing
 from . import layout
-from .survey import SeekableFile, Survey, read_survey
+from .layout import Item
+from .reader import Container
+from .survey import SeekableFile, Survey, path_of, read_survey
 
 PART = ".part"
 BLOCK_ITEMS = 1024
 _BLOCK_BYTES = 1 << 20
+_SMALL_INDEX = 1 << 16  # bytes: written with each block that is appended
+_END = object()
 
 
 def create(
-    target: str | os.PathLike[str] | BinaryIO,
+    target: str | bytes | os.PathLike[str] | BinaryIO,
     mode: str = "x",
     *,
     metadata: dict[str, Any] | None = None,
@@ -41,7 +55,8 @@ def create(
     block_items  items that are read, checked and, if damaged, lost together: 1 … 65536
 
     A new container is written to `target` + ".part", and renamed when it is closed. If the `with`
-    block is left by an error, that file stays, with all items until then, for mode "a".
+    block is left by an error, that file stays, with all items until then, for mode "a". Through a
+    file object of an object store, the upload is aborted then, if that can be done.
     Raises OutputExistsError, LockedError (another process writes it), OptionError, OSError; in mode
     "a" CorruptError or UnsupportedError, if the file is no container that can be appended to.
 
@@ -56,7 +71,7 @@ class ContainerWriter:
 
     def __init__(
         self,
-        target: str | os.PathLike[str] | BinaryIO,
+        target: str | bytes | os.PathLike[str] | BinaryIO,
         mode: str = "x",
         *,
         metadata: dict[str, Any] | None = None,
@@ -74,28 +89,30 @@ class ContainerWriter:
         self._waiting = 0  # bytes of both
         self._entries: list[tuple[int, int]] = []  # of the index
         self._written = 0  # items
-        self._end = 0  # bytes
+        self._end = 0  # bytes, without the index at the end
+        self._tail = 0  # bytes in the file after these: an index, to be written over
         self._indexed = False  # does the file end with its index?
         self._path: Path | None = None
         opening = [layout.OPENING]
         if metadata is not None:
             opening.append(_metadata_block(metadata))
-        if not isinstance(target, (str, os.PathLike)):
+        path = path_of(target, "write")
+        if path is None:
             if mode != "x":
                 raise OptionError(f"mode={mode!r} is for paths: for a file object use mode 'x'")
-            self._file: BinaryIO | None = target
+            self._file: BinaryIO | None = cast(BinaryIO, target)
             self._begin(opening)
             return
-        self._target = Path(os.path.realpath(target))
+        self._target = Path(os.path.realpath(path))
         self._path = self._choose(mode)
-        self._file = _open_locked(self._path, new=mode == "x")
+        self._file, made = _open_locked(self._path, new=mode == "x")
         try:
             if mode != "a" or not self._resume(metadata, survey):
                 self._file.truncate(0)
                 self._file.seek(0)
                 self._begin(opening)
         except BaseException:
-            self._file.close()
+            _close_unused(self._file, self._path, made=made)
             raise
 
     def _choose(self, mode: str) -> Path:
@@ -126,41 +143,66 @@ class ContainerWriter:
                 return False
         elif survey.state is None or survey.state != source.state():
             raise LockedError(f"{self._path} was written by another process meanwhile: try again")
-        if not len(survey.entries):
-            return False
+        with placed(source=source.name):
+            if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
+                raise survey.why
+            if not len(survey.entries):
+                if self._path == self._target and isinstance(survey.why, CorruptError):
+                    raise survey.why  # a container that was finished once is not begun anew
+                return False
         if metadata is not None and metadata != survey.metadata:
             raise OptionError(f"{self._path} has other metadata, and keeps them: give none")
-        self._entries = [(size, count) for size, count in survey.entries.tolist()]
+        self._entries = _mended(file, source, survey)
         self._written = int(survey.entries[:, 1].sum())
         self._end, self._indexed = survey.end, survey.complete
         file.truncate(self._end)
-        file.seek(self._end)
+        last = self._entries[-1][0]
+        if source.read_at(self._end - last, 4) == layout.INDEX:
+            self._entries.pop()
+            self._end, self._tail = self._end - last, last
         return True
 
     def __len__(self) -> int:
         """Items of the container, also those that are not on the disk yet."""
         return self._written + len(self._streams)
 
-    def append(self, stream: bytes, id: str | None = None) -> None:
-        """Add one stream, and a name for it. Raises DecodeError if it is no stream, or OSError."""
+    def append(self, stream: bytes | Item, id: str | None = None) -> None:
+        """Add one stream, and a name for it; or an `Item`, with its id unless another is given.
+
+        Raises DecodeError if it is no stream, OptionError if it or the id is of another type, or
+        OSError.
+        """
+        if isinstance(stream, Item):
+            id = stream.id if id is None else id
+            stream = stream.stream
+        if type(stream) is not bytes:
+            stream = _checked_bytes(_plain(stream))
+        if type(id) is not str:
+            id = _plain(id)
         split(stream)
         if len(stream) > layout.MAX_STREAM:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
         size = 0 if id is None else _id_size(id)
         self._open()
-        self._streams.append(bytes(stream))
+        self._streams.append(stream)
         self._ids.append(id)
         self._waiting += len(stream) + size
         if len(self._streams) >= self._block_items or self._waiting >= _BLOCK_BYTES:
             self._write_block()
 
-    def extend(self, streams: Iterable[bytes], ids: Iterable[str | None] | None = None) -> None:
+    def extend(
+        self,
+        streams: Iterable[bytes | Item] | Container,
+        ids: Iterable[str | None] | None = None,
+    ) -> None:
         """Add streams in order, each with its id if `ids` are given (one per stream).
+
+        A container, or its items, bring their ids with them. Columns of Arrow, pandas and Polars
+        are taken, too, for both.
 
         Raises as `append` does, naming the stream at fault; those before it have been added.
         """
-        pairs = zip(streams, repeat(None)) if ids is None else zip(streams, ids, strict=True)
-        for i, (stream, id) in enumerate(pairs):
+        for i, (stream, id) in enumerate(_pairs(streams, ids)):
             try:
                 self.append(stream, id)
             except (DecodeError, OptionError) as error:
@@ -179,8 +221,7 @@ class ContainerWriter:
             return
         self._write_block()
         if not self._indexed:
-            self._put(layout.pack_index(np.array(self._entries, np.int64).reshape(-1, 2)))
-            self._indexed = True
+            self._put(b"", self._index(self._entries))
         self._sync()
         if sys.platform == "win32":  # an open file cannot be renamed there
             self._release()
@@ -189,8 +230,14 @@ class ContainerWriter:
         self._release()
 
     def abandon(self) -> None:
-        """Keep what was appended, but leave the container unfinished; mode "a" goes on with it."""
+        """Keep what was appended, but leave the container unfinished; mode "a" goes on with it.
+
+        An object of an object store is given up, if its file object can do that.
+        """
         if self._file is None:
+            return
+        if self._path is None and abort(self._file):
+            self._file = None
             return
         with suppress(OSError):  # the error that led here matters more
             self._write_block()
@@ -226,30 +273,52 @@ class ContainerWriter:
             return
         named = any(id is not None for id in self._ids)
         data = layout.pack_items(self._streams, self._ids if named else None)
-        self._put(data)
-        self._indexed = False
-        self._entries.append((len(data), len(self._streams)))
+        entry = (len(data), len(self._streams))
+        # a container that is appended to is whole at any time, for its readers
+        growing = self._path is not None and self._path == self._target
+        small = growing and 8 * len(self._entries) < _SMALL_INDEX
+        self._put(data, self._index([*self._entries, entry]) if small else b"")
+        self._entries.append(entry)
         self._written += len(self._streams)
         self._streams, self._ids, self._waiting = [], [], 0
 
-    def _put(self, data: bytes) -> None:
-        """Write all of it, or none: after an error the items still wait to be written."""
+    @staticmethod
+    def _index(entries: list[tuple[int, int]]) -> bytes:
+        return layout.pack_index(np.array(entries, np.int64).reshape(-1, 2))
+
+    def _put(self, data: bytes, index: bytes = b"") -> None:
+        """Write all of it, or none: after an error the items still wait to be written.
+
+        It takes the place of the index at the end, if there is one, in one call of the system. If
+        the machine stops within it, the blocks before are good, and mode "a" goes on after them.
+        """
         file = self._open()
         try:
-            left = memoryview(data)
+            if self._path is not None:
+                if not index:
+                    file.truncate(self._end)
+                file.seek(self._end)
+            left = memoryview(data + index)
             while left:
                 left = left[file.write(left) or 0 :]
         except BaseException as error:
             if self._path is not None:
                 with suppress(OSError):
-                    file.truncate(self._end)
-                    file.seek(self._end)
+                    self._restore(file)
             if isinstance(error, OSError):
                 why = f"cannot be written: {error.strerror or error}"
                 name = getattr(file, "name", "container") if self._path is None else self._path
                 raise type(error)(error.errno or errno.EIO, why, str(name)) from error
             raise
         self._end += len(data)
+        self._tail, self._indexed = len(index), bool(index)
+
+    def _restore(self, file: BinaryIO) -> None:
+        """As it was before a write that failed."""
+        file.seek(self._end)
+        if self._tail:  # its room is still there
+            file.write(self._index(self._entries))
+        file.truncate(self._end + self._tail)
 
     def _sync(self) -> None:
         file = self._open()
@@ -264,11 +333,57 @@ class ContainerWriter:
             file.close()
 
 
-def _open_locked(path: Path, *, new: bool) -> BinaryIO:
-    """Open and lock for reading and writing. Unbuffered: a write that fails raises at once."""
-    flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0) | getattr(os, "O_BINARY", 0)
+def _mended(target: BinaryIO, file: SeekableFile, survey: Survey) -> list[tuple[int, int]]:
+    """The entries of the file, once damage between good blocks is a block that readers skip.
+
+    Nothing good is written over, and the damaged bytes stay, but for the first 16 and the last 4.
+    Raises CorruptError if there is no room for that.
+    """
+    entries: list[tuple[int, int]] = []
+    changes: list[tuple[int, bytes]] = []
+    at = len(layout.OPENING)
+    for offset, (size, count) in zip(survey.offsets.tolist(), survey.entries.tolist(), strict=True):
+        if 0 < offset - at < layout.AROUND and entries:
+            before = at - entries[-1][0]
+            if file.read_at(before, 4) == layout.INDEX:  # it is not needed any more
+                at = before
+                entries.pop()
+        while at < offset:
+            gap = min(offset - at, _BLOCK_BYTES)
+            if 0 < offset - at - gap < layout.AROUND:
+                gap -= layout.AROUND
+            if gap < layout.AROUND:
+                raise CorruptError(
+                    f"{file.name}: {gap} bytes at {at} do not belong there, too few to be passed "
+                    "over: copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
+                )
+            data = file.read_at(at, gap)
+            skipped = layout.block(layout.UNUSABLE, data[layout.HEAD_BYTES : -4])
+            changes += [(at, skipped[: layout.HEAD_BYTES]), (at + gap - 4, skipped[-4:])]
+            entries.append((gap, 0))
+            at += gap
+        entries.append((size, count))
+        at += size
+    for place, data in changes:
+        target.seek(place)
+        target.write(data)
+    return entries
+
+
+def _open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
+    """Open and lock for reading and writing; and whether the file was made by this.
+
+    Unbuffered: a write that fails raises at once.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    made = True
     try:
-        number = os.open(path, flags, 0o666)
+        try:
+            number = os.open(path, flags | os.O_EXCL, 0o666)
+        except FileExistsError:
+            if new:
+                raise
+            number, made = os.open(path, flags, 0o666), False
     except FileExistsError:
         raise OutputExistsError(f"{path} was made by another process meanwhile") from None
     except OSError as error:
@@ -277,13 +392,82 @@ def _open_locked(path: Path, *, new: bool) -> BinaryIO:
     file = cast(BinaryIO, os.fdopen(number, "r+b", buffering=0))
     try:
         lock(file.fileno(), path)
-    except BaseException:
+    except LockedError:  # then another process goes on with it
         file.close()
         raise
-    return file
+    except BaseException:
+        _close_unused(file, path, made=made)
+        raise
+    return file, made
 
 
-def _id_size(id: str) -> int:
+def _close_unused(file: BinaryIO, path: Path, *, made: bool) -> None:
+    """Close a file that could not be begun, and remove it if it was made for that."""
+    file.close()
+    if made:
+        with suppress(OSError):  # the error that led here matters more
+            path.unlink()
+
+
+def _pairs(
+    streams: Iterable[bytes | Item] | Container, ids: Iterable[str | None] | None
+) -> Iterator[tuple[Any, Any]]:
+    """Each stream with the id given for it. Raises OptionError unless there is one for each."""
+    if isinstance(streams, Container):
+        if ids is not None:
+            ids = _counted(ids, len(streams))
+        streams = streams.items()
+    if getattr(getattr(streams, "dtype", None), "kind", "") == "S":
+        raise OptionError(
+            "an array of numpy bytes loses zeros at the end of streams: give a list, or an array "
+            "of dtype=object"
+        )
+    one = isinstance(streams, (bytes, bytearray, memoryview, str))
+    if one or not isinstance(streams, Iterable):
+        raise OptionError(
+            f"{_type(streams)} is not many streams: give a list or a column of them, or add one "
+            "with append"
+        )
+    if ids is None:
+        yield from zip(streams, repeat(None))
+        return
+    if isinstance(ids, (str, bytes)):
+        raise OptionError(f"ids={ids!r} is one id: give one for each stream")
+    if isinstance(streams, Sized):
+        ids = _counted(ids, len(streams))
+    for stream, id in zip_longest(streams, ids, fillvalue=_END):
+        if stream is _END or id is _END:
+            fewer, more = ("streams", "ids") if stream is _END else ("ids", "streams")
+            raise OptionError(f"fewer {fewer} than {more}: give one id for each stream")
+        yield stream, id
+
+
+def _counted(ids: Iterable[str | None], streams: int) -> Iterable[str | None]:
+    """The ids, if there is one for each stream, as far as that is known."""
+    if isinstance(ids, Sized) and len(ids) != streams:
+        raise OptionError(f"{len(ids)} ids for {streams} streams: give one for each stream")
+    return ids
+
+
+def _plain(value: Any) -> Any:
+    """A value of an Arrow column as Python's; others as they are."""
+    return value.as_py() if hasattr(value, "as_py") else value
+
+
+def _type(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _checked_bytes(stream: object) -> bytes:
+    if not isinstance(stream, (bytes, bytearray, memoryview)):
+        raise OptionError(f"a stream is {_type(stream)}: expected bytes, or an Item of a container")
+    return bytes(stream)
+
+
+def _id_size(id: object) -> int:
+    if not isinstance(id, str):
+        such = f", such as {str(id)!r}" if isinstance(id, Integral) else ""
+        raise OptionError(f"id {id!r} is {_type(id)}: expected text{such}, or None")
     try:
         size = len(id.encode())
     except UnicodeEncodeError as error:

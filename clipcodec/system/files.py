@@ -10,11 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..errors import ClipcodecError, LockedError, OutputExistsError
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
@@ -97,29 +97,80 @@ def _link(source: Path, target: Path) -> bool:
     return True
 
 
+def abort(file: object) -> bool:
+    """Give up what was written through a file object of an object store; False if it cannot.
+
+    The object that had the name before stays, also if the file object is closed afterwards.
+    smart_open's have `terminate`, those of fsspec `discard`, others `abort`. A
+    buffer of Python's or a compressing layer around them is looked through.
+    """
+    layers = [file]
+    while (inner := _inner(layers[-1])) is not None and len(layers) < 8:
+        layers.append(inner)
+    for layer in layers:
+        if getattr(layer, "autocommit", True) is False:  # fsspec: its transaction gives it up
+            return True
+        for name in ("abort", "terminate", "discard"):
+            give_up = getattr(layer, name, None)
+            if not callable(give_up):
+                continue
+            try:
+                give_up()
+            except Exception:  # whatever a store's client raises: the next way may work
+                continue
+            if hasattr(layer, "forced"):  # fsspec: it would begin, and finish, when it is closed
+                with suppress(Exception):
+                    cast(Any, layer).closed = True
+            return True
+    return False
+
+
+def _inner(file: object) -> object | None:
+    """The file object that this one writes to."""
+    for name in ("raw", "fileobj", "__wrapped__"):
+        inner = getattr(file, name, None)
+        if hasattr(inner, "write"):
+            return inner
+    return None
+
+
 def lock(number: int, path: Path) -> None:
     """Lock the open file with descriptor `number`, which is `path`, until it is closed.
 
-    Raises LockedError if another process holds the lock. A file system without locks is ignored.
+    Raises LockedError if another process holds the lock. Where locks are not supported, as on some
+    network file systems, there is none; these report it by errors of many kinds.
     """
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            at_path = path.stat()
-            if not os.path.samestat(at_path, os.fstat(number)):  # renamed before it was locked
-                raise FileNotFoundError
+        _try_lock(number)
     except OSError as error:
-        if error.errno in _NO_LOCKS:  # the file system has no locks
-            return
+        held = error.errno in _HELD
+    else:
+        held = sys.platform != "win32" and not _is_at(number, path)  # renamed before it was locked
+    if held:
         raise LockedError(
             f"{path} is being written by another process: wait, or write another file"
-        ) from None
+        )
+
+
+def _try_lock(number: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_at(number: int, path: Path) -> bool:
+    """Is the open file with descriptor `number` still the one at `path`?"""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(number))
+    except FileNotFoundError:
+        return False
+    except OSError:  # it cannot be told; if the file is gone, writing will show it
+        return True
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -1,0 +1,186 @@
+"""clipcodec.container.reader: an item is found by its position, its id, or many at once."""
+
+from __future__ import annotations
+
+import copy
+import io
+import multiprocessing
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import clipcodec
+from clipcodec import Container, OptionError
+
+STREAMS = [bytes([0x67, i]) * 3 for i in range(10)]
+IDS = [f"{i}.jpg" for i in range(9)]
+
+
+class Counted(io.BytesIO):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        Counted.reads += 1
+        return super().read(size)
+
+
+@pytest.fixture
+def opened() -> Container:
+    buffer = io.BytesIO()
+    with clipcodec.create(buffer, block_items=2) as writer:
+        writer.extend(STREAMS, [*IDS, None])
+    return clipcodec.open(Counted(buffer.getvalue()))
+
+
+def test_an_id_is_in_the_container_if_it_can_be_found(opened: Container) -> None:
+    assert all(id in opened for id in IDS)
+    assert "10.jpg" not in opened
+    assert STREAMS[9] in opened
+    assert b"\x67" not in opened
+    assert None not in opened
+    assert 3 not in opened
+
+
+def test_an_item_is_found_by_its_id(opened: Container) -> None:
+    assert opened["3.jpg"] == STREAMS[3]
+    assert opened.item("3.jpg") == (STREAMS[3], "3.jpg")
+    for find in (opened.__getitem__, opened.index, opened.item, opened.decode):
+        with pytest.raises(KeyError, match=r"no item of .* has the id 'x\.jpg'"):
+            find("x.jpg")
+
+
+def test_the_item_appended_last_is_found_by_its_id() -> None:
+    """So an item can be replaced; both are still there."""
+    buffer = io.BytesIO()
+    with clipcodec.create(buffer) as writer:
+        writer.extend(STREAMS[:3], ["a", "b", "a"])
+    opened = clipcodec.open(io.BytesIO(buffer.getvalue()))
+    assert (opened.index("a"), opened["a"], opened.ids) == (2, STREAMS[2], ["a", "b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ([1, 2], [1, 2]),
+        ([-1, 0, -1], [9, 0, 9]),
+        (["3.jpg", 1], [3, 1]),
+        (range(8, 2, -3), [8, 5]),
+        (np.array([7, 1, 7]), [7, 1, 7]),
+        (np.array(["7.jpg", "1.jpg"]), [7, 1]),
+        (np.arange(10) % 4 == 1, [1, 5, 9]),
+        ([False] * 9 + [True], [9]),
+        (np.array([]), []),
+        ([], []),
+    ],
+)
+def test_many_items_at_once(opened: Container, key: Any, expected: list[int]) -> None:
+    assert opened[key] == [STREAMS[i] for i in expected]
+
+
+def test_other_sequences_of_positions(opened: Container) -> None:
+    pandas = pytest.importorskip("pandas")
+    torch = pytest.importorskip("torch")
+    for key in (pandas.Series([4, 0]), pandas.Index([4, 0]), torch.tensor([4, 0])):
+        assert opened[key] == [STREAMS[4], STREAMS[0]]
+    one: list[Any] = [torch.tensor(4), np.int64(4), np.array(4)]
+    assert [opened[key] for key in one] == [STREAMS[4]] * 3
+
+
+def test_each_block_is_read_once_for_many_items(opened: Container) -> None:
+    before = Counted.reads
+    opened[[0, 9, 2, 7, 4, 5, 1, 8, 3, 6]]
+    assert Counted.reads - before == 5
+
+
+@pytest.mark.parametrize("key", [1.0, None, (1, 2), b"3.jpg", [[1]], np.array([1.5]), {1}, True])
+def test_other_keys_are_typed_errors(opened: Container, key: Any) -> None:
+    with pytest.raises(OptionError, match="is no key of an item: expected its position, its id"):
+        opened[key]
+
+
+def test_booleans_and_positions_out_of_range(opened: Container) -> None:
+    with pytest.raises(OptionError, match="9 booleans for 10 items"):
+        opened[np.ones(9, bool)]
+    with pytest.raises(IndexError, match="item 10 of a container of 10"):
+        opened[[1, 10]]
+
+
+def test_ids_are_read_once(opened: Container) -> None:
+    assert opened.ids == [*IDS, None]
+    before = Counted.reads
+    assert opened.ids[3] == "3.jpg"
+    assert opened.index("4.jpg") == 4
+    assert "5.jpg" in opened
+    assert Counted.reads == before
+
+
+# pickled
+
+
+def save(path: Path, streams: list[bytes], mode: str = "w") -> None:
+    with clipcodec.create(path, mode, block_items=2) as writer:
+        writer.extend(streams, [f"{stream[1]}.jpg" for stream in streams])
+
+
+def test_a_container_is_pickled_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a relative one; the ids that were read do not go with it."""
+    save(tmp_path / "a.clpc", STREAMS)
+    monkeypatch.chdir(tmp_path)
+    opened = clipcodec.open("a.clpc", profile="any/rotation")
+    before = pickle.dumps(opened)
+    assert opened.ids[3] == "3.jpg"
+    assert len(pickle.dumps(opened)) == len(before)
+    monkeypatch.chdir("/")
+    again = pickle.loads(before)
+    assert list(again.items()) == list(opened.items())
+    assert again["3.jpg"] == STREAMS[3]
+    assert again.codec.profile.name == "any/rotation"
+    assert (again.complete, again.metadata, again.size) == (True, {}, opened.size)
+    assert copy.copy(opened)[:] == STREAMS
+    with pytest.raises(KeyError, match=r"no item of a\.clpc"):
+        again["x"]
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver", "fork"])
+def test_processes_share_a_container(tmp_path: Path, start: str) -> None:
+    """However they start: as the workers of a torch DataLoader."""
+    save(tmp_path / "a.clpc", STREAMS)
+    with (
+        clipcodec.open(tmp_path / "a.clpc") as opened,
+        multiprocessing.get_context(start).Pool(2) as pool,
+    ):
+        assert pool.map(opened.__getitem__, range(10)) == STREAMS
+
+
+def test_a_copy_has_the_items_of_its_original(tmp_path: Path) -> None:
+    """Also when the file was appended to, is unfinished, or is another by now."""
+    path = tmp_path / "a.clpc"
+    save(path, STREAMS[:5])
+    opened = clipcodec.open(path)
+    with clipcodec.create(path, "a", block_items=1) as writer:
+        writer.extend(STREAMS[5:])
+        writer.flush()
+        assert pickle.loads(pickle.dumps(opened))[:] == STREAMS[:5]
+    assert pickle.loads(pickle.dumps(opened))[:] == STREAMS[:5]
+    pickled = pickle.dumps(opened)
+    save(path, STREAMS[::-1])
+    assert opened[:] == STREAMS[:5]
+    assert pickle.loads(pickled)[:] == STREAMS[::-1]
+    path.write_bytes(path.read_bytes()[:-1])
+    part = clipcodec.open(path, partial=True)
+    assert not pickle.loads(pickle.dumps(part)).complete
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        pickle.loads(pickled)
+
+
+def test_a_container_of_a_file_object_cannot_be_pickled(opened: Container) -> None:
+    with pytest.raises(OptionError, match="open it by its path"):
+        pickle.dumps(opened)
