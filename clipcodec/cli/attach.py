@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
+from pathlib import Path
 
 from ..bitstream import DIGEST_BYTES
-from ..carriers import attach, extract
+from ..carriers import attach, extract, format_of
 from ..carriers.xmp import owner
 from ..codec import Codec
 from ..errors import (
@@ -32,12 +33,15 @@ from .common import (
     target_of,
     write_result,
 )
+from .formats import IMAGES, STREAM, Format, refuse_other_format
 from .inputs import path_or_bytes
 
 
 def run(args: argparse.Namespace) -> int:
-    suffix = STREAM_SUFFIX if args.verb == "extract" else ""
-    outputs = [output_path(name, args.output, len(args.inputs), suffix) for name in args.inputs]
+    suffix, made = (STREAM_SUFFIX, STREAM) if args.verb == "extract" else ("", None)
+    outputs = [
+        output_path(name, args.output, len(args.inputs), suffix, made) for name in args.inputs
+    ]
     refuse_shared(outputs)
     pairs = list(zip(args.inputs, outputs, strict=True))
     return _extract(args, pairs) if args.verb == "extract" else _attach(args, pairs)
@@ -56,6 +60,8 @@ def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
             refuse_terminal_or_existing(output, force=args.force)
             image = path_or_bytes(name)
             _refuse_no_carrier(image)
+            if args.output == output:
+                refuse_other_format(output, _format(image))
             made = codec.encode(image, target) if stream is None else stream
             write_result(output, attach(image, made), args)
         except WeightsError:
@@ -80,6 +86,11 @@ def _given(args: argparse.Namespace, codec: Codec) -> bytes | None:
     with placed(source=args.stream):
         codec.info(stream)
     return stream
+
+
+def _format(image: bytes | str) -> Format:
+    data = image if isinstance(image, bytes) else Path(image).read_bytes()
+    return IMAGES[format_of(data) or ""]
 
 
 def _refuse_no_carrier(image: bytes | str) -> None:

@@ -15,6 +15,7 @@ from ..carriers import format_of
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..system.files import refuse_existing, write_atomic
 from ..target import Target
+from .formats import Format, refuse_file_name, refuse_other_format
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -63,10 +64,13 @@ def write_result(path: str, data: bytes, args: argparse.Namespace) -> None:
     write_output(path, data, force=args.force)
 
 
-def output_path(name: str, output: str | None, inputs: int, suffix: str) -> str:
+def output_path(
+    name: str, output: str | None, inputs: int, suffix: str, made: Format | None = None
+) -> str:
     """Where the result of the input `name` goes: beside it, to `output`, or into that directory.
 
     inputs  how many inputs there are
+    made    what is written; the name of a file must not promise another format
     """
     if output is None:
         return STDIO if name == STDIO else name + suffix
@@ -75,7 +79,10 @@ def output_path(name: str, output: str | None, inputs: int, suffix: str) -> str:
     if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
         if Path(output).exists() and not Path(output).is_dir():
             raise OptionError(f"{output} is not a directory: several results need one")
+        refuse_file_name(output, "several results")
         return str(Path(output) / (("stdin" if name == STDIO else Path(name).name) + suffix))
+    if made is not None:
+        refuse_other_format(output, made)
     return output
 
 

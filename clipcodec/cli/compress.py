@@ -21,6 +21,7 @@ from .common import (
     target_of,
     write_result,
 )
+from .formats import STREAM, refuse_file_name
 from .inputs import npy_rows, path_or_bytes
 
 
@@ -32,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     codec, target = codec_of(args), target_of(args)
     target.check(codec.profile)
     outputs = [
-        output_path(name, args.output, len(args.inputs), STREAM_SUFFIX) for name in args.inputs
+        output_path(name, args.output, len(args.inputs), STREAM_SUFFIX, STREAM)
+        for name in args.inputs
     ]
     refuse_shared(outputs)
     failed = 0
@@ -74,6 +76,7 @@ def _numbered(name: str, output: str | None, rows: int) -> list[str]:
         raise InputError(f"{rows} embeddings, one stream each: use -o DIRECTORY")
     if Path(output).exists() and not Path(output).is_dir():
         raise OutputExistsError(f"{output} is not a directory: {rows} streams need one")
+    refuse_file_name(output, f"{rows} streams")
     stem = "stdin" if name == STDIO else Path(name).name
     digits = max(4, len(str(rows - 1)))
     return [str(Path(output) / f"{stem}.{i:0{digits}d}{STREAM_SUFFIX}") for i in range(rows)]

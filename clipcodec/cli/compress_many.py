@@ -15,7 +15,7 @@ from .common import progress_bar, target_of, words
 
 def wants_container(args: argparse.Namespace) -> bool:
     """Does the command line ask for a container? OptionError: it has options only for one."""
-    if args.output is not None and args.output.endswith(CONTAINER_SUFFIX):
+    if args.output is not None and args.output.lower().endswith(CONTAINER_SUFFIX):
         return True
     for name in args.inputs:
         if holds_many(name):

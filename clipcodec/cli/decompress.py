@@ -24,6 +24,7 @@ from .common import (
     report,
     write_output,
 )
+from .formats import ARRAY, IDS, LINES, refuse_other_format
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     codec = Codec(args.profile)
     if args.verb == "info":
         return _for_each(args.inputs, lambda name: _info(codec, name, args))
+    refuse_other_format(args.output, LINES if args.json else ARRAY)
+    refuse_other_format(args.ids, IDS)
     if any(map(containers.is_container, args.inputs)):
         if args.output is None and not args.json:
             refuse_shared(map(containers.npy_name, args.inputs))

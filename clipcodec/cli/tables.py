@@ -22,6 +22,7 @@ from .common import (
     report,
     target_of,
 )
+from .formats import TABLE, refuse_file_name, refuse_other_format
 
 PARQUET = ".parquet"
 COMPRESSED = ".clip.parquet"  # what a table of streams is called
@@ -112,7 +113,9 @@ def _output_path(name: str, output: str | None, inputs: int, rename: Callable[[s
     if inputs > 1 or output.endswith(os.sep) or Path(output).is_dir():
         if Path(output).exists() and not Path(output).is_dir():
             raise OptionError(f"{output} is not a directory: several tables need one")
+        refuse_file_name(output, "several tables")
         return str(Path(output) / Path(name).name)
+    refuse_other_format(output, TABLE)
     return output
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ..errors import OptionError, TrainingError
 from .common import refuse_terminal_or_existing
+from .formats import PROFILE, refuse_other_format
 
 _OPTIONS = (
     "codewords", "sub_dim", "steps", "learning_rate",
@@ -19,6 +20,7 @@ _OPTIONS = (
 
 
 def run(args: argparse.Namespace) -> int:
+    refuse_other_format(args.out, PROFILE)
     refuse_terminal_or_existing(args.out, force=args.force)
     if not Path(args.out).absolute().parent.is_dir():
         raise OptionError(f"--out {args.out}: there is no such directory")
