@@ -21,6 +21,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError, RateError
+from ..system.optional import missing_named
 
 STREAM_SUFFIX = ".clip"  # of the file of a stream
 CONTAINER_SUFFIX = ".clpc"
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     args = build_parser().parse_args(argv)
     try:
-        with _stoppable(), warnings.catch_warnings():
+        with _stoppable(), missing_named(), warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(
                 f"clipcodec: warning: {message}", file=sys.stderr
             )

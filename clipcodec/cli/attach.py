@@ -15,6 +15,7 @@ from ..errors import (
     CorruptError,
     DecodeError,
     ImageError,
+    MissingDependencyError,
     OptionError,
     WeightsError,
     placed,
@@ -64,7 +65,7 @@ def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
                 refuse_other_format(output, _format(image))
             made = codec.encode(image, target) if stream is None else stream
             write_result(output, attach(image, made), args)
-        except WeightsError:
+        except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other image would fail, too
         except (ClipcodecError, OSError) as error:
             report(name, error)

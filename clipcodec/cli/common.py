@@ -126,25 +126,36 @@ def refuse_shared(outputs: Iterable[str]) -> None:
             raise OptionError(f"{count} inputs would become {output}: give them one at a time")
 
 
+def _tqdm() -> Any:
+    """The class of progress bars; None without tqdm, which a light installation leaves out."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
 def progress(items: Iterable[T], *, quiet: bool, **options: Any) -> Iterable[T]:
     """The items, and while they are worked on a progress bar on stderr if that is a terminal."""
-    from tqdm import tqdm
-
-    bar: Iterable[T] = tqdm(items, disable=True if quiet else None, leave=False, **options)
+    tqdm = None if quiet else _tqdm()
+    if tqdm is None:
+        return items
+    bar: Iterable[T] = tqdm(items, disable=None, leave=False, **options)
     return bar
 
 
 @contextmanager
 def progress_bar(*, quiet: bool, **options: Any) -> Iterator[Callable[[int, int | None], None]]:
     """A bar as of `progress`, that is told how many are done, and of how many if that is known."""
-    from tqdm import tqdm
-
+    tqdm = None if quiet else _tqdm()
     bar: Any = None
 
     def show(done: int, total: int | None) -> None:
         nonlocal bar
+        if tqdm is None:
+            return
         if bar is None:  # begins when the work does
-            bar = tqdm(total=total, disable=True if quiet else None, leave=False, **options)
+            bar = tqdm(total=total, disable=None, leave=False, **options)
         bar.total = total
         bar.update(done - bar.n)
 

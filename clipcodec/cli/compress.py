@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..codec import Codec
-from ..errors import ClipcodecError, InputError, OutputExistsError, WeightsError
+from ..errors import (
+    ClipcodecError,
+    InputError,
+    MissingDependencyError,
+    OutputExistsError,
+    WeightsError,
+)
 from ..target import Target
 from . import STREAM_SUFFIX, compress_many, tables
 from .common import (
@@ -43,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             for path, stream in _streams(name, output, args, codec, target):
                 write_result(path, stream, args)
-        except WeightsError:
+        except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other image would fail, too
         except (ClipcodecError, OSError) as error:
             report(name, error)

@@ -9,8 +9,9 @@ from ..bulk.job import Failure, Job, Mode
 from ..bulk.sources import holds_many
 from ..errors import OptionError
 from ..models import BATCH
+from ..system.optional import require
 from . import CONTAINER_SUFFIX
-from .common import progress_bar, target_of, words
+from .common import STDIO, progress_bar, target_of, words
 
 
 def wants_container(args: argparse.Namespace) -> bool:
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and args.force:
         raise OptionError("--resume keeps what is there, -f replaces it: give one of them")
     mode: Mode = "resume" if args.resume else "replace" if args.force else "new"
+    if any(name == STDIO or holds_many(name) for name in args.inputs):
+        require("PIL")  # images are known by the suffixes of formats that Pillow reads
     job = Job(
         args.inputs, args.output, target_of(args), profile=args.profile, backbone=args.backbone,
         device=args.device, weights=args.weights, precision=args.precision or "fp32",
@@ -81,6 +84,8 @@ def _report(failure: Failure) -> None:
 
 def _say(text: str) -> None:
     """A line on stderr, above the progress bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(f"clipcodec: {text}", file=sys.stderr)
+    tqdm = sys.modules.get("tqdm")  # imported with the first bar
+    if tqdm is None:
+        print(f"clipcodec: {text}", file=sys.stderr)
+    else:
+        tqdm.tqdm.write(f"clipcodec: {text}", file=sys.stderr)

@@ -12,8 +12,9 @@ import numpy as np
 
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import OptionError, WeightsUnavailableError
+from ..errors import MissingDependencyError, OptionError, WeightsUnavailableError
 from ..profile.registry import DEFAULT, registered
+from ..system.optional import missing_named
 from . import STREAM_SUFFIX
 
 _BUDGETS = (25, 50, 100)  # for profiles of all rates
@@ -68,11 +69,13 @@ def _line(profile: str, budget: int | None, embeddings: Embeddings) -> None:
 
 def _image(args: argparse.Namespace) -> int:
     """The same for one image, if CLIP's weights are at hand or can be fetched."""
-    image: str | bytes = args.image or _drawing()
     name = args.image or "a picture drawn here"
     try:
+        image: str | bytes = args.image or _drawing()
         embedding = Codec(device=args.device, weights=args.weights).embed([image])
-    except WeightsUnavailableError as error:
+    except (WeightsUnavailableError, MissingDependencyError) as error:
+        if args.image is not None and isinstance(error, MissingDependencyError):
+            raise  # it was asked for
         print(f"No image was compressed: {error}")
         return 0
     print(f"The embedding of {name}:")
@@ -80,6 +83,7 @@ def _image(args: argparse.Namespace) -> int:
     return 0
 
 
+@missing_named()
 def _drawing() -> bytes:
     """A small PNG: a yellow sun over a green hill."""
     from PIL import Image, ImageDraw

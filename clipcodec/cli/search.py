@@ -11,7 +11,13 @@ import numpy as np
 from ..codec import Codec
 from ..container import Container, open_container
 from ..embeddings import Embeddings, as_embeddings
-from ..errors import ClipcodecError, EmbeddingError, OptionError, WeightsError
+from ..errors import (
+    ClipcodecError,
+    EmbeddingError,
+    MissingDependencyError,
+    OptionError,
+    WeightsError,
+)
 from ..retrieval import Hits, search
 from .common import report
 from .inputs import npy_rows, path_or_bytes
@@ -32,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
                     raise EmbeddingError(
                         f"{rows.shape[1]} dimensions, the queries before have {queries[0].shape[1]}"
                     )
-            except (WeightsError, OptionError):
+            except (WeightsError, MissingDependencyError, OptionError):
                 raise  # no backbone: every other image would fail alike
             except (ClipcodecError, OSError) as error:
                 report(name, error)

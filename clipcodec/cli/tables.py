@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..codec import Codec
-from ..errors import BackboneWarning, ClipcodecError, OptionError, WeightsError
+from ..errors import (
+    BackboneWarning,
+    ClipcodecError,
+    MissingDependencyError,
+    OptionError,
+    WeightsError,
+)
 from .common import (
     STDIO,
     codec_of,
@@ -98,7 +104,7 @@ def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], s
             quiet = getattr(args, "quiet", False)
             with progress_bar(quiet=quiet, unit="row", unit_scale=True) as show, _warn_once():
                 work(name, output, show, on_bad_row if args.skip_bad_rows else None)
-        except WeightsError:
+        except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other table would fail, too
         except (ClipcodecError, OSError) as error:
             report(name, error)
