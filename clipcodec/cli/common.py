@@ -16,6 +16,7 @@ from ..errors import ClipcodecError, DecodeError, OptionError
 from ..system.files import refuse_existing, write_atomic
 from ..target import Target
 from .formats import Format, refuse_file_name, refuse_other_format
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..codec import Codec
@@ -105,7 +106,7 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
 def report(name: str, error: Exception) -> None:
     """Say on stderr that one input failed, and why."""
     label = "stdin" if name == STDIO else name
-    print(f"clipcodec: {label}: {words(error, name)}", file=sys.stderr)
+    say(f"{label}: {words(error, name)}")
 
 
 def words(error: Exception, name: str = "") -> str:

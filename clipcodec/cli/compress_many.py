@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ..bulk.job import Failure, Job, Mode
 from ..bulk.sources import holds_many
@@ -12,6 +11,7 @@ from ..models import BATCH
 from ..system.optional import require
 from . import CONTAINER_SUFFIX
 from .common import STDIO, progress_bar, target_of, words
+from .terminal import say, tell
 
 
 def wants_container(args: argparse.Namespace) -> bool:
@@ -54,10 +54,10 @@ def _run(job: Job, args: argparse.Namespace) -> int:
             how = "the same command with --resume goes on"
             if args.force:
                 how = f"to go on with it give --resume, not -f, with no {args.output} in its way"
-            _say(f"what was written is in {job.unfinished}: {how}")
+            say(f"what was written is in {job.unfinished}: {how}")
         raise
     if not args.quiet:
-        _say(f"{args.output}: {result.compressed} compressed, {result.there_already} there "
+        say(f"{args.output}: {result.compressed} compressed, {result.there_already} there "
              f"already, {result.failed} failed; {result.bytes} bytes of streams, "
              f"{result.compressed / result.seconds:.1f} per second")  # fmt: skip
     return 1 if result.failed else 0
@@ -69,23 +69,14 @@ def _plan(job: Job, args: argparse.Namespace) -> int:
     for failure in plan.failures:
         _report(failure)
     for id in plan.ids:
-        print(id)
+        tell(id)
     if not args.quiet:
         about = "size unknown" if plan.bytes is None else f"about {plan.bytes} bytes"
-        _say(f"{args.output}: {len(plan.ids)} to compress, {about}; {plan.there_already} there "
+        say(f"{args.output}: {len(plan.ids)} to compress, {about}; {plan.there_already} there "
              f"already, {plan.failed} would fail")  # fmt: skip
     return 1 if plan.failed else 0
 
 
 def _report(failure: Failure) -> None:
     name = "stdin" if failure.name == "-" else failure.name
-    _say(f"{name}: {words(failure.error, failure.name)}")
-
-
-def _say(text: str) -> None:
-    """A line on stderr, above the progress bar if there is one."""
-    tqdm = sys.modules.get("tqdm")  # imported with the first bar
-    if tqdm is None:
-        print(f"clipcodec: {text}", file=sys.stderr)
-    else:
-        tqdm.tqdm.write(f"clipcodec: {text}", file=sys.stderr)
+    say(f"{name}: {words(failure.error, failure.name)}")

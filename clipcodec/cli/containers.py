@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shutil
 import sys
@@ -30,6 +29,7 @@ from ..profile.registry import registered
 from ..system.files import replacing
 from . import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .common import STDIO, read_stream, refuse_terminal_or_existing, report
+from .terminal import as_json, say, tell, tell_json
 
 _NPY_HEADER = 128  # bytes
 
@@ -59,8 +59,7 @@ def _opened(name: str, args: argparse.Namespace) -> Iterator[Container]:
         container = stack.enter_context(opened)
         if not container.complete:
             label = "stdin" if name == STDIO else name
-            print(f"clipcodec: {label}: not complete: its first {len(container)} items are read",
-                  file=sys.stderr)  # fmt: skip
+            say(f"{label}: not complete: its first {len(container)} items are read")
         yield container
 
 
@@ -80,9 +79,10 @@ def info(name: str, args: argparse.Namespace) -> None:
     with _opened(name, args) as container:
         known = _facts(name, container)
     if args.json:
-        print(json.dumps(known))
+        tell_json(known)
     else:
-        print(_words(known))
+        for line in _words(known):
+            tell(line)
 
 
 def _facts(name: str, container: Container) -> dict[str, Any]:
@@ -111,17 +111,16 @@ def _facts(name: str, container: Container) -> dict[str, Any]:
     }
 
 
-def _words(known: dict[str, Any]) -> str:
+def _words(known: dict[str, Any]) -> list[str]:
     label = "stdin" if known["file"] == STDIO else Path(known["file"]).name
     per_item = "" if not known["items"] else f", {known['bytes_per_item']:.1f} per item"
-    lines = [
+    return [
         f"{label}: clipcodec container, version 1, {'' if known['complete'] else 'not '}complete",
         f"  items      {known['items']}, {known['ids']} of them with ids",
         f"  size       {known['size']} bytes{per_item}; {known['stream_bytes']} bytes of streams",
         *(f"  profile    {name}: {count} streams" for name, count in known["profiles"].items()),
-        *(f"  metadata   {key}: {json.dumps(value)}" for key, value in known["metadata"].items()),
+        *(f"  metadata   {key}: {as_json(value)}" for key, value in known["metadata"].items()),
     ]
-    return "\n".join(lines)
 
 
 # decompress
@@ -269,6 +268,6 @@ def _lines(names: list[str], file: BinaryIO, args: argparse.Namespace, codec: Co
         last = name
         for row, id in zip(*block, strict=True):
             line = {"file": name, "item": item, "id": id, "embedding": row.tolist()}
-            file.write(json.dumps(line).encode() + b"\n")
+            file.write(as_json(line).encode() + b"\n")
             item += 1
     return failed

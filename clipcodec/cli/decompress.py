@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +24,7 @@ from .common import (
     write_output,
 )
 from .formats import ARRAY, IDS, LINES, refuse_other_format
+from .terminal import as_json, tell, tell_json
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         return _together(codec, args.inputs, args.output, args.force, as_json=args.json)
     if args.json:
-        return _for_each(args.inputs, lambda name: print(_json(codec, name)))
+        return _for_each(args.inputs, lambda name: tell(_json(codec, name)))
     refuse_shared(map(_npy_name, args.inputs))
     return _for_each(args.inputs, lambda name: _one_file(codec, name, args.force))
 
@@ -81,7 +81,7 @@ def _json(codec: Codec, name: str) -> str:
         "profile": codec.parse(stream).profile.name,
         "embedding": embedding.tolist(),
     }
-    return json.dumps(row)
+    return as_json(row)
 
 
 def _together(codec: Codec, names: list[str], output: str, force: bool, *, as_json: bool) -> int:
@@ -113,21 +113,22 @@ def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
         return
     info = codec.info(read_stream(name))
     if args.json:
-        print(json.dumps({"file": name, **asdict(info)}))
+        tell_json({"file": name, **asdict(info)})
     else:
-        print(_words(name, info))
+        for line in _words(name, info):
+            tell(line)
 
 
-def _words(name: str, info: StreamInfo) -> str:
+def _words(name: str, info: StreamInfo) -> list[str]:
     identity = f"id {info.profile_id}" if info.digest is None else f"private, {info.digest[:8]}"
     label = "stdin" if name == STDIO else Path(name).name
-    return (
-        f"{label}: clipcodec stream, format version {info.version}\n"
-        f"  profile    {info.profile} ({identity})\n"
-        f"  backbone   {info.backbone}, {info.dim} dimensions\n"
-        f"  quality    {info.quality or 'the only one of this profile'}\n"
-        f"  entropy    {info.entropy}, {info.symbols} symbols\n"
-        f"  size       {info.size} bytes, {info.bits_per_dimension:.3f} bits per dimension\n"
+    return [
+        f"{label}: clipcodec stream, format version {info.version}",
+        f"  profile    {info.profile} ({identity})",
+        f"  backbone   {info.backbone}, {info.dim} dimensions",
+        f"  quality    {info.quality or 'the only one of this profile'}",
+        f"  entropy    {info.entropy}, {info.symbols} symbols",
+        f"  size       {info.size} bytes, {info.bits_per_dimension:.3f} bits per dimension",
         f"  overhead   {info.size - info.information:.1f} bytes beyond the ideal "
-        f"{info.information:.1f}"
-    )
+        f"{info.information:.1f}",
+    ]

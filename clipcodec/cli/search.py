@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..errors import (
 from ..retrieval import Hits, search
 from .common import report
 from .inputs import npy_rows, path_or_bytes
+from .terminal import tell, tell_json
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,9 +73,8 @@ def _print(names: list[str], hits: Hits, container: Container, *, as_json: bool)
             for score, place in zip(scores, places.tolist(), strict=True)
         ]
         if as_json:
-            print(json.dumps({"query": name, "hits": found}))
+            tell_json({"query": name, "hits": found})
             continue
         for hit in found:
             label = str(hit["index"]) if hit["id"] is None else hit["id"]
-            # an id may hold what no terminal should see
-            print(f"{name}\t{hit['score']:.4f}\t{label if label.isprintable() else ascii(label)}")
+            tell(name, f"{hit['score']:.4f}", label)
