@@ -149,7 +149,7 @@ def build_parser() -> argparse.ArgumentParser:
     _force(p)
 
     p = _verb(verbs, "search", "the items of a container nearest to images or embeddings")
-    p.add_argument("container", metavar="CONTAINER", help="container of streams (.clpc)")
+    p.add_argument("container", metavar="CONTAINER", help="container (.clpc); - for stdin")
     p.add_argument("--query", required=True, nargs="+", metavar="QUERY",
                    help="image or .npy of embeddings, of text too; - for stdin")  # fmt: skip
     p.add_argument("-k", type=int, default=10, help="hits for each query (default: 10)")

@@ -25,6 +25,7 @@ from . import STREAM_SUFFIX
 from .common import (
     STDIO,
     codec_of,
+    is_unnamed,
     output_path,
     progress,
     read_stream,
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
-    if args.output is None and not args.force and any(name != STDIO for name in args.inputs):
+    if args.output is None and not args.force and not all(map(is_unnamed, args.inputs)):
         raise OptionError("the image file itself would be changed: use -f for that, or -o OUT")
     codec, target = codec_of(args), target_of(args)
     stream = _given(args, codec)

@@ -7,22 +7,23 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..carriers import format_of
 from ..errors import ClipcodecError, DecodeError, OptionError
-from ..system.files import refuse_existing, write_atomic
+from ..system.files import open_number, refuse_existing, write_atomic, written_directly
 from ..target import Target
 from .formats import Format, refuse_file_name, refuse_other_format
+from .inputs import STDIO as STDIO
+from .inputs import open_input
 from .terminal import say
 
 if TYPE_CHECKING:
     from ..codec import Codec
 
 T = TypeVar("T")
-STDIO = "-"
 _LONGEST = 1 << 20  # bytes; far above any stream of any profile
 
 
@@ -40,7 +41,7 @@ def codec_of(args: argparse.Namespace) -> Codec:
 
 def read_stream(name: str) -> bytes:
     """The bytes of one stream, of a file or for "-" of stdin. DecodeError if they are too many."""
-    with nullcontext(sys.stdin.buffer) if name == STDIO else open(name, "rb") as file:
+    with open_input(name) as file:
         data = file.read(_LONGEST + 1)
     if format_of(data) is not None:
         raise DecodeError("an image file: `clipcodec extract` gets the stream that it may carry")
@@ -74,7 +75,7 @@ def output_path(
     made    what is written; the name of a file must not promise another format
     """
     if output is None:
-        return STDIO if name == STDIO else name + suffix
+        return STDIO if is_unnamed(name) else name + suffix
     if output == STDIO and inputs > 1:
         raise OptionError("several results cannot share stdout: use -o DIRECTORY")
     if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
@@ -87,8 +88,13 @@ def output_path(
     return output
 
 
-def _refuse_terminal() -> None:
-    if sys.stdout.isatty():
+def is_unnamed(name: str) -> bool:
+    """Is this input stdin, or such as /dev/stdin or a shell's <(…)? No file can lie beside it."""
+    return name == STDIO or open_number(name) is not None
+
+
+def _refuse_terminal(*, always: bool = False) -> None:
+    if always or sys.stdout.isatty():
         raise OptionError("refusing to write bytes to a terminal: use -o FILE or a pipe")
 
 
@@ -97,10 +103,10 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
     if name == STDIO:
         _refuse_terminal()
         return
-    path = Path(name)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        return
-    refuse_existing(path, overwrite=force)
+    if not written_directly(name):
+        refuse_existing(Path(name), overwrite=force)
+    elif (number := open_number(name)) is not None and os.isatty(number):
+        _refuse_terminal(always=True)
 
 
 def report(name: str, error: Exception) -> None:

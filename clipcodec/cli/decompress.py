@@ -17,6 +17,7 @@ from ..stream import StreamInfo
 from . import STREAM_SUFFIX, containers, tables
 from .common import (
     STDIO,
+    is_unnamed,
     read_stream,
     refuse_shared,
     refuse_terminal_or_existing,
@@ -70,7 +71,7 @@ def _one_file(codec: Codec, name: str, force: bool) -> None:
 
 
 def _npy_name(name: str) -> str:
-    return STDIO if name == STDIO else name.removesuffix(STREAM_SUFFIX) + ".npy"
+    return STDIO if is_unnamed(name) else name.removesuffix(STREAM_SUFFIX) + ".npy"
 
 
 def _json(codec: Codec, name: str) -> str:

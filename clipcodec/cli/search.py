@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..codec import Codec
-from ..container import Container, open_container
+from ..container import Container
 from ..embeddings import Embeddings, as_embeddings
 from ..errors import (
     ClipcodecError,
@@ -18,7 +18,8 @@ from ..errors import (
     WeightsError,
 )
 from ..retrieval import Hits, search
-from .common import report
+from .common import STDIO, report
+from .containers import opened
 from .inputs import npy_rows, path_or_bytes
 from .terminal import tell, tell_json
 
@@ -26,7 +27,9 @@ from .terminal import tell, tell_json
 def run(args: argparse.Namespace) -> int:
     if args.k < 1:
         raise OptionError(f"-k {args.k}: at least 1")
-    with open_container(args.container, profile=args.profile) as container:
+    if args.container == STDIO and STDIO in args.query:
+        raise OptionError("container and query cannot both be stdin")
+    with opened(args.container, profile=args.profile) as container:
         embedder = _embedder(container, args)
         names: list[str] = []
         queries: list[Embeddings] = []

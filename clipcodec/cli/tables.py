@@ -29,6 +29,7 @@ from .common import (
     target_of,
 )
 from .formats import TABLE, refuse_file_name, refuse_other_format
+from .inputs import is_pipe
 
 PARQUET = ".parquet"
 COMPRESSED = ".clip.parquet"  # what a table of streams is called
@@ -85,8 +86,8 @@ def _decompressed(name: str) -> str:
 
 
 def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], str]) -> int:
-    if STDIO in (*args.inputs, args.output):
-        raise OptionError("a table is not read from stdin or written to stdout: name files")
+    if any(map(is_pipe, args.inputs)) or args.output == STDIO:
+        raise OptionError("a table is not read from a pipe or written to stdout: name files")
     outputs = [_output_path(name, args.output, len(args.inputs), rename) for name in args.inputs]
     refuse_shared(outputs)
     failed = 0
