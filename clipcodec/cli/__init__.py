@@ -151,7 +151,8 @@ def build_parser() -> argparse.ArgumentParser:
     p = _verb(verbs, "search", "the items of a container nearest to images or embeddings")
     p.add_argument("container", metavar="CONTAINER", help="container (.clpc); - for stdin")
     p.add_argument("--query", required=True, nargs="+", metavar="QUERY",
-                   help="image or .npy of embeddings, of text too; - for stdin")  # fmt: skip
+                   help="image, stream, or .npy of embeddings, of text too; "
+                   "- for stdin")  # fmt: skip
     p.add_argument("-k", type=int, default=10, help="hits for each query (default: 10)")
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line per query")
     _profile(p, "profile file that private streams were made with")

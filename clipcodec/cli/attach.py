@@ -35,7 +35,7 @@ from .common import (
     target_of,
     write_result,
 )
-from .formats import IMAGES, STREAM, Format, refuse_other_format
+from .formats import IMAGES, PICTURES, STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import path_or_bytes
 
 
@@ -60,6 +60,7 @@ def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     for name, output in progress(pairs, quiet=args.quiet or len(pairs) == 1, unit="file"):
         try:
             refuse_terminal_or_existing(output, force=args.force)
+            refuse_foreign(name, "JPEG, PNG, WebP, AVIF or HEIF", *PICTURES, error=ImageError)
             image = path_or_bytes(name)
             _refuse_no_carrier(image)
             if args.output == output:
@@ -84,8 +85,8 @@ def _given(args: argparse.Namespace, codec: Codec) -> bytes | None:
         raise OptionError("image and stream cannot both be stdin")
     if target_of(args) != Target():
         raise OptionError("--stream is made already: leave out the options for making one")
-    stream = read_stream(args.stream)
     with placed(source=args.stream):
+        stream = read_stream(args.stream, codec)
         codec.info(stream)
     return stream
 
@@ -107,6 +108,7 @@ def _extract(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     for name, output in pairs:
         try:
             refuse_terminal_or_existing(output, force=args.force)
+            refuse_foreign(name, "JPEG, PNG, WebP, AVIF or HEIF", *PICTURES, error=ImageError)
             streams = extract(path_or_bytes(name))
             stream = _chosen(streams, codec, by_profile=args.profile is not None)
             write_result(output, stream, args)

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..carriers import format_of
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..system.files import open_number, refuse_existing, write_atomic, written_directly
 from ..target import Target
-from .formats import Format, refuse_file_name, refuse_other_format
+from .formats import STREAM, Format, refuse_file_name, refuse_foreign, refuse_other_format
 from .inputs import STDIO as STDIO
 from .inputs import open_input
 from .terminal import say
@@ -39,12 +38,11 @@ def codec_of(args: argparse.Namespace) -> Codec:
     return Codec(args.profile, backbone=args.backbone, device=args.device, weights=args.weights)
 
 
-def read_stream(name: str) -> bytes:
+def read_stream(name: str, codec: Codec) -> bytes:
     """The bytes of one stream, of a file or for "-" of stdin. DecodeError if they are too many."""
+    refuse_foreign(name, "a stream", STREAM, codec=codec, error=DecodeError)
     with open_input(name) as file:
         data = file.read(_LONGEST + 1)
-    if format_of(data) is not None:
-        raise DecodeError("an image file: `clipcodec extract` gets the stream that it may carry")
     if len(data) > _LONGEST:
         raise DecodeError(f"more than {_LONGEST} bytes: not a stream of one embedding")
     return data

@@ -27,7 +27,7 @@ from .common import (
     target_of,
     write_result,
 )
-from .formats import STREAM, refuse_file_name
+from .formats import ARRAY, PICTURES, STREAM, refuse_file_name, refuse_foreign
 from .inputs import npy_rows, path_or_bytes
 
 
@@ -61,6 +61,7 @@ def _streams(
     name: str, output: str, args: argparse.Namespace, codec: Codec, target: Target
 ) -> Iterator[tuple[str, bytes]]:
     """Every stream of one input, and where it is written."""
+    refuse_foreign(name, "an image or a NumPy array", ARRAY, *PICTURES, error=InputError)
     source = path_or_bytes(name)
     rows = npy_rows(source)
     if rows is None or len(rows) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from ..bulk.job import Failure, Job, Mode
 from ..bulk.sources import holds_many
@@ -11,6 +12,7 @@ from ..models import BATCH
 from ..system.optional import require
 from . import CONTAINER_SUFFIX
 from .common import STDIO, progress_bar, target_of, words
+from .formats import ARCHIVE, ARRAY, COMPRESSED, PICTURES, refuse_foreign
 from .terminal import say, tell
 
 
@@ -34,6 +36,11 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and args.force:
         raise OptionError("--resume keeps what is there, -f replaces it: give one of them")
     mode: Mode = "resume" if args.resume else "replace" if args.force else "new"
+    for name in filter(os.path.isfile, args.inputs):
+        try:
+            refuse_foreign(name, "images or NumPy arrays", ARRAY, ARCHIVE, COMPRESSED, *PICTURES)
+        except OptionError as error:
+            raise OptionError(f"{name}: {error}") from error
     if any(name == STDIO or holds_many(name) for name in args.inputs):
         require("PIL")  # images are known by the suffixes of formats that Pillow reads
     job = Job(

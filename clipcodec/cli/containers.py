@@ -180,7 +180,7 @@ _Block = tuple[Embeddings, list["str | None"]]
 def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Block]:
     """Embeddings and ids of one input, some thousand at a time; a single stream has no id."""
     if not is_container(name):
-        yield codec.decode(read_stream(name))[None], [None]
+        yield codec.decode(read_stream(name, codec))[None], [None]
         return
     with opened(name, profile=args.profile, partial=args.partial) as container:
         yield from container.decode_items()

@@ -67,7 +67,7 @@ def _for_each(names: list[str], work: Callable[[str], None]) -> int:
 def _one_file(codec: Codec, name: str, force: bool) -> None:
     output = _npy_name(name)
     refuse_terminal_or_existing(output, force=force)
-    write_output(output, _npy(codec.decode(read_stream(name))), force=force)
+    write_output(output, _npy(codec.decode(read_stream(name, codec))), force=force)
 
 
 def _npy_name(name: str) -> str:
@@ -75,7 +75,7 @@ def _npy_name(name: str) -> str:
 
 
 def _json(codec: Codec, name: str) -> str:
-    stream = read_stream(name)
+    stream = read_stream(name, codec)
     embedding = codec.decode(stream)
     row = {
         "file": name,
@@ -89,7 +89,7 @@ def _together(codec: Codec, names: list[str], output: str, force: bool, *, as_js
     """All inputs into one file, as rows (N, D) or lines; nothing is written if one fails."""
     refuse_terminal_or_existing(output, force=force)
     rows: list[Any] = []
-    read = _json if as_json else lambda codec, name: codec.decode(read_stream(name))
+    read = _json if as_json else lambda codec, name: codec.decode(read_stream(name, codec))
     failed = _for_each(names, lambda name: rows.append(read(codec, name)))
     if failed:
         return failed
@@ -112,7 +112,7 @@ def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
     if containers.is_container(name):
         containers.info(name, args)
         return
-    info = codec.info(read_stream(name))
+    info = codec.info(read_stream(name, codec))
     if args.json:
         tell_json({"file": name, **asdict(info)})
     else:

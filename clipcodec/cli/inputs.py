@@ -20,7 +20,7 @@ from ..errors import EmbeddingError, brief
 from ..system.files import open_number, written_directly
 
 STDIO = "-"
-_NPY = b"\x93NUMPY"
+NPY = b"\x93NUMPY"
 
 
 class _Pipe(io.RawIOBase):
@@ -118,7 +118,7 @@ def path_or_bytes(name: str) -> str | bytes:
 def npy_rows(source: bytes | str) -> NDArray[Any] | None:
     """The rows (N, D) of a .npy file, or None if it is another file: then it must be an image."""
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        if file.read(len(_NPY)) != _NPY:
+        if file.read(len(NPY)) != NPY:
             return None
         file.seek(0)
         try:

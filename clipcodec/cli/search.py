@@ -12,14 +12,18 @@ from ..container import Container
 from ..embeddings import Embeddings, as_embeddings
 from ..errors import (
     ClipcodecError,
+    DecodeError,
     EmbeddingError,
+    InputError,
     MissingDependencyError,
     OptionError,
     WeightsError,
+    placed,
 )
 from ..retrieval import Hits, search
-from .common import STDIO, report
+from .common import STDIO, read_stream, report
 from .containers import opened
+from .formats import ARRAY, CONTAINER, PICTURES, STREAM, known, refuse_foreign
 from .inputs import npy_rows, path_or_bytes
 from .terminal import tell, tell_json
 
@@ -29,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(f"-k {args.k}: at least 1")
     if args.container == STDIO and STDIO in args.query:
         raise OptionError("container and query cannot both be stdin")
+    with placed(source=args.container):
+        refuse_foreign(args.container, "a container", CONTAINER, error=DecodeError)
     with opened(args.container, profile=args.profile) as container:
         embedder = _embedder(container, args)
         names: list[str] = []
@@ -64,6 +70,10 @@ def _embedder(container: Container, args: argparse.Namespace) -> Codec:
 
 
 def _rows(name: str, embedder: Codec) -> Embeddings:
+    what = known(name, embedder)
+    if what == STREAM:
+        return embedder.decode(read_stream(name, embedder))[None]
+    refuse_foreign(name, "an image, a NumPy array or a stream", ARRAY, *PICTURES, error=InputError)
     source = path_or_bytes(name)
     rows = npy_rows(source)
     return embedder.embed([source]) if rows is None else as_embeddings(rows)

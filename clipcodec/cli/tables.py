@@ -15,6 +15,7 @@ from ..codec import Codec
 from ..errors import (
     BackboneWarning,
     ClipcodecError,
+    InputError,
     MissingDependencyError,
     OptionError,
     WeightsError,
@@ -28,7 +29,7 @@ from .common import (
     report,
     target_of,
 )
-from .formats import TABLE, refuse_file_name, refuse_other_format
+from .formats import TABLE, refuse_file_name, refuse_foreign, refuse_other_format
 from .inputs import is_pipe
 
 PARQUET = ".parquet"
@@ -99,6 +100,7 @@ def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], s
             bad.append(error)
 
         try:
+            refuse_foreign(name, "a Parquet table", TABLE, error=InputError)
             refuse_terminal_or_existing(output, force=args.force)
             if args.output not in (None, output):  # -o is a directory
                 Path(output).parent.mkdir(parents=True, exist_ok=True)

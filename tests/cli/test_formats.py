@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from PIL import Image
 
 import clipcodec
 from clipcodec.cli import formats
-from tests.helpers.processes import exit_code
-from tests.helpers.profiles import cone
+from tests.helpers.processes import exit_code, run
+from tests.helpers.profiles import cone, write_tiny_profile
 
 PROFILE = ("--profile", "any/rotation")
 
@@ -112,3 +113,94 @@ def test_no_two_formats_claim_a_suffix() -> None:
     """But lists of text, which are the same to anyone who opens them."""
     claimed = [suffix for fmt in formats._ALL for suffix in fmt.suffixes if suffix != ".txt"]
     assert sorted(set(claimed)) == sorted(claimed)
+
+
+# inputs
+
+VERBS = {  # what is said of each file, where its verb is not the one that takes it
+    "a.clip": "a stream, expected",
+    "a.clpc": "a container, expected",
+    "row.npy": "a NumPy array, expected",
+    "t.pq": "a Parquet table, expected",
+    "a.jpg": "a JPEG image, expected",
+    "a.gif": "an image, expected",
+    "p.safetensors": "a safetensors file, expected",
+    "t.tar": "an archive, expected",
+    "t.tar.gz": "a compressed file, expected",
+    "folder": "a directory, expected",
+}
+TAKES = {
+    "info {}": {"a.clip", "a.clpc"},
+    "decompress {} -o x": {"a.clip", "a.clpc"},
+    "attach {} --stream a.clip -o x": {"a.jpg", "a.gif"},
+    "attach a.jpg --stream {} -o x": {"a.clip"},
+    "extract {} -o x": {"a.jpg", "a.gif"},
+    "search {} --query row.npy": {"a.clpc"},
+    "search a.clpc --query {}": {"row.npy", "a.clip", "a.jpg", "a.gif"},
+    "compress {} -o x": {"a.jpg", "a.gif", "row.npy", "folder", "t.tar", "t.tar.gz"},
+    "compress {} -o x.clpc --dry-run --profile any/rotation":
+        {"a.jpg", "a.gif", "row.npy", "folder", "t.tar", "t.tar.gz"},
+    "compress {} --column e -o x.parquet": {"t.pq"},
+    "decompress {} --column e -o x.parquet": {"t.pq"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def all_kinds(here: Path) -> Path:
+    Path("t.pq").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
+    Image.new("RGB", (8, 8)).save("a.gif")
+    with tarfile.open("t.tar", "w") as plain, tarfile.open("t.tar.gz", "w:gz") as packed:
+        plain.add("a.jpg")
+        packed.add("a.jpg")
+    write_tiny_profile(Path("p.safetensors"))
+    Path("folder").mkdir()
+    return here
+
+
+@pytest.mark.parametrize("line", TAKES)
+def test_verbs_know_the_files_of_the_others(
+    all_kinds: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in VERBS.keys() - TAKES[line]:
+        before = listing()
+        assert exit_code(*line.format(name).split()) != 0
+        said = capsys.readouterr().err
+        assert f"{name}: {VERBS[name]}" in said, line
+        assert "clipcodec" in said.split("expected")[1] or "--profile" in said
+        assert listing() == before
+    for name in TAKES[line]:
+        exit_code(*line.format(name).split(), *(["-f"] if " -o " in line else []))
+        assert VERBS[name] not in capsys.readouterr().err
+
+
+def test_a_pipe_is_known_by_its_bytes_too(here: Path) -> None:
+    done = run("info", "-", stdin=Path("row.npy").read_bytes())
+    assert done.returncode == 1
+    assert b"stdin: a NumPy array, expected a stream" in done.stderr
+    done = run("search", "-", "--query", "row.npy", stdin=b"PAR1" + bytes(50))
+    assert b"a Parquet table, expected a container" in done.stderr
+
+
+def test_a_stream_is_a_query(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("search", "a.clpc", "--query", "a.clip", "-k", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["hits"][0]["id"] == "x"
+
+
+def test_a_stream_that_begins_as_another_format_stays_a_stream(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = Path("a.clip").read_bytes()[:3]
+    monkeypatch.setattr(formats, "_BEGINNINGS", ((0, head, formats.TABLE),))
+    assert exit_code("decompress", "a.clip", "-o", "x.npy") == 0
+    assert exit_code("info", "a.clip") == 0
+    assert exit_code("search", "a.clpc", "--query", "a.clip") == 0
+    Path("b").write_bytes(head + bytes(20))
+    capsys.readouterr()
+    assert exit_code("info", "b") == 1
+    assert "a Parquet table, expected a stream" in capsys.readouterr().err
+
+
+def test_text_is_no_stream(here: Path) -> None:
+    """The first byte of a stream is often a letter."""
+    Path("list").write_text("a.jpg\n" * 9)
+    assert formats.known("list") is None
