@@ -49,6 +49,7 @@ from .stream import (
     start_of,
     unpack,
 )
+from .system.optional import missing_named
 from .system.paths import AS_TEXT, is_path_of_bytes
 from .system.threads import in_threads, shared_out
 from .target import Target, TargetOptions
@@ -234,6 +235,7 @@ class Codec:
                 rows.append(self.embed(chunk))
         return self._encode(np.concatenate(rows), target) if rows else []
 
+    @missing_named()
     def embed(self, images: Sequence[ImageInput]) -> Embeddings:
         """Images to embeddings (N, D), float32, unit norm, by the profile's backbone."""
         from .images import load_rgb
@@ -265,6 +267,7 @@ class Codec:
             )
         return self.chosen_backbone
 
+    @missing_named()
     def backbone(self) -> Backbone:
         """The image encoder, loaded. Raises as `encode` does."""
         from .models import Backbone

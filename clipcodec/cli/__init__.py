@@ -9,18 +9,18 @@ half-written file.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError, RateError
+from ..system.optional import missing_named
+from .terminal import flush, give_up_stdout, say, shown, standard_streams
 
 STREAM_SUFFIX = ".clip"  # of the file of a stream
 CONTAINER_SUFFIX = ".clpc"
@@ -28,27 +28,31 @@ CONTAINER_SUFFIX = ".clpc"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
+    with standard_streams():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
     try:
-        with _stoppable(), warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: print(
-                f"clipcodec: warning: {message}", file=sys.stderr
-            )
+        with _stoppable(), missing_named(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
             if getattr(args, "quiet", False):
                 warnings.simplefilter("ignore", BackboneWarning)
             code: int = import_module(f".{args.module}", __name__).run(args)
-        sys.stdout.flush()
+        flush()
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone
+        give_up_stdout()  # the reader has gone
         return 1
     except (ClipcodecError, OSError) as error:
         words = import_module(".common", __name__).words
-        print(f"clipcodec: {words(error)}", file=sys.stderr)
+        say(words(error))
+        give_up_stdout()
         usage = isinstance(error, (OptionError, ProfileError)) and not isinstance(error, RateError)
         return 2 if usage else 1
     except KeyboardInterrupt:
-        print("clipcodec: interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
 
 
@@ -73,8 +77,13 @@ def _stop(number: int, _frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="clipcodec",
         description="Turn images into a few dozen bytes of meaning, and back into CLIP embeddings.",
     )
@@ -140,9 +149,10 @@ def build_parser() -> argparse.ArgumentParser:
     _force(p)
 
     p = _verb(verbs, "search", "the items of a container nearest to images or embeddings")
-    p.add_argument("container", metavar="CONTAINER", help="container of streams (.clpc)")
+    p.add_argument("container", metavar="CONTAINER", help="container (.clpc); - for stdin")
     p.add_argument("--query", required=True, nargs="+", metavar="QUERY",
-                   help="image or .npy of embeddings, of text too; - for stdin")  # fmt: skip
+                   help="image, stream, or .npy of embeddings, of text too; "
+                   "- for stdin")  # fmt: skip
     p.add_argument("-k", type=int, default=10, help="hits for each query (default: 10)")
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line per query")
     _profile(p, "profile file that private streams were made with")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
+from pathlib import Path
 
 from ..bitstream import DIGEST_BYTES
-from ..carriers import attach, extract
+from ..carriers import attach, extract, format_of
 from ..carriers.xmp import owner
 from ..codec import Codec
 from ..errors import (
@@ -14,6 +15,7 @@ from ..errors import (
     CorruptError,
     DecodeError,
     ImageError,
+    MissingDependencyError,
     OptionError,
     WeightsError,
     placed,
@@ -23,6 +25,7 @@ from . import STREAM_SUFFIX
 from .common import (
     STDIO,
     codec_of,
+    is_unnamed,
     output_path,
     progress,
     read_stream,
@@ -32,19 +35,22 @@ from .common import (
     target_of,
     write_result,
 )
+from .formats import IMAGES, PICTURES, STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import path_or_bytes
 
 
 def run(args: argparse.Namespace) -> int:
-    suffix = STREAM_SUFFIX if args.verb == "extract" else ""
-    outputs = [output_path(name, args.output, len(args.inputs), suffix) for name in args.inputs]
+    suffix, made = (STREAM_SUFFIX, STREAM) if args.verb == "extract" else ("", None)
+    outputs = [
+        output_path(name, args.output, len(args.inputs), suffix, made) for name in args.inputs
+    ]
     refuse_shared(outputs)
     pairs = list(zip(args.inputs, outputs, strict=True))
     return _extract(args, pairs) if args.verb == "extract" else _attach(args, pairs)
 
 
 def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
-    if args.output is None and not args.force and any(name != STDIO for name in args.inputs):
+    if args.output is None and not args.force and not all(map(is_unnamed, args.inputs)):
         raise OptionError("the image file itself would be changed: use -f for that, or -o OUT")
     codec, target = codec_of(args), target_of(args)
     stream = _given(args, codec)
@@ -54,11 +60,14 @@ def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     for name, output in progress(pairs, quiet=args.quiet or len(pairs) == 1, unit="file"):
         try:
             refuse_terminal_or_existing(output, force=args.force)
+            refuse_foreign(name, "JPEG, PNG, WebP, AVIF or HEIF", *PICTURES, error=ImageError)
             image = path_or_bytes(name)
             _refuse_no_carrier(image)
+            if args.output == output:
+                refuse_other_format(output, _format(image))
             made = codec.encode(image, target) if stream is None else stream
             write_result(output, attach(image, made), args)
-        except WeightsError:
+        except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other image would fail, too
         except (ClipcodecError, OSError) as error:
             report(name, error)
@@ -76,10 +85,15 @@ def _given(args: argparse.Namespace, codec: Codec) -> bytes | None:
         raise OptionError("image and stream cannot both be stdin")
     if target_of(args) != Target():
         raise OptionError("--stream is made already: leave out the options for making one")
-    stream = read_stream(args.stream)
     with placed(source=args.stream):
+        stream = read_stream(args.stream, codec)
         codec.info(stream)
     return stream
+
+
+def _format(image: bytes | str) -> Format:
+    data = image if isinstance(image, bytes) else Path(image).read_bytes()
+    return IMAGES[format_of(data) or ""]
 
 
 def _refuse_no_carrier(image: bytes | str) -> None:
@@ -94,6 +108,7 @@ def _extract(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     for name, output in pairs:
         try:
             refuse_terminal_or_existing(output, force=args.force)
+            refuse_foreign(name, "JPEG, PNG, WebP, AVIF or HEIF", *PICTURES, error=ImageError)
             streams = extract(path_or_bytes(name))
             stream = _chosen(streams, codec, by_profile=args.profile is not None)
             write_result(output, stream, args)

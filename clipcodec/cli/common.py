@@ -7,20 +7,22 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..carriers import format_of
 from ..errors import ClipcodecError, DecodeError, OptionError
-from ..system.files import refuse_existing, write_atomic
+from ..system.files import open_number, refuse_existing, write_atomic, written_directly
 from ..target import Target
+from .formats import STREAM, Format, refuse_file_name, refuse_foreign, refuse_other_format
+from .inputs import STDIO as STDIO
+from .inputs import open_input
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..codec import Codec
 
 T = TypeVar("T")
-STDIO = "-"
 _LONGEST = 1 << 20  # bytes; far above any stream of any profile
 
 
@@ -36,12 +38,11 @@ def codec_of(args: argparse.Namespace) -> Codec:
     return Codec(args.profile, backbone=args.backbone, device=args.device, weights=args.weights)
 
 
-def read_stream(name: str) -> bytes:
+def read_stream(name: str, codec: Codec) -> bytes:
     """The bytes of one stream, of a file or for "-" of stdin. DecodeError if they are too many."""
-    with nullcontext(sys.stdin.buffer) if name == STDIO else open(name, "rb") as file:
+    refuse_foreign(name, "a stream", STREAM, codec=codec, error=DecodeError)
+    with open_input(name) as file:
         data = file.read(_LONGEST + 1)
-    if format_of(data) is not None:
-        raise DecodeError("an image file: `clipcodec extract` gets the stream that it may carry")
     if len(data) > _LONGEST:
         raise DecodeError(f"more than {_LONGEST} bytes: not a stream of one embedding")
     return data
@@ -63,24 +64,35 @@ def write_result(path: str, data: bytes, args: argparse.Namespace) -> None:
     write_output(path, data, force=args.force)
 
 
-def output_path(name: str, output: str | None, inputs: int, suffix: str) -> str:
+def output_path(
+    name: str, output: str | None, inputs: int, suffix: str, made: Format | None = None
+) -> str:
     """Where the result of the input `name` goes: beside it, to `output`, or into that directory.
 
     inputs  how many inputs there are
+    made    what is written; the name of a file must not promise another format
     """
     if output is None:
-        return STDIO if name == STDIO else name + suffix
+        return STDIO if is_unnamed(name) else name + suffix
     if output == STDIO and inputs > 1:
         raise OptionError("several results cannot share stdout: use -o DIRECTORY")
     if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
         if Path(output).exists() and not Path(output).is_dir():
             raise OptionError(f"{output} is not a directory: several results need one")
+        refuse_file_name(output, "several results")
         return str(Path(output) / (("stdin" if name == STDIO else Path(name).name) + suffix))
+    if made is not None:
+        refuse_other_format(output, made)
     return output
 
 
-def _refuse_terminal() -> None:
-    if sys.stdout.isatty():
+def is_unnamed(name: str) -> bool:
+    """Is this input stdin, or such as /dev/stdin or a shell's <(…)? No file can lie beside it."""
+    return name == STDIO or open_number(name) is not None
+
+
+def _refuse_terminal(*, always: bool = False) -> None:
+    if always or sys.stdout.isatty():
         raise OptionError("refusing to write bytes to a terminal: use -o FILE or a pipe")
 
 
@@ -89,16 +101,16 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
     if name == STDIO:
         _refuse_terminal()
         return
-    path = Path(name)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        return
-    refuse_existing(path, overwrite=force)
+    if not written_directly(name):
+        refuse_existing(Path(name), overwrite=force)
+    elif (number := open_number(name)) is not None and os.isatty(number):
+        _refuse_terminal(always=True)
 
 
 def report(name: str, error: Exception) -> None:
     """Say on stderr that one input failed, and why."""
     label = "stdin" if name == STDIO else name
-    print(f"clipcodec: {label}: {words(error, name)}", file=sys.stderr)
+    say(f"{label}: {words(error, name)}")
 
 
 def words(error: Exception, name: str = "") -> str:
@@ -119,25 +131,36 @@ def refuse_shared(outputs: Iterable[str]) -> None:
             raise OptionError(f"{count} inputs would become {output}: give them one at a time")
 
 
+def _tqdm() -> Any:
+    """The class of progress bars; None without tqdm, which a light installation leaves out."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
 def progress(items: Iterable[T], *, quiet: bool, **options: Any) -> Iterable[T]:
     """The items, and while they are worked on a progress bar on stderr if that is a terminal."""
-    from tqdm import tqdm
-
-    bar: Iterable[T] = tqdm(items, disable=True if quiet else None, leave=False, **options)
+    tqdm = None if quiet else _tqdm()
+    if tqdm is None:
+        return items
+    bar: Iterable[T] = tqdm(items, disable=None, leave=False, **options)
     return bar
 
 
 @contextmanager
 def progress_bar(*, quiet: bool, **options: Any) -> Iterator[Callable[[int, int | None], None]]:
     """A bar as of `progress`, that is told how many are done, and of how many if that is known."""
-    from tqdm import tqdm
-
+    tqdm = None if quiet else _tqdm()
     bar: Any = None
 
     def show(done: int, total: int | None) -> None:
         nonlocal bar
+        if tqdm is None:
+            return
         if bar is None:  # begins when the work does
-            bar = tqdm(total=total, disable=True if quiet else None, leave=False, **options)
+            bar = tqdm(total=total, disable=None, leave=False, **options)
         bar.total = total
         bar.update(done - bar.n)
 

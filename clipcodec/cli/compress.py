@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..codec import Codec
-from ..errors import ClipcodecError, InputError, OutputExistsError, WeightsError
+from ..errors import (
+    ClipcodecError,
+    InputError,
+    MissingDependencyError,
+    OutputExistsError,
+    WeightsError,
+)
 from ..target import Target
 from . import STREAM_SUFFIX, compress_many, tables
 from .common import (
@@ -21,6 +27,7 @@ from .common import (
     target_of,
     write_result,
 )
+from .formats import ARRAY, PICTURES, STREAM, refuse_file_name, refuse_foreign
 from .inputs import npy_rows, path_or_bytes
 
 
@@ -32,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     codec, target = codec_of(args), target_of(args)
     target.check(codec.profile)
     outputs = [
-        output_path(name, args.output, len(args.inputs), STREAM_SUFFIX) for name in args.inputs
+        output_path(name, args.output, len(args.inputs), STREAM_SUFFIX, STREAM)
+        for name in args.inputs
     ]
     refuse_shared(outputs)
     failed = 0
@@ -41,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             for path, stream in _streams(name, output, args, codec, target):
                 write_result(path, stream, args)
-        except WeightsError:
+        except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other image would fail, too
         except (ClipcodecError, OSError) as error:
             report(name, error)
@@ -53,6 +61,7 @@ def _streams(
     name: str, output: str, args: argparse.Namespace, codec: Codec, target: Target
 ) -> Iterator[tuple[str, bytes]]:
     """Every stream of one input, and where it is written."""
+    refuse_foreign(name, "an image or a NumPy array", ARRAY, *PICTURES, error=InputError)
     source = path_or_bytes(name)
     rows = npy_rows(source)
     if rows is None or len(rows) == 1:
@@ -74,6 +83,7 @@ def _numbered(name: str, output: str | None, rows: int) -> list[str]:
         raise InputError(f"{rows} embeddings, one stream each: use -o DIRECTORY")
     if Path(output).exists() and not Path(output).is_dir():
         raise OutputExistsError(f"{output} is not a directory: {rows} streams need one")
+    refuse_file_name(output, f"{rows} streams")
     stem = "stdin" if name == STDIO else Path(name).name
     digits = max(4, len(str(rows - 1)))
     return [str(Path(output) / f"{stem}.{i:0{digits}d}{STREAM_SUFFIX}") for i in range(rows)]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 
 from ..bulk.job import Failure, Job, Mode
 from ..bulk.sources import holds_many
 from ..errors import OptionError
 from ..models import BATCH
+from ..system.optional import require
 from . import CONTAINER_SUFFIX
-from .common import progress_bar, target_of, words
+from .common import STDIO, progress_bar, target_of, words
+from .formats import ARCHIVE, ARRAY, COMPRESSED, PICTURES, refuse_foreign
+from .terminal import say, tell
 
 
 def wants_container(args: argparse.Namespace) -> bool:
     """Does the command line ask for a container? OptionError: it has options only for one."""
-    if args.output is not None and args.output.endswith(CONTAINER_SUFFIX):
+    if args.output is not None and args.output.lower().endswith(CONTAINER_SUFFIX):
         return True
     for name in args.inputs:
         if holds_many(name):
@@ -33,6 +36,13 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and args.force:
         raise OptionError("--resume keeps what is there, -f replaces it: give one of them")
     mode: Mode = "resume" if args.resume else "replace" if args.force else "new"
+    for name in filter(os.path.isfile, args.inputs):
+        try:
+            refuse_foreign(name, "images or NumPy arrays", ARRAY, ARCHIVE, COMPRESSED, *PICTURES)
+        except OptionError as error:
+            raise OptionError(f"{name}: {error}") from error
+    if any(name == STDIO or holds_many(name) for name in args.inputs):
+        require("PIL")  # images are known by the suffixes of formats that Pillow reads
     job = Job(
         args.inputs, args.output, target_of(args), profile=args.profile, backbone=args.backbone,
         device=args.device, weights=args.weights, precision=args.precision or "fp32",
@@ -51,10 +61,10 @@ def _run(job: Job, args: argparse.Namespace) -> int:
             how = "the same command with --resume goes on"
             if args.force:
                 how = f"to go on with it give --resume, not -f, with no {args.output} in its way"
-            _say(f"what was written is in {job.unfinished}: {how}")
+            say(f"what was written is in {job.unfinished}: {how}")
         raise
     if not args.quiet:
-        _say(f"{args.output}: {result.compressed} compressed, {result.there_already} there "
+        say(f"{args.output}: {result.compressed} compressed, {result.there_already} there "
              f"already, {result.failed} failed; {result.bytes} bytes of streams, "
              f"{result.compressed / result.seconds:.1f} per second")  # fmt: skip
     return 1 if result.failed else 0
@@ -66,21 +76,14 @@ def _plan(job: Job, args: argparse.Namespace) -> int:
     for failure in plan.failures:
         _report(failure)
     for id in plan.ids:
-        print(id)
+        tell(id)
     if not args.quiet:
         about = "size unknown" if plan.bytes is None else f"about {plan.bytes} bytes"
-        _say(f"{args.output}: {len(plan.ids)} to compress, {about}; {plan.there_already} there "
+        say(f"{args.output}: {len(plan.ids)} to compress, {about}; {plan.there_already} there "
              f"already, {plan.failed} would fail")  # fmt: skip
     return 1 if plan.failed else 0
 
 
 def _report(failure: Failure) -> None:
     name = "stdin" if failure.name == "-" else failure.name
-    _say(f"{name}: {words(failure.error, failure.name)}")
-
-
-def _say(text: str) -> None:
-    """A line on stderr, above the progress bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(f"clipcodec: {text}", file=sys.stderr)
+    say(f"{name}: {words(failure.error, failure.name)}")

@@ -1,13 +1,11 @@
 """`clipcodec info` and `clipcodec decompress` of containers (.clpc), known by their first bytes.
 
-A file is read block by block; stdin is first copied to a temporary file.
+A file is read block by block; stdin or a pipe is first copied to a temporary file.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import os
 import shutil
 import sys
@@ -16,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -27,62 +25,48 @@ from ..container.layout import MAGIC
 from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..profile.registry import registered
-from ..system.files import replacing
+from ..system.files import open_directly, replacing, written_directly
 from . import CONTAINER_SUFFIX, STREAM_SUFFIX
-from .common import STDIO, read_stream, refuse_terminal_or_existing, report
+from .common import STDIO, is_unnamed, read_stream, refuse_terminal_or_existing, report
+from .inputs import first_bytes, seekable
+from .terminal import as_json, say, tell, tell_json
 
 _NPY_HEADER = 128  # bytes
 
 
 def is_container(name: str) -> bool:
-    """Does this file, or stdin, begin as a container does? Nothing of stdin is taken away."""
-    if name == STDIO:
-        stdin = cast(io.BufferedReader, sys.stdin.buffer)
-        return stdin.peek(len(MAGIC))[: len(MAGIC)] == MAGIC
-    if not os.path.isfile(name):
-        return False
+    """Does this input begin as a container does? Nothing of a pipe is taken away."""
     try:
-        with open(name, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+        return first_bytes(name, len(MAGIC)) == MAGIC
     except OSError:
         return False
 
 
 @contextmanager
-def _opened(name: str, args: argparse.Namespace) -> Iterator[Container]:
+def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator[Container]:
     """The container. If only a part of it can be read, stderr says so."""
     with ExitStack() as stack:
-        source: str | BinaryIO = name
-        if name == STDIO:
-            source = stack.enter_context(_from_stdin())
-        opened = Container(source, profile=args.profile, partial=args.partial)
-        container = stack.enter_context(opened)
+        source = seekable(name)
+        if not isinstance(source, str):
+            stack.enter_context(source)
+        container = stack.enter_context(Container(source, profile=profile, partial=partial))
         if not container.complete:
             label = "stdin" if name == STDIO else name
-            print(f"clipcodec: {label}: not complete: its first {len(container)} items are read",
-                  file=sys.stderr)  # fmt: skip
+            say(f"{label}: not complete: its first {len(container)} items are read")
         yield container
-
-
-def _from_stdin() -> BinaryIO:
-    with tempfile.TemporaryFile() as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        raw = io.FileIO(os.dup(file.fileno()))
-    raw.name = "stdin"  # for errors
-    return io.BufferedReader(raw)
 
 
 # info
 
 
 def info(name: str, args: argparse.Namespace) -> None:
-    with _opened(name, args) as container:
+    with opened(name, profile=args.profile, partial=args.partial) as container:
         known = _facts(name, container)
     if args.json:
-        print(json.dumps(known))
+        tell_json(known)
     else:
-        print(_words(known))
+        for line in _words(known):
+            tell(line)
 
 
 def _facts(name: str, container: Container) -> dict[str, Any]:
@@ -111,17 +95,16 @@ def _facts(name: str, container: Container) -> dict[str, Any]:
     }
 
 
-def _words(known: dict[str, Any]) -> str:
+def _words(known: dict[str, Any]) -> list[str]:
     label = "stdin" if known["file"] == STDIO else Path(known["file"]).name
     per_item = "" if not known["items"] else f", {known['bytes_per_item']:.1f} per item"
-    lines = [
+    return [
         f"{label}: clipcodec container, version 1, {'' if known['complete'] else 'not '}complete",
         f"  items      {known['items']}, {known['ids']} of them with ids",
         f"  size       {known['size']} bytes{per_item}; {known['stream_bytes']} bytes of streams",
         *(f"  profile    {name}: {count} streams" for name, count in known["profiles"].items()),
-        *(f"  metadata   {key}: {json.dumps(value)}" for key, value in known["metadata"].items()),
+        *(f"  metadata   {key}: {as_json(value)}" for key, value in known["metadata"].items()),
     ]
-    return "\n".join(lines)
 
 
 # decompress
@@ -142,7 +125,7 @@ def decompress(args: argparse.Namespace, codec: Codec) -> int:
 
 
 def npy_name(name: str) -> str:
-    if name == STDIO:
+    if is_unnamed(name):
         return STDIO
     stem = name.removesuffix(CONTAINER_SUFFIX)
     return (stem if stem != name else name.removesuffix(STREAM_SUFFIX)) + ".npy"
@@ -177,7 +160,7 @@ def _together(names: list[str], output: str, args: argparse.Namespace, codec: Co
 @contextmanager
 def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
     """A file that can seek. When whole it becomes `name`, or is copied to stdout or a pipe."""
-    if name != STDIO and (not os.path.exists(name) or os.path.isfile(name)):
+    if name != STDIO and not written_directly(name):
         with replacing(name, overwrite=force) as file:
             yield file
         return
@@ -187,7 +170,7 @@ def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
         if name == STDIO:
             shutil.copyfileobj(file, sys.stdout.buffer)
         else:
-            with open(name, "wb") as there:
+            with open_directly(name) as there:
                 shutil.copyfileobj(file, there)
 
 
@@ -197,9 +180,9 @@ _Block = tuple[Embeddings, list["str | None"]]
 def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Block]:
     """Embeddings and ids of one input, some thousand at a time; a single stream has no id."""
     if not is_container(name):
-        yield codec.decode(read_stream(name))[None], [None]
+        yield codec.decode(read_stream(name, codec))[None], [None]
         return
-    with _opened(name, args) as container:
+    with opened(name, profile=args.profile, partial=args.partial) as container:
         yield from container.decode_items()
         if not len(container):
             yield np.empty((0, container.codec.profile.dim or 0), np.float32), []
@@ -269,6 +252,6 @@ def _lines(names: list[str], file: BinaryIO, args: argparse.Namespace, codec: Co
         last = name
         for row, id in zip(*block, strict=True):
             line = {"file": name, "item": item, "id": id, "embedding": row.tolist()}
-            file.write(json.dumps(line).encode() + b"\n")
+            file.write(as_json(line).encode() + b"\n")
             item += 1
     return failed

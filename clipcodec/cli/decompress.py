@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +17,15 @@ from ..stream import StreamInfo
 from . import STREAM_SUFFIX, containers, tables
 from .common import (
     STDIO,
+    is_unnamed,
     read_stream,
     refuse_shared,
     refuse_terminal_or_existing,
     report,
     write_output,
 )
+from .formats import ARRAY, IDS, LINES, refuse_other_format
+from .terminal import as_json, tell, tell_json
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     codec = Codec(args.profile)
     if args.verb == "info":
         return _for_each(args.inputs, lambda name: _info(codec, name, args))
+    refuse_other_format(args.output, LINES if args.json else ARRAY)
+    refuse_other_format(args.ids, IDS)
     if any(map(containers.is_container, args.inputs)):
         if args.output is None and not args.json:
             refuse_shared(map(containers.npy_name, args.inputs))
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         return _together(codec, args.inputs, args.output, args.force, as_json=args.json)
     if args.json:
-        return _for_each(args.inputs, lambda name: print(_json(codec, name)))
+        return _for_each(args.inputs, lambda name: tell(_json(codec, name)))
     refuse_shared(map(_npy_name, args.inputs))
     return _for_each(args.inputs, lambda name: _one_file(codec, name, args.force))
 
@@ -63,29 +67,29 @@ def _for_each(names: list[str], work: Callable[[str], None]) -> int:
 def _one_file(codec: Codec, name: str, force: bool) -> None:
     output = _npy_name(name)
     refuse_terminal_or_existing(output, force=force)
-    write_output(output, _npy(codec.decode(read_stream(name))), force=force)
+    write_output(output, _npy(codec.decode(read_stream(name, codec))), force=force)
 
 
 def _npy_name(name: str) -> str:
-    return STDIO if name == STDIO else name.removesuffix(STREAM_SUFFIX) + ".npy"
+    return STDIO if is_unnamed(name) else name.removesuffix(STREAM_SUFFIX) + ".npy"
 
 
 def _json(codec: Codec, name: str) -> str:
-    stream = read_stream(name)
+    stream = read_stream(name, codec)
     embedding = codec.decode(stream)
     row = {
         "file": name,
         "profile": codec.parse(stream).profile.name,
         "embedding": embedding.tolist(),
     }
-    return json.dumps(row)
+    return as_json(row)
 
 
 def _together(codec: Codec, names: list[str], output: str, force: bool, *, as_json: bool) -> int:
     """All inputs into one file, as rows (N, D) or lines; nothing is written if one fails."""
     refuse_terminal_or_existing(output, force=force)
     rows: list[Any] = []
-    read = _json if as_json else lambda codec, name: codec.decode(read_stream(name))
+    read = _json if as_json else lambda codec, name: codec.decode(read_stream(name, codec))
     failed = _for_each(names, lambda name: rows.append(read(codec, name)))
     if failed:
         return failed
@@ -108,23 +112,24 @@ def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
     if containers.is_container(name):
         containers.info(name, args)
         return
-    info = codec.info(read_stream(name))
+    info = codec.info(read_stream(name, codec))
     if args.json:
-        print(json.dumps({"file": name, **asdict(info)}))
+        tell_json({"file": name, **asdict(info)})
     else:
-        print(_words(name, info))
+        for line in _words(name, info):
+            tell(line)
 
 
-def _words(name: str, info: StreamInfo) -> str:
+def _words(name: str, info: StreamInfo) -> list[str]:
     identity = f"id {info.profile_id}" if info.digest is None else f"private, {info.digest[:8]}"
     label = "stdin" if name == STDIO else Path(name).name
-    return (
-        f"{label}: clipcodec stream, format version {info.version}\n"
-        f"  profile    {info.profile} ({identity})\n"
-        f"  backbone   {info.backbone}, {info.dim} dimensions\n"
-        f"  quality    {info.quality or 'the only one of this profile'}\n"
-        f"  entropy    {info.entropy}, {info.symbols} symbols\n"
-        f"  size       {info.size} bytes, {info.bits_per_dimension:.3f} bits per dimension\n"
+    return [
+        f"{label}: clipcodec stream, format version {info.version}",
+        f"  profile    {info.profile} ({identity})",
+        f"  backbone   {info.backbone}, {info.dim} dimensions",
+        f"  quality    {info.quality or 'the only one of this profile'}",
+        f"  entropy    {info.entropy}, {info.symbols} symbols",
+        f"  size       {info.size} bytes, {info.bits_per_dimension:.3f} bits per dimension",
         f"  overhead   {info.size - info.information:.1f} bytes beyond the ideal "
-        f"{info.information:.1f}"
-    )
+        f"{info.information:.1f}",
+    ]

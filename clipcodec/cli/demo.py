@@ -12,9 +12,11 @@ import numpy as np
 
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import OptionError, WeightsUnavailableError
+from ..errors import MissingDependencyError, OptionError, WeightsUnavailableError
 from ..profile.registry import DEFAULT, registered
+from ..system.optional import missing_named
 from . import STREAM_SUFFIX
+from .terminal import tell
 
 _BUDGETS = (25, 50, 100)  # for profiles of all rates
 _HEAD = (
@@ -28,18 +30,16 @@ def run(args: argparse.Namespace) -> int:
     statistics = Codec(DEFAULT).profile.statistics
     assert statistics is not None  # the default profile is a trained one
     samples = statistics.draw(args.count, seed=0)
-    print(f"{args.count} sample embeddings, drawn from the statistics of profile {DEFAULT}.")
-    print(
-        "Samples of a Gaussian are harder to compress than real embeddings: see docs/profiles.md."
-    )
+    tell(f"{args.count} sample embeddings, drawn from the statistics of profile {DEFAULT}.")
+    tell("Samples of a Gaussian are harder to compress than real embeddings: see docs/profiles.md.")
     _table(samples)
-    print()
+    tell()
     return _image(args)
 
 
 def _table(embeddings: Embeddings) -> None:
     """One line per profile and size: compressed to files, read back, compared."""
-    print(_HEAD)
+    tell(_HEAD)
     for row in registered():
         if row.dim in (None, embeddings.shape[1]):
             for budget in _BUDGETS if row.bits is None else (None,):
@@ -62,24 +62,27 @@ def _line(profile: str, budget: int | None, embeddings: Embeddings) -> None:
     size = np.mean([len(stream) for stream in streams])
     write, read = (1e3 * t / len(streams) for t in (middle - began, end - middle))
     name = profile if budget is None else f"{profile}, at most {budget} bytes"
-    print(f"{name:<44} {size:>6.1f} {8 * size / embeddings.shape[1]:>6.3f} {cosines.mean():>7.4f} "
+    tell(f"{name:<44} {size:>6.1f} {8 * size / embeddings.shape[1]:>6.3f} {cosines.mean():>7.4f} "
           f"{cosines.min():>7.4f} {write:>5.2f} ms {read:>5.2f} ms")  # fmt: skip
 
 
 def _image(args: argparse.Namespace) -> int:
     """The same for one image, if CLIP's weights are at hand or can be fetched."""
-    image: str | bytes = args.image or _drawing()
     name = args.image or "a picture drawn here"
     try:
+        image: str | bytes = args.image or _drawing()
         embedding = Codec(device=args.device, weights=args.weights).embed([image])
-    except WeightsUnavailableError as error:
-        print(f"No image was compressed: {error}")
+    except (WeightsUnavailableError, MissingDependencyError) as error:
+        if args.image is not None and isinstance(error, MissingDependencyError):
+            raise  # it was asked for
+        tell(f"No image was compressed: {error}")
         return 0
-    print(f"The embedding of {name}:")
+    tell(f"The embedding of {name}:")
     _table(embedding)
     return 0
 
 
+@missing_named()
 def _drawing() -> bytes:
     """A small PNG: a yellow sun over a green hill."""
     from PIL import Image, ImageDraw

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import asdict
 
 from ..profile.registry import DEFAULT, registered, resolve
+from .terminal import note, tell, tell_json
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,19 +17,19 @@ def run(args: argparse.Namespace) -> int:
         # ours first and last: a card may say anything, but not what the file is; and in ASCII, as
         # it may hold what no terminal should see
         ours = {"name": profile.name, "sha256": profile.digest.hex()}
-        print(json.dumps({**ours, **profile.card, **ours}, indent=2))
+        tell_json({**ours, **profile.card, **ours}, indent=2)
     elif args.json:
-        print(json.dumps([asdict(row) for row in registered()], indent=2))
+        tell_json([asdict(row) for row in registered()], indent=2)
     else:
-        print(f"{'id':>3}  {'profile':<30} {'dim':>5} {'bits':>6} {'bpd':>6}  backbone")
+        tell(f"{'id':>3}  {'profile':<30} {'dim':>5} {'bits':>6} {'bpd':>6}  backbone")
         for row in registered():
             mark = " *" if row.name == DEFAULT else ""
             rate = f"{'any':>6} {'any':>6}"
             if row.bits is not None and row.dim is not None:
                 rate = f"{row.bits:>6} {row.bits / row.dim:>6.3f}"
-            print(f"{row.id:>3}  {row.name + mark:<30} {row.dim or 'any':>5} {rate}  "
+            tell(f"{row.id:>3}  {row.name + mark:<30} {row.dim or 'any':>5} {rate}  "
                   f"{row.backbone}")  # fmt: skip
-        print("* the default", file=sys.stderr)
+        note("* the default")
     return 0
 
 
@@ -39,5 +38,5 @@ def _fetch(backbones: list[str], quiet: bool) -> int:
 
     for name in backbones:
         path = fetch(name, progress=False if quiet else None)
-        print(path)
+        tell(path)
     return 0

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 import numpy as np
 
 from ..codec import Codec
-from ..container import Container, open_container
+from ..container import Container
 from ..embeddings import Embeddings, as_embeddings
-from ..errors import ClipcodecError, EmbeddingError, OptionError, WeightsError
+from ..errors import (
+    ClipcodecError,
+    DecodeError,
+    EmbeddingError,
+    InputError,
+    MissingDependencyError,
+    OptionError,
+    WeightsError,
+    placed,
+)
 from ..retrieval import Hits, search
-from .common import report
+from .common import STDIO, read_stream, report
+from .containers import opened
+from .formats import ARRAY, CONTAINER, PICTURES, STREAM, known, refuse_foreign
 from .inputs import npy_rows, path_or_bytes
+from .terminal import tell, tell_json
 
 
 def run(args: argparse.Namespace) -> int:
     if args.k < 1:
         raise OptionError(f"-k {args.k}: at least 1")
-    with open_container(args.container, profile=args.profile) as container:
+    if args.container == STDIO and STDIO in args.query:
+        raise OptionError("container and query cannot both be stdin")
+    with placed(source=args.container):
+        refuse_foreign(args.container, "a container", CONTAINER, error=DecodeError)
+    with opened(args.container, profile=args.profile) as container:
         embedder = _embedder(container, args)
         names: list[str] = []
         queries: list[Embeddings] = []
@@ -32,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
                     raise EmbeddingError(
                         f"{rows.shape[1]} dimensions, the queries before have {queries[0].shape[1]}"
                     )
-            except (WeightsError, OptionError):
+            except (WeightsError, MissingDependencyError, OptionError):
                 raise  # no backbone: every other image would fail alike
             except (ClipcodecError, OSError) as error:
                 report(name, error)
@@ -55,6 +70,10 @@ def _embedder(container: Container, args: argparse.Namespace) -> Codec:
 
 
 def _rows(name: str, embedder: Codec) -> Embeddings:
+    what = known(name, embedder)
+    if what == STREAM:
+        return embedder.decode(read_stream(name, embedder))[None]
+    refuse_foreign(name, "an image, a NumPy array or a stream", ARRAY, *PICTURES, error=InputError)
     source = path_or_bytes(name)
     rows = npy_rows(source)
     return embedder.embed([source]) if rows is None else as_embeddings(rows)
@@ -67,9 +86,8 @@ def _print(names: list[str], hits: Hits, container: Container, *, as_json: bool)
             for score, place in zip(scores, places.tolist(), strict=True)
         ]
         if as_json:
-            print(json.dumps({"query": name, "hits": found}))
+            tell_json({"query": name, "hits": found})
             continue
         for hit in found:
             label = str(hit["index"]) if hit["id"] is None else hit["id"]
-            # an id may hold what no terminal should see
-            print(f"{name}\t{hit['score']:.4f}\t{label if label.isprintable() else ascii(label)}")
+            tell(name, f"{hit['score']:.4f}", label)

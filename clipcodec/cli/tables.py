@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ..codec import Codec
-from ..errors import BackboneWarning, ClipcodecError, OptionError, WeightsError
+from ..errors import (
+    BackboneWarning,
+    ClipcodecError,
+    InputError,
+    MissingDependencyError,
+    OptionError,
+    WeightsError,
+)
 from .common import (
     STDIO,
     codec_of,
@@ -22,6 +29,8 @@ from .common import (
     report,
     target_of,
 )
+from .formats import TABLE, refuse_file_name, refuse_foreign, refuse_other_format
+from .inputs import is_pipe
 
 PARQUET = ".parquet"
 COMPRESSED = ".clip.parquet"  # what a table of streams is called
@@ -78,8 +87,8 @@ def _decompressed(name: str) -> str:
 
 
 def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], str]) -> int:
-    if STDIO in (*args.inputs, args.output):
-        raise OptionError("a table is not read from stdin or written to stdout: name files")
+    if any(map(is_pipe, args.inputs)) or args.output == STDIO:
+        raise OptionError("a table is not read from a pipe or written to stdout: name files")
     outputs = [_output_path(name, args.output, len(args.inputs), rename) for name in args.inputs]
     refuse_shared(outputs)
     failed = 0
@@ -91,13 +100,14 @@ def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], s
             bad.append(error)
 
         try:
+            refuse_foreign(name, "a Parquet table", TABLE, error=InputError)
             refuse_terminal_or_existing(output, force=args.force)
             if args.output not in (None, output):  # -o is a directory
                 Path(output).parent.mkdir(parents=True, exist_ok=True)
             quiet = getattr(args, "quiet", False)
             with progress_bar(quiet=quiet, unit="row", unit_scale=True) as show, _warn_once():
                 work(name, output, show, on_bad_row if args.skip_bad_rows else None)
-        except WeightsError:
+        except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other table would fail, too
         except (ClipcodecError, OSError) as error:
             report(name, error)
@@ -112,7 +122,9 @@ def _output_path(name: str, output: str | None, inputs: int, rename: Callable[[s
     if inputs > 1 or output.endswith(os.sep) or Path(output).is_dir():
         if Path(output).exists() and not Path(output).is_dir():
             raise OptionError(f"{output} is not a directory: several tables need one")
+        refuse_file_name(output, "several tables")
         return str(Path(output) / Path(name).name)
+    refuse_other_format(output, TABLE)
     return output
 
 

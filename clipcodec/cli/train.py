@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from ..errors import OptionError, TrainingError
 from .common import refuse_terminal_or_existing
+from .formats import PROFILE, refuse_other_format
+from .terminal import tell
 
 _OPTIONS = (
     "codewords", "sub_dim", "steps", "learning_rate",
@@ -19,6 +21,7 @@ _OPTIONS = (
 
 
 def run(args: argparse.Namespace) -> int:
+    refuse_other_format(args.out, PROFILE)
     refuse_terminal_or_existing(args.out, force=args.force)
     if not Path(args.out).absolute().parent.is_dir():
         raise OptionError(f"--out {args.out}: there is no such directory")
@@ -39,11 +42,11 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
     recipe = _recipe(Recipe, given, args)
     result = train(args.embeddings, args.out, recipe, text_paths=args.text_embeddings,
                    held_paths=args.held_out, **common)  # fmt: skip
-    print(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
-    print(f"  held out          {result.held_out} embeddings")
-    print(f"  default quality   {result.quality}")
-    print(f"  cosine            {result.cosine:.4f}")
-    print(f"  stream            {result.bytes:.1f} bytes")
+    tell(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
+    tell(f"  held out          {result.held_out} embeddings")
+    tell(f"  default quality   {result.quality}")
+    tell(f"  cosine            {result.cosine:.4f}")
+    tell(f"  stream            {result.bytes:.1f} bytes")
     return 0
 
 
@@ -55,12 +58,12 @@ def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, An
             raise OptionError(f"--{name}: not for --recipe pqvae")
     recipe = _recipe(Recipe, given, args)
     result = train(args.embeddings, args.out, recipe, **common)
-    print(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
-    print(f"  held out          {result.held_out} embeddings")
-    print(f"  cosine            {result.cosine:.4f}")
-    print(f"  stream            {result.bytes:.1f} bytes")
-    print(f"  information       {result.bits_per_symbol:.3f} bits per symbol")
-    print(f"  codewords in use  {result.codewords_used} of {recipe.codewords} "
+    tell(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
+    tell(f"  held out          {result.held_out} embeddings")
+    tell(f"  cosine            {result.cosine:.4f}")
+    tell(f"  stream            {result.bytes:.1f} bytes")
+    tell(f"  information       {result.bits_per_symbol:.3f} bits per symbol")
+    tell(f"  codewords in use  {result.codewords_used} of {recipe.codewords} "
           f"({result.restarts} restarts)")  # fmt: skip
     return 0
 

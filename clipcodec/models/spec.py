@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProfileError, WeightsUnavailableError
+from ..errors import MissingDependencyError, ProfileError, WeightsUnavailableError
 from ..system.forks import loading
 
 LOCAL, GENERAL = "local-dir:", "open_clip:"
@@ -126,12 +126,19 @@ def settings(name: str, arch: str, pretrained: str | None) -> tuple[dict[str, An
 
 
 def load_module(name: str) -> Any:
-    """Import a module that only backbones need, or raise `WeightsUnavailableError`."""
+    """Import a module that only backbones need.
+
+    Raises MissingDependencyError if it is not installed, WeightsUnavailableError if it is broken.
+    """
     try:
         with loading:
             return importlib.import_module(name)
     except ImportError as error:
-        raise WeightsUnavailableError(
-            f"a backbone needs {name.partition('.')[0]}, which cannot be imported ({error}):"
+        package = name.partition(".")[0]
+        why = (
+            f"a backbone needs {package}, which cannot be imported ({error}):"
             " pip install torch open_clip_torch (decoding does not need it)"
-        ) from error
+        )
+        if isinstance(error, ModuleNotFoundError):
+            raise MissingDependencyError(why, name=error.name or package) from error
+        raise WeightsUnavailableError(why) from error

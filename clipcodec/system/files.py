@@ -28,19 +28,55 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Bina
     """A new file, moved to `path` when the `with` block ends without error, else deleted.
 
     A new file takes over the permissions of the file that it replaces. A process that is killed
-    may leave the temporary file, `.clipcodec-….tmp`, which can be deleted. Devices and pipes are
-    written directly. Raises OutputExistsError if `path` exists and `overwrite` is false, and
-    OSError naming `path` for any other failure.
+    may leave the temporary file, `.clipcodec-….tmp`, which can be deleted. Pipes, devices and open
+    files such as /dev/stdout are written directly. Raises OutputExistsError if `path` exists and
+    `overwrite` is false, and OSError naming `path` for any other failure.
     """
-    target = Path(os.path.realpath(path))  # replace the file that a link points to, not the link
     with _os_errors_named(path):
-        if target.exists() and not target.is_file() and not target.is_dir():
-            with open(target, "wb") as device:
+        if written_directly(path):
+            with open_directly(path) as device:
                 yield device
             return
+        target = Path(os.path.realpath(path))  # replace what a link points to, not the link
         refuse_existing(target, overwrite=overwrite)
         with _through_temporary(target, overwrite=overwrite) as file:
             yield file
+
+
+def written_directly(path: str | os.PathLike[str]) -> bool:
+    """Is this a pipe, a device or an open file of this process, which no file can replace?
+
+    Asked before the path is resolved: what /dev/stdout or a shell's >(…) resolves to is no path.
+    """
+    if open_number(path) is not None:
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def open_directly(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open for writing what `written_directly`. An open file goes on where it stands."""
+    number = open_number(path)
+    return open(path, "wb") if number is None else os.fdopen(os.dup(number), "wb")
+
+
+def open_number(path: str | os.PathLike[str]) -> int | None:
+    """The number of the open file that such as /dev/stdout or /dev/fd/63 names; else None."""
+    name = os.fsdecode(path)
+    own = {"/dev/fd", "/proc/self/fd", os.path.realpath("/proc/self/fd")}
+    for _ in range(40):  # links that lead to it, as Linux follows at most
+        folder, last = os.path.split(os.path.abspath(name))
+        folder = os.path.realpath(folder)
+        if folder in own and last.isascii() and last.isdigit():
+            return int(last)
+        name = os.path.join(folder, last)
+        if not os.path.islink(name):
+            return None
+        name = os.path.join(folder, os.readlink(name))
+    return None
 
 
 @contextmanager

@@ -202,7 +202,8 @@ def test_wrong_command_lines_exit_2(
 def test_other_verbs_say_how_to_read_an_image(folder: Path, verb: str) -> None:
     done = run(verb, folder / "a.jpg")
     assert done.returncode == 1
-    assert b"an image file: `clipcodec extract`" in done.stderr
+    assert b"a JPEG image" in done.stderr
+    assert b"`clipcodec extract` gets the stream" in done.stderr
 
 
 def test_help(folder: Path) -> None:

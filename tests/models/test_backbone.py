@@ -26,6 +26,7 @@ import pytest
 from PIL import Image
 
 from clipcodec.errors import (
+    MissingDependencyError,
     OptionError,
     ProfileError,
     WeightsError,
@@ -660,7 +661,7 @@ def test_a_missing_package_is_named_with_the_remedy(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(WeightsUnavailableError, match=r"needs open_clip.*pip install"):
+    with pytest.raises(MissingDependencyError, match=r"needs open_clip.*pip install"):
         Backbone.load(tiny.spec, weights=tiny.pt, device="cpu")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clipcodec.errors import LockedError, OutputExistsError
-from clipcodec.system.files import abort, lock, write_atomic
+from clipcodec.system.files import abort, lock, open_number, write_atomic, written_directly
 
 
 def test_writes_whole_files_with_the_usual_permissions(tmp_path: Path) -> None:
@@ -150,3 +150,27 @@ def test_what_cannot_be_aborted_says_so(tmp_path: Path) -> None:
         assert not abort(file)
     assert not abort(io.BytesIO())
     assert not abort(sys.stdout.buffer)
+
+
+def test_what_is_no_file_is_written_directly(tmp_path: Path) -> None:
+    """Open files of this process by their numbers, from where they stand; pipes; devices."""
+    with open(tmp_path / "open", "wb") as file:
+        os.write(file.fileno(), b"before ")
+        (tmp_path / "link").symlink_to(f"/dev/fd/{file.fileno()}")
+        for name in (f"/dev/fd/{file.fileno()}", f"/proc/self/fd/{file.fileno()}"):
+            if os.path.exists(name):
+                assert open_number(name) == file.fileno()
+                assert written_directly(name)
+                write_atomic(name, b"data ", overwrite=False)
+        assert open_number(tmp_path / "link") == file.fileno()
+        write_atomic(tmp_path / "link", b"end", overwrite=False)
+    assert (tmp_path / "open").read_bytes().replace(b"data ", b"") == b"before end"
+    for path in (tmp_path / "open", tmp_path / "none", tmp_path, "/dev/fd", "/dev/fd/x", "5"):
+        assert open_number(path) is None
+        assert not written_directly(path)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert open_number(tmp_path / "loop") is None
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", os.devnull):
+        assert written_directly(path)
+        assert open_number(path) is None

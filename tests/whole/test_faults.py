@@ -99,9 +99,9 @@ def npy(tmp_path: Path, x: np.ndarray) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An output folder with an older x.clip in it."""
+    """An output folder with an older x.out in it."""
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "x.clip").write_bytes(b"old")
+    (tmp_path / "out" / "x.out").write_bytes(b"old")
     return tmp_path / "out"
 
 
@@ -157,8 +157,8 @@ MOMENTS = ("after open", "half", "before fsync", "after fsync")
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files; anything else beside x.clip is a fault."""
-    others = [path for path in folder.iterdir() if path.name != "x.clip"]
+    """Temporary files; anything else beside x.out is a fault."""
+    others = [path for path in folder.iterdir() if path.name != "x.out"]
     assert all(TEMPORARY.fullmatch(path.name) for path in others), others
     return others
 
@@ -169,14 +169,14 @@ def test_sigkill_while_overwriting_leaves_the_old_file_or_the_new_one(
     npy: Path, folder: Path, stream: bytes, moment: str
 ) -> None:
     """And at most one hidden temporary file. The next run knows nothing of it."""
-    command = ("compress", npy, "-o", folder / "x.clip", "-f")
+    command = ("compress", npy, "-o", folder / "x.out", "-f")
     done = cli(*command, before=STOP.format(moment=moment, signal="SIGKILL"))
     assert done.returncode == -signal.SIGKILL
     after = moment == "after replace"
-    assert (folder / "x.clip").read_bytes() == (stream if after else b"old")
+    assert (folder / "x.out").read_bytes() == (stream if after else b"old")
     assert len(leftovers(folder)) == (0 if after else 1)
     assert cli(*command).returncode == 0
-    assert (folder / "x.clip").read_bytes() == stream
+    assert (folder / "x.out").read_bytes() == stream
 
 
 @pytest.mark.slow
@@ -184,13 +184,13 @@ def test_sigkill_while_overwriting_leaves_the_old_file_or_the_new_one(
 def test_sigkill_while_making_a_file_leaves_none_or_a_whole_one(
     npy: Path, folder: Path, stream: bytes, moment: str
 ) -> None:
-    (folder / "x.clip").unlink()
-    done = cli("compress", npy, "-o", folder / "x.clip",
+    (folder / "x.out").unlink()
+    done = cli("compress", npy, "-o", folder / "x.out",
                before=STOP.format(moment=moment, signal="SIGKILL"))  # fmt: skip
     assert done.returncode == -signal.SIGKILL
     after = moment == "after link"
-    assert (folder / "x.clip").exists() == after
-    assert not after or (folder / "x.clip").read_bytes() == stream
+    assert (folder / "x.out").exists() == after
+    assert not after or (folder / "x.out").read_bytes() == stream
     assert len(leftovers(folder)) == 1
 
 
@@ -200,21 +200,21 @@ def test_sigkill_while_making_a_file_leaves_none_or_a_whole_one(
 def test_being_asked_to_stop_leaves_the_old_file_and_nothing_else(
     npy: Path, folder: Path, moment: str, name: str, code: int
 ) -> None:
-    done = cli("compress", npy, "-o", folder / "x.clip", "-f",
+    done = cli("compress", npy, "-o", folder / "x.out", "-f",
                before=HEARD + STOP.format(moment=moment, signal=name))  # fmt: skip
     assert (done.returncode, done.stdout) == (code, "")
     assert "Traceback" not in done.stderr
-    assert (folder / "x.clip").read_bytes() == b"old"
+    assert (folder / "x.out").read_bytes() == b"old"
     assert leftovers(folder) == []
 
 
 def test_a_signal_that_is_ignored_stays_ignored(npy: Path, folder: Path, stream: bytes) -> None:
     """As under nohup."""
     ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    done = cli("compress", npy, "-o", folder / "x.clip", "-f",
+    done = cli("compress", npy, "-o", folder / "x.out", "-f",
                before=ignore + STOP.format(moment="half", signal="SIGHUP"))  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert (folder / "x.clip").read_bytes() == stream
+    assert (folder / "x.out").read_bytes() == stream
 
 
 @pytest.mark.parametrize("moment", ["half", "before replace"])
@@ -222,10 +222,10 @@ def test_sigkill_while_decompressing(
     tmp_path: Path, folder: Path, stream: bytes, moment: str
 ) -> None:
     (tmp_path / "in.clip").write_bytes(stream)
-    command = ("decompress", tmp_path / "in.clip", "-o", folder / "x.clip", "-f")
+    command = ("decompress", tmp_path / "in.clip", "-o", folder / "x.out", "-f")
     done = cli(*command, before=STOP.format(moment=moment, signal="SIGKILL"))
     assert done.returncode == -signal.SIGKILL
-    assert (folder / "x.clip").read_bytes() == b"old"
+    assert (folder / "x.out").read_bytes() == b"old"
     assert len(leftovers(folder)) == 1
 
 
@@ -234,11 +234,11 @@ def test_sigkill_at_the_end_of_training_leaves_no_half_profile(
     tmp_path: Path, folder: Path
 ) -> None:
     np.save(tmp_path / "rows.npy", cone(1100, 16))
-    done = cli("train", "--embeddings", tmp_path / "rows.npy", "--out", folder / "x.clip", "-qf",
+    done = cli("train", "--embeddings", tmp_path / "rows.npy", "--out", folder / "x.out", "-qf",
                "--hidden", 0, before=STOP.format(moment="half", signal="SIGKILL"),
                **ONE_THREAD)  # fmt: skip
     assert done.returncode == -signal.SIGKILL
-    assert (folder / "x.clip").read_bytes() == b"old"
+    assert (folder / "x.out").read_bytes() == b"old"
     assert len(leftovers(folder)) == 1
 
 
@@ -281,9 +281,9 @@ def test_sigkill_from_outside_leaves_whole_streams_only(tmp_path: Path, count: i
 def test_a_file_size_limit_keeps_the_old_file(npy: Path, folder: Path) -> None:
     """As a quota does: some bytes can be written, not all."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))\n"
-    line = complaint(cli("compress", npy, "-o", folder / "x.clip", "-f", before=limit))
-    assert f"{npy}: {folder / 'x.clip'}: cannot be written: File too large" in line
-    assert (folder / "x.clip").read_bytes() == b"old"
+    line = complaint(cli("compress", npy, "-o", folder / "x.out", "-f", before=limit))
+    assert f"{npy}: {folder / 'x.out'}: cannot be written: File too large" in line
+    assert (folder / "x.out").read_bytes() == b"old"
     assert leftovers(folder) == []
 
 
@@ -313,9 +313,9 @@ def test_whatever_fails_keeps_the_old_file_and_names_it(
     import errno
 
     before = FAILING.format(code=code, name=name, mark=mark)
-    line = complaint(cli("compress", npy, "-o", folder / "x.clip", "-f", before=before))
-    assert f"{folder / 'x.clip'}: cannot be written: {os.strerror(getattr(errno, code))}" in line
-    assert (folder / "x.clip").read_bytes() == b"old"
+    line = complaint(cli("compress", npy, "-o", folder / "x.out", "-f", before=before))
+    assert f"{folder / 'x.out'}: cannot be written: {os.strerror(getattr(errno, code))}" in line
+    assert (folder / "x.out").read_bytes() == b"old"
     assert leftovers(folder) == []
 
 
@@ -324,7 +324,7 @@ def test_a_full_disk_keeps_the_old_file_and_room_lets_the_next_run_pass(
     tmp_path: Path, npy: Path, folder: Path, stream: bytes
 ) -> None:
     """A real one, of a few pages."""
-    out = folder / "x.clip"
+    out = folder / "x.out"
     under = namespace(f"""
         mount -t tmpfs -o size=16k none {folder}
         printf old > {out}
@@ -332,7 +332,7 @@ def test_a_full_disk_keeps_the_old_file_and_room_lets_the_next_run_pass(
         test -s {tmp_path}/full
         if [ $# -gt 1 ]; then
             "$@" && exit 9
-            test "$(ls -A {folder} | tr '\\n' ' ')" = 'fill x.clip '
+            test "$(ls -A {folder} | tr '\\n' ' ')" = 'fill x.out '
             test "$(cat {out})" = old
             rm {folder}/fill
             "$@" 2>> {tmp_path}/second
@@ -352,7 +352,7 @@ def test_a_read_only_folder_is_named(
     (tmp_path / "in.clip").write_bytes(stream)
     source = npy if verb == "compress" else tmp_path / "in.clip"
     under = namespace(read_only(folder))
-    for out in (folder / "x.clip", folder / "new.clip"):
+    for out in (folder / "x.out", folder / "new.out"):
         done = cli(verb, source, "-o", out, "-f", under=under)
         assert f"{out}: cannot be written: Read-only file system" in complaint(done)
     if verb == "compress":
@@ -360,16 +360,16 @@ def test_a_read_only_folder_is_named(
         first, second = done.stderr.splitlines()
         assert f"{npy}: {folder / 'new'}: Read-only file system" in first
         assert "none.npy: No such file or directory" in second
-    assert list(folder.iterdir()) == [folder / "x.clip"]
+    assert list(folder.iterdir()) == [folder / "x.out"]
 
 
 @pytest.mark.slow
 def test_missing_folders_and_files_in_place_of_folders_are_named(npy: Path, folder: Path) -> None:
-    done = cli("compress", npy, "-o", folder / "none" / "x.clip")
+    done = cli("compress", npy, "-o", folder / "none" / "x.out")
     assert f"{folder / 'none'}" in complaint(done)
-    done = cli("compress", npy, "-o", folder / "x.clip" / "y.clip")
-    assert str(folder / "x.clip") in complaint(done)
-    assert (folder / "x.clip").read_bytes() == b"old"
+    done = cli("compress", npy, "-o", folder / "x.out" / "y.clip")
+    assert str(folder / "x.out") in complaint(done)
+    assert (folder / "x.out").read_bytes() == b"old"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
@@ -628,11 +628,11 @@ def test_folders_without_permission_to_write_are_named(npy: Path, folder: Path) 
     under = permitted_only()
     folder.chmod(0o555)
     try:
-        line = complaint(cli("compress", npy, "-o", folder / "x.clip", "-f", under=under))
+        line = complaint(cli("compress", npy, "-o", folder / "x.out", "-f", under=under))
     finally:
         folder.chmod(0o755)
-    assert f"{folder / 'x.clip'}: cannot be written: Permission denied" in line
-    assert (folder / "x.clip").read_bytes() == b"old"
+    assert f"{folder / 'x.out'}: cannot be written: Permission denied" in line
+    assert (folder / "x.out").read_bytes() == b"old"
 
 
 NOBODY = """

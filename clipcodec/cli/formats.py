@@ -1,0 +1,205 @@
+"""Formats of files: what the name of an output promises, what the bytes of an input are.
+
+So every verb knows the files of the others, and says which verb takes them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from ..bitstream import VERSION
+from ..carriers import format_of
+from ..codec import Codec
+from ..container.layout import MAGIC
+from ..errors import ClipcodecError, OptionError
+from . import CONTAINER_SUFFIX, STREAM_SUFFIX
+from .inputs import NPY, first_bytes
+
+
+class Format(NamedTuple):
+    """words: as messages call it; suffixes: of its files' names, the usual one first."""
+
+    words: str
+    suffixes: tuple[str, ...]
+
+
+STREAM = Format("a stream", (STREAM_SUFFIX,))
+CONTAINER = Format("a container", (CONTAINER_SUFFIX,))
+ARRAY = Format("a NumPy array", (".npy",))
+TABLE = Format("a Parquet table", (".parquet",))
+PROFILE = Format("a profile file", (".safetensors",))
+LINES = Format("lines of JSON", (".jsonl", ".json", ".ndjson", ".txt"))
+IDS = Format("a list of ids", (".txt", ".ids", ".lst"))
+JPEG = Format("a JPEG image", (".jpg", ".jpeg", ".jpe", ".jfif"))
+PNG = Format("a PNG image", (".png", ".apng"))
+WEBP = Format("a WebP image", (".webp",))
+HEIF = Format("an AVIF or HEIF image", (".avif", ".avifs", ".heic", ".heics", ".heif", ".hif"))
+
+IMAGES = {"JPEG": JPEG, "PNG": PNG, "WebP": WEBP, "AVIF or HEIF": HEIF}  # as carriers name them
+
+IMAGE = Format("an image", (".gif", ".bmp", ".tif", ".tiff", ".jp2", ".jxl", ".svg"))
+SAFETENSORS = Format("a safetensors file", ())
+ARCHIVE = Format("an archive", (".tar", ".tgz", ".tbz2", ".txz", ".zip"))
+COMPRESSED = Format("a compressed file", (".gz", ".bz2", ".xz", ".zst"))
+FOLDER = Format("a directory", ())
+
+PICTURES = (*IMAGES.values(), IMAGE)
+_OTHERS = (  # no verb writes these, nor IMAGE
+    Format("a table of text", (".csv", ".tsv")),
+    Format("NumPy arrays", (".npz",)),
+    Format("a PyTorch file", (".pt", ".pth")),
+    Format("a pickle", (".pkl", ".pickle")),
+    Format("an HDF5 file", (".h5", ".hdf5")),
+    Format("an Arrow file", (".arrow", ".feather")),
+    ARCHIVE,
+    COMPRESSED,
+)
+_ALL = (
+    STREAM, CONTAINER, ARRAY, TABLE, PROFILE, LINES, IDS, *PICTURES, *_OTHERS
+)  # fmt: skip
+
+_REMEDIES = {  # (what would be written, what the name says)
+    (TABLE, CONTAINER): "leave out --column: a table becomes a table, with a column of streams",
+    (ARRAY, LINES): "give --json",
+    (LINES, ARRAY): "leave out --json",
+}
+
+
+def refuse_other_format(output: str | None, made: Format) -> None:
+    """Raise OptionError if the name of the output file promises another format than is written.
+
+    A suffix that belongs to no format promises nothing.
+    """
+    if output is None:
+        return
+    suffix = os.path.splitext(output)[1].lower()
+    if suffix in made.suffixes:
+        return
+    for promised in _ALL:
+        if suffix in promised.suffixes:
+            remedy = _REMEDIES.get((made, promised))
+            raise OptionError(
+                f"{output}: its name says {promised.words}, and {made.words} would be written: "
+                f"name it …{made.suffixes[0]}" + (f", or {remedy}" if remedy else "")
+            )
+
+
+def refuse_file_name(output: str, what: str) -> None:
+    """Raise OptionError if a directory would be made whose name is that of a file.
+
+    what  what the directory is for, for the message
+    """
+    suffix = os.path.splitext(output)[1].lower()
+    if output.endswith(os.sep) or Path(output).exists():
+        return
+    for promised in _ALL:
+        if suffix in promised.suffixes:
+            raise OptionError(
+                f"{output}: {what} need a directory, and this name says {promised.words}: "
+                f"end it with {os.sep} for a directory of that name"
+            )
+
+
+# inputs
+
+_AHEAD = 1 << 14  # bytes; more than any stream of a registered profile has
+_BEGINNINGS = (  # first bytes of formats, and where they are
+    (0, MAGIC, CONTAINER),
+    (0, NPY, ARRAY),
+    (0, b"PAR1", TABLE),
+    (0, b"GIF8", IMAGE),
+    (0, b"II*\0", IMAGE),
+    (0, b"MM\0*", IMAGE),
+    (257, b"ustar", ARCHIVE),
+    (0, b"PK\x03\x04", ARCHIVE),
+    (0, b"\x1f\x8b", COMPRESSED),
+    (0, b"BZh", COMPRESSED),
+    (0, b"\xfd7zXZ\0", COMPRESSED),
+    (0, b"\x28\xb5\x2f\xfd", COMPRESSED),
+)
+_IMAGE_VERBS = "`clipcodec compress` makes a stream of it"
+_MANY_VERBS = "`clipcodec compress … -o OUT.clpc` makes a container of its images"
+_VERBS = {
+    STREAM: "`clipcodec info` and `clipcodec decompress` read it",
+    CONTAINER: "`clipcodec info`, `clipcodec decompress` and `clipcodec search` read it",
+    ARRAY: "`clipcodec compress` makes streams of its rows",
+    TABLE: "`clipcodec compress --column NAME` and `clipcodec decompress --column NAME` convert it",
+    IMAGE: _IMAGE_VERBS,
+    SAFETENSORS: "if it is a profile, `clipcodec profiles FILE` shows it, and --profile takes it",
+    ARCHIVE: _MANY_VERBS,
+    COMPRESSED: "uncompress it first; of a tar archive `clipcodec compress … -o OUT.clpc` makes a "
+    "container",
+    FOLDER: _MANY_VERBS,
+}
+
+
+def known(name: str, codec: Codec | None = None) -> Format | None:
+    """The format of an input by its first bytes, which are not lost; None if it is unknown.
+
+    A stream begins as files of several other formats may, so it is decoded to be sure.
+
+    codec  has the private profile that streams may have. A stream of a profile that is not at hand
+           is known by the name of its file.
+
+    An input that cannot be read is left to the verb, whose error says so.
+    """
+    if os.path.isdir(name):
+        return FOLDER
+    head = _head(name)
+    if _is_stream(head, codec):
+        return STREAM
+    found = _by_beginning(head)
+    return STREAM if found is None and name.lower().endswith(STREAM_SUFFIX) else found
+
+
+def _head(name: str) -> bytes:
+    try:
+        return first_bytes(name, _AHEAD)
+    except OSError:
+        return b""
+
+
+def _by_beginning(head: bytes) -> Format | None:
+    for at, beginning, found in _BEGINNINGS:
+        if head.startswith(beginning, at):
+            return found
+    if head[8:10] == b'{"' and head[5:8] == bytes(3):  # after the length of its header
+        return SAFETENSORS
+    image = format_of(head)
+    return None if image is None else IMAGES[image]
+
+
+def _is_stream(head: bytes, codec: Codec | None) -> bool:
+    if not head or head[0] >> 6 != VERSION:
+        return False
+    try:
+        (codec or Codec()).info(head)
+    except ClipcodecError:
+        return False
+    return True
+
+
+def refuse_foreign(
+    name: str,
+    takes: str,
+    *taken: Format,
+    codec: Codec | None = None,
+    error: type[ClipcodecError] = OptionError,
+) -> None:
+    """Raise if an input is known to be of another format than the verb takes.
+
+    takes  what the verb takes, for the message, which says which verb takes the input
+    """
+    if not os.path.isdir(name):
+        found = _by_beginning(_head(name))
+        if found in taken or (found is None and STREAM in taken):
+            return  # not decoded here to be sure: it takes time
+    found = known(name, codec)
+    if found is None or found in taken:
+        return
+    verbs = _VERBS.get(found)
+    if verbs is None:  # an image that can carry streams
+        verbs = f"{_IMAGE_VERBS}, `clipcodec extract` gets the stream that it may carry"
+    raise error(f"{found.words}, expected {takes}: {verbs}")

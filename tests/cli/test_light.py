@@ -1,0 +1,129 @@
+"""Every verb with numpy, constriction and safetensors alone: it works, or names what is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import clipcodec
+from clipcodec.cli import build_parser
+from tests.helpers.processes import PACKAGE
+from tests.helpers.profiles import drawn
+
+# Python runs this file before anything else, in worker processes, too.
+BLOCK = """
+import sys
+BLOCKED = {"torch", "torchvision", "open_clip", "PIL", "huggingface_hub", "tqdm", "threadpoolctl",
+           "pyarrow", "faiss", "pandas", "scipy", "ray"}
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("light")
+    (folder / "block").mkdir()
+    (folder / "block" / "sitecustomize.py").write_text(BLOCK)
+    rows = drawn(40)
+    np.save(folder / "row.npy", rows[0])
+    np.save(folder / "rows.npy", rows)
+    streams = clipcodec.encode_embeddings(rows)
+    (folder / "a.clip").write_bytes(streams[0])
+    with clipcodec.create(folder / "a.clpc") as writer:
+        writer.extend(streams)
+    (folder / "photos").mkdir()
+    for path in (folder / "a.jpg", folder / "photos" / "b.jpg"):
+        Image.new("RGB", (8, 8)).save(path)
+    (folder / "with.jpg").write_bytes(clipcodec.attach(folder / "a.jpg", streams[0]))
+    (folder / "shard.tar").write_bytes(bytes(10240))
+    return folder
+
+
+def light(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(folder / "block"), str(PACKAGE)])
+    return subprocess.run(
+        [sys.executable, *args], cwd=folder, capture_output=True, text=True, timeout=120,
+        check=False, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+
+
+WORKS = [
+    "compress row.npy -o 1.clip",
+    "compress row.npy rows.npy -o out/",
+    "compress rows.npy -o 1.clpc",
+    "compress rows.npy -o 2.clpc --workers 0 -q",
+    "compress rows.npy -o 3.clpc --dry-run",
+    "decompress a.clip -o 1.npy",
+    "decompress a.clpc -o 2.npy --ids ids.txt",
+    "decompress a.clip a.clpc --json",
+    "info a.clip a.clpc",
+    "attach a.jpg --stream a.clip -o 1.jpg",
+    "extract with.jpg",
+    "search a.clpc --query row.npy",
+    "profiles",
+    "profiles any/rotation",
+    "demo --count 1",
+]
+NEEDS = {
+    "compress a.jpg": "Pillow",
+    "compress a.jpg -o 4.clpc": "huggingface_hub",
+    "compress photos -o 5.clpc": "Pillow",
+    "compress shard.tar -o 6.clpc": "Pillow",
+    "compress t.parquet --column e": "pyarrow",
+    "decompress t.clip.parquet": "pyarrow",
+    "attach -f a.jpg": "Pillow",
+    "search a.clpc --query a.jpg": "Pillow",
+    "demo --count 1 a.jpg": "Pillow",
+    "fetch": "huggingface_hub",
+    "train --embeddings rows.npy --out p.safetensors": "torch",
+    "train --embeddings rows.npy --out p.safetensors --recipe pqvae": "torch",
+}
+
+
+@pytest.mark.parametrize("line", WORKS)
+def test_works(folder: Path, line: str) -> None:
+    done = light(folder, "-m", "clipcodec", *line.split())
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("line", NEEDS)
+def test_says_what_is_missing(folder: Path, line: str) -> None:
+    done = light(folder, "-m", "clipcodec", *line.split())
+    assert done.returncode == 1
+    assert f"{NEEDS[line]}" in done.stderr
+    assert "pip install " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_every_image_lacks_is_said_once(folder: Path) -> None:
+    for line in ("compress a.jpg photos/b.jpg -o mixed/", "search a.clpc --query a.jpg a.jpg"):
+        done = light(folder, "-m", "clipcodec", *line.split())
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_every_verb_is_tried() -> None:
+    choices = next(a.choices for a in build_parser()._actions if a.dest == "verb")
+    assert {line.split()[0] for line in [*WORKS, *NEEDS]} == set(choices or ())
+
+
+@pytest.mark.parametrize(
+    "call", ["encode('a.jpg')", "encode_batch(['a.jpg'])", "Codec().embed(['a.jpg'])",
+             "Codec().backbone()"],
+)  # fmt: skip
+def test_python_says_it_with_its_own_error(folder: Path, call: str) -> None:
+    code = f"import clipcodec\ntry: clipcodec.{call}\n"
+    code += "except clipcodec.MissingDependencyError as error: print(error.name)"
+    done = light(folder, "-c", code)
+    assert done.stdout.strip() in ("PIL", "huggingface_hub"), done.stderr
