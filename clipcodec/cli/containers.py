@@ -52,7 +52,7 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
         container = stack.enter_context(Container(source, profile=profile, partial=partial))
         if not container.complete:
             label = "stdin" if name == STDIO else name
-            say(f"{label}: not complete: its first {len(container)} items are read")
+            say(f"{label}: not complete: {len(container)} good items are read")
         yield container
 
 
