@@ -21,6 +21,7 @@ from ..errors import (
     InputError,
     OptionError,
     OutputExistsError,
+    each_row,
 )
 from ..models import BATCH
 from ..system.files import refuse_existing
@@ -170,14 +171,16 @@ class Job:
             ledger = _Ledger(begun.ids())
             bytes_per_item = begun.bytes_per_item
         ids: list[str] = []
+        rows = _Sample()
         for source in sources:
             for entry in _listed(source, ledger):
                 if isinstance(entry.content, ClipcodecError):
                     ledger.fail(entry.name, entry.content, entry.rows)
                 else:
                     ids.append(entry.id)
-        size = bytes_per_item or self._stream_size()
-        about = None if size is None else round(size * len(ids))
+                    if isinstance(entry.content, np.ndarray):
+                        rows.add(entry.content)
+        about = self._estimate(len(ids) - rows.count, rows, bytes_per_item)
         left_out = _left_out(sources)
         _warn(left_out)
         return Plan(ids, ledger.there_already, ledger.failures, about, left_out)
@@ -270,14 +273,59 @@ class Job:
         weights = sha256(locate(spec(name), self._weights))
         return {"backbone": name, "weights": weights, "precision": self._precision}
 
-    def _stream_size(self) -> float | None:
-        """Bytes of a stream for this target, measured on samples of the profile's statistics."""
+    def _estimate(self, images: int, rows: _Sample, bytes_per_item: float | None) -> int | None:
+        """About how many bytes the streams of so many images and of these rows take.
+
+        bytes_per_item  in the container that is resumed, if there is one
+        """
+        total = 0.0
+        if rows.count:
+            size = self._mean_size(rows.kept)
+            if size is None:
+                return None
+            total += size * rows.count
+        if images:
+            size = bytes_per_item or self._image_size()
+            if size is None:
+                return None
+            total += size * images
+        return round(total)
+
+    def _image_size(self) -> float | None:
+        """Bytes of an image's stream, measured on samples of the profile's statistics."""
         statistics = self.codec.profile.statistics
         if statistics is None:
             return self.target.max_bytes
-        samples = statistics.draw(_SAMPLES, seed=0)
-        streams = self.codec.encode_embeddings(samples, self.target)
-        return float(np.mean([len(stream) for stream in streams]))
+        return self._mean_size(list(statistics.draw(_SAMPLES, seed=0)))
+
+    def _mean_size(self, embeddings: list[Any]) -> float | None:
+        """Mean bytes of their streams; None if none can be encoded."""
+
+        def work(chosen: list[int]) -> list[bytes]:
+            return self.codec.encode_embeddings([embeddings[i] for i in chosen], self.target)
+
+        with suppress(InputError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the run will say it
+            streams = each_row(work, len(embeddings), InputError)
+            sizes = [len(stream) for stream in streams if isinstance(stream, bytes)]
+            return float(np.mean(sizes)) if sizes else None
+        return None
+
+
+class _Sample:
+    """Some of the rows that are added, evenly chosen. count: how many were added."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+        self.count = 0
+        self._step = 1
+
+    def add(self, row: Any) -> None:
+        if self.count % self._step == 0:
+            self.kept.append(row)
+        self.count += 1
+        if len(self.kept) > 2 * _SAMPLES:
+            self.kept, self._step = self.kept[::2], 2 * self._step
 
 
 class _Ledger:

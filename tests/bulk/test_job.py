@@ -105,14 +105,24 @@ def test_a_plan_says_what_a_run_would_do_and_writes_nothing(rows: Path, tmp_path
     (failure,) = plan.failures
     assert failure.name == str(tmp_path / "none.png")
     assert isinstance(failure.error, clipcodec.ImageFileError)
-    assert plan.bytes == round(len(out.read_bytes()) / COUNT * 5)
+    assert plan.bytes == 5 * 12
     assert (sorted(tmp_path.iterdir()), out.read_bytes()) == before
 
 
-def test_a_plan_estimates_a_new_container(rows: Path, tmp_path: Path) -> None:
-    known = make(rows, out=tmp_path / "o.clpc", target=Target(max_bytes=12)).plan()
-    assert known.bytes == 12 * COUNT
-    assert make(rows, out=tmp_path / "o.clpc").plan().bytes is None
+@pytest.mark.parametrize("target", [Target(), Target(max_bytes=12), Target(quality=90)])
+def test_a_plan_measures_rows_that_are_at_hand(rows: Path, tmp_path: Path, target: Target) -> None:
+    """Few rows exactly; of many some, which are as large within a tenth."""
+    job = make(rows, out=tmp_path / "o.clpc", target=target)
+    assert job.plan().bytes == job.run().bytes
+    job = make(save(tmp_path / "many.npy", 700), out=tmp_path / "many.clpc", target=target)
+    estimate = job.plan().bytes
+    assert estimate is not None
+    assert abs(estimate / job.run().bytes - 1) < 0.1
+
+
+def test_a_plan_knows_no_size_of_images_without_statistics(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"an image, perhaps")
+    assert make(tmp_path / "a.png", out=tmp_path / "o.clpc").plan().bytes is None
 
 
 # --- failures ---
