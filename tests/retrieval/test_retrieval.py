@@ -437,7 +437,7 @@ def test_the_command_prints_scores_and_ids(store: Path, rates: Profile, rates_pa
         assert [hit["index"] for hit in line["hits"]] == where.tolist()
         assert np.allclose([hit["score"] for hit in line["hits"]], own, atol=1e-5)
     words = run(store, "--query", names[1], "-k", 1, *private)
-    assert words.stdout.decode() == f"{names[1]}\t{scores[2, 0]:.4f}\t'tab\\there'\n"
+    assert words.stdout.decode() == f"{names[1]}\t{scores[2, 0]:.4f}\ttab\\there\n"
     piped = run(store, "--query", "-", "-k", 1, *private, input=names[1].read_bytes())
     assert piped.stdout.split(b"\t")[1:] == words.stdout.split(b"\t")[1:]
 
