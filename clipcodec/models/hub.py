@@ -7,15 +7,13 @@ import hashlib
 import logging
 import os
 import re
-import ssl
 import sys
 import threading
-import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..errors import WeightsError, WeightsUnavailableError
 from .spec import LOCAL, BackboneSpec, load_module, settings
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
     Weights = str | os.PathLike[str] | None
 
 ENVIRONMENT_VARIABLE = "CLIPCODEC_WEIGHTS"
-_PROBE_SECONDS = 2.0
+_PATIENCE = "HF_HUB_ETAG_TIMEOUT"  # huggingface_hub's: seconds until the hub has to answer
+_PROBE_SECONDS = 3.5  # unless that is set
 _DISK_ERRORS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
     errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
@@ -129,7 +128,9 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
             f" folder, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
         )
     # Ask once, briefly: huggingface_hub would retry a dead network connection for half a minute.
-    reason = _unreachable(constants.ENDPOINT, _PROBE_SECONDS)
+    set_by_user = os.environ.get(_PATIENCE)
+    patience = float(constants.HF_HUB_ETAG_TIMEOUT) if set_by_user else _PROBE_SECONDS
+    reason = _unreachable(constants.ENDPOINT, patience)
     if reason:
         message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({reason}): {remedy}"
         raise WeightsUnavailableError(message)
@@ -163,29 +164,42 @@ def _why(error: Exception) -> str:
 
 
 def _unreachable(url: str, seconds: float) -> str | None:
-    """Why `url` does not answer within `seconds`; None if it does.
+    """Why `url` cannot be reached by huggingface_hub's own client; None if it can, or may be.
 
-    Any HTTP answer counts, an error status too. Proxies of the environment are used.
+    So proxies, certificates and what else a program has set for the downloads count here, too. Any
+    HTTP answer will do, an error status too. A proxy that takes the request but does not answer
+    within `seconds` may be slow, and the download has to find out.
     """
+    silence = f"no answer within {seconds:g} s, which {_PATIENCE} changes"
     answer: list[str | None] = []
 
     def ask() -> None:
         try:
-            request = urllib.request.Request(url, method="HEAD")
-            with urllib.request.urlopen(request, timeout=seconds):
-                answer.append(None)
-        except urllib.error.HTTPError:
+            session = load_module("huggingface_hub.utils").get_session()
+            # A redirection is an answer. requests, of older releases, does not follow any here.
+            options = {"follow_redirects": False} if hasattr(session, "follow_redirects") else {}
+            session.head(url, timeout=seconds, **options)
             answer.append(None)
-        except (OSError, ValueError, HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            # huggingface_hub may trust other certificates, so it has to decide.
-            answer.append(None if isinstance(reason, ssl.SSLError) else str(reason))
+        except Exception as error:  # the client's errors have no common base class in all releases
+            kind = type(error).__name__
+            if kind == "ReadTimeout" and _by_proxy(url):
+                answer.append(None)
+            else:
+                answer.append(silence if kind.endswith("Timeout") else _why(error))
 
-    # In a thread, because the timeout of a socket does not cover the name lookup.
+    # In a thread, because the client's timeout is one of each step, and not of the name lookup.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(seconds)
-    return answer[0] if answer else f"no answer within {seconds:g} s"
+    thread.join(seconds + 0.25)  # the client's timeout tells more if it comes first
+    return answer[0] if answer else silence
+
+
+def _by_proxy(url: str) -> bool:
+    """Is this URL asked of a proxy, by the rules that requests and httpx share?"""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    named = proxies.get(parts.scheme) or proxies.get("all")
+    return bool(named) and not urllib.request.proxy_bypass(parts.netloc)
 
 
 @contextmanager

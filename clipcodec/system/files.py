@@ -7,6 +7,7 @@ import os
 import secrets
 import stat
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, BinaryIO, cast
 from ..errors import ClipcodecError, LockedError, OutputExistsError
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock
+# Of the content, not of the file: the system makes them, and drops or renews them at each write.
+_OF_CONTENT = {"security.capability", "security.ima", "security.evm"}
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
@@ -27,7 +30,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
 def replacing(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
     """A new file, moved to `path` when the `with` block ends without error, else deleted.
 
-    A new file takes over the permissions of the file that it replaces. A process that is killed
+    A new file takes over what `move` keeps of the file that it replaces. A process that is killed
     may leave the temporary file, `.clipcodec-….tmp`, which can be deleted. Pipes, devices and open
     files such as /dev/stdout are written directly. Raises OutputExistsError if `path` exists and
     `overwrite` is false, and OSError naming `path` for any other failure.
@@ -109,11 +112,81 @@ def _through_temporary(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 def move(source: Path, target: Path, *, overwrite: bool) -> None:
-    """Rename a file. Raises OutputExistsError if `target` exists by now, unless `overwrite`."""
+    """Rename a file. Raises OutputExistsError if `target` exists by now, unless `overwrite`.
+
+    A file that replaces another takes over its owner, group, permissions and, on Linux, extended
+    attributes. What it cannot keep is named in a warning, before the old file is replaced. Other
+    hard links to the old file are of that kind: writing into the file itself would keep them, but
+    a write that fails would leave half a file under all its names.
+    """
     if overwrite or not _link(source, target):
+        with suppress(FileNotFoundError):
+            _take_over(source, target, target.stat())
         os.replace(source, target)
     else:
         source.unlink()
+
+
+def _take_over(new: Path, path: Path, old: os.stat_result) -> None:
+    """Give `new` what the file at `path`, whose state is `old`, has beside its content."""
+    with suppress(OSError):
+        os.chmod(new, 0o600)  # private until it is in the right hands; and attributes can be set
+    lost = _change_owner(new, old)
+    attributes = _copy_attributes(path, new)
+    mode, made = stat.S_IMODE(old.st_mode), os.stat(new)
+    if made.st_uid != old.st_uid:
+        mode &= ~stat.S_ISUID  # it would lend the rights of another owner
+    if made.st_gid != old.st_gid:
+        mode &= ~stat.S_ISGID
+    with suppress(OSError):
+        os.chmod(new, mode)
+    if stat.S_IMODE(os.stat(new).st_mode) != stat.S_IMODE(old.st_mode):
+        lost.append(f"permissions {stat.S_IMODE(old.st_mode):04o}")
+    if attributes:
+        lost.append(f"extended attributes {', '.join(attributes)}")
+    if old.st_nlink > 1:
+        lost.append(f"{old.st_nlink - 1} other hard link(s), which have the old content")
+    if lost:
+        what = "; ".join(lost)
+        warnings.warn(f"{path} is replaced by a new file, without its {what}", stacklevel=2)
+
+
+def _change_owner(path: Path, old: os.stat_result) -> list[str]:
+    """Owner and group as in `old`; those that cannot be changed."""
+    if sys.platform == "win32":
+        return []
+    for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):  # an owner may give it to a group
+        with suppress(OSError):
+            os.chown(path, owner, group)
+    made = os.stat(path)  # some file systems take the call and change nothing
+    lost = [f"owner (uid {old.st_uid})"] if made.st_uid != old.st_uid else []
+    return lost + ([f"group (gid {old.st_gid})"] if made.st_gid != old.st_gid else [])
+
+
+def _copy_attributes(source: Path, target: Path) -> list[str]:
+    """Make the extended attributes, access lists too, those of `source`; those that it cannot."""
+    wanted, lost = _attributes(source), []
+    for name in _attributes(target) - wanted:  # such as an access list of the folder's default
+        with suppress(OSError):
+            os.removexattr(target, name)
+    for name in sorted(wanted):
+        try:
+            value = os.getxattr(source, name)
+            if name not in _attributes(target) or os.getxattr(target, name) != value:
+                os.setxattr(target, name, value)
+        except OSError:
+            lost.append(name)
+    return lost
+
+
+def _attributes(path: Path) -> set[str]:
+    """The names of the extended attributes that a user or the system has given to a file."""
+    if sys.platform != "linux":
+        return set()
+    try:
+        return set(os.listxattr(path)) - _OF_CONTENT
+    except OSError:  # the file system has none
+        return set()
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -302,6 +302,23 @@ def test_what_exists_is_replaced_only_by_mode_w(tmp_path: Path) -> None:
         clipcodec.create(tmp_path, "w")
 
 
+def test_a_container_that_is_replaced_hands_on_its_permissions_and_names_lost_links(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "a.clpc", tmp_path / "b.clpc"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    other.hardlink_to(path)
+    with (
+        pytest.warns(UserWarning, match=r"a\.clpc is replaced .* 1 other hard link"),
+        clipcodec.create(path, "w") as writer,
+    ):
+        writer.extend(STREAMS)
+    assert clipcodec.open(path)[:] == STREAMS
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert other.read_bytes() == b"old"
+
+
 def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.clpc"
     writer = clipcodec.create(path)

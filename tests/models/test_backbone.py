@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -535,7 +536,10 @@ def test_without_weights_and_network_the_answer_is_quick_and_names_the_remedy(
 
 @pytest.fixture
 def hub(tiny: Tiny) -> Iterator[tuple[str, list[str]]]:
-    """A Hugging Face hub of two repositories, one with safetensors and one with .bin only."""
+    """A Hugging Face hub of two repositories, one with safetensors and one with .bin only.
+
+    It is a proxy, too. Asked for slow.invalid, or as localhost, it takes a second for each answer.
+    """
     files = {
         "/tiny/weights/resolve/main/open_clip_model.safetensors": tiny.safetensors.read_bytes(),
         "/tiny/old/resolve/main/open_clip_pytorch_model.bin": tiny.pt.read_bytes(),
@@ -551,7 +555,9 @@ def hub(tiny: Tiny) -> Iterator[tuple[str, list[str]]]:
 
         def answer(self, *, body: bool) -> None:
             requests.append(f"{self.command} {self.path}")
-            data = files.get(self.path)
+            if self.headers["Host"].startswith(("slow", "localhost")):
+                time.sleep(1)
+            data = files.get(urlsplit(self.path).path)
             self.send_response(404 if data is None else 200)
             if data is None:
                 self.send_header("X-Error-Code", "EntryNotFound")
@@ -610,6 +616,70 @@ def test_fetch_fills_the_cache_once_and_verifies_the_file_each_time(
     assert third.startswith("WeightsError")
     assert str(blob) in third
     assert "delete it and run 'clipcodec fetch tiny'" in third
+
+
+NO_PROXIES = {
+    name: ""  # of either case, since an empty name in lower case hides the other
+    for lower in ("http_proxy", "https_proxy", "all_proxy")
+    for name in (lower, lower.upper())
+}
+IMPATIENT = "import clipcodec.models.hub as hub; hub._PROBE_SECONDS = 0.4\n"
+
+
+@pytest.mark.parametrize("proxy", ["http_proxy", "all_proxy"])
+@pytest.mark.parametrize("host", ["hub.invalid", "slow.invalid"])
+def test_a_hub_that_only_a_proxy_reaches(
+    tiny: Tiny, hub: tuple[str, list[str]], tmp_path: Path, proxy: str, host: str
+) -> None:
+    """A slow one, too: whether it answers in time is for the download to say."""
+    environment = NO_PROXIES | {proxy: hub[0], proxy.upper(): hub[0]}
+    environment["HF_ENDPOINT"] = f"http://{host}"
+    found = run(IMPATIENT + FETCH, tmp_path, **environment)
+    assert Path(found.stdout.strip()).read_bytes() == tiny.safetensors.read_bytes(), found
+    assert hub[1][0].startswith(f"HEAD http://{host}")
+
+
+def test_a_slow_hub_is_waited_for_as_long_as_the_download_would(
+    tiny: Tiny, hub: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    environment = NO_PROXIES | {"HF_ENDPOINT": hub[0].replace("127.0.0.1", "localhost")}
+    environment |= {"NO_PROXY": "localhost", "no_proxy": "localhost"}
+    refused = run(IMPATIENT + FETCH, tmp_path, **environment).stdout
+    assert "(no answer within 0.4 s, which HF_HUB_ETAG_TIMEOUT changes)" in refused
+    found = run(IMPATIENT + FETCH, tmp_path, **environment, HF_HUB_ETAG_TIMEOUT="9").stdout
+    assert Path(found.strip()).read_bytes() == tiny.safetensors.read_bytes()
+
+
+def test_what_stops_the_downloads_client_is_said_at_once(tmp_path: Path) -> None:
+    """A proxy that is not there, and one of a kind that it does not know."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        for proxy, why in ((f"http://127.0.0.1:{port}", "refused"), ("gopher://a", "gopher")):
+            environment = NO_PROXIES | {"all_proxy": proxy, "HF_ENDPOINT": "http://hub.invalid"}
+            found = run(LOAD, tmp_path, **environment)
+            *messages, timing = found.stdout.splitlines()
+            assert len(messages) == 2, found
+            for message in messages:
+                assert "http://hub.invalid cannot be reached" in message
+                assert why in message
+            assert float(timing.split()[0]) < 3
+
+
+def test_the_clients_own_settings_hold(hub: tuple[str, list[str]], tmp_path: Path) -> None:
+    """A program may have given huggingface_hub a client of its own."""
+    code = """
+import huggingface_hub
+if not hasattr(huggingface_hub, "set_client_factory"):
+    sys.exit("older")
+client = type(huggingface_hub.get_session())
+huggingface_hub.set_client_factory(lambda: client(proxy="HUB", follow_redirects=True))
+"""
+    code = "import sys" + code.replace("HUB", hub[0]) + FETCH
+    found = run(code, tmp_path, **NO_PROXIES, HF_ENDPOINT="http://hub.invalid")
+    if found.stderr == "older\n":
+        pytest.skip("this huggingface_hub has no client factories")
+    assert Path(found.stdout.strip()).name == "open_clip_model.safetensors"
 
 
 def test_fetch_of_a_file_that_the_hub_does_not_have_is_unavailable(

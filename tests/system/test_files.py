@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
+import struct
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +49,135 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_atomic(path, b"new", overwrite=True)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def rewrite(path: Path) -> list[str]:
+    """Replace a file; the warnings that it gave."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        write_atomic(path, b"new", overwrite=True)
+    assert path.read_bytes() == b"new"
+    return [str(warning.message) for warning in caught]
+
+
+def tagged(path: Path) -> Path:
+    """A file with an extended attribute, where there are such."""
+    path.write_bytes(b"old")
+    try:
+        os.setxattr(path, "user.tag", b"holiday")
+    except (OSError, AttributeError):
+        pytest.skip("no extended attributes here")
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_extended_attributes_and_permissions_are_kept(tmp_path: Path, mode: int) -> None:
+    path = tagged(tmp_path / "a")
+    path.chmod(mode)
+    assert rewrite(path) == []
+    assert os.getxattr(path, "user.tag") == b"holiday"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_an_access_list_is_kept_and_none_is_inherited(tmp_path: Path) -> None:
+    """The folder's default list lets user 12345 read; the first file has no list, the second one
+    that lets user 54321 read.
+    """
+
+    def access(user: int) -> bytes:
+        entries = [(1, 6, -1), (2, 4, user), (4, 4, -1), (16, 4, -1), (32, 0, -1)]
+        return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+
+    name = "system.posix_acl_access"
+    plain, listed = tmp_path / "plain", tmp_path / "listed"
+    plain.write_bytes(b"old")
+    listed.write_bytes(b"old")
+    plain.chmod(0o640)
+    try:
+        os.setxattr(listed, name, access(54321))
+        os.setxattr(tmp_path, "system.posix_acl_default", access(12345))
+    except (OSError, AttributeError):
+        pytest.skip("no access lists here")
+    (tmp_path / "new").write_bytes(b"new")
+    assert os.getxattr(tmp_path / "new", name) == access(12345)
+    assert rewrite(plain) + rewrite(listed) == []
+    assert name not in os.listxattr(plain)
+    assert stat.S_IMODE(plain.stat().st_mode) == 0o640
+    assert os.getxattr(listed, name) == access(54321)
+
+
+def test_attributes_that_cannot_be_kept_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tagged(tmp_path / "a")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "setxattr", full)
+    (warning,) = rewrite(path)
+    assert str(path) in warning
+    assert "extended attributes user.tag" in warning
+
+
+def test_other_hard_links_are_named_and_keep_the_old_content(tmp_path: Path) -> None:
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"old")
+    other.hardlink_to(path)
+    (warning,) = rewrite(path)
+    assert "1 other hard link(s), which have the old content" in warning
+    assert str(path) in warning
+    assert other.read_bytes() == b"old"
+    assert rewrite(path) == []
+
+
+def test_a_program_that_makes_warnings_errors_keeps_the_old_file(tmp_path: Path) -> None:
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"old")
+    other.hardlink_to(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="hard link"):
+            write_atomic(path, b"new", overwrite=True)
+    assert path.samefile(other)
+    assert path.read_bytes() == b"old"
+    assert sorted(tmp_path.iterdir()) == [path, other]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="for root only")
+def test_root_keeps_owner_and_group(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    os.chown(path, 1234, 2345)
+    path.chmod(0o4750)
+    assert rewrite(path) == []
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 2345, 0o4750)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has other owners")
+def test_an_owner_that_cannot_be_kept_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a set-user-ID bit handed on, which would be another user's."""
+    path, state = tmp_path / "a", os.stat
+    path.write_bytes(b"old")
+    path.chmod(0o6755)
+
+    def foreign(name: Any, **options: Any) -> os.stat_result:
+        found = state(name, **options)
+        if os.fspath(name) != str(path):
+            return found
+        return os.stat_result((*found[:4], 4321, 5432, *found[6:]))
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "stat", foreign)
+    monkeypatch.setattr(os, "chown", forbidden)
+    (warning,) = rewrite(path)
+    assert "owner (uid 4321); group (gid 5432); permissions 6755" in warning
+    assert stat.S_IMODE(state(path).st_mode) == 0o755
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
