@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from clipcodec.bulk.entries import FOLDER, HIDDEN, IN_ITSELF, NO_IMAGE, OTHER_INPUT, Entry
 from clipcodec.bulk.sources import find
@@ -402,6 +403,43 @@ def test_an_array_gives_its_rows_by_number(tmp_path: Path) -> None:
     assert [e.id for e in found] == ["x.npy/0", "x.npy/1", "x.npy/2", "one.npy/0"]
     assert np.array_equal(np.stack([np.asarray(e.content) for e in found]), [*rows, rows[0]])
     assert isinstance(found[0].content, np.memmap), "the file is not read into memory"
+
+
+def save_all_kinds(folder: Path, rows: np.ndarray[Any, Any]) -> list[str]:
+    torch = pytest.importorskip("torch")
+    np.save(folder / "x.npy", rows)
+    np.savez(folder / "x.npz", rows)
+    save_file({"embeddings": rows}, folder / "x.safetensors")
+    np.savetxt(folder / "x.csv", rows, delimiter=",")
+    torch.save(torch.from_numpy(rows), folder / "x.pt")
+    return ["x.csv", "x.npy", "x.npz", "x.pt", "x.safetensors"]
+
+
+def test_every_kind_of_array_gives_the_same_rows(tmp_path: Path) -> None:
+    rows = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    for name in save_all_kinds(tmp_path, rows):
+        found = entries(tmp_path / name)
+        assert [e.id for e in found] == [f"{name}/{i}" for i in range(3)]
+        assert np.array_equal(np.stack([np.asarray(e.content) for e in found]), rows)
+        if name in ("x.npy", "x.safetensors"):
+            assert isinstance(found[0].content, np.memmap)
+
+
+def test_arrays_beside_images_are_taken_by_their_own_suffix(tmp_path: Path) -> None:
+    """A table or the weights of a model are not taken for embeddings because they are there."""
+    names = save_all_kinds(tmp_path, np.ones((1, 4), np.float32))
+    make(tmp_path, "a.png")
+    others = ["x.npz", "x.pt", "x.safetensors"]
+    top = f"{tmp_path}/"
+    found = {id.removeprefix(top) for id in ids(f"{top}*")}
+    assert found == {"a.png", "x.npy/0"}
+    assert left_out(f"{top}*") == {
+        NO_IMAGE: [f"{top}x.csv"],
+        OTHER_INPUT: [f"{top}{name}" for name in others],
+    }
+    assert left_out(tmp_path) == {NO_IMAGE: ["x.csv"], OTHER_INPUT: ["x.npy", *others]}
+    for name in names:
+        assert ids(f"{top}*{Path(name).suffix}") == [f"{name}/0"]
 
 
 def test_an_array_whose_name_is_not_utf_8_is_one_failure(tmp_path: Path) -> None:
