@@ -25,7 +25,7 @@ from .errors import ClipcodecError, EmbeddingError, brief
 from .system.forks import loading
 from .system.optional import missing_named
 
-HEAD = 1 << 14  # bytes of a file by which `kind_of` knows it
+HEAD = 1 << 10  # bytes of a file by which `kind_of` knows it
 NPY = b"\x93NUMPY"
 _NAME = "embeddings"
 _ZIP = b"PK\x03\x04"

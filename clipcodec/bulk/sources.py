@@ -9,7 +9,8 @@ with forward slashes, sorted by code point.
 * pattern such as "photos/**/*.jpg": the images, archives and arrays that match; id of an image:
   the path as it matched
 * list.txt: one path per line, relative to the list's folder; id: the line. Blank lines, and lines
-  that begin with #, are skipped.
+  that begin with #, are skipped. Also in UTF-16 with its mark, or with NUL after each path: these
+  are taken as they are.
 * shard.tar, also compressed, or "-" for one on stdin: its images (archives.py); id: shard.tar/name
 * rows.npy, .npz, .safetensors, .pt or .csv: embeddings, memory-mapped if they can be (arrays.py);
   id: rows.npy/0, rows.npy/1, …
@@ -48,6 +49,7 @@ from .entries import (
     is_image,
     kind_fault,
     label,
+    no_image,
     printable,
     text_of,
 )
@@ -216,7 +218,7 @@ def _walk(
         elif arrays.suffix_of(item.name) not in (None, ".csv") or is_archive(item.path):
             left_out.add(OTHER_INPUT, printable(id))
         else:
-            left_out.add(NO_IMAGE, printable(id))
+            left_out.add(no_image(item.name), printable(id))
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:
@@ -235,16 +237,35 @@ def _is_file(item: os.DirEntry[str]) -> bool:
 
 def _list(name: str) -> list[_Listed]:
     try:
-        lines = Path(name).read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+        paths = _paths(Path(name).read_bytes())
     except OSError as error:
         return [_failed(name, f"{_shown(name)!r} cannot be read: {error.strerror}")]
+    except UnicodeError:
+        why = "is text in damaged UTF-16, or without its mark: save it as UTF-8"
+        return [_failed(name, f"{_shown(name)!r} {why}")]
     folder = os.path.dirname(name)
-    found: list[_Listed] = []
-    for line in lines:
-        path = os.fsdecode(line.strip())
-        if path and not path.startswith("#"):
-            found.append((_posix(path), _Line(os.path.join(folder, path))))
+    found: list[_Listed] = [
+        (_posix(path), _Line(os.path.join(folder, path))) for path in map(os.fsdecode, paths)
+    ]
     return found or [_failed(name, f"{_shown(name)!r} names no images: expected one path per line")]
+
+
+def _paths(data: bytes) -> list[bytes]:
+    """The paths in a list: one per line, or, as `find -print0` writes them, each ended by NUL.
+
+    Raises UnicodeError for text in UTF-16 that is damaged or has no byte order mark.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = data.decode("utf-16").encode()  # as Windows programs write
+        if b"\0" in data:
+            raise UnicodeError
+    if b"\0" not in data:
+        lines = (line.strip() for line in data.removeprefix(b"\xef\xbb\xbf").splitlines())
+        return [line for line in lines if line and not line.startswith(b"#")]
+    paths = data.split(b"\0")
+    if sum(len(path) <= 1 for path in paths) > len(paths) // 2 + 1:  # each second byte is NUL
+        raise UnicodeError
+    return [path for path in paths if path]
 
 
 def _failed(name: str, why: str) -> _Listed:
@@ -320,7 +341,7 @@ def _not_taken(match: str, pattern: str) -> str | None:
         asked = kind == arrays.suffix_of(pattern) or kind == ".npy"
         return None if asked else NO_IMAGE if kind == ".csv" else OTHER_INPUT
     gone = match.lower().endswith(".npy") and not os.path.isfile(match)
-    return None if gone else NO_IMAGE
+    return None if gone else no_image(match)
 
 
 def _glob(pattern: str, circles: set[str]) -> set[str]:

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from clipcodec.bulk.entries import FOLDER, HIDDEN, IN_ITSELF, NO_IMAGE, OTHER_INPUT, Entry
+from clipcodec.bulk.entries import FOLDER, HEIF, HIDDEN, IN_ITSELF, NO_IMAGE, OTHER_INPUT, Entry
 from clipcodec.bulk.sources import find
 from clipcodec.errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
 
@@ -298,6 +298,48 @@ def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
     assert [os.path.exists(str(e.content)) for e in found] == [True, True, True, False]
     assert isinstance(found[3].content, ImageFileError)
     assert "does not exist: check the path" in str(found[3].content)
+
+
+def test_a_list_in_utf_16_or_with_nul(tmp_path: Path) -> None:
+    """As Windows programs and `find -print0` write them."""
+    names = ["a.png", "f\xfcr/\u732b.png"]
+    make(tmp_path, *names)
+    lines = "\r\n".join(["# a comment", "", *names, ""])
+    path = tmp_path / "list.txt"
+    for codec in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+        mark = "\ufeff" if codec[-2:] in ("le", "be") else ""
+        path.write_bytes((mark + lines).encode(codec))
+        found = entries(path)
+        assert [e.id for e in found] == names, codec
+        assert [e.content for e in found] == [str(tmp_path / name) for name in names]
+    make(tmp_path, "#1.png")
+    for end in ("", "\0"):
+        path.write_bytes(("\0".join([*names, "#1.png"]) + end).encode())
+        assert [e.id for e in entries(path)] == [*names, "#1.png"]
+
+
+def test_a_list_that_is_no_text_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    for data in ("a.png\nb.png\n".encode("utf-16-le"), "a.png\n".encode("utf-16")[:-1]):
+        path.write_bytes(data)
+        (found,) = entries(path)
+        assert "save it as UTF-8" in str(found.content)
+        assert isinstance(found.content, ImageFileError)
+
+
+def test_heic_images_are_left_out_with_their_remedy(tmp_path: Path) -> None:
+    from PIL import Image
+
+    if ".heic" in Image.registered_extensions():
+        pytest.skip("this Pillow reads HEIC")
+    make(tmp_path, "d/a.png", "d/b.HEIC", "d/c.heif", "d/notes.md")
+    shard = archive(tmp_path / "s.tar", {"a.png": png(), "b.heic": b"x"})
+    assert left_out(tmp_path / "d") == {HEIF: ["b.HEIC", "c.heif"], NO_IMAGE: ["notes.md"]}
+    assert list(left_out(f"{tmp_path}/d/*")) == [HEIF, NO_IMAGE]
+    sources, _ = find([str(shard)])
+    list(sources[0].entries(lambda id: True))
+    assert [(o.why, o.names) for o in sources[0].left_out.found()] == [(HEIF, ["s.tar/b.heic"])]
+    assert "pillow-heif" in HEIF
 
 
 def test_a_list_without_a_path_says_so(tmp_path: Path) -> None:
