@@ -21,13 +21,13 @@ from ..errors import InputError, brief
 from .entries import (
     HIDDEN,
     LINK,
-    NO_IMAGE,
     Entry,
     Tally,
     Wanted,
     id_fault,
     is_image,
     label,
+    no_image,
     printable,
     size_fault,
 )
@@ -318,7 +318,7 @@ class Archive:
         base = member.name.rpartition("/")[2]
         if base.startswith(".") or not is_image(base):
             link = member.issym() or member.islnk()
-            why = HIDDEN if base.startswith(".") else LINK if link else NO_IMAGE
+            why = HIDDEN if base.startswith(".") else LINK if link else no_image(base)
             self.left_out.add(why, printable(id))
             return
         self._seen += 1

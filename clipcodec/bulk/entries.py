@@ -20,6 +20,8 @@ _MOST_NAMES = 1000  # of what is left out for one reason
 # formats that Pillow reads only with another program, and those that images.py refuses
 _NOT_READ = {"BUFR", "GRIB", "HDF5", "MPEG", "EPS", "WMF"}
 
+_HEIF = {".heic", ".heics", ".heif", ".heifs", ".hif"}
+
 Wanted = Callable[[str], bool]
 
 
@@ -41,6 +43,10 @@ class Entry(NamedTuple):
 # what is left out: "not taken: 3 …"
 HIDDEN = "hidden (names that start with a dot)"
 NO_IMAGE = "without the suffix of an image format that Pillow reads"
+HEIF = (
+    "HEIC images, which Pillow does not read (export them as JPEG; or in Python pip install "
+    "pillow-heif and call pillow_heif.register_heif_opener() before the job)"
+)
 LINK = "links without the suffix of an image format"
 IN_ITSELF = "links to a folder that they lie in"
 FOLDER = "folders that match the pattern (FOLDER/* or ** takes what is in them)"
@@ -113,6 +119,11 @@ def _suffixes() -> frozenset[str]:
 def is_image(name: str) -> bool:
     """Has this name the suffix of an image format that Pillow reads?"""
     return os.path.splitext(name)[1].lower() in _suffixes()
+
+
+def no_image(name: str) -> str:
+    """Why a file is left out whose name has no suffix that `is_image` knows."""
+    return HEIF if os.path.splitext(name)[1].lower() in _HEIF else NO_IMAGE
 
 
 def size_fault(size: int) -> ImageError | None:

@@ -9,9 +9,11 @@ with forward slashes, sorted by code point.
 * pattern such as "photos/**/*.jpg": the images, archives and arrays that match; id of an image:
   the path as it matched
 * list.txt: one path per line, relative to the list's folder; id: the line. Blank lines, and lines
-  that begin with #, are skipped.
+  that begin with #, are skipped. Also in UTF-16 with its mark, or with NUL after each path: these
+  are taken as they are.
 * shard.tar, also compressed, or "-" for one on stdin: its images (archives.py); id: shard.tar/name
-* rows.npy: embeddings, memory-mapped; id: rows.npy/0, rows.npy/1, …
+* rows.npy, .npz, .safetensors, .pt or .csv: embeddings, memory-mapped if they can be (arrays.py);
+  id: rows.npy/0, rows.npy/1, …
 * any other file is an image; id: the path as given
 
 What an entry is (file, folder, pipe) is asked before it is opened; an input by its own name may be
@@ -27,11 +29,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 
+from .. import arrays
 from ..embeddings import as_rows
-from ..errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError, brief
+from ..errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
 from .archives import STDIN, Archive, is_archive
 from .entries import (
     FOLDER,
@@ -47,11 +49,10 @@ from .entries import (
     is_image,
     kind_fault,
     label,
+    no_image,
     printable,
     text_of,
 )
-
-_NPY = b"\x93NUMPY"
 
 CheckWidth = Callable[[int, int], object]  # dimensions, and how many rows have them
 
@@ -101,7 +102,7 @@ class _Finder:
         circles: set[str] = set()
         matches = []
         for name in sorted(_glob(pattern, circles), key=text_of):
-            why = _not_taken(name)
+            why = _not_taken(name, pattern)
             if why is None:
                 matches.append(name)
             elif not (why == FOLDER and pattern.endswith(("**", "**/*"))):  # it takes all below
@@ -128,9 +129,9 @@ class _Finder:
             self._add_files(*_directory(name, "" if self._bare else label(name) + "/"))
         elif name.lower().endswith(".txt") and os.path.isfile(name):
             self._add_files(_list(name))
-        elif _is_array(name):
+        elif (kind := arrays.kind_of_file(name)) is not None:
             self.labels.append(label(name))
-            self.sources.append(_Array(name, self._check_width))
+            self.sources.append(_Array(name, kind, self._check_width))
         else:
             self._add_files([(_posix(name), name)])
 
@@ -214,10 +215,10 @@ def _walk(
             _walk(item.path, f"{id}/", found, left_out, above | {key})
         elif is_image(item.name):
             found.append((id, (None if _is_file(item) else kind_fault(item.path)) or item.path))
-        elif item.name.lower().endswith(".npy") or is_archive(item.path):
+        elif arrays.suffix_of(item.name) not in (None, ".csv") or is_archive(item.path):
             left_out.add(OTHER_INPUT, printable(id))
         else:
-            left_out.add(NO_IMAGE, printable(id))
+            left_out.add(no_image(item.name), printable(id))
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:
@@ -236,16 +237,35 @@ def _is_file(item: os.DirEntry[str]) -> bool:
 
 def _list(name: str) -> list[_Listed]:
     try:
-        lines = Path(name).read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+        paths = _paths(Path(name).read_bytes())
     except OSError as error:
         return [_failed(name, f"{_shown(name)!r} cannot be read: {error.strerror}")]
+    except UnicodeError:
+        why = "is text in damaged UTF-16, or without its mark: save it as UTF-8"
+        return [_failed(name, f"{_shown(name)!r} {why}")]
     folder = os.path.dirname(name)
-    found: list[_Listed] = []
-    for line in lines:
-        path = os.fsdecode(line.strip())
-        if path and not path.startswith("#"):
-            found.append((_posix(path), _Line(os.path.join(folder, path))))
+    found: list[_Listed] = [
+        (_posix(path), _Line(os.path.join(folder, path))) for path in map(os.fsdecode, paths)
+    ]
     return found or [_failed(name, f"{_shown(name)!r} names no images: expected one path per line")]
+
+
+def _paths(data: bytes) -> list[bytes]:
+    """The paths in a list: one per line, or, as `find -print0` writes them, each ended by NUL.
+
+    Raises UnicodeError for text in UTF-16 that is damaged or has no byte order mark.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = data.decode("utf-16").encode()  # as Windows programs write
+        if b"\0" in data:
+            raise UnicodeError
+    if b"\0" not in data:
+        lines = (line.strip() for line in data.removeprefix(b"\xef\xbb\xbf").splitlines())
+        return [line for line in lines if line and not line.startswith(b"#")]
+    paths = data.split(b"\0")
+    if sum(len(path) <= 1 for path in paths) > len(paths) // 2 + 1:  # each second byte is NUL
+        raise UnicodeError
+    return [path for path in paths if path]
 
 
 def _failed(name: str, why: str) -> _Listed:
@@ -266,24 +286,18 @@ def _shown(path: str) -> str:
 class _Array:
     images = False
 
-    def __init__(self, name: str, check_width: CheckWidth | None) -> None:
+    def __init__(self, name: str, kind: str, check_width: CheckWidth | None) -> None:
         self._name, self._label = name, label(name)
         self.left_out = Tally()
-        self._rows: NDArray[Any] = np.empty((0, 0))
+        self._rows: NDArray[Any]
         self._fault: ClipcodecError | None = None
         self.count = 1
         try:
-            rows = np.load(name, mmap_mode="r", allow_pickle=False)
-            if rows.ndim not in (1, 2) or not len(rows):
-                shape = f"an array of shape {rows.shape}"
-                raise EmbeddingError(f"{shape}: expected (D,) or (N, D), N > 0")
-            self._rows = np.atleast_2d(rows)
+            self._rows = arrays.read(name, kind)
             self.count = len(self._rows)
             self._fault = id_fault(f"{self._label}/0") or _fault(self._rows, check_width)
         except EmbeddingError as error:
             self._fault = error
-        except Exception as error:  # a damaged header makes numpy raise nearly anything
-            self._fault = EmbeddingError(f"not a readable .npy file: {brief(error)}")
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
         if self._fault is not None:
@@ -309,27 +323,25 @@ def _fault(rows: NDArray[Any], check_width: CheckWidth | None) -> EmbeddingError
     return None
 
 
-def _is_array(name: str) -> bool:
-    if not os.path.isfile(name):
-        return False
-    try:
-        with open(name, "rb") as file:
-            return file.read(len(_NPY)) == _NPY
-    except OSError:
-        return False
-
-
 # names
 
 
-def _not_taken(match: str) -> str | None:
-    """Why what matches a pattern is no input; None: it is one."""
+def _not_taken(match: str, pattern: str) -> str | None:
+    """Why what matches a pattern is no input; None: it is one.
+
+    Arrays but .npy are taken if the pattern ends as they do: a table or the weights of a model may
+    lie beside images.
+    """
     if os.path.isdir(match):
         return FOLDER
-    if is_image(match) or is_archive(match) or _is_array(match):
+    if is_image(match) or is_archive(match):
         return None
+    kind = arrays.kind_of_file(match)
+    if kind is not None:
+        asked = kind == arrays.suffix_of(pattern) or kind == ".npy"
+        return None if asked else NO_IMAGE if kind == ".csv" else OTHER_INPUT
     gone = match.lower().endswith(".npy") and not os.path.isfile(match)
-    return None if gone else NO_IMAGE
+    return None if gone else no_image(match)
 
 
 def _glob(pattern: str, circles: set[str]) -> set[str]:

@@ -90,12 +90,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"clipcodec {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    p = _verb(verbs, "compress", "images or .npy embeddings to streams")
+    p = _verb(verbs, "compress", "images or embeddings to streams")
     p.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="image or .npy file; - for stdin; "
+        help="image, or embeddings as .npy, .npz, .safetensors, .pt or .csv; - for stdin; "
         'with -o OUT.clpc also a directory, "pattern", list.txt or shard.tar',
     )
     p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several inputs) or - "
@@ -151,7 +151,7 @@ def build_parser() -> argparse.ArgumentParser:
     p = _verb(verbs, "search", "the items of a container nearest to images or embeddings")
     p.add_argument("container", metavar="CONTAINER", help="container (.clpc); - for stdin")
     p.add_argument("--query", required=True, nargs="+", metavar="QUERY",
-                   help="image, stream, or .npy of embeddings, of text too; "
+                   help="image, stream, or file of embeddings, of text too; "
                    "- for stdin")  # fmt: skip
     p.add_argument("-k", type=int, default=10, help="hits for each query (default: 10)")
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line per query")

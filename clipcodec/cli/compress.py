@@ -1,4 +1,4 @@
-"""`clipcodec compress`: each input to one stream; a .npy of N rows to N streams."""
+"""`clipcodec compress`: each input to one stream; a file of N embeddings to N streams."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from .common import (
     target_of,
     write_result,
 )
-from .formats import ARRAY, PICTURES, STREAM, refuse_file_name, refuse_foreign
-from .inputs import npy_rows, path_or_bytes
+from .formats import EMBEDDINGS, PICTURES, STREAM, refuse_file_name, refuse_foreign
+from .inputs import embedding_rows, path_or_bytes
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,9 +61,9 @@ def _streams(
     name: str, output: str, args: argparse.Namespace, codec: Codec, target: Target
 ) -> Iterator[tuple[str, bytes]]:
     """Every stream of one input, and where it is written."""
-    refuse_foreign(name, "an image or a NumPy array", ARRAY, *PICTURES, error=InputError)
+    refuse_foreign(name, "an image or embeddings", *EMBEDDINGS, *PICTURES, error=InputError)
     source = path_or_bytes(name)
-    rows = npy_rows(source)
+    rows = embedding_rows(source, name)
     if rows is None or len(rows) == 1:
         refuse_terminal_or_existing(output, force=args.force)
         if rows is None:

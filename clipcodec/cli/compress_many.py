@@ -12,7 +12,7 @@ from ..models import BATCH
 from ..system.optional import require
 from . import CONTAINER_SUFFIX
 from .common import STDIO, progress_bar, target_of, words
-from .formats import ARCHIVE, ARRAY, COMPRESSED, PICTURES, refuse_foreign
+from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
 from .terminal import say, tell
 
 
@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     mode: Mode = "resume" if args.resume else "replace" if args.force else "new"
     for name in filter(os.path.isfile, args.inputs):
         try:
-            refuse_foreign(name, "images or NumPy arrays", ARRAY, ARCHIVE, COMPRESSED, *PICTURES)
+            refuse_foreign(
+                name, "images or embeddings", *EMBEDDINGS, ARCHIVE, COMPRESSED, *PICTURES
+            )
         except OptionError as error:
             raise OptionError(f"{name}: {error}") from error
     if any(name == STDIO or holds_many(name) for name in args.inputs):

@@ -9,13 +9,14 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from .. import arrays
 from ..bitstream import VERSION
 from ..carriers import format_of
 from ..codec import Codec
 from ..container.layout import MAGIC
 from ..errors import ClipcodecError, OptionError
 from . import CONTAINER_SUFFIX, STREAM_SUFFIX
-from .inputs import NPY, first_bytes
+from .inputs import first_bytes
 
 
 class Format(NamedTuple):
@@ -46,10 +47,18 @@ COMPRESSED = Format("a compressed file", (".gz", ".bz2", ".xz", ".zst"))
 FOLDER = Format("a directory", ())
 
 PICTURES = (*IMAGES.values(), IMAGE)
+_NUMBERS = Format("a table of text", (".csv", ".tsv"))
+_ARRAYS = Format("NumPy arrays", (".npz",))
+_TORCH = Format("a PyTorch file", (".pt", ".pth"))
+_TENSORS = Format("a safetensors file of tensors", ())
+EMBEDDINGS = (ARRAY, _ARRAYS, _TENSORS, _TORCH, _NUMBERS)
+_KINDS = {
+    ".npy": ARRAY, ".npz": _ARRAYS, ".safetensors": _TENSORS, ".pt": _TORCH, ".csv": _NUMBERS
+}  # fmt: skip
 _OTHERS = (  # no verb writes these, nor IMAGE
-    Format("a table of text", (".csv", ".tsv")),
-    Format("NumPy arrays", (".npz",)),
-    Format("a PyTorch file", (".pt", ".pth")),
+    _NUMBERS,
+    _ARRAYS,
+    _TORCH,
     Format("a pickle", (".pkl", ".pickle")),
     Format("an HDF5 file", (".h5", ".hdf5")),
     Format("an Arrow file", (".arrow", ".feather")),
@@ -107,7 +116,6 @@ def refuse_file_name(output: str, what: str) -> None:
 _AHEAD = 1 << 14  # bytes; more than any stream of a registered profile has
 _BEGINNINGS = (  # first bytes of formats, and where they are
     (0, MAGIC, CONTAINER),
-    (0, NPY, ARRAY),
     (0, b"PAR1", TABLE),
     (0, b"GIF8", IMAGE),
     (0, b"II*\0", IMAGE),
@@ -124,10 +132,10 @@ _MANY_VERBS = "`clipcodec compress … -o OUT.clpc` makes a container of its ima
 _VERBS = {
     STREAM: "`clipcodec info` and `clipcodec decompress` read it",
     CONTAINER: "`clipcodec info`, `clipcodec decompress` and `clipcodec search` read it",
-    ARRAY: "`clipcodec compress` makes streams of its rows",
+    **dict.fromkeys(EMBEDDINGS, "`clipcodec compress` makes streams of its rows"),
     TABLE: "`clipcodec compress --column NAME` and `clipcodec decompress --column NAME` convert it",
     IMAGE: _IMAGE_VERBS,
-    SAFETENSORS: "if it is a profile, `clipcodec profiles FILE` shows it, and --profile takes it",
+    SAFETENSORS: "as it is a profile, `clipcodec profiles FILE` shows it, and --profile takes it",
     ARCHIVE: _MANY_VERBS,
     COMPRESSED: "uncompress it first; of a tar archive `clipcodec compress … -o OUT.clpc` makes a "
     "container",
@@ -137,6 +145,8 @@ _VERBS = {
 
 def known(name: str, codec: Codec | None = None) -> Format | None:
     """The format of an input by its first bytes, which are not lost; None if it is unknown.
+
+    Of embeddings, which may be text, the name counts where the bytes say nothing.
 
     A stream begins as files of several other formats may, so it is decoded to be sure.
 
@@ -150,7 +160,7 @@ def known(name: str, codec: Codec | None = None) -> Format | None:
     head = _head(name)
     if _is_stream(head, codec):
         return STREAM
-    found = _by_beginning(head)
+    found = _by_beginning(head, name)
     return STREAM if found is None and name.lower().endswith(STREAM_SUFFIX) else found
 
 
@@ -161,14 +171,20 @@ def _head(name: str) -> bytes:
         return b""
 
 
-def _by_beginning(head: bytes) -> Format | None:
+def _by_beginning(head: bytes, name: str) -> Format | None:
+    kind = arrays.kind_of("", head)
+    if kind == ".safetensors" and arrays.is_profile(head):
+        return SAFETENSORS
+    if kind is not None:
+        return _KINDS[kind]
     for at, beginning, found in _BEGINNINGS:
         if head.startswith(beginning, at):
             return found
-    if head[8:10] == b'{"' and head[5:8] == bytes(3):  # after the length of its header
-        return SAFETENSORS
     image = format_of(head)
-    return None if image is None else IMAGES[image]
+    if image is not None:
+        return IMAGES[image]
+    kind = arrays.suffix_of(name)
+    return None if kind is None else _KINDS[kind]
 
 
 def _is_stream(head: bytes, codec: Codec | None) -> bool:
@@ -193,7 +209,7 @@ def refuse_foreign(
     takes  what the verb takes, for the message, which says which verb takes the input
     """
     if not os.path.isdir(name):
-        found = _by_beginning(_head(name))
+        found = _by_beginning(_head(name), name)
         if found in taken or (found is None and STREAM in taken):
             return  # not decoded here to be sure: it takes time
     found = known(name, codec)

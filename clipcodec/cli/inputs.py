@@ -1,4 +1,4 @@
-"""What an input of a verb is: a file, a pipe or stdin; an image, or the embeddings of a .npy file.
+"""What an input of a verb is: a file, a pipe or stdin; an image, or a file of embeddings.
 
 A pipe can be read only once. Its first bytes can be looked at before, and are not lost.
 """
@@ -13,14 +13,12 @@ import sys
 import tempfile
 from typing import Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EmbeddingError, brief
+from .. import arrays
 from ..system.files import open_number, written_directly
 
 STDIO = "-"
-NPY = b"\x93NUMPY"
 
 
 class _Pipe(io.RawIOBase):
@@ -115,16 +113,13 @@ def path_or_bytes(name: str) -> str | bytes:
         return file.read()
 
 
-def npy_rows(source: bytes | str) -> NDArray[Any] | None:
-    """The rows (N, D) of a .npy file, or None if it is another file: then it must be an image."""
-    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        if file.read(len(NPY)) != NPY:
-            return None
-        file.seek(0)
-        try:
-            rows = np.load(file, allow_pickle=False)
-        except Exception as error:  # a damaged header makes numpy raise nearly anything
-            raise EmbeddingError(f"not a readable .npy file: {brief(error)}") from error
-    if rows.ndim not in (1, 2) or not len(rows):
-        raise EmbeddingError(f"an array of shape {rows.shape}: expected (D,) or (N, D), N > 0")
-    return np.atleast_2d(rows)
+def embedding_rows(source: bytes | str, name: str | None = None) -> NDArray[Any] | None:
+    """The rows (N, D) of a file of embeddings, or None if it is another: then it must be an image.
+
+    name  of the file whose bytes these are, if it has one
+    """
+    if isinstance(source, bytes):
+        kind = arrays.kind_of(name or "", source[: arrays.HEAD])
+    else:
+        kind = arrays.kind_of_file(source)
+    return None if kind is None else arrays.read(source, kind)

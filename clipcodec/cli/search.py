@@ -23,8 +23,8 @@ from ..errors import (
 from ..retrieval import Hits, search
 from .common import STDIO, read_stream, report
 from .containers import opened
-from .formats import ARRAY, CONTAINER, PICTURES, STREAM, known, refuse_foreign
-from .inputs import npy_rows, path_or_bytes
+from .formats import CONTAINER, EMBEDDINGS, PICTURES, STREAM, known, refuse_foreign
+from .inputs import embedding_rows, path_or_bytes
 from .terminal import tell, tell_json
 
 
@@ -73,9 +73,11 @@ def _rows(name: str, embedder: Codec) -> Embeddings:
     what = known(name, embedder)
     if what == STREAM:
         return embedder.decode(read_stream(name, embedder))[None]
-    refuse_foreign(name, "an image, a NumPy array or a stream", ARRAY, *PICTURES, error=InputError)
+    refuse_foreign(
+        name, "an image, embeddings or a stream", *EMBEDDINGS, *PICTURES, error=InputError
+    )
     source = path_or_bytes(name)
-    rows = npy_rows(source)
+    rows = embedding_rows(source, name)
     return embedder.embed([source]) if rows is None else as_embeddings(rows)
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
-from clipcodec.bulk.entries import FOLDER, HIDDEN, IN_ITSELF, NO_IMAGE, OTHER_INPUT, Entry
+from clipcodec.bulk.entries import FOLDER, HEIF, HIDDEN, IN_ITSELF, NO_IMAGE, OTHER_INPUT, Entry
 from clipcodec.bulk.sources import find
 from clipcodec.errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
 
@@ -299,6 +300,48 @@ def test_a_list_names_paths_relative_to_its_folder(tmp_path: Path) -> None:
     assert "does not exist: check the path" in str(found[3].content)
 
 
+def test_a_list_in_utf_16_or_with_nul(tmp_path: Path) -> None:
+    """As Windows programs and `find -print0` write them."""
+    names = ["a.png", "f\xfcr/\u732b.png"]
+    make(tmp_path, *names)
+    lines = "\r\n".join(["# a comment", "", *names, ""])
+    path = tmp_path / "list.txt"
+    for codec in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+        mark = "\ufeff" if codec[-2:] in ("le", "be") else ""
+        path.write_bytes((mark + lines).encode(codec))
+        found = entries(path)
+        assert [e.id for e in found] == names, codec
+        assert [e.content for e in found] == [str(tmp_path / name) for name in names]
+    make(tmp_path, "#1.png")
+    for end in ("", "\0"):
+        path.write_bytes(("\0".join([*names, "#1.png"]) + end).encode())
+        assert [e.id for e in entries(path)] == [*names, "#1.png"]
+
+
+def test_a_list_that_is_no_text_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    for data in ("a.png\nb.png\n".encode("utf-16-le"), "a.png\n".encode("utf-16")[:-1]):
+        path.write_bytes(data)
+        (found,) = entries(path)
+        assert "save it as UTF-8" in str(found.content)
+        assert isinstance(found.content, ImageFileError)
+
+
+def test_heic_images_are_left_out_with_their_remedy(tmp_path: Path) -> None:
+    from PIL import Image
+
+    if ".heic" in Image.registered_extensions():
+        pytest.skip("this Pillow reads HEIC")
+    make(tmp_path, "d/a.png", "d/b.HEIC", "d/c.heif", "d/notes.md")
+    shard = archive(tmp_path / "s.tar", {"a.png": png(), "b.heic": b"x"})
+    assert left_out(tmp_path / "d") == {HEIF: ["b.HEIC", "c.heif"], NO_IMAGE: ["notes.md"]}
+    assert list(left_out(f"{tmp_path}/d/*")) == [HEIF, NO_IMAGE]
+    sources, _ = find([str(shard)])
+    list(sources[0].entries(lambda id: True))
+    assert [(o.why, o.names) for o in sources[0].left_out.found()] == [(HEIF, ["s.tar/b.heic"])]
+    assert "pillow-heif" in HEIF
+
+
 def test_a_list_without_a_path_says_so(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("# nothing\n")
     (found,) = entries(tmp_path / "list.txt")
@@ -402,6 +445,43 @@ def test_an_array_gives_its_rows_by_number(tmp_path: Path) -> None:
     assert [e.id for e in found] == ["x.npy/0", "x.npy/1", "x.npy/2", "one.npy/0"]
     assert np.array_equal(np.stack([np.asarray(e.content) for e in found]), [*rows, rows[0]])
     assert isinstance(found[0].content, np.memmap), "the file is not read into memory"
+
+
+def save_all_kinds(folder: Path, rows: np.ndarray[Any, Any]) -> list[str]:
+    torch = pytest.importorskip("torch")
+    np.save(folder / "x.npy", rows)
+    np.savez(folder / "x.npz", rows)
+    save_file({"embeddings": rows}, folder / "x.safetensors")
+    np.savetxt(folder / "x.csv", rows, delimiter=",")
+    torch.save(torch.from_numpy(rows), folder / "x.pt")
+    return ["x.csv", "x.npy", "x.npz", "x.pt", "x.safetensors"]
+
+
+def test_every_kind_of_array_gives_the_same_rows(tmp_path: Path) -> None:
+    rows = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    for name in save_all_kinds(tmp_path, rows):
+        found = entries(tmp_path / name)
+        assert [e.id for e in found] == [f"{name}/{i}" for i in range(3)]
+        assert np.array_equal(np.stack([np.asarray(e.content) for e in found]), rows)
+        if name in ("x.npy", "x.safetensors"):
+            assert isinstance(found[0].content, np.memmap)
+
+
+def test_arrays_beside_images_are_taken_by_their_own_suffix(tmp_path: Path) -> None:
+    """A table or the weights of a model are not taken for embeddings because they are there."""
+    names = save_all_kinds(tmp_path, np.ones((1, 4), np.float32))
+    make(tmp_path, "a.png")
+    others = ["x.npz", "x.pt", "x.safetensors"]
+    top = f"{tmp_path}/"
+    found = {id.removeprefix(top) for id in ids(f"{top}*")}
+    assert found == {"a.png", "x.npy/0"}
+    assert left_out(f"{top}*") == {
+        NO_IMAGE: [f"{top}x.csv"],
+        OTHER_INPUT: [f"{top}{name}" for name in others],
+    }
+    assert left_out(tmp_path) == {NO_IMAGE: ["x.csv"], OTHER_INPUT: ["x.npy", *others]}
+    for name in names:
+        assert ids(f"{top}*{Path(name).suffix}") == [f"{name}/0"]
 
 
 def test_an_array_whose_name_is_not_utf_8_is_one_failure(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 import clipcodec
 from clipcodec.cli import formats
@@ -125,10 +126,15 @@ VERBS = {  # what is said of each file, where its verb is not the one that takes
     "a.jpg": "a JPEG image, expected",
     "a.gif": "an image, expected",
     "p.safetensors": "a safetensors file, expected",
+    "e.npz": "NumPy arrays, expected",
+    "e.safetensors": "a safetensors file of tensors, expected",
+    "e.pt": "a PyTorch file, expected",
+    "e.csv": "a table of text, expected",
     "t.tar": "an archive, expected",
     "t.tar.gz": "a compressed file, expected",
     "folder": "a directory, expected",
 }
+ROWS = {"row.npy", "e.npz", "e.safetensors", "e.pt", "e.csv"}
 TAKES = {
     "info {}": {"a.clip", "a.clpc"},
     "decompress {} -o x": {"a.clip", "a.clpc"},
@@ -136,13 +142,22 @@ TAKES = {
     "attach a.jpg --stream {} -o x": {"a.clip"},
     "extract {} -o x": {"a.jpg", "a.gif"},
     "search {} --query row.npy": {"a.clpc"},
-    "search a.clpc --query {}": {"row.npy", "a.clip", "a.jpg", "a.gif"},
-    "compress {} -o x": {"a.jpg", "a.gif", "row.npy", "folder", "t.tar", "t.tar.gz"},
+    "search a.clpc --query {}": ROWS | {"a.clip", "a.jpg", "a.gif"},
+    "compress {} -o x": ROWS | {"a.jpg", "a.gif", "folder", "t.tar", "t.tar.gz"},
     "compress {} -o x.clpc --dry-run --profile any/rotation":
-        {"a.jpg", "a.gif", "row.npy", "folder", "t.tar", "t.tar.gz"},
+        ROWS | {"a.jpg", "a.gif", "folder", "t.tar", "t.tar.gz"},
     "compress {} --column e -o x.parquet": {"t.pq"},
     "decompress {} --column e -o x.parquet": {"t.pq"},
 }  # fmt: skip
+
+
+def write_rows() -> None:
+    torch = pytest.importorskip("torch")
+    rows = cone(3, 16)
+    np.savez("e.npz", rows)
+    save_file({"embeddings": rows}, "e.safetensors")
+    np.savetxt("e.csv", rows, delimiter=",")
+    torch.save(torch.from_numpy(rows), "e.pt")
 
 
 @pytest.fixture
@@ -153,6 +168,7 @@ def all_kinds(here: Path) -> Path:
         plain.add("a.jpg")
         packed.add("a.jpg")
     write_tiny_profile(Path("p.safetensors"))
+    write_rows()
     Path("folder").mkdir()
     return here
 
@@ -179,6 +195,47 @@ def test_a_pipe_is_known_by_its_bytes_too(here: Path) -> None:
     assert b"stdin: a NumPy array, expected a stream" in done.stderr
     done = run("search", "-", "--query", "row.npy", stdin=b"PAR1" + bytes(50))
     assert b"a Parquet table, expected a container" in done.stderr
+
+
+def test_every_file_of_embeddings_gives_the_same_streams(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows()
+    streams = clipcodec.encode_embeddings(cone(3, 16), profile="any/rotation")
+    for name in sorted(ROWS - {"row.npy"}):
+        assert exit_code("compress", name, "-o", "out/", *PROFILE) == 0
+        made = [Path(f"out/{name}.{i:04d}.clip").read_bytes() for i in range(3)]
+        assert made == streams, name
+        assert exit_code("compress", name, "-o", f"{name}.clpc", "--workers", "0", *PROFILE) == 0
+        with clipcodec.open(f"{name}.clpc") as container:
+            assert [bytes(stream) for stream in container] == streams
+            assert list(container.ids) == [f"{name}/{i}" for i in range(3)]
+        capsys.readouterr()
+        assert exit_code("search", "a.clpc", "--query", name, "-k", "1", "--json") == 0
+        hits = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [hit["hits"][0]["id"] for hit in hits] == ["x", "y", "z"]
+        if name != "e.pt":
+            done = run("compress", "-", "-o", "piped/", *PROFILE, stdin=Path(name).read_bytes())
+            assert done.returncode == 0, done.stderr
+            assert Path("piped/stdin.0002.clip").read_bytes() == streams[2]
+            for path in Path("piped").iterdir():
+                path.unlink()
+
+
+def test_an_unreadable_file_of_embeddings_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez("several.npz", a=cone(3, 16), b=cone(3, 16))
+    for name in ("cut.npz", "cut.safetensors", "cut.pt"):
+        Path(name).write_bytes(b"cut")
+    Path("words.csv").write_text("one,two\nthree,four\n")
+    for name in ("several.npz", "cut.npz", "cut.safetensors", "cut.pt", "words.csv"):
+        for out in ("x.clip", "x.clpc"):
+            assert exit_code("compress", name, "-o", out, "-f", *PROFILE) == 1
+            said = capsys.readouterr().err
+            assert f"{name}: " in said
+            assert "expected" in said
+            assert "Traceback" not in said
 
 
 def test_a_stream_is_a_query(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

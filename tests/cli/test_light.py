@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 import clipcodec
 from clipcodec.cli import build_parser
@@ -37,6 +38,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = drawn(40)
     np.save(folder / "row.npy", rows[0])
     np.save(folder / "rows.npy", rows)
+    np.savez(folder / "row.npz", rows[0])
+    np.savetxt(folder / "row.csv", rows[:1], delimiter=",")
+    save_file({"embeddings": rows[:1]}, folder / "row.safetensors")
+    (folder / "row.pt").write_bytes(b"needs torch")
     streams = clipcodec.encode_embeddings(rows)
     (folder / "a.clip").write_bytes(streams[0])
     with clipcodec.create(folder / "a.clpc") as writer:
@@ -61,6 +66,8 @@ WORKS = [
     "compress row.npy -o 1.clip",
     "compress row.npy rows.npy -o out/",
     "compress rows.npy -o 1.clpc",
+    "compress row.npz row.safetensors row.csv -o out/",
+    "compress row.npz row.safetensors row.csv -o 8.clpc",
     "compress rows.npy -o 2.clpc --workers 0 -q",
     "compress rows.npy -o 3.clpc --dry-run",
     "decompress a.clip -o 1.npy",
@@ -76,6 +83,8 @@ WORKS = [
 ]
 NEEDS = {
     "compress a.jpg": "Pillow",
+    "compress row.pt": "torch",
+    "compress row.pt -o 7.clpc": "torch",
     "compress a.jpg -o 4.clpc": "huggingface_hub",
     "compress photos -o 5.clpc": "Pillow",
     "compress shard.tar -o 6.clpc": "Pillow",

@@ -98,7 +98,7 @@ def array(r: Random) -> bytes:
 
 def check_array(data: bytes) -> str:
     """Rows of unit norm by the command line's reader and by training's, or a typed error."""
-    from clipcodec.cli.inputs import npy_rows
+    from clipcodec.cli.inputs import embedding_rows
     from clipcodec.embeddings import as_embeddings
     from clipcodec.training.data import load_embeddings
 
@@ -106,7 +106,7 @@ def check_array(data: bytes) -> str:
     outcomes = []
     for source in (data, str(path)):
         try:
-            rows = npy_rows(source)
+            rows = embedding_rows(source, str(path))
             outcomes.append("no array" if rows is None else f"{as_embeddings(rows).shape}")
         except EmbeddingError:
             outcomes.append("EmbeddingError")
@@ -133,10 +133,20 @@ def tensors(r: Random) -> bytes:
 
 
 def check_tensors(data: bytes) -> str:
+    from clipcodec.cli.inputs import embedding_rows
     from clipcodec.training.data import load_embeddings
 
+    path = seeds.file(data, "rows.safetensors")
+    outcomes = []
+    for source in (data, str(path)):
+        try:
+            rows = embedding_rows(source, str(path))
+            outcomes.append("no array" if rows is None else str(rows.shape))
+        except EmbeddingError:
+            outcomes.append("EmbeddingError")
+    assert outcomes[0] == outcomes[1], f"bytes and file differ: {outcomes}"
     try:
-        load_embeddings([seeds.file(data, "rows.safetensors")], 1)
+        load_embeddings([path], 1)
     except TrainingError:
         return "TrainingError"
     return "rows"

@@ -230,13 +230,13 @@ def test_arrays_that_claim_terabytes_are_refused(tmp_path: Path) -> None:
     """In the address space of a small machine; in a process of its own, as that is limited."""
     code = """if True:
         import resource, sys
-        from clipcodec.cli.inputs import npy_rows
+        from clipcodec.cli.inputs import embedding_rows
         from clipcodec.training.data import load_embeddings
         from clipcodec.errors import EmbeddingError, TrainingError
         resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
         path = sys.argv[1]
-        for work, error in ((lambda: npy_rows(path), EmbeddingError),
-                            (lambda: npy_rows(open(path, "rb").read()), EmbeddingError),
+        for work, error in ((lambda: embedding_rows(path), EmbeddingError),
+                            (lambda: embedding_rows(open(path, "rb").read()), EmbeddingError),
                             (lambda: load_embeddings([path]), TrainingError)):
             try:
                 work()
@@ -374,7 +374,7 @@ def test_cards_cannot_break_or_fake_what_is_printed(
 
 def test_messages_end(tmp_path: Path) -> None:
     """Were as long as the name, list or header that they quote."""
-    from clipcodec.cli.inputs import npy_rows
+    from clipcodec.cli.inputs import embedding_rows
 
     path = tmp_path / "rows.npy"
     meta, tensors = drawn("rotation")
@@ -385,7 +385,7 @@ def test_messages_end(tmp_path: Path) -> None:
     head = "(" * 3000
     path.write_bytes(b"\x93NUMPY\3\0" + len(head).to_bytes(4, "little") + head.encode())
     with pytest.raises(EmbeddingError) as refused:
-        npy_rows(str(path))
+        embedding_rows(str(path))
     assert len(str(refused.value)) < 1000
 
 
