@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-CHECK = Path(__file__).resolve().parents[1] / "docs" / "check.py"
+from tests.helpers.paths import ROOT
+from tests.helpers.scripts import load
+
+CHECK = ROOT / "docs" / "check.py"
 
 
 @pytest.fixture
 def check() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_check", CHECK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(CHECK)
 
 
 def test_links_and_examples_are_sound(check: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 import shutil
@@ -13,7 +12,6 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 import clipcodec
 from clipcodec.carriers import attach, extract, format_of, xmp
 from tests.helpers.paths import TOOLS
+from tests.helpers.scripts import load
 
 ONE = bytes.fromhex("683c0432d7458602")  # profile 8
 OTHER = bytes.fromhex("683c0432d745860211")  # profile 8, and longer
@@ -47,18 +46,8 @@ PICTURE = Image.effect_mandelbrot((61, 43), (-2, -1, 1, 1), 50)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "make_inside_images", TOOLS / "make_inside_images.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-by_hand = tool().by_hand
+tool = load(TOOLS / "make_inside_images.py")
+by_hand = tool.by_hand
 
 
 def saved(kind: str, mode: str = "RGB", **options: object) -> bytes:
@@ -92,7 +81,7 @@ def grey16() -> bytes:
 
 def interlaced() -> bytes:
     """1 x 1 pixel, Adam7, which Pillow does not write."""
-    make = tool().chunk
+    make = tool.chunk
     header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 1)
     data = zlib.compress(b"\0\x01\x02\x03")
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -296,7 +285,7 @@ def test_a_box_to_the_end_of_the_file_gets_a_size() -> None:
 
 
 def test_offsets_that_are_not_followed_are_refused() -> None:
-    data = by_hand(b"") + tool().box(b"moof")
+    data = by_hand(b"") + tool.box(b"moof")
     with pytest.raises(clipcodec.ImageError, match="fragments"):
         attach(data, ONE)
     assert extract(data) == []
@@ -503,9 +492,9 @@ def test_any_two_streams_that_have_headers(first: bytes, second: bytes) -> None:
 
 def test_a_bomb_in_a_png_is_refused() -> None:
     body = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(80_000_000))
-    data = interlaced().replace(tool().chunk(b"IEND", b""), tool().chunk(b"iTXt", body))
+    data = interlaced().replace(tool.chunk(b"IEND", b""), tool.chunk(b"iTXt", body))
     with pytest.raises(clipcodec.ImageError, match="too large"):
-        extract(data + tool().chunk(b"IEND", b""))
+        extract(data + tool.chunk(b"IEND", b""))
 
 
 def test_what_is_no_stream_is_not_attached() -> None:
@@ -574,7 +563,7 @@ def emptied(kind: str, *packets: bytes) -> bytes:
         head, at = b"http://ns.adobe.com/xap/1.0/\0", data.index(b"\xff\xdb")
         new = b"".join(struct.pack(">HH", 0xFFE1, 31 + len(p)) + head + p for p in packets)
     else:
-        make, at = tool().chunk, data.index(b"IDAT") - 4
+        make, at = tool.chunk, data.index(b"IDAT") - 4
         new = b"".join(make(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + p) for p in packets)
     return data[:at] + new + data[at:]
 
@@ -609,7 +598,7 @@ def test_the_packet_after_an_empty_one_counts(kind: str, blank: bytes) -> None:
 
 def test_many_empty_packets_are_refused() -> None:
     """Each of a few bytes may be inflated to millions, or be millions that all items share."""
-    make, data = tool().chunk, file("png")
+    make, data = tool.chunk, file("png")
     at = data.index(b"IDAT") - 4
     packed = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(1 << 20))
     for count in (16, 17):
@@ -624,7 +613,7 @@ def test_many_empty_packets_are_refused() -> None:
 
 @pytest.mark.parametrize("blank", EMPTY)
 def test_a_raw_profile_of_nothing_is_none(blank: bytes) -> None:
-    make, data = tool().chunk, file("png")
+    make, data = tool.chunk, file("png")
     at = data.index(b"IDAT") - 4
     digits = b"\nxmp\n%8d\n%s\n" % (len(blank), blank.hex().encode())
     raw, packed = b"Raw profile type xmp\0", b"XML:com.adobe.xmp\0\0" + zlib.compress(blank)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -16,20 +14,10 @@ from hypothesis import strategies as st
 
 import clipcodec
 from tests.helpers.paths import REFERENCE, TOOLS
+from tests.helpers.scripts import load
 
-
-def load(name: str, folder: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = load("container", REFERENCE)
-checker = load("check_containers", TOOLS)
+reference = load(REFERENCE / "container.py")
+checker = load(TOOLS / "check_containers.py")
 
 
 @pytest.mark.parametrize("reader", ["pipe", "file", "reference"])
@@ -74,7 +62,7 @@ def test_the_reference_reader_reads_what_the_package_writes(
 @given(st.binary(max_size=60), st.integers(1, 5))
 def test_block_bodies_are_read_alike(body: bytes, count: int) -> None:
     """Any body under right check values: both readers find the same, or both say corrupt."""
-    vectors = load("make_container_vectors", TOOLS)
+    vectors = load(TOOLS / "make_container_vectors.py")
     data = vectors.data(body, count)
     found = [read()(data) for read in checker.READERS.values()]
     assert found[0][:2] == found[1][:2] == found[2][:2]

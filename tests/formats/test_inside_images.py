@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -17,21 +15,13 @@ from hypothesis import strategies as st
 import clipcodec
 from clipcodec.carriers import extract, xmp
 from tests.helpers.paths import FORMATS, REFERENCE
+from tests.helpers.scripts import load
 
 READER = REFERENCE / "extract.py"
 VECTORS = sorted((FORMATS / "vectors" / "inside-images").glob("*.json"))
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference_extract", READER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = load()
+reference = load(READER)
 
 
 def by_package(file: bytes) -> tuple[str, list[str]]:

@@ -10,7 +10,6 @@ compares the symbols of so many streams of each kind, half of them damaged, and 
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,6 +35,7 @@ from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile, write_profile
 from tests.helpers.kinds import pqvae
 from tests.helpers.paths import FORMATS, REFERENCE
+from tests.helpers.scripts import load
 
 DECODER = REFERENCE / "decoder.py"
 KINDS = ("pqvae", "predictive", "rotation")
@@ -49,16 +48,7 @@ CLASSES = {
 pytestmark = pytest.mark.filterwarnings("ignore::clipcodec.BackboneWarning")
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference_decoder", DECODER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = load()
+reference = load(DECODER)
 
 
 # private profiles with tables that no training would give

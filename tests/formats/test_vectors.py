@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,18 +11,13 @@ import pytest
 import clipcodec
 from clipcodec.kinds import KINDS
 from tests.helpers.paths import REFERENCE, TOOLS
+from tests.helpers.scripts import load
 
 
 @pytest.fixture
 def checker(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(REFERENCE))
-    spec = importlib.util.spec_from_file_location("check_vectors", TOOLS / "check_vectors.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "check_vectors", module)
-    spec.loader.exec_module(module)
-    return module
+    return load(TOOLS / "check_vectors.py")
 
 
 @pytest.mark.parametrize("decoder", ["package", "reference"])

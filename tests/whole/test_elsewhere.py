@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -13,19 +12,14 @@ import numpy as np
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.scripts import load
 
 TOOL = ROOT / "tests" / "elsewhere.py"
 
 
 @pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("elsewhere", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "elsewhere", module)
-    spec.loader.exec_module(module)
-    return module
+def tool() -> ModuleType:
+    return load(TOOL)
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
