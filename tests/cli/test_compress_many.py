@@ -778,7 +778,7 @@ def test_a_container_that_was_cut(
         assert "(--resume)" in line
         assert not Path(out).exists()
         assert main([*verb, "--partial"]) == 0
-        assert "its first 100 items are read" in capsys.readouterr().err
+        assert "100 good items are read" in capsys.readouterr().err
     assert len(np.load(out)) == 100
 
 
