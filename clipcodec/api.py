@@ -24,6 +24,7 @@ def encode(
     quality: float | None = None,
     max_bytes: int | None = None,
     min_cosine: float | None = None,
+    mean_bytes: float | None = None,
     entropy: str = AUTO,
     backbone: str | None = None,
     device: str | None = None,
@@ -45,7 +46,7 @@ def encode(
     >>> len(encode("photo.jpg", max_bytes=50)) <= 50
     True
     """
-    target = Target(quality, max_bytes, min_cosine, entropy)
+    target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
     codec = Codec(profile, backbone=backbone, device=device, weights=weights)
     return codec.encode(image, target)
 
@@ -57,13 +58,14 @@ def encode_batch(
     quality: float | None = None,
     max_bytes: int | None = None,
     min_cosine: float | None = None,
+    mean_bytes: float | None = None,
     entropy: str = AUTO,
     backbone: str | None = None,
     device: str | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> list[bytes]:
     """Turn images into streams, in order. Options and errors as for `encode`."""
-    target = Target(quality, max_bytes, min_cosine, entropy)
+    target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
     codec = Codec(profile, backbone=backbone, device=device, weights=weights)
     return codec.encode_batch(images, target)
 
@@ -75,6 +77,7 @@ def encode_embedding(
     quality: float | None = None,
     max_bytes: int | None = None,
     min_cosine: float | None = None,
+    mean_bytes: float | None = None,
     entropy: str = AUTO,
     device: str | None = None,
 ) -> bytes:
@@ -82,7 +85,7 @@ def encode_embedding(
 
     Options as for `encode`. Raises EmbeddingError, OptionError, RateError or ProfileError.
     """
-    target = Target(quality, max_bytes, min_cosine, entropy)
+    target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
     return Codec(profile, device=device).encode_embedding(x, target)
 
 
@@ -93,11 +96,12 @@ def encode_embeddings(
     quality: float | None = None,
     max_bytes: int | None = None,
     min_cosine: float | None = None,
+    mean_bytes: float | None = None,
     entropy: str = AUTO,
     device: str | None = None,
 ) -> list[bytes]:
     """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`."""
-    target = Target(quality, max_bytes, min_cosine, entropy)
+    target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
     return Codec(profile, device=device).encode_embeddings(X, target)
 
 

@@ -11,13 +11,15 @@ checks of what is given, batches of bounded memory, threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from . import mean
 from .bitstream import DIGEST_BYTES, Header
 from .embeddings import Embeddings, as_embedding, as_rows, forget_pages, normalise
 from .entropy import Symbols
@@ -166,7 +168,7 @@ class Codec:
     precision  of the backbone: "fp32", or "bf16" or "fp16", where the device has them
 
     Every verb that encodes takes one `Target`, or its fields by name: quality, max_bytes,
-    min_cosine, entropy. Raises ProfileError for an unknown name, WeightsError for a damaged file.
+    min_cosine, mean_bytes (for many at once), entropy. Raises ProfileError for an unknown name, WeightsError for a damaged file.
     Thread-safe.
     """
 
@@ -216,7 +218,7 @@ class Codec:
     ) -> bytes:
         """One image to a stream. Raises ImageError, WeightsError, OptionError or RateError."""
         with placed(None):
-            return self._encode_images([image], self._target(target, options))[0]
+            return self._encode_images([image], self._target(target, options, one=True))[0]
 
     def encode_batch(
         self,
@@ -225,7 +227,10 @@ class Codec:
         /,
         **options: Unpack[TargetOptions],
     ) -> list[bytes]:
-        """Images to streams, in order; errors as for `encode`, naming the images at fault."""
+        """Images to streams, in order; errors as for `encode`, naming the images at fault.
+
+        mean_bytes is as for `encode_embeddings`: all embeddings are made before any is encoded.
+        """
         if isinstance(images, (str, bytes, os.PathLike)):
             raise OptionError("encode_batch takes several images: encode takes one")
         with placed(0, item="image"):
@@ -236,7 +241,9 @@ class Codec:
         for number, chunk in enumerate(_chunks(images, _IMAGES)):
             with placed(number * _IMAGES):
                 rows.append(self.embed_images(chunk))
-        return self._encode(np.concatenate(rows), target) if rows else []
+        if not rows:
+            return []
+        return self._encode_all(lambda: iter(rows), target, count=sum(map(len, rows)))
 
     @missing_named()
     def embed_images(self, images: Iterable[ImageInput]) -> Embeddings:
@@ -323,7 +330,7 @@ class Codec:
         Raises EmbeddingError, OptionError or RateError; warns (BackboneWarning) of one that lies
         where the profile's backbone puts none.
         """
-        asked = self._target(target, options)
+        asked = self._target(target, options, one=True)
         _check_array(x)
         row = as_embedding(x)
         self.check_width(row.shape[1])
@@ -337,19 +344,90 @@ class Codec:
         """Embeddings (N, D), any norms, to N streams; errors as for `encode_embedding`.
 
         Of a memory map no more than some 16,000 rows are in memory at a time.
+
+        mean_bytes  one quality and weight are found on the rows themselves, or on 16,384 of more,
+                    which are chosen by a hash of their values; so an embedding gets the same stream
+                    in any order of the batch. The average is within 1 %, unless rows are so few
+                    that whole bytes cannot come as near. `resolve` gives that quality and weight
         """
         asked = self._target(target, options)
+        rows = self._rows(X)
+        return self._encode_all(lambda: self._unit_rows(X, rows), asked, count=len(rows))
+
+    def resolve(
+        self, X: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
+    ) -> Target:
+        """The quality and weight that `mean_bytes` becomes for embeddings (N, D), any norms, N > 0.
+
+        To encode others, or one at a time, as these would be: in several processes, say. A target
+        without mean_bytes is returned as it is. Errors as for `encode_embeddings`.
+
+        >>> point = codec.resolve(sample, mean_bytes=50)
+        >>> streams = [codec.encode_embedding(x, point) for x in incoming]
+        """
+        asked = self._target(target, options)
+        rows = self._rows(X)
+        if asked.mean_bytes is None:
+            return asked
+        if not len(rows):
+            raise EmbeddingError("no embeddings: mean_bytes is found on some")
+        return self._point(mean.sample(lambda: self._unit_rows(X, rows)), asked).target
+
+    def _rows(self, X: Any) -> NDArray[Any]:
         _check_array(X)
-        rows, streams, warned = as_rows(X), list[bytes](), False
+        rows = as_rows(X)
         if rows.shape != (0, 0):
             self.check_width(rows.shape[1], len(rows))
+        return rows
+
+    def _unit_rows(self, X: Any, rows: NDArray[Any]) -> Iterator[Embeddings]:
+        """All rows with unit norm, in parts of bounded memory."""
         step = 8 * _rows_of(rows.shape[1], _ENCODED)  # enough for several threads
+        warned = False
         for at in range(0, len(rows), step):
             with placed(at):
                 x = normalise(rows[at : at + step])
                 warned = warned or self._check_statistics(x, ours=False)
-                streams += self._encode(x, asked)
+            yield x
             forget_pages(X)
+
+    def _encode_all(
+        self, parts: Callable[[], Iterator[Embeddings]], target: Target, count: int
+    ) -> list[bytes]:
+        """Streams of all rows that `parts` gives, each time it is called."""
+        if target.mean_bytes is None or not count:
+            streams, at = list[bytes](), 0
+            for x in parts():
+                with placed(at):
+                    streams += self._encode(x, target)
+                at += len(x)
+            return streams
+        found = mean.sample(parts)
+        point = self._point(found, target)
+        if found.whole:
+            order = np.argsort(found.places).tolist()
+            return [point.streams[i] for i in order]
+        streams = self._encode_all(parts, point.target, count)
+        size = mean.mean_length(streams)
+        if abs(size / target.mean_bytes - 1) > mean.NEAR / 2:  # the sample was not like the whole
+            streams = self._encode_all(parts, point.corrected(target.mean_bytes / size), count)
+        return streams
+
+    def _point(self, found: mean.Sample, target: Target) -> mean.Point:
+        with placed(found.places):
+            return mean.resolve(self.encode_each, found.rows, target, self.profile)
+
+    def encode_each(self, rows: Sequence[Embeddings], target: Target) -> list[bytes]:
+        """Unit-norm rows (D,), which may differ in width, to streams."""
+        widths: dict[int, list[int]] = {}
+        for i, row in enumerate(rows):
+            widths.setdefault(len(row), []).append(i)
+        streams = [b""] * len(rows)
+        for chosen in widths.values():
+            with placed(chosen):
+                made = self._encode(np.stack([rows[i] for i in chosen]), target)
+            for i, stream in zip(chosen, made, strict=True):
+                streams[i] = stream
         return streams
 
     def check_width(self, dim: int, count: int | None = None) -> None:
@@ -372,8 +450,10 @@ class Codec:
             return False
         return check_statistics(x, profile.statistics, profile.backbone, ours=ours)
 
-    def _target(self, target: Target | None, options: TargetOptions) -> Target:
-        """One checked object of what a caller asks."""
+    def _target(
+        self, target: Target | None, options: TargetOptions, *, one: bool = False
+    ) -> Target:
+        """One checked object of what a caller asks. one: of a single embedding."""
         if target is None:
             target = Target(**options)
         elif options or not isinstance(target, Target):
@@ -381,7 +461,7 @@ class Codec:
                 f"{type(target).__name__}: give one Target, or its fields by name, such as "
                 "max_bytes=50"
             )
-        target.check(self.profile)
+        target.check(self.profile, one=one)
         return target
 
     def _encode(self, x: Embeddings, target: Target) -> list[bytes]:

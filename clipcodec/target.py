@@ -1,5 +1,7 @@
 """What a caller asks of an encoder: how large, how close, which entropy coder. Nothing is encoded.
 
+`mean_bytes` is about many streams together; `mean.py` turns it into a quality and a weight.
+
 A new option is a field here; nothing else lists them but the public functions of `api.py`.
 """
 
@@ -12,7 +14,7 @@ from typing import Protocol, TypedDict
 from .errors import OptionError
 
 AUTO = "auto"
-_GOALS = ("quality", "max_bytes", "min_cosine")  # of which at most one is given
+_GOALS = ("quality", "max_bytes", "min_cosine", "mean_bytes")  # of which at most one is given
 
 
 class TargetOptions(TypedDict, total=False):
@@ -21,6 +23,8 @@ class TargetOptions(TypedDict, total=False):
     quality: float | None
     max_bytes: int | None
     min_cosine: float | None
+    mean_bytes: float | None
+    weight: float | None
     entropy: str
 
 
@@ -33,32 +37,44 @@ class Checkable(Protocol):
     def coders(self) -> tuple[str, ...]: ...
     @property
     def qualities(self) -> int: ...
+    @property
+    def bits(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
 class Target:
-    """What every stream must meet: at most one of quality, max_bytes and min_cosine.
+    """What streams must meet: at most one of quality, max_bytes, min_cosine and mean_bytes.
 
     quality     1 (coarse) … 100 (fine), a whole number
     max_bytes   most bytes of a whole stream, filled as well as can be
     min_cosine  0 … 1, least cosine between an embedding and the decoded one
+    mean_bytes  bytes of a whole stream on average, or of a container per item where one is written:
+                one quality and weight for all, so for many embeddings at once only
+    weight      with a quality: the factor on what a bit costs the encoder (λ), for sizes between
+                two qualities; above 1 smaller streams, below 1 larger ones. `Codec.resolve` finds it
     entropy     the entropy coder: "raw", "huffman", "rans", or "auto", the shortest
 
-    With none of the first three: the profile's default quality. Raises OptionError.
+    With none of the first four: the profile's default quality. Raises OptionError.
 
-    >>> Target(max_bytes=50)
-    Target(quality=None, max_bytes=50, min_cosine=None, entropy='auto')
+    >>> Target(max_bytes=50).max_bytes
+    50
     """
 
     quality: float | None = None
     max_bytes: int | None = None
     min_cosine: float | None = None
+    mean_bytes: float | None = None
+    weight: float | None = None
     entropy: str = AUTO
 
     def __post_init__(self) -> None:
         given = [name for name in _GOALS if getattr(self, name) is not None]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} contradict each other: give one of them")
+        if self.weight is not None:
+            if self.quality is None:
+                raise OptionError(f"weight={self.weight!r} goes with a quality: give one, too")
+            given.append("weight")
         for name in given:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Real):
@@ -69,15 +85,24 @@ class Target:
             raise OptionError(f"max_bytes={self.max_bytes} is not a positive whole number")
         if self.min_cosine is not None and not 0 <= self.min_cosine <= 1:
             raise OptionError(f"min_cosine={self.min_cosine} is not in 0 … 1")
+        if self.mean_bytes is not None and not 0 < self.mean_bytes < float("inf"):
+            raise OptionError(f"mean_bytes={self.mean_bytes} is not a positive number")
+        if self.weight is not None and not 1e-3 <= self.weight <= 1e3:
+            raise OptionError(f"weight={self.weight} is not in 0.001 … 1000")
         if not isinstance(self.entropy, str):
             raise OptionError(f"entropy={self.entropy!r} is not the name of an entropy coder")
         for name in given:  # numpy's numbers as Python's, which JSON can hold
             kind = int if name == "max_bytes" else float
             object.__setattr__(self, name, kind(getattr(self, name)))
 
-    def check(self, profile: Checkable) -> None:
-        """Raise OptionError unless streams of this profile can be asked for this."""
+    def check(self, profile: Checkable, *, one: bool = False) -> None:
+        """Raise OptionError unless streams of this profile can be asked for this.
+
+        one  it is about a single embedding, which has no mean
+        """
         self.coders(profile)
+        if self.mean_bytes is not None:
+            self._check_mean(profile, one=one)
         if self.quality is None:
             return
         if not profile.qualities:
@@ -86,6 +111,17 @@ class Target:
             )
         if self.quality % 1:
             raise OptionError(f"quality={self.quality}: profile {profile.name} has whole ones only")
+
+    def _check_mean(self, profile: Checkable, *, one: bool) -> None:
+        if one:
+            raise OptionError(
+                "mean_bytes is an average over many: for one embedding give max_bytes or quality"
+            )
+        if not profile.qualities:
+            size = "" if profile.bits is None else f" of {profile.bits / 8:g} bytes before coding"
+            raise OptionError(
+                f"profile {profile.name} has one fixed rate{size}: choose a profile, not mean_bytes"
+            )
 
     def coders(self, profile: Checkable) -> tuple[str, ...]:
         """The entropy coders to try, of which the shortest result is taken."""

@@ -28,7 +28,10 @@ _LONGEST = 1 << 20  # bytes; far above any stream of any profile
 
 def target_of(args: argparse.Namespace) -> Target:
     """What the command line asks of every stream. Raises OptionError."""
-    return Target(args.quality, args.max_bytes, args.min_cosine, args.entropy)
+    return Target(
+        quality=args.quality, max_bytes=args.max_bytes, min_cosine=args.min_cosine,
+        mean_bytes=getattr(args, "mean_bytes", None), entropy=args.entropy,
+    )  # fmt: skip
 
 
 def codec_of(args: argparse.Namespace) -> Codec:

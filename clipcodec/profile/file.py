@@ -69,6 +69,11 @@ class Profile:
         """Its qualities are 1 … qualities; 0: one fixed rate."""
         return self.kind.qualities
 
+    @property
+    def bits(self) -> int | None:
+        """Of an embedding's packed symbols; None if the rate is chosen on encoding."""
+        return self.kind.bits
+
     def __reduce__(self) -> tuple[Any, ...]:
         return self.reopen
 

@@ -68,7 +68,7 @@ def search(kind: Searchable, x: Embeddings, target: Target, header: int) -> tupl
     if target.min_cosine is not None:
         return searching.at_least_cosine(target.min_cosine)
     quality = kind.default_quality if target.quality is None else int(target.quality)
-    return searching.at_quality(min(quality, kind.qualities))
+    return searching.at_quality(min(quality, kind.qualities), target.weight or 1.0)
 
 
 _Measure = Callable[[Attempt, Symbols, Symbols], Doubles]
@@ -106,9 +106,9 @@ class _Search:
         found[empty] = norms < _ZERO_NORM
         return found
 
-    def at_quality(self, quality: int) -> tuple[Symbols, Symbols]:
-        """At one quality; for rows that this leaves without direction, with a smaller λ."""
-        rows, factor = np.arange(len(self.x)), 1.0
+    def at_quality(self, quality: int, weight: float) -> tuple[Symbols, Symbols]:
+        """At one quality and factor on λ; a smaller one for rows left without direction."""
+        rows, factor = np.arange(len(self.x)), weight
         self.quality[:] = quality
         while len(rows):
             attempt = self.attempt(rows, self.quality[rows], factor)
