@@ -168,7 +168,8 @@ class Codec:
     precision  of the backbone: "fp32", or "bf16" or "fp16", where the device has them
 
     Every verb that encodes takes one `Target`, or its fields by name: quality, max_bytes,
-    min_cosine, mean_bytes (for many at once), entropy. Raises ProfileError for an unknown name, WeightsError for a damaged file.
+    min_cosine, mean_bytes (for many at once), entropy. Raises ProfileError for an unknown name,
+    WeightsError for a damaged file.
     Thread-safe.
     """
 

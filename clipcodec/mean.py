@@ -28,7 +28,7 @@ _CLOSE = 5e-4  # relative; closer than this is not looked for
 NEAR = 0.01  # relative: what is promised
 _PROBE = 1.25  # factor on the weight by which its effect is measured
 _MOST_LOG = 1.5  # of the weight
-_ROUNDS = 5
+_ROUNDS = 8
 
 Encode = Callable[[Sequence[Embeddings], Target], list[bytes]]  # rows (D,) of unit norm
 Weigh = Callable[[list[bytes]], float]  # bytes per item of these streams
@@ -161,18 +161,18 @@ class Point:
     target   what to encode with
     size     bytes per item of the sample with it
     streams  of the sample's rows
+    curve    of a few of these rows, on which the target is the one for `on_curve` bytes
     """
 
     target: Target
     size: float
     streams: list[bytes]
-    _curve: Curve
-    _asked: float  # of the curve
+    curve: Curve
+    on_curve: float
 
     def corrected(self, factor: float) -> Target:
         """The target for sizes that are `factor` times those of this point."""
-        self._asked *= factor
-        return self._curve.at(self._asked)
+        return self.curve.at(self.on_curve * factor)
 
 
 def resolve(
@@ -181,16 +181,18 @@ def resolve(
     asked: Target,
     profile: Checkable,
     weigh: Weigh = mean_length,
+    wanted: float | None = None,
 ) -> Point:
     """The quality and weight at which rows (at least one) take `asked.mean_bytes` on average.
 
-    rows   in an order that depends on their values alone (`sample`), and so does the result then
-    weigh  bytes per item of streams
+    rows    in an order that depends on their values alone (`sample`), and so does the result then
+    weigh   bytes per item of streams
+    wanted  what these rows are to take, if it is not what all together are asked for
 
     A row or few come as near as streams of whole bytes can. Raises RateError, which names what can
     be reached, if it is out of reach.
     """
-    wanted = float(asked.mean_bytes or 0)
+    wanted = wanted or float(asked.mean_bytes or 0)
     known: dict[Target, list[bytes]] = {}
     few = len(rows) <= _ROUGH
 
@@ -202,7 +204,10 @@ def resolve(
 
     curve = Curve(roughly, profile.qualities, asked.entropy)
     best: Point | None = None
-    size, tried = wanted, set[Target]()
+    tried = set[Target]()
+    low: Point | None = None
+    high: Point | None = None
+    size = wanted
     for _ in range(_ROUNDS):
         target = curve.at(size)
         if target in tried:
@@ -214,13 +219,21 @@ def resolve(
             best = point
         if _miss(best, wanted) <= _CLOSE:
             break
-        size *= wanted / point.size
+        if point.size < wanted:
+            low = point
+        else:
+            high = point
+        if low is None or high is None:
+            size *= wanted / point.size
+        else:
+            share = math.log(wanted / low.size) / math.log(high.size / low.size)
+            size = low.on_curve * (high.on_curve / low.on_curve) ** min(max(share, 0.2), 0.8)
     assert best is not None
     if _miss(best, wanted) > NEAR:
         low, high = (weigh(encode(rows, curve.target(q))) for q in (1, profile.qualities))
         if not low <= wanted <= high:
             raise RateError(
-                f"mean_bytes is {wanted:g}: profile {profile.name} reaches {low:.1f} to {high:.1f} "
+                f"mean_bytes is {asked.mean_bytes:g}: profile {profile.name} reaches {low:.1f} to {high:.1f} "
                 f"bytes on average with these {len(rows)} embeddings"
             )
     return best

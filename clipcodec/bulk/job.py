@@ -7,7 +7,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -29,8 +30,9 @@ from ..target import Target
 from .archives import Archive
 from .entries import Entry, LeftOut, Source, Tally
 from .pipeline import Result, check_settings, compress
-from .resume import Begun
+from .resume import SETTLED, Begun
 from .sources import find
+from .steering import Size, Steering, empty, settled
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _NAMES_SHOWN = 5  # of what is left out for one reason
 _SAMPLES = 64  # embeddings that are encoded to estimate a size
+_TOGETHER = 2048  # rows of an array that are read at a time, to find a quality
 
 Mode = Literal["new", "resume", "replace"]
 _WRITER_MODES = {"new": "x", "resume": "a", "replace": "w"}
@@ -90,6 +93,8 @@ class JobResult:
     there_already  how many inputs were in it before
     failures       every failure by name, in order
     bytes          of the streams added
+    bytes_per_item   of the whole container, ids and all else counted
+    adapted        was the quality changed on the way, to come to mean_bytes?
     seconds        the time it took, without loading the backbone
     left_out       files and archive members that are no images, or hidden: for each reason how
                    many, and their names; also a warning
@@ -100,6 +105,8 @@ class JobResult:
     failures: list[Failure]
     bytes: int
     seconds: float
+    bytes_per_item: float = 0.0
+    adapted: bool = False
     left_out: list[LeftOut] = field(default_factory=list)
 
     @property
@@ -115,7 +122,10 @@ class Job:
                 "-" for an archive on stdin; docs/images-at-scale.md says what is taken of each and
                 which ids it gets
     out         the container
-    target      size or fidelity of every stream; None: the profile's default quality
+    target      size or fidelity of every stream; None: the profile's default quality. mean_bytes
+                is of the container's file, per item, on average: arrays are sampled first, and all
+                rows get one quality; with images among the sources, the quality is found on the
+                first 512 items, and then changed a little every 256
     profile, backbone, device, weights, precision   as for `Codec`
     workers     processes that decode images and encode embeddings; 0: this process does all the
                 work; None: one per core. A script needs `if __name__ == "__main__":` for them
@@ -209,6 +219,11 @@ class Job:
                 identity |= self._backbone_identity()
             begun.check(identity, root)
             ledger = _Ledger(begun.ids(), on_failure)
+        target, steering = self.target, None
+        if target.mean_bytes is not None:
+            target, steering = self._to_mean(begun, sources, ledger, {**identity, "root": root})
+        if target is not self.target:
+            identity |= {SETTLED: {"quality": target.quality, "weight": target.weight}}
         metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
         writer = ContainerWriter(
             self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey
@@ -222,11 +237,12 @@ class Job:
                     self.codec.backbone()  # before the clock starts
                 began = time.monotonic()
                 total = None if None in left else sum(n for n in left if n is not None)
-                run.work(self._results(sources, ledger), total)
+                run.work(self._results(sources, ledger, target, steering), total)
                 left_out = _left_out(sources)
                 if not len(writer):
                     _warn(left_out)
                     raise InputError(f"nothing was compressed, so {self.out} is not made")
+                items = len(writer)
         except BaseException:
             path = begun.path if self._mode == "resume" else begun.part
             if begun.found or len(writer):
@@ -238,8 +254,9 @@ class Job:
         seconds = max(time.monotonic() - began, 1e-9)
         _warn(left_out)
         return JobResult(
-            run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds, left_out
-        )
+            run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
+            os.path.getsize(self.out) / items, steering is not None, left_out,
+        )  # fmt: skip
 
     def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
         """The sources, and the directory that ids are relative to; refuses an existing output."""
@@ -252,11 +269,34 @@ class Job:
             refuse_existing(Path(os.path.realpath(self.out)), overwrite=True)
         return find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
 
-    def _results(self, sources: list[Source], ledger: _Ledger) -> Any:
+    def _results(
+        self, sources: list[Source], ledger: _Ledger, target: Target, steering: Steering | None
+    ) -> Any:
         entries = (entry for source in sources for entry in source.entries(ledger.wanted))
         return compress(
-            self.codec, entries, self.target, workers=self._workers, batch_size=self._batch_size
-        )
+            self.codec, entries, target, workers=self._workers, batch_size=self._batch_size,
+            steering=steering,
+        )  # fmt: skip
+
+    def _to_mean(
+        self, begun: Begun, sources: list[Source], ledger: _Ledger, identity: dict[str, Any]
+    ) -> tuple[Target, Steering | None]:
+        """One target for all items, where they are known in whole; else what steers them."""
+        known = not any(source.images for source in sources)
+        if known and begun.settled is not None:
+            return replace(begun.settled, entropy=self.target.entropy), None
+        if known and not begun.found:
+            likely = {**identity, SETTLED: {"quality": 44.0, "weight": 1.0123}}
+            found = settled(
+                self.codec, self.target, lambda: _rows(sources, ledger),
+                empty({"clipcodec": likely}),
+            )  # fmt: skip
+            if found is not None:
+                return found, None
+        size = Size(begun.size, begun.items)
+        if not begun.found:
+            size = Size(empty({"clipcodec": identity}))
+        return self.target, Steering(self.codec, self.target, size)
 
     # identity: what must be the same for all items of a container
 
@@ -278,6 +318,8 @@ class Job:
 
         bytes_per_item  in the container that is resumed, if there is one
         """
+        if self.target.mean_bytes is not None:
+            return round(self.target.mean_bytes * (images + rows.count))
         total = 0.0
         if rows.count:
             size = self._mean_size(rows.kept)
@@ -410,6 +452,18 @@ def _left(source: Source, ledger: _Ledger) -> int | None:
     if source.count is None:
         return None
     return sum(entry.rows for entry in source.entries(ledger.is_missing))
+
+
+def _rows(sources: list[Source], ledger: _Ledger) -> Iterator[tuple[list[str], Any]]:
+    """Ids and rows (n, D) of arrays that are to be compressed."""
+    for source in sources:
+        entries = (
+            entry
+            for entry in source.entries(ledger.is_missing)
+            if isinstance(entry.content, np.ndarray)
+        )
+        while part := [*islice(entries, _TOGETHER)]:
+            yield [entry.id for entry in part], np.stack([entry.content for entry in part])
 
 
 def _listed(source: Source, ledger: _Ledger) -> Iterator[Entry]:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..models import BATCH
 from ..target import Target
 from .entries import Entry
 from .program import captured
+from .steering import LAG, Steering
 from .workers import Encoded, Task, check_not_imported, check_possible, decode, encode, pool
 
 GROUP = 256  # embeddings that are encoded together
@@ -59,6 +61,9 @@ class _Slot:
     value: Any
 
 
+_Group = tuple[list[_Slot], "Future[Encoded] | None"]
+
+
 def default_workers() -> int:
     """One per core that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -87,11 +92,13 @@ def compress(
     *,
     workers: int | None = None,
     batch_size: int = BATCH,
+    steering: Steering | None = None,
 ) -> Generator[list[Result], None, None]:
     """Entries (`sources.find`) to streams, in order, some hundred at a time.
 
     workers     processes; 0: this process does all the work; None: one per core
     batch_size  images that the backbone embeds at a time; a value may change by about 1e-5 with it
+    steering    gives each chunk its target, where `target` has mean_bytes
 
     An entry that fails is a result with its error. Raises OptionError, what loading the backbone
     raises, and WorkerError if workers cannot start or one is killed. Close the iterator to end
@@ -102,18 +109,23 @@ def compress(
     target.check(codec.profile)
     count = default_workers() if workers is None else workers
     check_possible(count)
-    return _Pipeline(codec, Task(codec.profile, target), count, batch_size).run(entries)
+    return _Pipeline(codec, Task(codec.profile, target), count, batch_size, steering).run(entries)
 
 
 class _Pipeline:
-    def __init__(self, codec: Codec, task: Task, workers: int, batch_size: int) -> None:
+    def __init__(
+        self, codec: Codec, task: Task, workers: int, batch_size: int, steering: Steering | None
+    ) -> None:
         self._codec, self._task, self._batch_size = codec, task, batch_size
         self._workers = workers
         self._own_task = None if workers else task  # workers have it already
         # chunks in work: enough that workers do not wait while the backbone runs
         self._window = 0 if not workers else max(2 * workers + 2, 2 * batch_size // _CHUNK)
         self._warned = False
-        self._encoding: deque[tuple[list[_Slot], Future[Encoded] | None]] = deque()
+        self._encoding: deque[_Group] = deque()
+        self._steering = steering
+        self._held: list[_Slot] = []  # embedded, too few for a chunk of the steering
+        self._chunks: deque[list[_Group]] = deque()  # whose sizes the steering does not know yet
 
     def run(self, entries: Iterable[Entry]) -> Generator[list[Result], None, None]:
         self._executor = pool(self._workers, self._task)
@@ -147,6 +159,7 @@ class _Pipeline:
             yield from self._encoded(2 * self._workers)
         self._embed(images)
         self._encode(group)
+        self._steer(last=True)
         yield from self._encoded(0)
 
     def _decoded(self, entries: Iterator[Entry]) -> Iterator[_Slot]:
@@ -192,15 +205,55 @@ class _Pipeline:
                 slot.value = row
 
     def _encode(self, group: list[_Slot]) -> None:
+        if self._steering is None:
+            self._submit_group(group, None)
+        else:
+            self._held += group
+            self._steer(last=False)
+
+    def _submit_group(self, group: list[_Slot], target: Target | None) -> None:
         good = [slot for slot in group if slot.batch is not None]
         future = None
         if good:
             rows = np.stack([slot.value for slot in good])
             ours = good[0].batch == "image"
             name = good[0].name
-            future = self._submit(name, encode, rows, ours=ours, task=self._own_task)
+            future = self._submit(name, encode, rows, ours=ours, task=self._own_task, target=target)
         if group:
             self._encoding.append((group, future))
+
+    def _steer(self, *, last: bool) -> None:
+        """Whole chunks of what is held to be encoded, each with its own target."""
+        steering = self._steering
+        while steering is not None and (
+            len(self._held) >= steering.next_size or (last and self._held)
+        ):
+            while len(self._chunks) >= LAG:
+                steering.add(*self._streams(self._chunks.popleft()))
+            chunk = self._held[: steering.next_size]
+            self._held = self._held[len(chunk) :]
+            good = [slot for slot in chunk if slot.batch is not None]
+            target = steering.next(
+                [slot.id for slot in good], [slot.value for slot in good],
+                last=last and not self._held,
+            )  # fmt: skip
+            before = len(self._encoding)
+            for _, alike in groupby(chunk, lambda slot: slot.batch):
+                self._submit_group([*alike], target)
+            self._chunks.append([*self._encoding][before:])
+
+    def _streams(self, groups: list[_Group]) -> tuple[list[str], list[bytes]]:
+        """Ids and streams of what could be encoded; waits for it."""
+        ids, streams = list[str](), list[bytes]()
+        for group, future in groups:
+            if future is not None:
+                good = [slot for slot in group if slot.batch is not None]
+                found = self._result(future, group[0].name).streams
+                for slot, stream in zip(good, found, strict=True):
+                    if isinstance(stream, bytes):
+                        ids.append(slot.id)
+                        streams.append(stream)
+        return ids, streams
 
     def _encoded(self, most: int) -> Iterator[list[Result]]:
         """Results of the groups that are done; waits for others while more than `most` are left."""

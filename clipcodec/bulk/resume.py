@@ -11,7 +11,9 @@ from ..container import Container
 from ..container.survey import Survey
 from ..container.writer import PART
 from ..errors import OptionError, TruncatedError
+from ..target import Target
 
+SETTLED = "settled"  # in the metadata
 
 class Begun:
     """The container that a job goes on with, finished or not, if there is one. Surveyed once.
@@ -20,6 +22,7 @@ class Begun:
     part    the unfinished one
     found   is anything in it?
     survey  where its blocks are, for the writer; None if nothing is in it
+    items, size   how many it holds, and its bytes
     """
 
     def __init__(self, out: str, *, resume: bool) -> None:
@@ -28,7 +31,7 @@ class Begun:
         self.path = target if target.is_file() else self.part
         self.found = False
         self.survey: Survey | None = None
-        self.bytes_per_item: float | None = None
+        self.items = self.size = 0
         self._recorded: Any = {}
         self._container: Container | None = None
         if resume and self.path.is_file():
@@ -39,7 +42,7 @@ class Begun:
             self._recorded = metadata.get("clipcodec")
             self.found = count > 0 or bool(metadata)
             self.survey = self._container.survey if self.found else None
-            self.bytes_per_item = self._container.size / count if count else None
+            self.items, self.size = count, self._container.size
 
     def __enter__(self) -> Begun:
         return self
@@ -47,6 +50,16 @@ class Begun:
     def __exit__(self, *_: object) -> None:
         if self._container is not None:
             self._container.close()
+
+    @property
+    def bytes_per_item(self) -> float | None:
+        return self.size / self.items if self.items else None
+
+    @property
+    def settled(self) -> Target | None:
+        """What `mean_bytes` has become for all items, if it was settled before the first."""
+        found = self._recorded.get(SETTLED) if isinstance(self._recorded, dict) else None
+        return Target(**found) if isinstance(found, dict) else None
 
     @property
     def prefix(self) -> bool | None:

@@ -252,11 +252,14 @@ class Encoded(NamedTuple):
     warnings: list[tuple[str, type[Warning]]]
 
 
-def encode(rows: NDArray[Any], *, ours: bool, task: Task | None = None) -> Encoded:
+def encode(
+    rows: NDArray[Any], *, ours: bool, task: Task | None = None, target: Target | None = None
+) -> Encoded:
     """Embeddings (N, D) to streams.
 
-    ours  they were made here by the backbone, so they have unit norm
-    task  None: the one that this worker was started with
+    ours    they were made here by the backbone, so they have unit norm
+    task    None: the one that this worker was started with
+    target  None: that of the task
 
     Raises WeightsError if the embeddings made here are not those of the profile's backbone, or if
     this worker could not read the profile.
@@ -265,6 +268,7 @@ def encode(rows: NDArray[Any], *, ours: bool, task: Task | None = None) -> Encod
     if task is None and _failed is not None:
         raise _failed
     assert task is not None
+    task = task._replace(target=target or task.target)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         streams = _encode(rows, task, ours=ours)

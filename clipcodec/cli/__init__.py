@@ -278,6 +278,9 @@ def _target(p: argparse.ArgumentParser) -> None:
                         "used as well as possible")  # fmt: skip
     target.add_argument("--min-cosine", type=float, metavar="C",
                         help="least cosine after decoding, in the fewest bytes")  # fmt: skip
+    target.add_argument("--mean-bytes", type=float, metavar="N", help="bytes on average: of the "
+                        "streams of a file of embeddings or a table, or of a container's file per "
+                        "item; best for many")  # fmt: skip
     p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
                    "alone, it chooses the profile")  # fmt: skip
 

@@ -55,7 +55,7 @@ def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     codec, target = codec_of(args), target_of(args)
     stream = _given(args, codec)
     if stream is None:
-        target.check(codec.profile)
+        target.check(codec.profile, one=True)
     failed = 0
     for name, output in progress(pairs, quiet=args.quiet or len(pairs) == 1, unit="file"):
         try:

@@ -69,6 +69,12 @@ def _run(job: Job, args: argparse.Namespace) -> int:
         say(f"{args.output}: {result.compressed} compressed, {result.there_already} there "
              f"already, {result.failed} failed; {result.bytes} bytes of streams, "
              f"{result.compressed / result.seconds:.1f} per second")  # fmt: skip
+        if job.target.mean_bytes is not None:
+            how = ""
+            if result.adapted:
+                how = "; the quality was adapted as images came, so it depends on their order"
+            say(f"{args.output}: mean {result.bytes_per_item:.1f} bytes per item, asked "
+                f"{job.target.mean_bytes:g}{how}")  # fmt: skip
     return 1 if result.failed else 0
 
 

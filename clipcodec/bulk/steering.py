@@ -1,0 +1,215 @@
+"""`mean_bytes` of a container: bytes of its file per item, headers, ids and index counted.
+
+Where the inputs are known in whole (arrays), `settled` finds one quality for all of them. Images
+come as a stream: `Steering` finds a quality on the first of them, and changes it a little with each
+chunk, so that the average of the whole file comes to what was asked. Which quality an image gets
+depends on those before it, but not on workers or time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from math import exp, log, sqrt
+from typing import Any
+
+import numpy as np
+
+from .. import mean
+from ..codec import Codec
+from ..container import layout
+from ..container.writer import BLOCK_ITEMS
+from ..embeddings import Embeddings, normalise
+from ..errors import ClipcodecError, InputError, each_row
+from ..target import Target
+
+FIRST = 512  # items on which the first quality is found
+CHUNK = 256  # items of one quality after that
+LAG = 2  # chunks in work: what their streams take is not known when the next one begins
+_HORIZON = 1024  # items in which what is too much or too little is to be made up for
+_MOST = 0.25  # of what was asked: no chunk aims farther from it
+_STEP = 0.1  # most that the aim changes from chunk to chunk
+
+
+class Size:
+    """Bytes of a container's file as it will be, while items are added.
+
+    size, items  of the file that there is already
+    """
+
+    def __init__(self, size: float = 0, items: int = 0) -> None:
+        self._blocks, self.items = size, items
+        self._streams: list[bytes] = []  # of the block that is not full
+        self._ids: list[str] = []
+
+    def add(self, streams: Sequence[bytes], ids: Sequence[str]) -> None:
+        self._streams, self._ids = [*self._streams, *streams], [*self._ids, *ids]
+        self.items += len(streams)
+        while len(self._streams) >= BLOCK_ITEMS:
+            self._blocks += _block(self._streams[:BLOCK_ITEMS], self._ids[:BLOCK_ITEMS])
+            self._streams, self._ids = self._streams[BLOCK_ITEMS:], self._ids[BLOCK_ITEMS:]
+
+    @property
+    def total(self) -> float:
+        return self._blocks + (_block(self._streams, self._ids) if self._streams else 0)
+
+    def more(self, streams: Sequence[bytes], ids: Sequence[str]) -> float:
+        """How many bytes these items would add."""
+        other = copy(self)
+        other.add(streams, ids)
+        return other.total - self.total
+
+
+def _block(streams: list[bytes], ids: list[str] | None) -> int:
+    """Bytes of a block, and of its entry in the index."""
+    return len(layout.pack_items(streams, ids)) + 8
+
+
+def empty(metadata: dict[str, Any]) -> int:
+    """Bytes of a container without items."""
+    index = layout.pack_index(np.empty((0, 2), np.int64))
+    return len(layout.OPENING) + len(layout.pack_metadata(metadata)) + 8 + len(index)
+
+
+# known in whole
+
+
+def settled(
+    codec: Codec,
+    asked: Target,
+    parts: Callable[[], Iterable[tuple[list[str], Any]]],
+    around: int,
+) -> Target | None:
+    """The quality and weight for one container of all these rows; None if there are none.
+
+    parts   gives ids and rows (n, D) of any norm, all of them each time it is called; rows that
+            cannot be encoded are passed over
+    around  bytes of the container without items
+
+    Raises RateError if `asked.mean_bytes` is out of reach.
+    """
+    ids: list[str] = []
+
+    def units() -> Iterator[Embeddings]:
+        ids.clear()
+        for names, rows in parts():
+            good = _good(normalise, rows)
+            ids.extend(names[i] for i, _ in good)
+            if good:
+                yield np.stack([row for _, row in good])
+
+    found = mean.sample(units)
+    if not found.count:
+        return None
+    # ids of one input in their natural order, whatever the order of the inputs
+    ids.sort(key=lambda id: (id.rpartition("/")[0], len(id), id))
+    names = sum(_names(ids[at : at + BLOCK_ITEMS]) for at in range(0, len(ids), BLOCK_ITEMS))
+    besides = (around + names) / found.count
+
+    def weigh(streams: list[bytes]) -> float:
+        blocks = range(0, len(streams), BLOCK_ITEMS)
+        size = sum(_block(streams[at : at + BLOCK_ITEMS], None) for at in blocks)
+        return size / len(streams) + besides
+
+    rows = _encodable(codec, found.rows, asked)
+    return mean.resolve(codec.encode_each, rows, asked, codec.profile, weigh).target
+
+
+def _names(ids: list[str]) -> int:
+    """Bytes that the ids of a block take."""
+    streams = [b"\0"] * len(ids)
+    return _block(streams, list(ids)) - _block(streams, None)
+
+
+def _good(work: Callable[[Any], Any], rows: Any) -> list[tuple[int, Any]]:
+    """What `work` makes of each row, with its number, without the rows at fault."""
+
+    def some(chosen: list[int]) -> Any:
+        return work(rows[chosen] if isinstance(rows, np.ndarray) else [rows[i] for i in chosen])
+
+    found = each_row(some, len(rows), InputError)
+    return [(i, row) for i, row in enumerate(found) if not isinstance(row, ClipcodecError)]
+
+
+def _encodable(codec: Codec, rows: list[Embeddings], asked: Target) -> list[Embeddings]:
+    """Rows that have streams at all; if none has, the error says why."""
+    default = Target(entropy=asked.entropy)
+    good = _good(lambda some: codec.encode_each(some, default), rows)
+    if not good:
+        codec.encode_each(rows, default)
+    return [rows[i] for i, _ in good]
+
+
+# known bit by bit
+
+
+class Steering:
+    """The target of each chunk of a container, from the streams of the chunks before.
+
+    size  of the container so far
+    """
+
+    def __init__(self, codec: Codec, asked: Target, size: Size) -> None:
+        self._codec, self._asked, self._size = codec, asked, size
+        self._wanted = float(asked.mean_bytes or 0)
+        self._curve: mean.Curve | None = None
+        self._aim = self._hardness = 0.0
+        self._open: deque[tuple[int, float]] = deque()  # items of chunks in work, and their aims
+
+    @property
+    def next_size(self) -> int:
+        """Items of the next chunk."""
+        return FIRST if self._curve is None else CHUNK
+
+    def next(self, ids: list[str], rows: list[Any], *, last: bool) -> Target:
+        """The target of the next chunk.
+
+        rows  (D,) each, of any norm; needed where the quality is not known yet
+        last  nothing follows it
+
+        Raises RateError if what was asked is out of reach.
+        """
+        if self._curve is None:
+            return self._first(ids, rows, last=last)
+        aim = self._next_mean(_HORIZON) / self._hardness
+        self._aim *= exp(min(max(log(aim / self._aim), -_STEP), _STEP))
+        self._open.append((len(rows), self._aim))
+        return self._curve.at(self._aim)
+
+    def _first(self, ids: list[str], rows: list[Any], *, last: bool) -> Target:
+        wanted = self._next_mean(len(rows) if last and rows else _HORIZON)
+        units = [
+            (i, row) for i, x in enumerate(rows) for _, row in _good(normalise, np.asarray(x)[None])
+        ]
+        good = _encodable(self._codec, [row for _, row in units], self._asked) if units else []
+        kept = {id(row) for row in good}
+        names = [ids[i] for i, row in units if id(row) in kept]
+        if not good:
+            self._open.append((0, 0.0))
+            return Target(entropy=self._asked.entropy)  # no stream comes of it
+        point = mean.resolve(
+            self._codec.encode_each, good, self._asked, self._codec.profile,
+            lambda streams: self._size.more(streams, names[: len(streams)]) / len(streams),
+            wanted,
+        )  # fmt: skip
+        self._curve, self._aim = point.curve, point.on_curve
+        self._hardness = point.size / point.on_curve
+        self._open.append((len(rows), self._aim))
+        return point.target
+
+    def _next_mean(self, horizon: int) -> float:
+        """Bytes per item for the next items, so that the whole comes to what was asked."""
+        items = self._size.items + sum(count for count, _ in self._open)
+        there = self._size.total + sum(n * aim * self._hardness for n, aim in self._open)
+        mean = self._wanted + (self._wanted * items - there) / horizon
+        return min(max(mean, (1 - _MOST) * self._wanted), (1 + _MOST) * self._wanted)
+
+    def add(self, ids: list[str], streams: list[bytes]) -> None:
+        """What became of the oldest chunk in work."""
+        _, aim = self._open.popleft()
+        if streams:
+            before = self._size.total
+            self._size.add(streams, ids)
+            harder = (self._size.total - before) / len(streams) / aim / self._hardness
+            self._hardness *= sqrt(harder)  # half of it: a chunk differs by chance, too
