@@ -1,0 +1,262 @@
+"""Words → the regions that they mean, by compressed embeddings.
+
+    image ─regions─▶ crops ─backbone─▶ embeddings ─encode─▶ streams ─search─▶ scores of each text
+
+The scores are those of the decoded embeddings, so they are what a reader of the streams gets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ...codec import Codec
+from ...container import Container, ContainerWriter
+from ...embeddings import Embeddings
+from ...errors import InputError, OptionError, placed
+from ...images import describe, load_rgb
+from ...retrieval import Hits, search
+from ...system.optional import missing_named
+from ...target import Target, TargetOptions
+from .ids import RegionId, parse_region_id, region_id
+from .regions import Box, Region, as_regions, check_crop, cut
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from typing_extensions import Unpack
+
+    from ...images import ImageInput
+    from ...texts import TextEmbeddings
+
+    Texts = str | Sequence[str] | TextEmbeddings
+    Regions = Iterable[Any] | Callable[[Image.Image], Iterable[Any]]
+
+_CROPS = 64  # cut out and embedded at a time
+
+
+class Candidate(NamedTuple):
+    """A region that a text may mean.
+
+    score  cosine of the text's embedding and the region's decoded one
+    index  place of the region among those of the image, or of the item in the container
+    box    (left, top, right, bottom), whole pixels of the upright image; None: the whole image
+    image  name of the image in a container; None if there is none
+    """
+
+    score: float
+    index: int
+    box: Box | None
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class Located:
+    """What `locate` found.
+
+    texts       what was looked for
+    candidates  for each text its k best regions, the best first (of equal ones, the first region)
+    regions     all regions of the image; `Candidate.index` counts them
+    streams     the compressed embedding of each region
+
+    >>> located.candidates[0][0].box     # where the first text is
+    """
+
+    texts: tuple[str, ...]
+    candidates: tuple[tuple[Candidate, ...], ...]
+    regions: tuple[Region, ...]
+    streams: tuple[bytes, ...]
+
+
+def locate(
+    image: ImageInput,
+    texts: Texts,
+    target: Target | None = None,
+    /,
+    *,
+    regions: Regions,
+    codec: Codec | None = None,
+    k: int = 1,
+    crop: str = "mask",
+    templates: Sequence[str] | None = None,
+    **options: Unpack[TargetOptions],
+) -> Located:
+    """Find the regions of an image that texts mean, as the paper's task b does.
+
+    image      whatever `clipcodec.encode` takes
+    texts      one text, several, or `TextEmbeddings`, for which no text tower is needed
+    target, options   how the regions' embeddings are compressed: `max_bytes=50`, quality,
+               min_cosine, entropy; none: the profile's default
+    regions    boxes, masks or Regions of the upright image, or a function that gives them for it,
+               such as `sam_regions()`
+    codec      embeds the regions and the texts, compresses and decodes; None: `Codec()`
+    k          so many regions for each text, or all if there are fewer
+    crop       "mask" or "box", see `cut`
+    templates  sentences that texts are put into, see `Codec.embed_texts`; None: texts as they are
+
+    Source: arXiv 2509.05925, object referring; its code is `sam_clip.py`.
+    Raises ImageError, InputError (regions: none, empty, outside the image), OptionError, RateError,
+    WeightsError or EmbeddingError (texts of another width or backbone).
+    """
+    codec = Codec() if codec is None else codec
+    names, queries = embedded_texts(texts, codec, templates)
+    _check_k(k)
+    found = find_regions(image, regions)
+    streams = compress_regions(image, found, codec, target, crop=crop, **options)
+    hits = search(streams, queries, k, profile=codec.profile)
+    boxes: list[RegionId | Box] = [region.box for region in found]
+    return Located(names, _candidates(hits, boxes), tuple(found), tuple(streams))
+
+
+def locate_kept(
+    container: Container | str | os.PathLike[str],
+    texts: Texts,
+    *,
+    codec: Codec | None = None,
+    k: int = 1,
+    templates: Sequence[str] | None = None,
+) -> tuple[tuple[Candidate, ...], ...]:
+    """The k regions of a container that each text means best; no image is needed.
+
+    container  made with `keep_regions`, open or a path. An item whose id is that of no region
+               counts as a whole image: its `Candidate.box` is None
+    codec      embeds the texts; None: by the profile of the container's first stream
+
+    The other arguments are those of `locate`. Raises InputError if there is no region, and as
+    `locate` and `clipcodec.open` do.
+    """
+    if not isinstance(container, Container):
+        profile = None if codec is None else codec.profile
+        with Container(container, profile=profile) as opened:
+            return locate_kept(opened, texts, codec=codec, k=k, templates=templates)
+    _check_k(k)
+    ids = container.ids()
+    places = [parse_region_id(id) for id in ids]
+    if not any(places):
+        raise InputError(
+            "no item of this container is a region of an image (id photo.jpg#xywh=…): make one "
+            "with keep_regions or `clipcodec locate … --keep`; `clipcodec search` finds images"
+        )
+    if codec is None:
+        codec = Codec(container.codec.parse(container[0]).profile)
+    _, queries = embedded_texts(texts, codec, templates)
+    hits = search(container, queries, k)
+    return _candidates(hits, [place or id for place, id in zip(places, ids, strict=True)])
+
+
+def find_regions(image: ImageInput, regions: Regions) -> list[Region]:
+    """The checked regions of an image: given, or found by a function. Raises as `locate` does."""
+    picture = _loaded(image)
+    with placed(source=_source(image)):
+        return as_regions(regions(picture) if callable(regions) else regions, picture.size)
+
+
+def compress_regions(
+    image: ImageInput,
+    regions: Iterable[Any],
+    codec: Codec,
+    target: Target | None = None,
+    /,
+    *,
+    crop: str = "mask",
+    **options: Unpack[TargetOptions],
+) -> list[bytes]:
+    """A stream for each region of an image. Arguments and errors as of `locate`."""
+    asked = Target(**options) if target is None else target  # wrong options: before long work
+    asked.check(codec.profile)
+    rows = region_embeddings(image, regions, codec, crop=crop)
+    with placed(item="region", source=_source(image)):
+        return codec.encode_embeddings(rows, asked)
+
+
+def region_embeddings(
+    image: ImageInput, regions: Iterable[Any], codec: Codec, *, crop: str = "mask"
+) -> Embeddings:
+    """The embeddings (N, D) of the regions of an image, float32, unit norm, not compressed."""
+    check_crop(crop)
+    picture = _loaded(image)
+    with placed(source=_source(image)):
+        checked = as_regions(regions, picture.size)
+    rows = []
+    for at in range(0, len(checked), _CROPS):
+        crops = [cut(picture, region, crop) for region in checked[at : at + _CROPS]]
+        with placed(at, item="region", source=_source(image)):
+            rows.append(codec.embed_images(crops))
+    return np.concatenate(rows)
+
+
+def keep_regions(
+    writer: ContainerWriter, image: str, regions: Iterable[Region], streams: Iterable[bytes]
+) -> None:
+    """Append the streams of an image's regions to a container, for `locate_kept` and for search.
+
+    image  its name. The ids are of the form photo.jpg#xywh=left,top,width,height; masks are not
+           kept
+
+    >>> with clipcodec.create("regions.clpc") as writer:
+    ...     keep_regions(writer, "photo.jpg", located.regions, located.streams)
+    """
+    for region, stream in zip(regions, streams, strict=True):
+        writer.append(stream, region_id(image, region.box))
+
+
+def embedded_texts(
+    texts: Texts, codec: Codec, templates: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], Embeddings]:
+    """Texts and their embeddings (T, D). Raises OptionError if there is no text."""
+    from ...texts import TextEmbeddings
+
+    if isinstance(texts, TextEmbeddings):
+        if templates is not None:
+            raise OptionError("templates are for texts; these are embedded already: leave them out")
+        names, rows = tuple(texts.names), texts.embeddings
+        if not names:
+            raise OptionError("no text: say what to look for")
+        return names, rows
+    names = (texts,) if isinstance(texts, str) else tuple(texts)
+    if not names:
+        raise OptionError("no text: say what to look for")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise OptionError(f"text {name!r}: expected words, such as 'the red cup'")
+    return names, codec.embed_texts(names, templates)
+
+
+def _candidates(
+    hits: Hits, places: Sequence[RegionId | Box | str | None]
+) -> tuple[tuple[Candidate, ...], ...]:
+    return tuple(
+        tuple(
+            _candidate(float(score), int(index), places[index])
+            for score, index in zip(scores, indices, strict=True)
+        )
+        for scores, indices in zip(hits.scores, hits.indices, strict=True)
+    )
+
+
+def _candidate(score: float, index: int, place: RegionId | Box | str | None) -> Candidate:
+    if isinstance(place, RegionId):
+        return Candidate(score, index, place.box, place.image)
+    if isinstance(place, tuple):
+        return Candidate(score, index, place)
+    return Candidate(score, index, None, place)
+
+
+def _check_k(k: Any) -> None:
+    """Before long work; `search` would say it after."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise OptionError(f"k={k!r}: expected a whole number of regions, 1 or more")
+
+
+@missing_named()
+def _loaded(image: ImageInput) -> Image.Image:
+    return load_rgb(image)
+
+
+def _source(image: Any) -> str | None:
+    """The image's name, for messages about its regions; None if it has none."""
+    named = isinstance(image, (str, os.PathLike))
+    return os.fsdecode(image) if named else None
