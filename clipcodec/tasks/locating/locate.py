@@ -18,11 +18,11 @@ from ...codec import Codec
 from ...container import Container, ContainerWriter
 from ...embeddings import Embeddings
 from ...errors import InputError, OptionError, placed
-from ...images import describe, load_rgb
+from ...images import load_rgb
 from ...retrieval import Hits, search
 from ...system.optional import missing_named
 from ...target import Target, TargetOptions
-from .ids import RegionId, parse_region_id, region_id
+from .ids import parse_region_id, region_id
 from .regions import Box, Region, as_regions, check_crop, cut
 
 if TYPE_CHECKING:
@@ -102,13 +102,15 @@ def locate(
     WeightsError or EmbeddingError (texts of another width or backbone).
     """
     codec = Codec() if codec is None else codec
+    check_k(k)
+    target = Target(**options) if target is None else target
     names, queries = embedded_texts(texts, codec, templates)
-    _check_k(k)
-    found = find_regions(image, regions)
-    streams = compress_regions(image, found, codec, target, crop=crop, **options)
-    hits = search(streams, queries, k, profile=codec.profile)
-    boxes: list[RegionId | Box] = [region.box for region in found]
-    return Located(names, _candidates(hits, boxes), tuple(found), tuple(streams))
+    picture = load_upright(image)
+    with placed(source=_source(image)):
+        found = find_regions(picture, regions)
+        streams = compress_regions(picture, found, codec, target, crop=crop)
+    best = best_regions(found, streams, queries, codec=codec, k=k)
+    return Located(names, best, tuple(found), tuple(streams))
 
 
 def locate_kept(
@@ -132,7 +134,7 @@ def locate_kept(
         profile = None if codec is None else codec.profile
         with Container(container, profile=profile) as opened:
             return locate_kept(opened, texts, codec=codec, k=k, templates=templates)
-    _check_k(k)
+    check_k(k)
     ids = container.ids()
     places = [parse_region_id(id) for id in ids]
     if not any(places):
@@ -144,18 +146,32 @@ def locate_kept(
         codec = Codec(container.codec.parse(container[0]).profile)
     _, queries = embedded_texts(texts, codec, templates)
     hits = search(container, queries, k)
-    return _candidates(hits, [place or id for place, id in zip(places, ids, strict=True)])
+    wholes = [(None, id) if place is None else (place.box, place.image)
+              for place, id in zip(places, ids, strict=True)]
+    return _candidates(hits, wholes)
 
 
-def find_regions(image: ImageInput, regions: Regions) -> list[Region]:
-    """The checked regions of an image: given, or found by a function. Raises as `locate` does."""
-    picture = _loaded(image)
-    with placed(source=_source(image)):
-        return as_regions(regions(picture) if callable(regions) else regions, picture.size)
+@missing_named()
+def load_upright(image: ImageInput) -> Image.Image:
+    """The upright RGB image that boxes are measured on. Raises ImageError.
+
+    It says no orientation any more, so that its parts are not turned once more.
+    """
+    picture = load_rgb(image)
+    picture.info = {}
+    return picture
+
+
+def find_regions(picture: Image.Image, regions: Regions) -> list[Region]:
+    """The checked regions of an upright image: given, or found by a function.
+
+    Raises InputError for regions that are empty or outside the image, or if there is none.
+    """
+    return as_regions(regions(picture) if callable(regions) else regions, picture.size)
 
 
 def compress_regions(
-    image: ImageInput,
+    picture: Image.Image,
     regions: Iterable[Any],
     codec: Codec,
     target: Target | None = None,
@@ -164,28 +180,39 @@ def compress_regions(
     crop: str = "mask",
     **options: Unpack[TargetOptions],
 ) -> list[bytes]:
-    """A stream for each region of an image. Arguments and errors as of `locate`."""
-    asked = Target(**options) if target is None else target  # wrong options: before long work
-    asked.check(codec.profile)
-    rows = region_embeddings(image, regions, codec, crop=crop)
-    with placed(item="region", source=_source(image)):
+    """A stream for each region of an upright image. Arguments and errors as of `locate`."""
+    asked = Target(**options) if target is None else target
+    asked.check(codec.profile)  # before long work
+    rows = region_embeddings(picture, regions, codec, crop=crop)
+    with placed(item="region"):
         return codec.encode_embeddings(rows, asked)
 
 
 def region_embeddings(
-    image: ImageInput, regions: Iterable[Any], codec: Codec, *, crop: str = "mask"
+    picture: Image.Image, regions: Iterable[Any], codec: Codec, *, crop: str = "mask"
 ) -> Embeddings:
-    """The embeddings (N, D) of the regions of an image, float32, unit norm, not compressed."""
+    """The embeddings (N, D) of regions of an upright image: float32, unit norm, not compressed."""
     check_crop(crop)
-    picture = _loaded(image)
-    with placed(source=_source(image)):
-        checked = as_regions(regions, picture.size)
+    checked = as_regions(regions, picture.size)
     rows = []
     for at in range(0, len(checked), _CROPS):
         crops = [cut(picture, region, crop) for region in checked[at : at + _CROPS]]
-        with placed(at, item="region", source=_source(image)):
+        with placed(at, item="region"):
             rows.append(codec.embed_images(crops))
     return np.concatenate(rows)
+
+
+def best_regions(
+    regions: Sequence[Region],
+    streams: Sequence[bytes],
+    queries: Embeddings,
+    *,
+    codec: Codec,
+    k: int = 1,
+) -> tuple[tuple[Candidate, ...], ...]:
+    """For each text embedding (T, D) its k best regions, by their streams, the best first."""
+    hits = search(streams, queries, k, profile=codec.profile)
+    return _candidates(hits, [(region.box, None) for region in regions])
 
 
 def keep_regions(
@@ -226,34 +253,21 @@ def embedded_texts(
 
 
 def _candidates(
-    hits: Hits, places: Sequence[RegionId | Box | str | None]
+    hits: Hits, places: Sequence[tuple[Box | None, str | None]]
 ) -> tuple[tuple[Candidate, ...], ...]:
     return tuple(
         tuple(
-            _candidate(float(score), int(index), places[index])
-            for score, index in zip(scores, indices, strict=True)
+            Candidate(float(score), index, *places[index])
+            for score, index in zip(scores, indices.tolist(), strict=True)
         )
         for scores, indices in zip(hits.scores, hits.indices, strict=True)
     )
 
 
-def _candidate(score: float, index: int, place: RegionId | Box | str | None) -> Candidate:
-    if isinstance(place, RegionId):
-        return Candidate(score, index, place.box, place.image)
-    if isinstance(place, tuple):
-        return Candidate(score, index, place)
-    return Candidate(score, index, None, place)
-
-
-def _check_k(k: Any) -> None:
-    """Before long work; `search` would say it after."""
+def check_k(k: Any) -> None:
+    """Raise OptionError unless k regions can be asked for. `search` would say it after long work."""
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise OptionError(f"k={k!r}: expected a whole number of regions, 1 or more")
-
-
-@missing_named()
-def _loaded(image: ImageInput) -> Image.Image:
-    return load_rgb(image)
 
 
 def _source(image: Any) -> str | None:
