@@ -171,11 +171,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--boxes", metavar="FILE", help="regions, as JSON or lines with tabs: left, "
                    "top, right, bottom in pixels; - for stdin")  # fmt: skip
     p.add_argument("--sam", metavar="MODEL", help="network that finds regions where no boxes are "
-                   "given: a folder, or a name on the hub (default: facebook/sam-vit-base)")  # fmt: skip
+                   "given: a folder or a hub's name (default: facebook/sam-vit-base)")  # fmt: skip
     p.add_argument("--points", type=int, default=32, metavar="N", help="it is asked about N x N "
                    "points (default: 32)")  # fmt: skip
-    p.add_argument("--crop", choices=("mask", "box"), default="mask", help="pixels of a box that "
-                   "the region's mask leaves out: black (mask, default) or as they are (box)")  # fmt: skip
+    p.add_argument("--crop", choices=("mask", "box"), default="mask", help="pixels of a box "
+                   "outside the mask: black (mask, default) or as they are (box)")  # fmt: skip
     p.add_argument("-o", "--output", metavar="OUT", help="draw the best regions into a copy of the "
                    "image: .png, .jpg, …; several images: a directory")  # fmt: skip
     p.add_argument("--keep", metavar="FILE", help="write a container (.clpc) of all regions, to be "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec import Codec
 from ..container import create
-from ..embeddings import Embeddings
 from ..errors import (
     ClipcodecError,
     InputError,
@@ -131,7 +130,7 @@ class _Work:
         self._texts: list[str] | TextEmbeddings | None = args.text
         if args.text_embeddings is not None:
             self._texts = TextEmbeddings.load(args.text_embeddings)
-        self._words: tuple[tuple[str, ...], Embeddings] | None = None  # of the images' backbone
+        self._words: TextEmbeddings | None = None
         self._boxes: dict[str | None, list[Box]] | None = None
         if args.boxes is not None:
             self._boxes = _read_boxes(args.boxes)
@@ -150,7 +149,7 @@ class _Work:
                        error=InputError)  # fmt: skip
         self._target.check(codec.profile)
         picture = load_upright(path_or_bytes(name))
-        words = self._embedded_words()
+        words = self._embedded()
         regions = find_regions(picture, self._regions(name))
         streams = compress_regions(picture, regions, codec, self._target, crop=args.crop)
         label = "stdin" if name == STDIO else name
@@ -158,12 +157,11 @@ class _Work:
             self._kept.append((label, regions, streams))
         if words is None:
             return
-        names, queries = words
-        found = best_regions(regions, streams, queries, codec=codec, k=args.k)
+        found = best_regions(regions, streams, words, codec=codec, k=args.k)
         if output is not None:
-            marked = _marked(picture, regions, names, found)
+            marked = _marked(picture, regions, words.names, found)
             write_result(output, image_bytes(marked, output), args)
-        _print(label, names, found, as_json=args.json)
+        _print(label, words.names, found, as_json=args.json)
 
     def container(self, name: str) -> None:
         """The regions of a container that are nearest to the words, without any image."""
@@ -189,8 +187,8 @@ class _Work:
             for name, regions, streams in self._kept:
                 keep_regions(writer, name, regions, streams)
 
-    def _embedded_words(self) -> tuple[tuple[str, ...], Embeddings] | None:
-        """The texts and their embeddings, by the codec of the images; None: there is no text."""
+    def _embedded(self) -> TextEmbeddings | None:
+        """The texts with their embeddings, by the codec of the images; None: there is no text."""
         if self._words is None and self._texts is not None:
             self._words = embedded_texts(self._texts, self._codec)
         return self._words
@@ -231,7 +229,7 @@ def _marked(
 ) -> Image.Image:
     """The image with the best region of each text."""
     marks = [
-        Mark(regions[best.index], f"{name}  {best.score:.2f}")
+        Mark(regions[best.place], f"{name}  {best.score:.2f}")
         for name, (best, *_) in zip(names, found, strict=True)
     ]
     return draw(picture, marks)
@@ -251,7 +249,7 @@ def _print(
                 "image": one.image if image is None else image,
                 "box": None if one.box is None else list(one.box),
                 "score": round(one.score, 6),
-                "index": one.index,
+                "index": one.place,
             }
             for one in candidates
         ]

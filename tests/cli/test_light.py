@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 import clipcodec
 from clipcodec.cli import build_parser
+from clipcodec.texts import TextEmbeddings
 from tests.helpers.processes import PACKAGE
 from tests.helpers.profiles import drawn
 
@@ -46,6 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a.clip").write_bytes(streams[0])
     with clipcodec.create(folder / "a.clpc") as writer:
         writer.extend(streams)
+    with clipcodec.create(folder / "regions.clpc") as writer:
+        writer.append(streams[0], id="a.jpg#xywh=0,0,4,4")
+    TextEmbeddings(("cat",), rows[1:2]).save(folder / "words.safetensors")
     (folder / "photos").mkdir()
     for path in (folder / "a.jpg", folder / "photos" / "b.jpg"):
         Image.new("RGB", (8, 8)).save(path)
@@ -77,6 +81,7 @@ WORKS = [
     "attach a.jpg --stream a.clip -o 1.jpg",
     "extract with.jpg",
     "search a.clpc --query row.npy",
+    "locate regions.clpc --text-embeddings words.safetensors --json",
     "profiles",
     "profiles any/rotation",
     "demo --count 1",
@@ -92,6 +97,7 @@ NEEDS = {
     "decompress t.clip.parquet": "pyarrow",
     "attach -f a.jpg": "Pillow",
     "search a.clpc --query a.jpg": "Pillow",
+    "locate a.jpg --text cat": "Pillow",
     "demo --count 1 a.jpg": "Pillow",
     "fetch": "huggingface_hub",
     "train --embeddings rows.npy --out p.safetensors": "torch",

@@ -97,8 +97,7 @@ def image_bytes(image: Image.Image, name: str | os.PathLike[str]) -> bytes:
         image.save(buffer, found, **options)
     except (OSError, ValueError, KeyError) as error:  # no encoder, no such mode, too large for it
         raise OptionError(
-            f"{os.fspath(name)}: Pillow cannot write this image as {found} ({error}): "
-            "name it ….png"
+            f"{os.fspath(name)}: Pillow cannot write this image as {found} ({error}): name it ….png"
         ) from error
     return buffer.getvalue()
 
@@ -129,9 +128,7 @@ def _label(
     pen.text((x + pad - left, y + pad - top), words, fill=_DARK if bright else _LIGHT, font=font)
 
 
-def _fitting(
-    words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
-) -> str:
+def _fitting(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The words, or as many characters of them as fit, with "…"."""
     if font.getlength(words) <= width:
         return words

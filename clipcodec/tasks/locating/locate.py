@@ -10,18 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ...codec import Codec
 from ...container import Container, ContainerWriter
 from ...embeddings import Embeddings
-from ...errors import InputError, OptionError, placed
+from ...errors import EmbeddingError, InputError, OptionError, placed
 from ...images import load_rgb
+from ...profile.registry import ANY_BACKBONE
 from ...retrieval import Hits, search
+from ...retrieval.hits import check_k
 from ...system.optional import missing_named
 from ...target import Target, TargetOptions
+from ...texts import TextEmbeddings, as_texts
 from .ids import parse_region_id, region_id
 from .regions import Box, Region, as_regions, check_crop, cut
 
@@ -30,11 +33,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ...images import ImageInput
-    from ...texts import TextEmbeddings
 
-    Texts = str | Sequence[str] | TextEmbeddings
-    Regions = Iterable[Any] | Callable[[Image.Image], Iterable[Any]]
-
+Texts: TypeAlias = "str | Sequence[str] | TextEmbeddings"
+Regions: TypeAlias = "Iterable[Any] | Callable[[Image.Image], Iterable[Any]]"
+_NO_TEXT = "no text: say what to look for, such as 'the red cup'"
 _CROPS = 64  # cut out and embedded at a time
 
 
@@ -42,13 +44,13 @@ class Candidate(NamedTuple):
     """A region that a text may mean.
 
     score  cosine of the text's embedding and the region's decoded one
-    index  place of the region among those of the image, or of the item in the container
+    place  of the region among those of the image, or of the item in the container, from 0
     box    (left, top, right, bottom), whole pixels of the upright image; None: the whole image
     image  name of the image in a container; None if there is none
     """
 
     score: float
-    index: int
+    place: int
     box: Box | None
     image: str | None = None
 
@@ -59,7 +61,7 @@ class Located:
 
     texts       what was looked for
     candidates  for each text its k best regions, the best first (of equal ones, the first region)
-    regions     all regions of the image; `Candidate.index` counts them
+    regions     all regions of the image; `Candidate.place` counts them
     streams     the compressed embedding of each region
 
     >>> located.candidates[0][0].box     # where the first text is
@@ -104,13 +106,13 @@ def locate(
     codec = Codec() if codec is None else codec
     check_k(k)
     target = Target(**options) if target is None else target
-    names, queries = embedded_texts(texts, codec, templates)
+    words = embedded_texts(texts, codec, templates)
     picture = load_upright(image)
     with placed(source=_source(image)):
         found = find_regions(picture, regions)
         streams = compress_regions(picture, found, codec, target, crop=crop)
-    best = best_regions(found, streams, queries, codec=codec, k=k)
-    return Located(names, best, tuple(found), tuple(streams))
+    best = best_regions(found, streams, words, codec=codec, k=k)
+    return Located(words.names, best, tuple(found), tuple(streams))
 
 
 def locate_kept(
@@ -135,7 +137,7 @@ def locate_kept(
         with Container(container, profile=profile) as opened:
             return locate_kept(opened, texts, codec=codec, k=k, templates=templates)
     check_k(k)
-    ids = container.ids()
+    ids = container.ids
     places = [parse_region_id(id) for id in ids]
     if not any(places):
         raise InputError(
@@ -144,10 +146,12 @@ def locate_kept(
         )
     if codec is None:
         codec = Codec(container.codec.parse(container[0]).profile)
-    _, queries = embedded_texts(texts, codec, templates)
-    hits = search(container, queries, k)
-    wholes = [(None, id) if place is None else (place.box, place.image)
-              for place, id in zip(places, ids, strict=True)]
+    words = embedded_texts(texts, codec, templates)
+    hits = search(container, words.embeddings, k, backbone=words.backbone)
+    wholes = [
+        (None, id) if place is None else (place.box, place.image)
+        for place, id in zip(places, ids, strict=True)
+    ]
     return _candidates(hits, wholes)
 
 
@@ -205,13 +209,13 @@ def region_embeddings(
 def best_regions(
     regions: Sequence[Region],
     streams: Sequence[bytes],
-    queries: Embeddings,
+    texts: TextEmbeddings,
     *,
     codec: Codec,
     k: int = 1,
 ) -> tuple[tuple[Candidate, ...], ...]:
-    """For each text embedding (T, D) its k best regions, by their streams, the best first."""
-    hits = search(streams, queries, k, profile=codec.profile)
+    """For each text its k best regions, by their streams, the best first."""
+    hits = search(streams, texts.embeddings, k, profile=codec.profile, backbone=texts.backbone)
     return _candidates(hits, [(region.box, None) for region in regions])
 
 
@@ -232,24 +236,27 @@ def keep_regions(
 
 def embedded_texts(
     texts: Texts, codec: Codec, templates: Sequence[str] | None = None
-) -> tuple[tuple[str, ...], Embeddings]:
-    """Texts and their embeddings (T, D). Raises OptionError if there is no text."""
-    from ...texts import TextEmbeddings
+) -> TextEmbeddings:
+    """Texts with their embeddings by the model of `codec`; what is embedded already is checked.
 
-    if isinstance(texts, TextEmbeddings):
-        if templates is not None:
-            raise OptionError("templates are for texts; these are embedded already: leave them out")
-        names, rows = tuple(texts.names), texts.embeddings
+    Raises OptionError if there is no text, EmbeddingError if another model embedded them.
+    """
+    model = None if codec.chosen_backbone == ANY_BACKBONE else codec.chosen_backbone
+    if not isinstance(texts, TextEmbeddings):
+        names = as_texts([texts] if isinstance(texts, str) else texts)
         if not names:
-            raise OptionError("no text: say what to look for")
-        return names, rows
-    names = (texts,) if isinstance(texts, str) else tuple(texts)
-    if not names:
-        raise OptionError("no text: say what to look for")
-    for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise OptionError(f"text {name!r}: expected words, such as 'the red cup'")
-    return names, codec.embed_texts(names, templates)
+            raise OptionError(_NO_TEXT)
+        return TextEmbeddings(tuple(names), codec.embed_texts(names, templates), model)
+    if templates is not None:
+        raise OptionError("templates: the texts are embeddings already; leave them out")
+    if not len(texts):
+        raise OptionError(_NO_TEXT)
+    if None not in (model, texts.backbone) and model != texts.backbone:
+        raise EmbeddingError(
+            f"texts embedded by {texts.backbone}, and {model} embeds the images: both must come "
+            "from one model"
+        )
+    return texts
 
 
 def _candidates(
@@ -257,17 +264,11 @@ def _candidates(
 ) -> tuple[tuple[Candidate, ...], ...]:
     return tuple(
         tuple(
-            Candidate(float(score), index, *places[index])
-            for score, index in zip(scores, indices.tolist(), strict=True)
+            Candidate(float(score), place, *places[place])
+            for score, place in zip(scores, indices.tolist(), strict=True)
         )
         for scores, indices in zip(hits.scores, hits.indices, strict=True)
     )
-
-
-def check_k(k: Any) -> None:
-    """Raise OptionError unless k regions can be asked for. `search` would say it after long work."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise OptionError(f"k={k!r}: expected a whole number of regions, 1 or more")
 
 
 def _source(image: Any) -> str | None:

@@ -162,7 +162,8 @@ def _region(one: Any, size: tuple[int, int]) -> Region:
                 "scale the mask to the image's size"
             )
         return Region.of_mask(values)
-    region = Region(one if isinstance(one, (tuple, list)) else tuple(values.tolist()))
+    box: Any = one if isinstance(one, (tuple, list)) else values.tolist()
+    region = Region(box)
     region.check_inside(size)
     return region
 

@@ -17,8 +17,9 @@ from ...errors import (
     WeightsUnavailableError,
     brief,
 )
-from ...models.hub import unreachable
-from ...system.forks import loading
+from ...models.device import device_of
+from ...models.hub import unanswered
+from ...models.spec import load_module
 from ...system.optional import missing_named
 from .regions import Region
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 Finder = Callable[["Image.Image"], list[Region]]
 MODEL = "facebook/sam-vit-base"
-_PATIENCE = 3.5  # seconds until the hub has to answer
+_REMEDY = (
+    "give a folder of a network for masks, with config.json, preprocessor_config.json and "
+    "model.safetensors; or give boxes in its place"
+)
 
 
 @missing_named()
@@ -89,17 +93,15 @@ def sam_regions(
 
 
 def _transformers() -> Any:
-    with loading:
-        try:
-            import transformers
-        except ModuleNotFoundError as error:
-            if error.name != "transformers":
-                raise
-            raise MissingDependencyError(
-                "transformers is not installed: pip install 'clipcodec[locate]', or give boxes",
-                name="transformers",
-            ) from error
-    return transformers
+    try:
+        return load_module("transformers")
+    except MissingDependencyError as error:
+        if error.name != "transformers":
+            raise
+        raise MissingDependencyError(
+            "transformers is not installed: pip install 'clipcodec[locate]', or give boxes",
+            name=error.name,
+        ) from error
 
 
 def _generator(model: str, device: Any) -> Any:
@@ -107,85 +109,72 @@ def _generator(model: str, device: Any) -> Any:
     transformers = _transformers()
     with _quiet():
         network, processor = _loaded(transformers, model)
-        try:
-            return transformers.pipeline(
-                "mask-generation", model=network, image_processor=processor, device=device
-            )
-        except Exception as error:  # of another task: transformers has no common class for it
-            raise WeightsError(
-                f"{model!r} makes no masks ({brief(error)}): give a network for mask generation, "
-                f"such as {MODEL}"
-            ) from error
+        return transformers.pipeline(
+            "mask-generation", model=network, image_processor=processor, device=device
+        )
 
 
 def _loaded(transformers: Any, model: str) -> tuple[Any, Any]:
     """Network and image processor: from a folder or the cache, else fetched from the hub."""
     try:
         return _read(transformers, model, local_files_only=True)
-    except (OSError, ValueError) as error:
-        remedy = (
-            "give a folder with config.json, preprocessor_config.json and model.safetensors, or "
-            "boxes in place of a network"
-        )
+    except OSError as error:
         if os.path.isdir(model):
-            raise WeightsUnavailableError(
-                f"{model!r} holds no network for masks ({brief(error)}): {remedy}"
-            ) from error
+            raise WeightsUnavailableError(f"{model!r}: {brief(error)}: {_REMEDY}") from error
         missing = f"the weights of {model!r} are not on this machine"
         if why := _no_hub():
             raise WeightsUnavailableError(
-                f"{missing}, and {why}: {remedy}; with a network, it is fetched once and kept"
+                f"{missing}, and {why}: run this once where there is a network and copy the "
+                f"Hugging Face cache here, or {_REMEDY}"
             ) from error
     try:
         return _read(transformers, model, local_files_only=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise WeightsUnavailableError(
-            f"{missing}, and fetching failed ({brief(error)}): {remedy}"
+            f"{missing}, and fetching failed ({brief(error)}): {_REMEDY}"
         ) from error
 
 
 def _read(transformers: Any, model: str, *, local_files_only: bool) -> tuple[Any, Any]:
-    network, report = transformers.AutoModelForMaskGeneration.from_pretrained(
-        model,
-        local_files_only=local_files_only,
-        use_safetensors=True,  # other files may hold programs
-        output_loading_info=True,
-    )
+    """Raises WeightsError for what is damaged or no such network, OSError for what is not there."""
+    try:
+        network, report = transformers.AutoModelForMaskGeneration.from_pretrained(
+            model,
+            local_files_only=local_files_only,
+            use_safetensors=True,  # other files may hold programs
+            output_loading_info=True,
+        )
+        processor = transformers.AutoImageProcessor.from_pretrained(
+            model, local_files_only=local_files_only
+        )
+    except OSError:
+        raise
+    except Exception as error:  # of safetensors, json, torch and transformers, of many types
+        raise WeightsError(
+            f"{model!r} is damaged, or no network for masks ({brief(error)}): {_REMEDY}"
+        ) from error
     if absent := sorted(report["missing_keys"]):  # transformers would leave them random
         raise WeightsError(
             f"{model!r}: its file lacks {len(absent)} tensors, such as {absent[0]}: give the whole "
             "network"
         )
-    processor = transformers.AutoImageProcessor.from_pretrained(
-        model, local_files_only=local_files_only
-    )
     return network.eval(), processor
 
 
 def _no_hub() -> str | None:
     """Why nothing can be fetched; None if it may be. transformers would try for half a minute."""
-    from huggingface_hub import constants
-
+    constants = load_module("huggingface_hub.constants")
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE forbids a download"
-    why = unreachable(constants.ENDPOINT, _PATIENCE)
+    why = unanswered()
     return None if why is None else f"{constants.ENDPOINT} cannot be reached ({why})"
 
 
 def _device(device: str | None) -> Any:
-    """The torch device that is asked for, tried out. OptionError if it cannot be used."""
-    import torch
-
+    """The torch device that is asked for. Not Apple's MPS by itself: SAM needs float64."""
     if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).cpu()
-    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        raise OptionError(
-            f"device {device!r} cannot be used ({brief(error)}): give 'cpu', 'cuda' or None"
-        ) from error
-    return chosen
+        device = "cuda" if load_module("torch").cuda.is_available() else "cpu"
+    return device_of(device)
 
 
 def _shrunk(image: Image.Image, longest: int) -> Image.Image:
@@ -210,8 +199,7 @@ def _enlarged(mask: Any, size: tuple[int, int]) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without transformers' messages and progress bars, which are as before afterwards."""
-    from transformers.utils import logging
-
+    logging = load_module("transformers.utils.logging")
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
