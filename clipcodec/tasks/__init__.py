@@ -1,1 +1,1 @@
-"""What people do with decoded embeddings: images and parts of them, named and found by words."""
+"""What people do with decoded embeddings: name, caption and point."""
