@@ -8,8 +8,11 @@ from pathlib import Path
 SIDE = 64  # pixels of its input
 
 
-def make_sam(folder: Path, seed: int = 0) -> Path:
-    """Write config.json, model.safetensors and preprocessor_config.json into `folder`."""
+def make_sam(folder: Path, seed: int = 0, *, sure: bool = False) -> Path:
+    """Write config.json, model.safetensors and preprocessor_config.json into `folder`.
+
+    sure  rate all masks as good, and make their edges sharp, so that no threshold refuses them
+    """
     torch, transformers = import_module("torch"), import_module("transformers")
     torch.manual_seed(seed)
     config = transformers.SamConfig(
@@ -24,7 +27,13 @@ def make_sam(folder: Path, seed: int = 0) -> Path:
             "iou_head_hidden_dim": 16, "iou_head_depth": 2,
         },
     )  # fmt: skip
-    transformers.SamModel(config).save_pretrained(folder)
+    model = transformers.SamModel(config)
+    if sure:
+        model.mask_decoder.iou_prediction_head.proj_out.bias.data.fill_(1.0)
+        for network in model.mask_decoder.output_hypernetworks_mlps:
+            network.proj_out.weight.data *= 1e6
+            network.proj_out.bias.data *= 1e6
+    model.save_pretrained(folder)
     transformers.SamImageProcessor(
         size={"longest_edge": SIDE},
         pad_size={"height": SIDE, "width": SIDE},

@@ -70,7 +70,7 @@ class Planted(Codec):
     def __init__(self, profile: Any = None, seed: int = 0, **options: Any) -> None:
         super().__init__(profile, **options)
         rows = drawn(40, seed=seed).astype(np.float64)
-        self.rows = dict(zip([*COLOURS, (128, 128, 128)], rows, strict=False))
+        self.rows: dict[Any, Any] = dict(zip([*COLOURS, (128, 128, 128)], rows, strict=False))
         own = rows[:4] - rows.mean(axis=0)
         own /= np.linalg.norm(own, axis=1, keepdims=True)
         noise = np.random.default_rng(seed).normal(size=own.shape)
@@ -209,6 +209,8 @@ def test_an_open_file_is_read_once() -> None:
 
 # --- what cannot be done is said before long work ---
 
+EMBEDDED = TextEmbeddings(("red",), np.ones((1, 512), np.float32))
+
 
 @pytest.mark.parametrize(
     ("texts", "options", "words"),
@@ -219,7 +221,7 @@ def test_an_open_file_is_read_once() -> None:
         ("red", {"k": 0}, "k=0"),
         ("red", {"max_bytes": 50, "quality": 3}, "contradict"),
         ("red", {"crop": "circle"}, "'mask' or 'box'"),
-        (TextEmbeddings(("red",), np.ones((1, 512))), {"templates": ["a {}"]}, "templates"),
+        (EMBEDDED, {"templates": ["a {}"]}, "templates"),
     ],
 )  # fmt: skip
 def test_wrong_options(texts: Any, options: dict[str, Any], words: str) -> None:
@@ -228,12 +230,15 @@ def test_wrong_options(texts: Any, options: dict[str, Any], words: str) -> None:
 
 
 def test_texts_of_another_model() -> None:
-    other = TextEmbeddings(("red",), np.ones((1, 512)), "openai-vit-l-14-336")
+    other = TextEmbeddings(("red",), np.ones((1, 512), np.float32), "openai-vit-l-14-336")
     with pytest.raises(EmbeddingError, match="both must come from one model"):
         locate(picture(), other, regions=BOXES, codec=Planted())
     with pytest.raises(EmbeddingError, match="768 dimensions"):
         locate(
-            picture(), TextEmbeddings(("red",), np.ones((1, 768))), regions=BOXES, codec=Planted()
+            picture(),
+            TextEmbeddings(("red",), np.ones((1, 768), np.float32)),
+            regions=BOXES,
+            codec=Planted(),
         )
 
 
@@ -386,7 +391,7 @@ def test_streams_of_another_model_in_a_container(tmp_path: Path) -> None:
     path = tmp_path / "regions.clpc"
     with clipcodec.create(path) as writer:
         writer.append(clipcodec.encode_embedding(drawn(1)[0]), id=region_id("a", BOXES[0]))
-    texts = TextEmbeddings(("red",), np.ones((1, 512)), "laion-vit-b-32")
+    texts = TextEmbeddings(("red",), np.ones((1, 512), np.float32), "laion-vit-b-32")
     with pytest.raises(EmbeddingError, match="laion-vit-b-32"):
         locate_kept(path, texts)
 
@@ -432,7 +437,11 @@ def sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sam(tmp_path_factory.mktemp("sam"), seed=3)
 
 
-EVERYTHING = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "points_per_side": 4}
+EVERYTHING: dict[str, Any] = {
+    "pred_iou_thresh": 0.0,
+    "stability_score_thresh": 0.0,
+    "points_per_side": 4,
+}
 
 
 def noise(size: tuple[int, int]) -> Image.Image:
@@ -490,7 +499,7 @@ def test_an_image_without_regions(sam: Path) -> None:
 
 
 def test_an_image_that_is_too_narrow_for_the_network(sam: Path) -> None:
-    with pytest.raises(ImageError, match="3000 x 1 pixels: .* give boxes"):
+    with pytest.raises(ImageError, match=r"3000 x 1 pixels: .* give boxes"):
         sam_regions(sam, points_per_side=1)(Image.new("RGB", (3000, 1)))
     assert isinstance(sam_regions(sam, **EVERYTHING)(Image.new("RGB", (1, 1))), list)
 
@@ -613,7 +622,9 @@ def test_a_region_outside_is_not_drawn() -> None:
         draw(Image.new("RGB", (10, 10)), [Mark(Region((0, 0, 11, 5)))])
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("b.JPG", "JPEG"), ("c.webp", "WEBP")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "PNG"), ("b.JPG", "JPEG"), ("c.webp", "WEBP")]
+)
 def test_the_name_says_the_format(name: str, kind: str) -> None:
     data = image_bytes(picture(), Path("folder") / name)
     with Image.open(io.BytesIO(data)) as again:
