@@ -176,8 +176,8 @@ def build_parser() -> argparse.ArgumentParser:
                    "points (default: 32)")  # fmt: skip
     p.add_argument("--crop", choices=("mask", "box"), default="mask", help="pixels of a box "
                    "outside the mask: black (mask, default) or as they are (box)")  # fmt: skip
-    p.add_argument("-o", "--output", metavar="OUT", help="draw the best regions into a copy of the "
-                   "image: .png, .jpg, …; several images: a directory")  # fmt: skip
+    p.add_argument("-o", "--output", metavar="OUT", help="draw each text's best region into a copy "
+                   "of the image: .png, .jpg, …; several images: a directory")  # fmt: skip
     p.add_argument("--keep", metavar="FILE", help="write a container (.clpc) of all regions, to be "
                    "looked through by words later")  # fmt: skip
     p.add_argument("--json", action="store_true", help="JSON on stdout, one line per text")

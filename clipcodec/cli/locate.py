@@ -11,6 +11,7 @@ from ..codec import Codec
 from ..container import create
 from ..errors import (
     ClipcodecError,
+    EmbeddingError,
     InputError,
     MissingDependencyError,
     OptionError,
@@ -190,7 +191,10 @@ class _Work:
     def _embedded(self) -> TextEmbeddings | None:
         """The texts with their embeddings, by the codec of the images; None: there is no text."""
         if self._words is None and self._texts is not None:
-            self._words = embedded_texts(self._texts, self._codec)
+            try:
+                self._words = embedded_texts(self._texts, self._codec)
+            except EmbeddingError as error:  # of all images, so it is said once
+                raise OptionError(f"--text-embeddings: {error.reason}") from error
         return self._words
 
     def _regions(self, name: str) -> Any:

@@ -267,6 +267,29 @@ def test_boxes_without_names_are_for_one_image(
     assert "give the image's name with each box" in capsys.readouterr().err
 
 
+def test_texts_of_another_model_are_refused_once(
+    folder: Path, backbone: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = folder / "w.safetensors"
+    images = [folder / "photo.jpg", folder / "other.png"]
+    args = ["--text-embeddings", words, "--boxes", folder / "boxes.tsv", *options(backbone)]
+    TextEmbeddings(("x",), np.ones((1, 16), np.float32), "openai-vit-b-32").save(words)
+    assert exit_code("locate", *images, *args) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "both must come from one model" in line
+
+
+def test_an_image_from_a_pipe(folder: Path, backbone: str) -> None:
+    done = run("locate", "-", "--text", *WORDS, "--boxes", folder / "boxes.json",
+               *options(backbone), stdin=(folder / "photo.jpg").read_bytes())  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    assert [(text, image) for text, _, image, _ in found] == [(text, "stdin") for text in WORDS]
+    assert [box for *_, box in found] == [
+        ",".join(map(str, best[0][1])) for best in expected(folder / "photo.jpg", backbone)
+    ]
+
+
 def test_a_container_has_nothing_to_draw_into_and_may_have_no_regions(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,8 +31,8 @@ def make_sam(folder: Path, seed: int = 0, *, sure: bool = False) -> Path:
     if sure:
         model.mask_decoder.iou_prediction_head.proj_out.bias.data.fill_(1.0)
         for network in model.mask_decoder.output_hypernetworks_mlps:
-            network.proj_out.weight.data *= 1e6
-            network.proj_out.bias.data *= 1e6
+            network.proj_out.weight.data *= 1e12
+            network.proj_out.bias.data *= 1e12
     model.save_pretrained(folder)
     transformers.SamImageProcessor(
         size={"longest_edge": SIDE},

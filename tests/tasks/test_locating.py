@@ -631,6 +631,11 @@ def test_the_name_says_the_format(name: str, kind: str) -> None:
         assert (again.format, again.size) == (kind, SIZE)
 
 
+def test_an_image_that_its_format_cannot_hold() -> None:
+    with pytest.raises(ImageError, match="as WEBP"):
+        image_bytes(Image.new("RGB", (20_000, 1)), "wide.webp")
+
+
 @pytest.mark.parametrize("name", ["a", "a.svg", "a.npy", "a.clpc", "a.psd", ".png"])
 def test_formats_that_pillow_cannot_write(name: str) -> None:
     with pytest.raises(OptionError, match=r"Pillow cannot write .*name it ….png"):

@@ -6,7 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...errors import OptionError
+from ...errors import ImageError, OptionError
 from ...system.optional import missing_named
 from .regions import Region
 
@@ -89,14 +89,17 @@ def image_format(name: str | os.PathLike[str]) -> str:
 
 @missing_named()
 def image_bytes(image: Image.Image, name: str | os.PathLike[str]) -> bytes:
-    """The image as a file in the format that the name promises. Raises OptionError."""
+    """The image as a file in the format that the name promises.
+
+    Raises OptionError as `image_format` does, ImageError if the format cannot hold this image.
+    """
     found = image_format(name)
     options: dict[str, Any] = {"quality": 95} if found in ("JPEG", "WEBP", "AVIF") else {}
     buffer = io.BytesIO()
     try:
         image.save(buffer, found, **options)
     except (OSError, ValueError, KeyError) as error:  # no encoder, no such mode, too large for it
-        raise OptionError(
+        raise ImageError(
             f"{os.fspath(name)}: Pillow cannot write this image as {found} ({error}): name it ….png"
         ) from error
     return buffer.getvalue()

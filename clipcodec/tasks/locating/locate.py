@@ -239,7 +239,8 @@ def embedded_texts(
 ) -> TextEmbeddings:
     """Texts with their embeddings by the model of `codec`; what is embedded already is checked.
 
-    Raises OptionError if there is no text, EmbeddingError if another model embedded them.
+    Raises OptionError if there is no text, EmbeddingError if another model embedded them, which
+    is known by its name or by their width.
     """
     model = None if codec.chosen_backbone == ANY_BACKBONE else codec.chosen_backbone
     if not isinstance(texts, TextEmbeddings):
@@ -256,6 +257,7 @@ def embedded_texts(
             f"texts embedded by {texts.backbone}, and {model} embeds the images: both must come "
             "from one model"
         )
+    codec.check_width(texts.embeddings.shape[1])
     return texts
 
 
