@@ -14,7 +14,6 @@ def make_sam(folder: Path, seed: int = 0, *, sure: bool = False) -> Path:
     sure  rate all masks as good, and make their edges sharp, so that no threshold refuses them
     """
     torch, transformers = import_module("torch"), import_module("transformers")
-    torch.manual_seed(seed)
     config = transformers.SamConfig(
         vision_config={
             "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_dim": 16,
@@ -28,11 +27,15 @@ def make_sam(folder: Path, seed: int = 0, *, sure: bool = False) -> Path:
         },
     )  # fmt: skip
     model = transformers.SamModel(config)
+    generator = torch.Generator().manual_seed(seed)
+    for tensor in model.state_dict().values():  # the same weights with any release of transformers
+        tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3)
     if sure:
+        model.mask_decoder.iou_prediction_head.proj_out.weight.data.zero_()
         model.mask_decoder.iou_prediction_head.proj_out.bias.data.fill_(1.0)
         for network in model.mask_decoder.output_hypernetworks_mlps:
-            network.proj_out.weight.data *= 1e12
-            network.proj_out.bias.data *= 1e12
+            network.proj_out.weight.data *= 1e6
+            network.proj_out.bias.data *= 1e6
     model.save_pretrained(folder)
     transformers.SamImageProcessor(
         size={"longest_edge": SIDE},

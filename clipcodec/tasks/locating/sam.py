@@ -52,7 +52,7 @@ def sam_regions(
              "facebook/sam-vit-huge". Only safetensors are read: they hold no program
     device   "cpu", "cuda", …; None: CUDA if there is one, else the CPU
     points_per_side    the network is asked about a grid of so many points in each direction
-    points_per_batch   points at a time: fewer take less memory
+    points_per_batch   points at a time, at most: fewer take less memory
     pred_iou_thresh, stability_score_thresh   0 … 1: masks that the network rates below are left
              out, as SAM's authors define it; 0: none
     longest_side       a larger image is made so small for the network (SAM itself takes 1024
@@ -74,7 +74,11 @@ def sam_regions(
         if not 0 <= share <= 1:
             raise OptionError(f"{option}={share!r} is not in 0 … 1")
     generate = _generator(os.fspath(model), _device(device))
-    asked = {"points_per_crop": points_per_side, "points_per_batch": points_per_batch, **shares}
+    asked = {
+        "points_per_crop": points_per_side,
+        "points_per_batch": _even_share(points_per_side**2, points_per_batch),
+        **shares,
+    }
 
     def regions(image: Image.Image) -> list[Region]:
         small = _shrunk(image, longest_side)
@@ -90,6 +94,11 @@ def sam_regions(
         return [Region.of_mask(_enlarged(mask, image.size)) for mask in arrays if mask.any()]
 
     return regions
+
+
+def _even_share(count: int, most: int) -> int:
+    """The largest divisor up to `most`: transformers 4 fails with batches of several sizes."""
+    return max(share for share in range(1, min(count, most) + 1) if count % share == 0)
 
 
 def _transformers() -> Any:
