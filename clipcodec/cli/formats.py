@@ -42,7 +42,7 @@ IMAGES = {"JPEG": JPEG, "PNG": PNG, "WebP": WEBP, "AVIF or HEIF": HEIF}  # as ca
 
 IMAGE = Format("an image", (".gif", ".bmp", ".tif", ".tiff", ".jp2", ".jxl", ".svg"))
 SAFETENSORS = Format("a safetensors file", ())
-ARCHIVE = Format("an archive", (".tar", ".tgz", ".tbz2", ".txz", ".zip"))
+ARCHIVE = Format("an archive", (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".zip"))
 COMPRESSED = Format("a compressed file", (".gz", ".bz2", ".xz", ".zst"))
 FOLDER = Format("a directory", ())
 
