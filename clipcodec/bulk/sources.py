@@ -334,7 +334,8 @@ def _not_taken(match: str, pattern: str) -> str | None:
     """
     if os.path.isdir(match):
         return FOLDER
-    if is_image(match) or is_archive(match):
+    named = arrays.suffix_of(match) is not None  # then Pillow, which knows images, is not asked
+    if not named and (is_image(match) or is_archive(match)):
         return None
     kind = arrays.kind_of_file(match)
     if kind is not None:

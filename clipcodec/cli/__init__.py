@@ -179,8 +179,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--recipe", choices=("predictive", "pqvae"), default="predictive",
                    help="predictive (default): all rates; pqvae: one fixed rate")  # fmt: skip
     p.add_argument("--embeddings", required=True, nargs="+", metavar="FILE",
-                   help=".npy, or .safetensors with a tensor `embeddings`; a file given twice "
-                   "counts twice")  # fmt: skip
+                   help=".npy, .npz, .safetensors, .pt or .csv; a file given twice counts "
+                   "twice")  # fmt: skip
     p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
     p.add_argument("--text-embeddings", nargs="+", metavar="FILE",
                    help="predictive: what texts can tell apart is kept better")  # fmt: skip

@@ -69,6 +69,8 @@ WORKS = [
     "compress row.npz row.safetensors row.csv -o out/",
     "compress row.npz row.safetensors row.csv -o 8.clpc",
     "compress rows.npy -o 2.clpc --workers 0 -q",
+    "compress *.npy -o 9.clpc",  # a pattern, as no shell reads it here
+    "compress *ow.safetensors *ow.csv ro[w].npy -o 10.clpc",
     "compress rows.npy -o 3.clpc --dry-run",
     "decompress a.clip -o 1.npy",
     "decompress a.clpc -o 2.npy --ids ids.txt",
@@ -88,6 +90,8 @@ NEEDS = {
     "compress a.jpg -o 4.clpc": "huggingface_hub",
     "compress photos -o 5.clpc": "Pillow",
     "compress shard.tar -o 6.clpc": "Pillow",
+    "compress *.jpg -o 11.clpc": "Pillow",
+    "compress *.j?g *.npy -o 11.clpc": "Pillow",
     "compress t.parquet --column e": "pyarrow",
     "decompress t.clip.parquet": "pyarrow",
     "attach -f a.jpg": "Pillow",
