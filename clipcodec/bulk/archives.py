@@ -40,6 +40,7 @@ _SUFFIXES = (
 _PIECE = 1 << 16  # bytes read at a time
 _MORSEL = 1 << 10  # bytes of zstd, which may become 32 MB
 _MOST_LINKS = 40  # links to links, as in Linux
+_MOST_ZEROS = 1 << 30  # after an archive; /dev/zero has no end
 _LARGEST_HEADER = 1 << 20  # bytes; long names have some thousand, attributes at most 64 KiB each
 _MOST_HEADERS = 16  # of one member
 _MOST_SHARED = 1000  # attributes that hold for all members
@@ -107,6 +108,11 @@ _KINDS = {
     tarfile.BLKTYPE: "a device",
     tarfile.DIRTYPE: "a folder",
 }
+
+
+def begins_archive(head: bytes) -> bool:
+    """Are these the first bytes of a tar archive, or of compressed data?"""
+    return head.startswith(b"ustar", 257) or any(head.startswith(magic) for magic, _ in _PACKINGS)
 
 
 def is_archive(name: str) -> bool:
@@ -197,7 +203,10 @@ class _Bytes:
 
     def skip_zeros(self) -> bool:
         """Go to the next byte that is not 0. False: there is none."""
+        most = self._position + _MOST_ZEROS
         while self._ready or self._fill(_PIECE):
+            if self._position > most:
+                raise tarfile.ReadError(f"more than {_MOST_ZEROS} zeros follow its end mark")
             rest = self._ready.lstrip(b"\0")
             self._position += len(self._ready) - len(rest)
             self._ready = rest
@@ -342,13 +351,16 @@ class _Tree:
 
 
 class Archive:
-    """The images of one tar archive, which may be compressed. `STDIN` is read from `stdin`."""
+    """The images of one tar archive, which may be compressed.
+
+    file  what to read it from, if it is open already; else it is stdin or opened by its name
+    """
 
     images = True
     count: int | None = None
 
-    def __init__(self, name: str, stdin: BinaryIO | None) -> None:
-        self._name, self._stdin = name, stdin
+    def __init__(self, name: str, file: BinaryIO | None) -> None:
+        self._name, self._file = name, file
         self._seen = 0
         self.label = "stdin" if name == STDIN else label(name)
         self.left_out = Tally()
@@ -368,8 +380,8 @@ class Archive:
             yield Entry(self.label, self._name, InputError("the archive holds no image files"))
 
     def _open(self) -> Any:
-        if self._name == STDIN:
-            return nullcontext(self._stdin or sys.stdin.buffer)
+        if self._file is not None or self._name == STDIN:
+            return nullcontext(self._file or sys.stdin.buffer)
         return open(self._name, "rb")
 
     def _failed(self, error: Exception) -> Entry:

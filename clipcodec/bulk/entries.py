@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from ..errors import ClipcodecError, ImageError, ImageFileError, InputError
 from ..system.optional import missing_named
+from ..system.pipes import LARGEST_IMAGE
 
-LARGEST = 1 << 28  # bytes of an image file
+LARGEST = LARGEST_IMAGE  # bytes of an image file
 _LONGEST_ID = 1 << 12  # bytes
 _MOST_NAMES = 1000  # of what is left out for one reason
 # formats that Pillow reads only with another program, and those that images.py refuses

@@ -20,6 +20,7 @@ from ..bitstream import split
 from ..errors import CorruptError, DecodeError, ImageError, ImageFileError
 from ..images import describe
 from ..system.paths import AS_TEXT, is_path_of_bytes
+from ..system.pipes import read_path
 from . import heif, jpeg, png, webp, xmp
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ def _read(image: ImageFile) -> bytes:
             f"{describe(image)} is not an image file: give its path, or its bytes (file.read())"
         )
     try:
-        with open(image, "rb") as file:
-            return file.read()
+        return read_path(image)
     except (OSError, ValueError) as error:  # a NUL in the path
         why = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         raise ImageFileError(f"{describe(image)} {why}") from error
