@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
     ImageFile: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
 
-__all__ = ["attach", "extract", "format_of"]
+__all__ = ["attach", "dimensions", "extract", "format_of"]
 
 
 class _Format(NamedTuple):
     """The functions of one file format's module.
 
+    dimensions  width and height in pixels, as the header says them, or None
     matches  whether a file that begins with these bytes has this format
     packets  the XMP packets of a file. `replace` can change only the first one; it is b"" if the
              file has none yet. An empty one (`xmp.content`) is none: the next one counts.
@@ -45,11 +46,12 @@ class _Format(NamedTuple):
     name: str
     matches: Callable[[bytes], bool]
     packets: Callable[[bytes], list[bytes]]
+    dimensions: Callable[[bytes], tuple[int, int] | None]
     replace: Callable[[bytes, bytes], bytes]
 
 
 _FORMATS = tuple(
-    _Format(name, module.matches, module.packets, module.replace)
+    _Format(name, module.matches, module.packets, module.dimensions, module.replace)
     for name, module in (("JPEG", jpeg), ("PNG", png), ("WebP", webp), ("AVIF or HEIF", heif))
 )
 
@@ -89,6 +91,16 @@ def extract(image: ImageFile) -> list[bytes]:
         streams = [stream for packet in packets for stream in xmp.streams(packet)]
     first = {xmp.owner(stream): stream for stream in reversed(streams)}
     return [stream for stream in dict.fromkeys(streams) if first[xmp.owner(stream)] == stream]
+
+
+def dimensions(image: ImageFile) -> tuple[int, int] | None:
+    """Width and height in pixels, as stored: Exif may turn it. None: its header does not say them.
+
+    Raises as `extract`.
+    """
+    data = _read(image)
+    with _errors_named(image):
+        return _find_format(data, image).dimensions(data)
 
 
 def format_of(data: bytes) -> str | None:

@@ -121,10 +121,10 @@ def build_parser() -> argparse.ArgumentParser:
     _table(p, "streams in .parquet inputs (default: the one marked so)")
     _force(p)
 
-    p = _verb(verbs, "info", "what a stream or container is", module="decompress")
-    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
-                   "- for stdin")  # fmt: skip
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per stream")
+    p = _verb(verbs, "info", "what a stream, a container or another file is", module="decompress")
+    p.add_argument("inputs", nargs="+", metavar="FILE", help="stream, container (.clpc), "
+                   "embeddings, image or Parquet table; - for stdin")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per file")
     _partial(p)
     _profile(p, "profile file that private streams were made with")
 

@@ -197,6 +197,14 @@ def _is_stream(head: bytes, codec: Codec | None) -> bool:
     return True
 
 
+def verbs_for(found: Format) -> str:
+    """Which verbs take a file of this format."""
+    verbs = _VERBS.get(found)
+    if verbs is None:  # an image that can carry streams
+        verbs = f"{_IMAGE_VERBS}, `clipcodec extract` gets the stream that it may carry"
+    return verbs
+
+
 def refuse_foreign(
     name: str,
     takes: str,
@@ -215,7 +223,4 @@ def refuse_foreign(
     found = known(name, codec)
     if found is None or found in taken:
         return
-    verbs = _VERBS.get(found)
-    if verbs is None:  # an image that can carry streams
-        verbs = f"{_IMAGE_VERBS}, `clipcodec extract` gets the stream that it may carry"
-    raise error(f"{found.words}, expected {takes}: {verbs}")
+    raise error(f"{found.words}, expected {takes}: {verbs_for(found)}")
