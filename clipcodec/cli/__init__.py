@@ -121,10 +121,10 @@ def build_parser() -> argparse.ArgumentParser:
     _table(p, "streams in .parquet inputs (default: the one marked so)")
     _force(p)
 
-    p = _verb(verbs, "info", "what a stream or container is", module="decompress")
-    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
-                   "- for stdin")  # fmt: skip
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per stream")
+    p = _verb(verbs, "info", "what a stream, a container or another file is", module="decompress")
+    p.add_argument("inputs", nargs="+", metavar="FILE", help="stream, container (.clpc), "
+                   "embeddings, image or Parquet table; - for stdin")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per file")
     _partial(p)
     _profile(p, "profile file that private streams were made with")
 
@@ -249,8 +249,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--recipe", choices=("predictive", "pqvae"), default="predictive",
                    help="predictive (default): all rates; pqvae: one fixed rate")  # fmt: skip
     p.add_argument("--embeddings", required=True, nargs="+", metavar="FILE",
-                   help=".npy, or .safetensors with a tensor `embeddings`; a file given twice "
-                   "counts twice")  # fmt: skip
+                   help=".npy, .npz, .safetensors, .pt or .csv; a file given twice counts "
+                   "twice")  # fmt: skip
     p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
     p.add_argument("--text-embeddings", nargs="+", metavar="FILE",
                    help="predictive: what texts can tell apart is kept better")  # fmt: skip
