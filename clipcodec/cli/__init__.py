@@ -207,9 +207,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or container (.clpc) of "
                    "regions that --keep made; - for stdin")  # fmt: skip
     words = p.add_mutually_exclusive_group()
-    words.add_argument("--text", nargs="+", metavar="WORDS", help="what to look for")
-    words.add_argument("--text-embeddings", metavar="FILE", help="the same as embeddings of texts "
-                       "(.safetensors), where there is no text encoder")  # fmt: skip
+    words.add_argument("--text", action="append", metavar="TEXT", help='what to look for, such as '
+                       '"a red cup"; may be given several times')  # fmt: skip
+    words.add_argument("--text-embeddings", metavar="FILE", help="texts with their embeddings, as "
+                       "`embed-text` makes them; for a container torch is not needed")  # fmt: skip
+    _templates(p)
     p.add_argument("-k", type=int, default=1, help="regions for each text (default: 1)")
     p.add_argument("--boxes", metavar="FILE", help="regions, as JSON or lines with tabs: left, "
                    "top, right, bottom in pixels; - for stdin")  # fmt: skip

@@ -53,6 +53,7 @@ from .containers import is_container, opened
 from .formats import CONTAINER, PICTURES, refuse_foreign, refuse_other_format
 from .inputs import open_input, path_or_bytes
 from .terminal import tell, tell_json
+from .words import read_text_embeddings, templates_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -90,13 +91,13 @@ def _check_usage(args: argparse.Namespace) -> None:
         raise OptionError(f"-k {args.k}: at least 1")
     if args.text is None and args.text_embeddings is None:
         if args.keep is None:
-            raise OptionError("no text: say what to look for, --text WORDS; or --keep FILE, to "
+            raise OptionError("no text: say what to look for, --text TEXT; or --keep FILE, to "
                               "keep the regions and look later")  # fmt: skip
         if args.output is not None or args.json:
             raise OptionError("-o and --json show what --text finds: give --text, too")
     if args.boxes is not None and args.sam is not None:
         raise OptionError("--boxes and --sam contradict each other: give one of them")
-    if [*args.inputs, args.boxes].count(STDIO) > 1:
+    if [*args.inputs, args.boxes, args.text_embeddings].count(STDIO) > 1:
         raise OptionError("stdin can be only one input")
     if args.keep is not None:
         refuse_other_format(args.keep, CONTAINER)
@@ -130,8 +131,9 @@ class _Work:
         self._codec = codec_of(args)
         self._texts: list[str] | TextEmbeddings | None = args.text
         if args.text_embeddings is not None:
-            self._texts = TextEmbeddings.load(args.text_embeddings)
+            self._texts = read_text_embeddings(args.text_embeddings)
         self._words: TextEmbeddings | None = None
+        self._templates = templates_of(args)
         self._boxes: dict[str | None, list[Box]] | None = None
         if args.boxes is not None:
             self._boxes = _read_boxes(args.boxes)
@@ -176,7 +178,7 @@ class _Work:
                 profile = container.codec.parse(container[0]).profile
                 codec = Codec(profile, backbone=args.backbone, device=args.device,
                               weights=args.weights)  # fmt: skip
-            found = locate_kept(container, texts, codec=codec, k=args.k)
+            found = locate_kept(container, texts, codec=codec, k=args.k, templates=self._templates)
             names = tuple(texts.names if isinstance(texts, TextEmbeddings) else texts)
         _print(None, names, found, as_json=args.json)
 
@@ -192,7 +194,7 @@ class _Work:
         """The texts with their embeddings, by the codec of the images; None: there is no text."""
         if self._words is None and self._texts is not None:
             try:
-                self._words = embedded_texts(self._texts, self._codec)
+                self._words = embedded_texts(self._texts, self._codec, self._templates)
             except EmbeddingError as error:  # of all images, so it is said once
                 raise OptionError(f"--text-embeddings: {error.reason}") from error
         return self._words

@@ -21,6 +21,7 @@ from tests.helpers.tiny_sam import make_sam
 SIZE = (120, 80)
 BOXES = [(0, 0, 30, 40), (40, 10, 80, 50), (90, 0, 120, 80)]
 WORDS = ["a red cup", "the blue door"]
+TEXTS = ["--text", WORDS[0], "--text", WORDS[1]]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_words_boxes_and_a_drawing(folder: Path, backbone: str) -> None:
     """A real process: one line of JSON per text, and the regions drawn into a copy."""
     image = folder / "photo.jpg"
     before = image.read_bytes()
-    done = run("locate", image, "--text", *WORDS, "--boxes", folder / "boxes.json",
+    done = run("locate", image, *TEXTS, "--boxes", folder / "boxes.json",
                *options(backbone), "-k", 2, "-o", folder / "marked.png", "--json")  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -94,7 +95,7 @@ def test_words_boxes_and_a_drawing(folder: Path, backbone: str) -> None:
 
 
 def test_lines_for_people(folder: Path, backbone: str, capsys: pytest.CaptureFixture[str]) -> None:
-    args = ["--text", *WORDS, "--boxes", folder / "boxes.json", *options(backbone)]
+    args = [*TEXTS, "--boxes", folder / "boxes.json", *options(backbone)]
     assert exit_code("locate", folder / "photo.jpg", *args) == 0
     found = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert found == [
@@ -103,13 +104,26 @@ def test_lines_for_people(folder: Path, backbone: str, capsys: pytest.CaptureFix
     ]
 
 
+def test_templates_are_sentences_around_the_words(
+    folder: Path, backbone: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = folder / "photo.jpg"
+    args = ["--text", "cup", "--boxes", folder / "boxes.json", *options(backbone), "--json"]
+    assert exit_code("locate", image, *args, "--templates", "a photo of a {}.") == 0
+    codec = Codec("any/rotation", backbone=backbone)
+    found = locate(image, "a photo of a cup.", regions=BOXES, codec=codec, max_bytes=50)
+    (line,) = lines(capsys)
+    assert line["text"] == "cup"
+    assert line["score"] == round(found.candidates[0][0].score, 6)
+
+
 def test_several_images_are_kept_and_looked_through_by_words(
     folder: Path, backbone: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the images; the scores are the same, and `search` reads the container, too."""
     images, kept = [folder / "photo.jpg", folder / "other.png"], folder / "regions.clpc"
     args = [*options(backbone), "--boxes", folder / "boxes.tsv", "--keep", kept]
-    assert exit_code("locate", *images, *args, "--text", *WORDS, "--json") == 0
+    assert exit_code("locate", *images, *args, *TEXTS, "--json") == 0
     made = lines(capsys)
     assert [(line["image"], line["text"]) for line in made] == [
         (str(image), text) for image in images for text in WORDS
@@ -120,7 +134,7 @@ def test_several_images_are_kept_and_looked_through_by_words(
         assert container.item(5).id == f"{images[1]}#xywh=90,0,30,80"
     for image in images:
         image.unlink()
-    words = ["--text", *WORDS, "-k", "6", "--backbone", backbone, "--json"]
+    words = [*TEXTS, "-k", "6", "--backbone", backbone, "--json"]
     assert exit_code("locate", kept, *words) == 0
     found = lines(capsys)
     for text, line in zip(WORDS, found, strict=True):
@@ -164,7 +178,7 @@ def test_regions_by_a_network(
 ) -> None:
     """They are the network's, with the thresholds of SAM's authors."""
     sam = make_sam(tmp_path_factory.mktemp("sam"), seed=22, sure=True)
-    args = ["--text", *WORDS, "--sam", sam, "--points", "3", *options(backbone), "--json"]
+    args = [*TEXTS, "--sam", sam, "--points", "3", *options(backbone), "--json"]
     out, kept = folder / "m.jpg", folder / "k.clpc"
     assert exit_code("locate", folder / "photo.jpg", *args, "-o", out, "--keep", kept) == 0
     boxes = [region.box for region in sam_regions(sam, points_per_side=3)(
@@ -185,7 +199,7 @@ def test_an_image_without_regions(
 ) -> None:
     """Thresholds leave none of the masks of a random network."""
     sam = make_sam(tmp_path_factory.mktemp("sam"), seed=22)
-    args = ["--text", *WORDS, "--sam", sam, "--points", "2", *options(backbone)]
+    args = [*TEXTS, "--sam", sam, "--points", "2", *options(backbone)]
     out, kept = folder / "m.jpg", folder / "k.clpc"
     assert exit_code("locate", folder / "photo.jpg", *args, "-o", out, "--keep", kept) == 1
     told = capsys.readouterr()
@@ -280,7 +294,7 @@ def test_texts_of_another_model_are_refused_once(
 
 
 def test_an_image_from_a_pipe(folder: Path, backbone: str) -> None:
-    done = run("locate", "-", "--text", *WORDS, "--boxes", folder / "boxes.json",
+    done = run("locate", "-", *TEXTS, "--boxes", folder / "boxes.json",
                *options(backbone), stdin=(folder / "photo.jpg").read_bytes())  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     found = [line.split("\t") for line in done.stdout.decode().splitlines()]

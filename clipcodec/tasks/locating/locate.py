@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ...images import ImageInput
+    from ...models import Templates
 
 Texts: TypeAlias = "str | Sequence[str] | TextEmbeddings"
 Regions: TypeAlias = "Iterable[Any] | Callable[[Image.Image], Iterable[Any]]"
@@ -83,7 +84,7 @@ def locate(
     codec: Codec | None = None,
     k: int = 1,
     crop: str = "mask",
-    templates: Sequence[str] | None = None,
+    templates: Templates = None,
     **options: Unpack[TargetOptions],
 ) -> Located:
     """Find the regions of an image that texts mean, as the paper's task b does.
@@ -121,7 +122,7 @@ def locate_kept(
     *,
     codec: Codec | None = None,
     k: int = 1,
-    templates: Sequence[str] | None = None,
+    templates: Templates = None,
 ) -> tuple[tuple[Candidate, ...], ...]:
     """The k regions of a container that each text means best; no image is needed.
 
@@ -234,9 +235,7 @@ def keep_regions(
         writer.append(stream, region_id(image, region.box))
 
 
-def embedded_texts(
-    texts: Texts, codec: Codec, templates: Sequence[str] | None = None
-) -> TextEmbeddings:
+def embedded_texts(texts: Texts, codec: Codec, templates: Templates = None) -> TextEmbeddings:
     """Texts with their embeddings by the model of `codec`; what is embedded already is checked.
 
     Raises OptionError if there is no text, EmbeddingError if another model embedded them, which
