@@ -130,7 +130,7 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
     # Ask once, briefly: huggingface_hub would retry a dead network connection for half a minute.
     set_by_user = os.environ.get(_PATIENCE)
     patience = float(constants.HF_HUB_ETAG_TIMEOUT) if set_by_user else _PROBE_SECONDS
-    reason = _unreachable(constants.ENDPOINT, patience)
+    reason = unreachable(constants.ENDPOINT, patience)
     if reason:
         message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({reason}): {remedy}"
         raise WeightsUnavailableError(message)
@@ -163,7 +163,7 @@ def _why(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _unreachable(url: str, seconds: float) -> str | None:
+def unreachable(url: str, seconds: float) -> str | None:
     """Why `url` cannot be reached by huggingface_hub's own client; None if it can, or may be.
 
     So proxies, certificates and what else a program has set for the downloads count here, too. Any
