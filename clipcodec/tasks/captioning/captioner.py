@@ -15,7 +15,7 @@ from ...profile.registry import ANY_BACKBONE
 from ...retrieval.sources import codec_of, decode, parts
 from . import files
 from .files import Facts
-from .language import Language, device_of, load_transformers, width_of
+from .language import DEFAULT, Language, device_of, load_transformers, width_of
 from .language import load as load_language
 from .layout import MLP, Layout
 
@@ -90,7 +90,9 @@ class Captioner:
         """
         load_transformers()
         found = files.read(path)
-        name = language_model or (found.facts.language_model if found.facts else "gpt2")
+        name = language_model or (found.facts.language_model if found.facts else DEFAULT)
+        if os.path.isdir(name):
+            name = os.path.abspath(name)  # `save` writes it
         width = None if found.facts or found.width else width_of(name)
         layout = found.layout(width)
         if prefix_length is not None and prefix_length != layout.prefix_length:

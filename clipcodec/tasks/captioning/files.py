@@ -109,10 +109,10 @@ def read(path: str | os.PathLike[str]) -> CaptionerFile:
     except Exception as error:  # safetensors, pickle and torch raise errors of many types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "weights" in reason.lower() and "only" in reason.lower():  # torch advises to run it
-            reason = "it holds objects other than tensors, whose code is never run"
+            reason = "it is damaged, or holds objects other than tensors, whose code is never run"
         raise WeightsError(
-            f"captioner file {name!r} cannot be read: {brief(reason)}: it is damaged, or no file "
-            "of tensors; get a whole copy"
+            f"captioner file {name!r} cannot be read ({brief(reason)}): expected a .safetensors "
+            "file or a state dict of tensors; get a whole copy"
         ) from error
     mapping, language = _parts(tensors, name)
     return CaptionerFile(name, None if text is None else _facts(text, name), mapping, language)

@@ -44,6 +44,16 @@ def random_numbers(seed: int, device: Any) -> Iterator[None]:
         yield
 
 
+def learning_rate_share(step: int, steps: int, warmup: int) -> float:
+    """The share of the highest learning rate that a step, counted from 0, has.
+
+    It rises during the warm-up and falls after it, in straight lines.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    return (steps - step) / max(1, steps - warmup)
+
+
 class Run:
     """The state of a training."""
 
@@ -89,8 +99,9 @@ class Run:
                 raise TrainingError(
                     f"the loss is {loss.item()} at step {self.step}: give a lower learning rate"
                 )
+            share = learning_rate_share(self.step, self._steps, self._warmup)
             for group in self._optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * self._share()
+                group["lr"] = recipe.learning_rate * share
             self._optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimiser.step()
@@ -100,13 +111,6 @@ class Run:
         self.losses.append(total / count)
         self.captioner.mapping.eval()
         self._network.eval()
-
-    def _share(self) -> float:
-        """Of the highest learning rate, in this step."""
-        done = self.step + 1
-        if done <= self._warmup:
-            return done / self._warmup
-        return (self._steps - self.step) / max(1, self._steps - self._warmup)
 
     def _loss(self, chosen: list[int]) -> tuple[Tensor, int]:
         """Mean cross entropy of the captions' tokens, each after the prefix and those before it."""

@@ -202,6 +202,8 @@ def _beginning(
     """The facts of the new captioner, and the tensors that its mapping network begins with."""
     known = None if begun is None else begun.facts
     name = language_model or (known.language_model if known else DEFAULT)
+    if os.path.isdir(name):
+        name = os.path.abspath(name)  # the file is found from other folders, too
     if begun is None:
         return Facts(_new_layout(recipe, dim, width_of(name)), name, recipe.scale or 1.0), None
     layout = begun.layout(None if known or begun.width else width_of(name))
