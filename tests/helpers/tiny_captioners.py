@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 WIDTH = 32
+END = "<|endoftext|>"
 CAPTIONS = [
     "A dog runs on the beach.",
     "Two cats sleep on a red sofa.",
@@ -18,27 +20,25 @@ CAPTIONS = [
 
 def write_language_model(folder: Path, *, width: int = WIDTH, seed: int = 0, **config: Any) -> Path:
     """A GPT-2 of two layers with random weights, and a byte-level BPE tokenizer, as saved."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=["<|endoftext|>"], show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    torch, transformers, tokenizers = map(import_module, ("torch", "transformers", "tokenizers"))
+    bytes_to_text = tokenizers.pre_tokenizers.ByteLevel
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = bytes_to_text(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300, special_tokens=[END], show_progress=False,
+        initial_alphabet=bytes_to_text.alphabet(),
     )  # fmt: skip
     tokenizer.train_from_iterator(CAPTIONS, trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>"
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END, eos_token=END
     )
     fast.save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         sizes = {"n_layer": 2, "n_head": 4, "n_embd": width, "n_positions": 64} | config
-        network = GPT2LMHeadModel(
-            GPT2Config(vocab_size=len(fast), bos_token_id=0, eos_token_id=0, **sizes)
+        network = transformers.GPT2LMHeadModel(
+            transformers.GPT2Config(vocab_size=len(fast), bos_token_id=0, eos_token_id=0, **sizes)
         )
     network.save_pretrained(folder)
     return folder

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ...codec import Codec
 from ...embeddings import Embeddings, as_embeddings
 from ...errors import EmbeddingError, OptionError, WeightsError
+from ...models.device import device_of
 from ...profile.registry import ANY_BACKBONE
-from ...retrieval.sources import codec_of, decode, parts
+from ...retrieval.sources import check_backbone, codec_of, decode, parts
 from . import files
 from .files import Facts
-from .language import DEFAULT, Language, device_of, load_transformers, width_of
+from .language import DEFAULT, Language, load_transformers, width_of
 from .language import load as load_language
 from .layout import MLP, Layout
 
@@ -147,8 +148,8 @@ class Captioner:
         max_tokens  longest caption; it ends before with a full stop, or where the model ends it
         profile     the profile, or its file, of private streams
 
-        Raises EmbeddingError (another width than the captioner's, or made by another backbone),
-        DecodeError naming streams at fault, or OptionError.
+        Raises EmbeddingError (another width than the captioner's), DecodeError naming streams that
+        are damaged or of another backbone, or OptionError.
         """
         self._check_search(beams, max_tokens)
         captions: list[str] = []
@@ -181,7 +182,7 @@ class Captioner:
                 "backbone=NAME, such as openai-vit-b-32"
             )
         codec = Codec(backbone=chosen, device=str(self.device), weights=weights)
-        rows = codec.embed(list(images))
+        rows = codec.embed_images(list(images))
         return self.caption(rows, beams=beams, max_tokens=max_tokens) if len(rows) else []
 
     def check(self, dim: int, backbone: str | None = None) -> None:
@@ -216,8 +217,9 @@ class Captioner:
             return
         codec = codec_of(source, profile)
         for part in parts(source, codec):
-            for backbone in sorted({stream.profile.backbone for stream in part.streams}):
-                self.check(part.dim, backbone)
+            self.check(part.dim)
+            if self.facts.backbone not in (None, ANY_BACKBONE):
+                check_backbone(part, self.facts.backbone)
             yield decode(codec, part)
 
     def _check_search(self, beams: int, max_tokens: int) -> None:

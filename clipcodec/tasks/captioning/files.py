@@ -21,7 +21,7 @@ from .layout import Layout, check_shapes, found_layout
 if TYPE_CHECKING:
     from torch import Tensor
 
-METADATA_KEY = "clipcodec.captioner"
+METADATA_KEY = "clipcodec-captioner"
 FILE_VERSION = 1
 MAPPING = "clip_project."
 LANGUAGE = "gpt."

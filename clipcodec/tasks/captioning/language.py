@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from ...errors import (
     WeightsUnavailableError,
     brief,
 )
-from ...models.hub import unreachable
+from ...models.hub import unanswered
 from ...system.forks import loading
 from ...system.optional import missing_named
 
@@ -30,7 +29,6 @@ STOP = "."  # where ClipCap ends a caption
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 _TOKENS = ("tokenizer.json", "vocab.json")
 _SMALL = ["config.json", "tokenizer*", "vocab.json", "merges.txt", "special_tokens_map.json"]
-_PROBE_SECONDS = 3.5
 _TIED = "lm_head.weight"  # the same tensor as the word embeddings
 
 
@@ -262,8 +260,7 @@ def _download(name: str, *, weights: bool) -> Path:
     )
     if constants.HF_HUB_OFFLINE:
         raise WeightsUnavailableError(f"{missing}, and HF_HUB_OFFLINE forbids a download: {remedy}")
-    # asked once, briefly: huggingface_hub would retry a dead connection for half a minute
-    reason = unreachable(constants.ENDPOINT, _PROBE_SECONDS)
+    reason = unanswered()
     if reason:
         raise WeightsUnavailableError(
             f"{missing}, and {constants.ENDPOINT} cannot be reached ({reason}): {remedy}"
@@ -303,21 +300,3 @@ def _quiet(transformers: Any) -> Iterator[None]:
         log.set_verbosity(level)
         if bars:
             log.enable_progress_bar()
-
-
-def device_of(device: str | os.PathLike[str] | None) -> Any:
-    """The torch device to compute on; None: CUDA if there is one, else the CPU.
-
-    Raises OptionError if it cannot be used.
-    """
-    with missing_named(), loading:
-        import torch
-    try:
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))  # type: ignore[arg-type]
-        torch.zeros(1, device=chosen).cpu()  # fails for "meta" and for absent hardware
-    except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise OptionError(
-            f"device {str(device)!r} cannot be used ({reason}): give 'cpu' or 'cuda'"
-        ) from error
-    return chosen

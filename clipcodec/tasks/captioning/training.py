@@ -16,6 +16,7 @@ import numpy as np
 
 from ...codec import Codec
 from ...errors import OptionError, OutputExistsError, TrainingError
+from ...models.device import device_of
 from ...profile.registry import ANY_BACKBONE
 from ...system.files import refuse_existing
 from ...target import Target
@@ -23,7 +24,7 @@ from . import checkpoints, files
 from .captioner import Captioner, checked_scale, mapping_with
 from .data import Decoded, Pair, checked_pairs, read_captions, through_codec
 from .files import CaptionerFile, Facts
-from .language import DEFAULT, Language, device_of, load_transformers, width_of
+from .language import DEFAULT, Language, load_transformers, width_of
 from .language import load as load_language
 from .layout import HEADS, LAYERS, MLP, PREFIX_LENGTH, TRANSFORMER, Layout
 from .loop import Progress, Run, random_numbers
