@@ -16,7 +16,7 @@ from ...profile.registry import ANY_BACKBONE
 from ...retrieval.sources import check_backbone, codec_of, decode, parts
 from . import files
 from .files import Facts
-from .language import DEFAULT, Language, load_transformers, width_of
+from .language import DEFAULT, Language, load_transformers, quiet, width_of
 from .language import load as load_language
 from .layout import MLP, Layout
 
@@ -244,7 +244,7 @@ class Captioner:
             eos_token_id=ends or None,
             pad_token_id=language.end if language.end is not None else 0,
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet(load_transformers()):
             prefix = self.prefixes(torch.from_numpy(rows).to(self.device))
             seen = torch.ones(prefix.shape[:2], dtype=torch.long, device=self.device)
             made = language.network.generate(

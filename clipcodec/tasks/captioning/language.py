@@ -119,7 +119,7 @@ def load(name: str = DEFAULT, tensors: Mapping[str, Tensor] | None = None) -> La
     transformers = load_transformers()
     folder = _folder(name, weights=not tensors)
     config = _config(folder, name)
-    with _quiet(transformers), loading:
+    with quiet(transformers), loading:
         tokenizer = _tokenizer(transformers, folder, name)
         network = (
             _own(transformers, config, tensors, name)
@@ -149,7 +149,7 @@ def _config(folder: Path, name: str) -> Any:
             f"language model {name!r} is of type {kind!r}: ClipCap is built on GPT-2; give such a "
             "model with --language-model (language_model=)"
         )
-    with _quiet(transformers):
+    with quiet(transformers):
         return transformers.GPT2Config.from_pretrained(str(folder), local_files_only=True)
 
 
@@ -288,7 +288,7 @@ def _hub() -> Any:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
+def quiet(transformers: Any) -> Iterator[None]:
     """No progress bars and log messages of transformers, whose settings are put back."""
     log = transformers.utils.logging
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
