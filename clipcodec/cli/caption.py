@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ROWS = 64  # embeddings captioned before their lines are printed
 _MADE = Format("a captioner, a safetensors file", (".safetensors",))
-_COLUMNS = ("file", "item", "id", "caption")
+_COLUMNS = ("input", "item", "id", "caption")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,8 +29,6 @@ def run(args: argparse.Namespace) -> int:
 def _caption(args: argparse.Namespace) -> int:
     from ..tasks.captioning import Captioner
 
-    if args.json and args.tsv:
-        raise OptionError("--json and --tsv contradict each other: give one of them")
     captioner = Captioner.load(
         args.captioner, language_model=args.language_model, prefix_length=args.prefix_length,
         scale=args.scale, device=args.device,

@@ -86,11 +86,11 @@ def test_streams_and_embeddings(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_and_tsv(capsys: pytest.CaptureFixture[str]) -> None:
     assert caption("a.clip", "photos.clpc", "--json") == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert found[0] == {"file": "a.clip", "item": None, "id": None, "caption": CAPTIONS[0]}
-    assert found[2] == {"file": "photos.clpc", "item": 1, "id": NAMES[1], "caption": CAPTIONS[1]}
+    assert found[0] == {"input": "a.clip", "item": None, "id": None, "caption": CAPTIONS[0]}
+    assert found[2] == {"input": "photos.clpc", "item": 1, "id": NAMES[1], "caption": CAPTIONS[1]}
     assert caption("photos.clpc", "a.clip", "--tsv") == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert lines[0] == ["file", "item", "id", "caption"]
+    assert lines[0] == ["input", "item", "id", "caption"]
     assert lines[2] == ["photos.clpc", "1", NAMES[1], CAPTIONS[1]]
     assert lines[7] == ["a.clip", "", "", CAPTIONS[0]]
     assert caption("a.clip", "--json", "--tsv") == 2
