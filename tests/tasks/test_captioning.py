@@ -122,6 +122,9 @@ def test_planted_captions_come_out_through_the_codec(
     assert captioner.caption(7 * rows[::-1].astype(np.float64), beams=beams) == CAPTIONS[::-1]
     assert captioner.caption(rows[2], beams=beams) == [CAPTIONS[2]]
     assert captioner.caption(torch.from_numpy(rows), beams=beams) == CAPTIONS
+    assert captioner.caption(rows.tolist(), beams=beams) == CAPTIONS
+    assert captioner.caption(iter(streams), beams=beams) == CAPTIONS
+    assert captioner.caption(np.array(streams, dtype=object), beams=beams) == CAPTIONS
     assert captioner.caption([], beams=beams) == []
 
 

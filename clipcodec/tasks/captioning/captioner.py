@@ -207,8 +207,7 @@ class Captioner:
 
     def _embeddings(self, source: Any, profile: ProfileLike) -> Iterator[Embeddings]:
         """Unit-norm rows, some thousands at a time."""
-        first = source[0] if isinstance(source, (list, tuple)) and source else None
-        if hasattr(source, "shape") or (first is not None and not isinstance(first, _BYTES)):
+        if _is_numbers(source):
             shape = getattr(source, "shape", None)
             rows = as_embeddings(source[None] if shape is not None and len(shape) == 1 else source)
             if len(rows):
@@ -251,6 +250,14 @@ class Captioner:
                 inputs_embeds=prefix, attention_mask=seen, generation_config=config
             )
         return [language.text(_until(tokens, ends)) for tokens in made.tolist()]
+
+
+def _is_numbers(source: Any) -> bool:
+    """Is it an array or a list of numbers? Else it is a source of streams."""
+    if isinstance(source, (list, tuple)):
+        return bool(source) and not isinstance(source[0], _BYTES)
+    kind = getattr(getattr(source, "dtype", None), "kind", "f")  # "O": objects, such as bytes
+    return hasattr(source, "shape") and kind != "O"
 
 
 def _until(tokens: list[int], ends: list[int]) -> list[int]:
