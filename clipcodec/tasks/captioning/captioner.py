@@ -59,7 +59,7 @@ class Captioner:
         own_language: bool = False,
         device: str | None = None,
     ) -> None:
-        _check_fit(facts.layout, language, "the mapping network")
+        _check_fit(facts.layout, language, "this captioner")
         self.facts, self.mapping, self.language = facts, mapping, language
         self.own_language = own_language
         self.device = device_of(device)
@@ -83,7 +83,7 @@ class Captioner:
         prefix_length   how many prefix vectors the weights must make; None: any number
         scale           what unit-norm embeddings are multiplied with; None: what the file says, or
                         1 (docs/captions.md says what the published weights were trained on)
-        device          "cpu", "cuda", …; None: CUDA if there is one
+        device          "cpu", "cuda", …; None: the best there is
 
         Raises WeightsUnavailableError (a file or model is not there), WeightsError (damaged, of
         another prefix length, or for another language model), OptionError (device, scale) or
@@ -288,9 +288,8 @@ def mapping_with(layout: Layout, tensors: dict[str, Tensor] | None = None) -> nn
 def _check_fit(layout: Layout, language: Language, source: str) -> None:
     """Raise WeightsError unless the prefix vectors are such as this language model takes."""
     if layout.width != language.width:
-        kind = "MLP" if layout.kind == MLP else "transformer"
         raise WeightsError(
-            f"{source}: a {kind} for a language model of width {layout.width}, and "
+            f"{source}: its mapping network is for a language model of width {layout.width}, and "
             f"{language.name!r} has {language.width}: name the language model that it was trained "
             "with, --language-model (language_model=)"
         )
