@@ -102,6 +102,8 @@ NEEDS = {
     "info row.pt": "torch",
     "attach -f a.jpg": "Pillow",
     "search a.clpc --query a.jpg": "Pillow",
+    "caption a.clip --captioner c.safetensors": "torch",
+    "train-captioner --embeddings rows.npy --captions c.txt -o c.safetensors": "torch",
     "demo --count 1 a.jpg": "Pillow",
     "fetch": "huggingface_hub",
     "train --embeddings rows.npy --out p.safetensors": "torch",
