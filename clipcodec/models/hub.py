@@ -181,10 +181,7 @@ def check_at_hand(spec: BackboneSpec, what: str, repository: str, *files: str) -
 
 
 def unanswered() -> str | None:
-    """Why the hub does not answer; None if it does.
-
-    Asked once, briefly: huggingface_hub would retry a dead network for half a minute.
-    """
+    """Ask the hub once, briefly: huggingface_hub would retry a dead network for half a minute."""
     constants = load_module("huggingface_hub.constants")
     set_by_user = os.environ.get(_PATIENCE)
     patience = float(constants.HF_HUB_ETAG_TIMEOUT) if set_by_user else _PROBE_SECONDS

@@ -15,7 +15,6 @@ from safetensors.numpy import save_file
 
 import clipcodec
 from clipcodec.cli import build_parser
-from clipcodec.texts import TextEmbeddings
 from tests.helpers.processes import PACKAGE
 from tests.helpers.profiles import drawn
 
@@ -44,13 +43,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savetxt(folder / "row.csv", rows[:1], delimiter=",")
     save_file({"embeddings": rows[:1]}, folder / "row.safetensors")
     (folder / "row.pt").write_bytes(b"needs torch")
+    clipcodec.TextEmbeddings(("cat", "dog"), rows[:2]).save(folder / "words.safetensors")
     streams = clipcodec.encode_embeddings(rows)
     (folder / "a.clip").write_bytes(streams[0])
     with clipcodec.create(folder / "a.clpc") as writer:
         writer.extend(streams)
     with clipcodec.create(folder / "regions.clpc") as writer:
         writer.append(streams[0], id="a.jpg#xywh=0,0,4,4")
-    TextEmbeddings(("cat",), rows[1:2]).save(folder / "words.safetensors")
     (folder / "photos").mkdir()
     for path in (folder / "a.jpg", folder / "photos" / "b.jpg"):
         Image.new("RGB", (8, 8)).save(path)
@@ -88,6 +87,9 @@ WORKS = [
     "extract with.jpg",
     "search a.clpc --query row.npy",
     "locate regions.clpc --text-embeddings words.safetensors --json",
+    "search a.clpc --text-embeddings words.safetensors",
+    "search rows.npy --index 12.clpc --query row.npy",
+    "classify a.clpc a.clip row.npy --labels words.safetensors",
     "profiles",
     "profiles any/rotation",
     "demo --count 1",
@@ -108,6 +110,11 @@ NEEDS = {
     "attach -f a.jpg": "Pillow",
     "search a.clpc --query a.jpg": "Pillow",
     "locate a.jpg --text cat": "Pillow",
+    "search a.clpc --text dog": "huggingface_hub",
+    "classify a.clpc --labels cat dog": "huggingface_hub",
+    "embed-text --text dog -o w.safetensors": "huggingface_hub",
+    "caption a.clip --captioner c.safetensors": "torch",
+    "train-captioner --embeddings rows.npy --captions c.txt -o c.safetensors": "torch",
     "demo --count 1 a.jpg": "Pillow",
     "fetch": "huggingface_hub",
     "train --embeddings rows.npy --out p.safetensors": "torch",
