@@ -160,6 +160,24 @@ def build_parser() -> argparse.ArgumentParser:
                    "profile takes any")  # fmt: skip
     _backbone(p)
 
+    p = _verb(verbs, "browse", "a page in the browser for the pictures of a container")
+    p.add_argument("container", metavar="CONTAINER", help="container (.clpc)")
+    p.add_argument("--images", metavar="DIR", help="folder of the pictures: ids are their names in "
+                   "it; nothing else is shown (default: names only)")  # fmt: skip
+    p.add_argument("--labels", metavar="FILE", help="labels, one a line, or text embeddings "
+                   "(.safetensors) (default: those of --text-embeddings)")  # fmt: skip
+    p.add_argument("--text-embeddings", metavar="FILE", help="text embeddings (.safetensors): words "
+                   "to search by without weights")  # fmt: skip
+    p.add_argument("--port", type=int, default=8765, metavar="N", help="on 127.0.0.1 (default: "
+                   "8765; 0: a free one)")  # fmt: skip
+    p.add_argument("--open", action="store_true", help="open the page in the browser")
+    p.add_argument("--cache", metavar="DIR", help="where thumbnails are kept (default: "
+                   "$XDG_CACHE_HOME/clipcodec/thumbnails)")  # fmt: skip
+    _profile(p, "profile file that private streams were made with")
+    p.add_argument("--backbone", metavar="NAME", help="what made the embeddings, where the profile "
+                   "takes any")  # fmt: skip
+    _backbone(p)
+
     p = _verb(verbs, "profiles", "the profiles of this release")
     p.add_argument("name", nargs="?", help="show this profile's card (name or file)")
     p.add_argument("--json", action="store_true", help="JSON on stdout")
