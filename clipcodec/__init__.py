@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .api import (
         decode,
         decode_batch,
+        embed_images,
+        embed_texts,
         encode,
         encode_batch,
         encode_embedding,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from .retrieval import Hits, SearchIndex, search
     from .stream import StreamInfo
     from .target import Target
+    from .tasks.naming import Classes, classify
+    from .texts import TextEmbeddings
 
 __version__ = "0.1.0"
 
@@ -68,6 +72,8 @@ _LAZY = {
     "encode_embeddings": "api",
     "decode": "api",
     "decode_batch": "api",
+    "embed_images": "api",
+    "embed_texts": "api",
     "info": "api",
     "profiles": "api",
     "Container": "container",
@@ -81,6 +87,9 @@ _LAZY = {
     "search": "retrieval",
     "SearchIndex": "retrieval",
     "Hits": "retrieval",
+    "TextEmbeddings": "texts",
+    "classify": "tasks.naming",
+    "Classes": "tasks.naming",
 }
 _NAMES = {"open": "open_container"}  # where a module's name for it differs from the public one
 
@@ -95,6 +104,8 @@ __all__ = [
     "encode_embeddings",
     "decode",
     "decode_batch",
+    "embed_images",
+    "embed_texts",
     "info",
     "profiles",
     "Container",
@@ -108,6 +119,9 @@ __all__ = [
     "search",
     "SearchIndex",
     "Hits",
+    "TextEmbeddings",
+    "classify",
+    "Classes",
     "ClipcodecError",
     "InputError",
     "ImageError",

@@ -14,6 +14,7 @@ from .target import AUTO, Target
 
 if TYPE_CHECKING:
     from .images import ImageInput
+    from .models import Templates
 
 
 def encode(
@@ -98,6 +99,59 @@ def encode_embeddings(
     """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`."""
     target = Target(quality, max_bytes, min_cosine, entropy)
     return Codec(profile, device=device).encode_embeddings(X, target)
+
+
+def embed_images(
+    images: Iterable[ImageInput],
+    *,
+    backbone: str | None = None,
+    device: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    precision: str = "fp32",
+) -> Embeddings:
+    """Images to embeddings (N, D), float32, unit norm, uncompressed.
+
+    images      each as for `encode`
+    backbone    the model; None: the default profile's
+    device, weights   as for `encode`
+    precision   of the arithmetic: "fp32", or "bf16" or "fp16", where the device has them
+
+    Raises ImageError naming the images at fault, OptionError, ProfileError or WeightsError.
+    """
+    return _model(backbone, device, weights, precision).embed_images(images)
+
+
+def embed_texts(
+    texts: Iterable[str],
+    *,
+    backbone: str | None = None,
+    templates: Templates = None,
+    device: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    precision: str = "fp32",
+) -> Embeddings:
+    """Texts to embeddings (N, D), float32, unit norm, by the text tower of the same model.
+
+    templates   sentences with a gap {} for the text: "imagenet" (80 of them) or "simple" (7), as
+                open_clip has them, or a list of your own. Each text is put into all of them, and
+                the unit mean of these embeddings is its embedding. None: the texts as they are
+    backbone, device, weights, precision   as for `embed_images`
+
+    Warns (BackboneWarning) of texts that are longer than the model takes, and were cut. Raises
+    OptionError, ProfileError or WeightsError.
+
+    >>> scores = embed_images(["photo.jpg"]) @ embed_texts(["a dog", "a cat"]).T
+    """
+    return _model(backbone, device, weights, precision).embed_texts(texts, templates)
+
+
+def _model(
+    backbone: str | None,
+    device: str | None,
+    weights: str | os.PathLike[str] | None,
+    precision: str,
+) -> Codec:
+    return Codec(backbone=backbone, device=device, weights=weights, precision=precision)
 
 
 def decode(stream: bytes, *, profile: ProfileLike = None) -> Embeddings:

@@ -183,16 +183,32 @@ def _npy_shape(member: Any) -> tuple[int, ...]:
     return shape
 
 
+def metadata(source: Source) -> dict[str, str]:
+    """The metadata entries of a safetensors file; ValueError if it is none, or has none."""
+    with _opened(source) as file:
+        found = json.loads(_header(file)[0]).get("__metadata__")
+    if not isinstance(found, dict):
+        raise ValueError("no metadata")
+    return {str(key): str(value) for key, value in found.items()}
+
+
+def _header(file: Any) -> tuple[bytes, int]:
+    """The header of a safetensors file, JSON, and the size of the data behind it."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= _LONGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes")
+    header = file.read(length)
+    size = file.seek(0, os.SEEK_END) - 8 - length
+    if size < 0:
+        raise ValueError("cut inside its header")
+    return header, size
+
+
 def _safetensors(source: Source) -> NDArray[Any]:
     """Read here: the package's reader for NumPy has no bfloat16 and copies the whole file."""
     with _opened(source) as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= _LONGEST_HEADER:
-            raise ValueError(f"a header of {length} bytes")
-        header = file.read(length)
-        size = file.seek(0, os.SEEK_END) - 8 - length
-    if size < 0:
-        raise ValueError("cut inside its header")
+        header, size = _header(file)
+    length = len(header)
     tensors = json.loads(header)
     if _PROFILE in (tensors.pop("__metadata__", None) or {}):
         raise EmbeddingError(

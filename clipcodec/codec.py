@@ -53,14 +53,17 @@ from .system.optional import missing_named
 from .system.paths import AS_TEXT, is_path_of_bytes
 from .system.threads import in_threads, shared_out
 from .target import Target, TargetOptions
+from .texts import as_texts
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .images import ImageInput
-    from .models import Backbone
+    from .models import Backbone, Templates, TextTower
+    from .models.tower import Tower
 
 T = TypeVar("T")
+W = TypeVar("W", bound="Tower")
 _ENCODED = 2048  # embeddings that a thread encodes at a time: enough for fast matrix products
 _DECODED = 4096  # streams that a thread decodes at a time: each step of numpy serves them all
 _RECONSTRUCTED = 512  # rows at a time, which stay in cache
@@ -232,14 +235,19 @@ class Codec:
         rows: list[Embeddings] = []
         for number, chunk in enumerate(_chunks(images, _IMAGES)):
             with placed(number * _IMAGES):
-                rows.append(self.embed(chunk))
+                rows.append(self.embed_images(chunk))
         return self._encode(np.concatenate(rows), target) if rows else []
 
     @missing_named()
-    def embed(self, images: Sequence[ImageInput]) -> Embeddings:
-        """Images to embeddings (N, D), float32, unit norm, by the profile's backbone."""
+    def embed_images(self, images: Iterable[ImageInput]) -> Embeddings:
+        """Images to embeddings (N, D), float32, unit norm, by the profile's backbone.
+
+        Raises ImageError naming the images at fault, OptionError or WeightsError.
+        """
         from .images import load_rgb
 
+        if isinstance(images, (str, bytes, os.PathLike)):
+            raise OptionError("embed_images takes several images, in a list")
         pictures: list[Any] = []
         faults: dict[int, ImageError] = {}
         for i, image in enumerate(images):
@@ -251,6 +259,18 @@ class Codec:
         embeddings = self.backbone().embed(pictures)
         self._check_statistics(embeddings, ours=True)
         return embeddings
+
+    @missing_named()
+    def embed_texts(self, texts: Iterable[str], templates: Templates = None) -> Embeddings:
+        """Texts to embeddings (N, D), float32, unit norm, by the text tower of the same model.
+
+        templates  sentences with a gap {} for the text, "imagenet" or "simple" (open_clip's lists),
+                   or None: the texts as they are
+
+        Warns (BackboneWarning) of texts that are too long and were cut. Raises OptionError or
+        WeightsError.
+        """
+        return self.text_tower().embed(as_texts(texts), templates)
 
     @property
     def chosen_backbone(self) -> str:
@@ -272,16 +292,26 @@ class Codec:
         """The image encoder, loaded. Raises as `encode` does."""
         from .models import Backbone
 
+        return self._loaded(Backbone)
+
+    @missing_named()
+    def text_tower(self) -> TextTower:
+        """The text encoder of the same model, loaded. Raises as `embed_texts` does."""
+        from .models import TextTower
+
+        return self._loaded(TextTower)
+
+    def _loaded(self, tower: type[W]) -> W:
         name = self.backbone_name
-        backbone = Backbone.cached(
+        loaded = tower.cached(
             name, device=self._device, weights=self._weights, precision=self._precision
         )
-        if self.profile.dim not in (None, backbone.dim):
+        if self.profile.dim not in (None, loaded.dim):
             raise EmbeddingError(
-                f"backbone {name} gives {backbone.dim} dimensions, "
+                f"backbone {name} gives {loaded.dim} dimensions, "
                 f"profile {self.profile.name} takes {self.profile.dim}"
             )
-        return backbone
+        return loaded
 
     # embeddings
 

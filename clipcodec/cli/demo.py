@@ -71,7 +71,7 @@ def _image(args: argparse.Namespace) -> int:
     name = args.image or "a picture drawn here"
     try:
         image: str | bytes = args.image or _drawing()
-        embedding = Codec(device=args.device, weights=args.weights).embed([image])
+        embedding = Codec(device=args.device, weights=args.weights).embed_images([image])
     except (WeightsUnavailableError, MissingDependencyError) as error:
         if args.image is not None and isinstance(error, MissingDependencyError):
             raise  # it was asked for

@@ -78,7 +78,7 @@ def _rows(name: str, embedder: Codec) -> Embeddings:
     )
     source = path_or_bytes(name)
     rows = embedding_rows(source, name)
-    return embedder.embed([source]) if rows is None else as_embeddings(rows)
+    return embedder.embed_images([source]) if rows is None else as_embeddings(rows)
 
 
 def _print(names: list[str], hits: Hits, container: Container, *, as_json: bool) -> None:

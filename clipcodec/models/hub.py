@@ -135,10 +135,7 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
             f"{missing}, and there is no home directory to download them to: set HF_HOME to a"
             f" folder, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
         )
-    # Ask once, briefly: huggingface_hub would retry a dead network connection for half a minute.
-    set_by_user = os.environ.get(_PATIENCE)
-    patience = float(constants.HF_HUB_ETAG_TIMEOUT) if set_by_user else _PROBE_SECONDS
-    reason = _unreachable(constants.ENDPOINT, patience)
+    reason = _unanswered()
     if reason:
         message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({reason}): {remedy}"
         raise WeightsUnavailableError(message)
@@ -165,6 +162,38 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
             verify(path, spec)
             return path
     raise AssertionError("files is never empty")
+
+
+def check_at_hand(spec: BackboneSpec, what: str, repository: str, *files: str) -> None:
+    """Raise `WeightsUnavailableError` soon if no file is cached and none can be downloaded.
+
+    what   it is that lies there, for the message
+    files  any of which will do
+    """
+    hub = load_module("huggingface_hub")
+    constants = load_module("huggingface_hub.constants")
+    if os.path.isdir(repository) or any(
+        isinstance(hub.try_to_load_from_cache(repository, name), str) for name in files
+    ):
+        return
+    if constants.HF_HUB_OFFLINE:
+        reason: str | None = "HF_HUB_OFFLINE forbids a download"
+    else:
+        reason = _unanswered()
+        reason = reason and f"{constants.ENDPOINT} cannot be reached ({reason})"
+    if reason:
+        raise WeightsUnavailableError(
+            f"{what} of backbone {spec.name!r} is not in {constants.HF_HUB_CACHE}, and {reason}:"
+            f" run 'clipcodec fetch {spec.name}' where there is a network and copy that folder here"
+        )
+
+
+def _unanswered() -> str | None:
+    """Ask the hub once, briefly: huggingface_hub would retry a dead network for half a minute."""
+    constants = load_module("huggingface_hub.constants")
+    set_by_user = os.environ.get(_PATIENCE)
+    patience = float(constants.HF_HUB_ETAG_TIMEOUT) if set_by_user else _PROBE_SECONDS
+    return _unreachable(constants.ENDPOINT, patience)
 
 
 def _why(error: Exception) -> str:

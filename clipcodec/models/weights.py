@@ -14,17 +14,28 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..errors import WeightsError, WeightsUnavailableError
+from ..errors import (
+    BackboneWarning,
+    MissingDependencyError,
+    WeightsError,
+    WeightsUnavailableError,
+)
+from . import tokens
 from .hub import published, replacement, sha256, verify
 from .spec import BackboneSpec, load_module, settings
 from .spec import spec as find_spec
+
+_TEXT_NAMES = (  # of open_clip's models that do not put `text.` in front
+    "transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection",
+)  # fmt: skip
 
 
 def fetch(name: str | BackboneSpec, *, progress: bool | None = None) -> Path:
     """Make sure that the weights of a backbone are on disk and not damaged; return the file's path.
 
-    Downloads what open_clip would download into the Hugging Face cache, if it is not there yet.
-    The cache names a file by its SHA-256, which is computed and checked here.
+    Downloads what open_clip would download into the Hugging Face cache, if it is not there yet:
+    the one file of both towers, and the tokenizer where it is not part of open_clip. The cache
+    names a file by its SHA-256, which is computed and checked here.
 
     progress  show a bar; None: only if standard error is a terminal
 
@@ -35,16 +46,26 @@ def fetch(name: str | BackboneSpec, *, progress: bool | None = None) -> Path:
     path = published(chosen, progress=progress)
     if not verify(path, chosen):
         read_tensors(path, chosen)
+    if chosen.hub:  # of `BACKBONES`: their tokenizer is open_clip's own
+        return path
+    try:
+        tokens.load(chosen)
+    except MissingDependencyError as error:  # images can do without it
+        warnings.warn(f"only images can be embedded: {error}", BackboneWarning, stacklevel=2)
     return path
 
 
-def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
-    """The image encoder's tensors by open_clip's names, without the prefix `visual.`.
+def read_tensors(path: Path, spec: BackboneSpec, *, tower: str = "visual") -> dict[str, Any]:
+    """The tensors of one tower by open_clip's names.
+
+    tower  "visual": the image encoder, without the prefix `visual.`; "text": the text encoder, and
+           `logit_scale` if the file has it
 
     Raises `WeightsUnavailableError` (the file cannot be opened) or `WeightsError` (damaged, or not
     a file of weights).
     """
     torch = load_module("torch")
+    mine = _in_image_tower if tower == "visual" else _in_text_tower
     state: Any
     try:
         with open(path, "rb") as file:
@@ -59,7 +80,7 @@ def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
         if path.suffix == ".safetensors" or head[8:] == b"{":
             with load_module("safetensors").safe_open(str(path), "pt") as opened:
                 names = list(opened.keys())
-                state = {name: opened.get_tensor(name) for name in names if "visual." in name}
+                state = {name: opened.get_tensor(name) for name in names if mine(name)}
         elif _is_torchscript(path):
             state = _torchscript_state(path, spec)
         else:
@@ -76,18 +97,37 @@ def read_tensors(path: Path, spec: BackboneSpec) -> dict[str, Any]:
         state = state["state_dict"]  # open_clip's training checkpoints
     if not isinstance(state, dict):
         state = {}
-    tensors = {str(name).removeprefix("module."): value for name, value in state.items()}
-    tower = {
-        name.removeprefix("visual."): value
-        for name, value in tensors.items()
-        if name.startswith("visual.") and isinstance(value, torch.Tensor)
+    found = {
+        name: value
+        for name, value in ((str(n).removeprefix("module."), v) for n, v in state.items())
+        if mine(name) and isinstance(value, torch.Tensor)
     }
-    if not tower:
+    if tower == "visual":
+        found = {name.removeprefix("visual."): value for name, value in found.items()}
+    if not found.keys() - {"logit_scale"}:
+        what = "image encoder of open_clip (no tensor named 'visual.…')"
+        if tower == "text":
+            what = "text encoder (no tensor named 'transformer.…' or 'text.…')"
         raise WeightsError(
-            f"weights file {str(path)!r} has no image encoder of open_clip (no tensor named"
-            f" 'visual.…'): expected the file of {spec.arch} with open_clip's or OpenAI's names"
+            f"weights file {str(path)!r} has no {what}: expected the file of {spec.arch} with"
+            " open_clip's or OpenAI's names"
         )
-    return tower
+    return found
+
+
+def _in_image_tower(name: str) -> bool:
+    return name.removeprefix("module.").startswith("visual.")
+
+
+def _in_text_tower(name: str) -> bool:
+    """A tensor of the text encoder, but not what older releases saved and compute today."""
+    name = name.removeprefix("module.")
+    if name == "logit_scale":
+        return True
+    inner = name.removeprefix("text.")
+    if inner.endswith(("attn_mask", "position_ids")):
+        return False
+    return name != inner or inner.startswith(_TEXT_NAMES)
 
 
 def _is_torchscript(path: Path) -> bool:

@@ -160,6 +160,8 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str, reopen: Reopen
                 "statistics.basis": (meta["dim"], axes),
                 "statistics.scale": (axes + 1,),
             }
+            if has_text := _flag(meta["statistics"].get("text", False), "statistics.text"):
+                shapes["statistics.text"] = (meta["dim"],)
         name, backbone, card = _text(meta["name"]), _text(meta["backbone"]), meta["card"]
         if not isinstance(card, dict):
             raise WeightsError(f"card is {type(card).__name__}, expected an object")
@@ -173,7 +175,10 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str, reopen: Reopen
         )
         if not mean.any():
             raise WeightsError("statistics.mean is zero")
-        statistics = Statistics(mean, low, floor, basis, scale)
+        text = tensors["statistics.text"].astype(np.float32) if has_text else None
+        if text is not None and not text.any():
+            raise WeightsError("statistics.text is zero")
+        statistics = Statistics(mean, low, floor, basis, scale, text)
     built = kind(meta, tensors)
     return Profile(
         name=name, id=id, digest=digest, backbone=backbone, dim=built.dim, card=card,
@@ -220,6 +225,12 @@ def _real(value: Any) -> float:
     if type(value) not in (int, float) or not abs(value) <= 1:
         raise WeightsError(f"a cosine is {value!r}, expected a number in -1 … 1")
     return float(value)
+
+
+def _flag(value: Any, name: str) -> bool:
+    if type(value) is not bool:
+        raise WeightsError(f"{name} is {value!r}, expected true or false")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -8,15 +8,23 @@ from typing import Any
 from ..profile.registry import ProfileLike
 from .blocks import Block, block_of, joined, rotation, rounded
 from .hits import Hits, Queries, best_hits, check_k
-from .sources import codec_of, parts
+from .sources import check_backbone, codec_of, parts
 
 
-def search(source: Any, queries: Any, k: int = 10, *, profile: ProfileLike = None) -> Hits:
+def search(
+    source: Any,
+    queries: Any,
+    k: int = 10,
+    *,
+    profile: ProfileLike = None,
+    backbone: str | None = None,
+) -> Hits:
     """The k streams of `source` whose embeddings have the largest inner product with each query.
 
     source   an open container, a sequence or iterator of streams, or a pyarrow column of them
     queries  (D,) or (Q, D), image or text embeddings, any norm: taken at unit norm
     profile  a private profile's file; a container brings its own
+    backbone the model that made the queries: streams of another one are an error. None: unknown
 
     One pass, decoding block after block, whatever the number of queries; memory does not grow with
     the source. To search the same streams often, keep a `SearchIndex`. A source of N < k streams
@@ -31,6 +39,8 @@ def search(source: Any, queries: Any, k: int = 10, *, profile: ProfileLike = Non
     def blocks() -> Iterator[Block]:
         for part in parts(source, codec):
             asked.check(part.dim)
+            if backbone is not None:
+                check_backbone(part, backbone)
             yield block_of(codec, part)
 
     return best_hits(blocks(), asked, check_k(k))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import DecodeError, placed, raise_rows
-from ..profile.registry import ProfileLike
+from ..profile.registry import ANY_BACKBONE, ProfileLike
 from ..stream import ParsedStream, unpack
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
@@ -66,6 +66,22 @@ def parts(source: Any, codec: Codec, dim: int | None = None) -> Iterator[Part]:
         with placed(first):
             yield Part(first, parse_rows(codec, streams, dim), dim)
         first += len(streams)
+
+
+def check_backbone(part: Part, backbone: str) -> None:
+    """Raise DecodeError naming the streams whose embeddings another model than this one made.
+
+    A profile that takes any embeddings does not say which model made them.
+    """
+    odd = {
+        row: f"of profile {stream.profile.name}, whose embeddings {stream.profile.backbone} makes, "
+        f"and what it is compared with is of {backbone}: keep streams of each model apart"
+        for row, stream in enumerate(part.streams)
+        if stream.profile.backbone not in (ANY_BACKBONE, backbone)
+    }
+    if odd:
+        with placed(part.first):
+            raise DecodeError.of_rows(odd)
 
 
 def decode(codec: Codec, part: Part) -> Embeddings:

@@ -57,8 +57,11 @@ def _tables(symbols: Symbols, alphabet: int, per_position: bool) -> FrequencyTab
     return FrequencyTables.from_counts(counts + _PRIOR * shared / shared.sum(), np.arange(n))
 
 
-def statistics(x: Embeddings) -> tuple[Tensors, dict[str, Any]]:
-    """Tensors and metadata of `profile.statistics.Statistics`, from rows x (N, D) of unit norm."""
+def statistics(x: Embeddings, texts: Embeddings | None = None) -> tuple[Tensors, dict[str, Any]]:
+    """Tensors and metadata of `profile.statistics.Statistics`, from rows x (N, D) of unit norm.
+
+    texts  (N, D) text embeddings of the same model, unit norm, if there are any
+    """
     mean = x.mean(axis=0, dtype=np.float64)
     cosines = x @ (mean / np.linalg.norm(mean))
     axes = min(AXES, x.shape[1] // 2)
@@ -71,7 +74,13 @@ def statistics(x: Embeddings) -> tuple[Tensors, dict[str, Any]]:
         "statistics.scale": scale.astype(np.float32),
     }
     low = float(np.quantile(cosines, 0.001))
-    meta = {"low": round(low, 4), "floor": round(float(cosines.min()) - _FLOOR_MARGIN, 4)}
+    meta: dict[str, Any] = {
+        "low": round(low, 4),
+        "floor": round(float(cosines.min()) - _FLOOR_MARGIN, 4),
+    }
+    if texts is not None and len(texts):
+        tensors["statistics.text"] = texts.mean(axis=0, dtype=np.float64).astype(np.float16)
+        meta["text"] = True
     return tensors, {**meta, "axes": axes}
 
 

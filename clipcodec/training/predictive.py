@@ -174,7 +174,7 @@ def train(
     training = {"embeddings": data, "recipe": {"name": "predictive", **asdict(plan)}}
     quality = _default_quality(fitted, trainer.engine(fitted), held, plan.cosine)
     _write(
-        out, trainer, tensors, fitted, x[fit], quality, name=name, backbone=backbone,
+        out, trainer, tensors, fitted, x[fit], text, quality, name=name, backbone=backbone,
         card={**(card or {}), **training},
     )  # fmt: skip
     codec = Codec(read_profile(out))
@@ -471,13 +471,14 @@ def _write(
     tensors: Tensors,
     fitted: level_tables.Fitted,
     rows: Embeddings,
+    texts: Embeddings | None,
     quality: int,
     *,
     name: str,
     backbone: str,
     card: Mapping[str, Any],
 ) -> None:
-    stat_tensors, stat_meta = statistics(rows)
+    stat_tensors, stat_meta = statistics(rows, texts)
     meta = {
         "kind": "predictive",
         "name": name,

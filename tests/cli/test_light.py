@@ -128,7 +128,7 @@ def test_every_verb_is_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["encode('a.jpg')", "encode_batch(['a.jpg'])", "Codec().embed(['a.jpg'])",
+    "call", ["encode('a.jpg')", "encode_batch(['a.jpg'])", "Codec().embed_images(['a.jpg'])",
              "Codec().backbone()"],
 )  # fmt: skip
 def test_python_says_it_with_its_own_error(folder: Path, call: str) -> None:

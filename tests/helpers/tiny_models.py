@@ -10,12 +10,23 @@ from typing import Any
 from clipcodec.models import BackboneSpec
 
 WIDTH = 16  # of the embedding
+# A text tower with the vocabulary of CLIP's own tokenizer, which needs no files.
+TEXT = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
 
 
 def config(
-    dim: int = WIDTH, *, layers: int = 2, width: int = 32, image: int = 32, dropout: float = 0.0
+    dim: int = WIDTH,
+    *,
+    layers: int = 2,
+    width: int = 32,
+    image: int = 32,
+    dropout: float = 0.0,
+    text: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """An open_clip model configuration: a vision transformer of a few thousand parameters."""
+    """An open_clip model configuration: a vision transformer of a few thousand parameters.
+
+    text  the text tower's: by default one that has no tokenizer; TEXT has CLIP's
+    """
     return {
         "embed_dim": dim,
         "quick_gelu": True,
@@ -27,7 +38,8 @@ def config(
             "patch_size": 8,
             "patch_dropout": dropout,  # of image patches, in training only
         },
-        "text_cfg": {"context_length": 8, "vocab_size": 32, "width": 32, "heads": 2, "layers": 1},
+        "text_cfg": text
+        or {"context_length": 8, "vocab_size": 32, "width": 32, "heads": 2, "layers": 1},
     }
 
 

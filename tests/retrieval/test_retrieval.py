@@ -475,7 +475,7 @@ def test_the_command_embeds_images_with_the_backbone_of_the_container(
         assert images == [str(tmp_path / "photo.jpg")]
         return x[4:5]
 
-    monkeypatch.setattr(Codec, "embed", embed)
+    monkeypatch.setattr(Codec, "embed_images", embed)
     args = ["search", str(tmp_path / "s.clpc"), "--query", str(tmp_path / "photo.jpg"), "-k", "1"]
     assert main(args) == 0
     assert capsys.readouterr().out.split("\t")[2] == "4\n"

@@ -287,9 +287,9 @@ import clipcodec, pickle
 rng = np.random.default_rng(0)
 images = [rng.integers(0, 256, (50, 40, 3), dtype=np.uint8) for _ in range(3)]
 def encode(i):
-    return clipcodec.Codec(backbone="local-dir:" + sys.argv[1], device="cpu").embed(images)
+    return clipcodec.Codec(backbone="local-dir:" + sys.argv[1], device="cpu").embed_images(images)
 results = race(encode)
-from clipcodec.models.model import _cache
+from clipcodec.models.tower import _cache
 assert len(_cache) == 1, _cache
 assert all(np.allclose(result, results[0], atol=1e-5) for result in results)
 assert np.allclose(encode(0), results[0], atol=1e-5)
@@ -397,7 +397,7 @@ print("done")
 def test_a_fork_during_a_download_does_not_wait_for_it(network: Path) -> None:
     """And the child may load a backbone, though the parent's thread holds the cache."""
     code = """
-import clipcodec.models.model as model
+import clipcodec.models.tower as model
 here, arrived, go = os.getpid(), threading.Event(), threading.Event()
 real = model.locate
 def locate(*args):
@@ -431,13 +431,13 @@ rng = np.random.default_rng(0)
 images = [rng.integers(0, 256, (50, 40, 3), dtype=np.uint8) for _ in range(8)]
 codec = clipcodec.Codec(backbone="local-dir:" + sys.argv[1], device="cpu")
 if sys.argv[2] == "before":
-    expected = codec.embed(images)
+    expected = codec.embed_images(images)
 import torch
 assert torch.get_num_threads() == 2
 big = torch.ones(1000, 1000)
 float((big @ big).softmax(1).sum())
 def child():
-    rows = codec.embed(images)
+    rows = codec.embed_images(images)
     assert rows.shape == (8, 32)
     if sys.argv[2] == "before":
         assert np.allclose(rows, expected, atol=1e-5)

@@ -63,7 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_library(world: World) -> None:
     """encode(image) → bytes → decode: close to the embedding that open_clip gives."""
     codec = Codec(world.profile, weights=world.weights, device="cpu")
-    truth = codec.embed(world.images)
+    truth = codec.embed_images(world.images)
     streams = codec.encode_batch(world.images)
     assert [codec.encode(path) for path in world.images] == streams
     assert ((codec.decode_batch(streams) * truth).sum(axis=1) > 0.95).all()

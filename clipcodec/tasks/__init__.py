@@ -1,0 +1,1 @@
+"""What people do with decoded embeddings: name, caption and point."""

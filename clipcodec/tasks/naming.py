@@ -1,0 +1,218 @@
+"""Names for embeddings: zero-shot classification, as Radford et al. 2021 (section 3.1) do it.
+
+The labels are texts. Their cosines to an embedding, times the model's temperature, go through a
+softmax, and that gives the probability of each label.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..codec import Codec
+from ..embeddings import Embeddings, as_embedding, as_rows, normalise
+from ..errors import EmbeddingError, OptionError, placed
+from ..profile.registry import ANY_BACKBONE, ProfileLike
+from ..profile.statistics import warn_of_images
+from ..retrieval.hits import check_k
+from ..retrieval.sources import Part, check_backbone, codec_of, decode, parts
+from ..texts import TextEmbeddings, as_labels, check_temperature
+
+if TYPE_CHECKING:
+    from ..models import Templates
+
+    Labels = list[str] | tuple[str, ...] | TextEmbeddings | str | os.PathLike[str]
+
+_SCORES = 1 << 22  # numbers at a time: bounds memory for any number of labels
+_ROWS = 4096
+
+
+class Classes(NamedTuple):
+    """What `classify` found: for each embedding the k most probable labels, the best first.
+
+    labels         (L) all labels, in the order given
+    indices        (N, k) int64, places in `labels`
+    probabilities  (N, k) float32; those of all L labels together give 1
+    """
+
+    labels: tuple[str, ...]
+    indices: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+    @property
+    def names(self) -> list[list[str]]:
+        """The labels themselves: N lists of k."""
+        return [[self.labels[i] for i in row] for row in self.indices.tolist()]
+
+
+def classify(
+    source: Any,
+    labels: Labels,
+    *,
+    k: int = 5,
+    templates: Templates = None,
+    temperature: float | None = None,
+    profile: ProfileLike = None,
+    backbone: str | None = None,
+    device: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+) -> Classes:
+    """The k most probable labels of each stream or embedding.
+
+    source       an open container, several streams, a pyarrow column of them, or embeddings (N, D)
+                 or (D,) of any norm
+    labels       texts, for which the model's text tower is loaded; or `TextEmbeddings`, or the path
+                 of a file of them, which need no torch
+    templates    "imagenet", "simple", or sentences with {} for the label. None: the labels as they
+                 are. Only for labels given as texts
+    temperature  factor of the cosines; None: the model's own, exp(logit_scale), 100 for OpenAI's
+    profile      a private profile's file; a container brings its own
+    backbone     the model, where neither the streams nor the labels say it
+    device, weights   for the text tower, as for `encode`
+
+    Memory does not grow with the source, but for the result. Raises OptionError (labels, k,
+    templates, temperature), EmbeddingError (widths, models that differ), DecodeError naming the
+    streams at fault by their place, or WeightsError.
+
+    >>> classify(clipcodec.open("photos.clpc"), ["cat", "dog"], templates="simple").names[0]
+    ['dog', 'cat']
+    """
+    count = check_k(k)
+    asked = Asked(labels, templates, temperature)
+    rows = _array_of(source)
+    if rows is None:
+        codec = codec_of(source, profile)
+        blocks, made_by = _decoded(source, codec, asked, backbone)
+        chosen = profile if profile is not None or made_by is None else made_by
+    else:
+        blocks, chosen = _normalised(rows), profile
+    embedder = Codec(chosen, backbone=backbone, device=device, weights=weights)
+    first = next(blocks, None)
+    if first is None:
+        return _nothing(asked, count)
+    classifier = asked.classifier(embedder, first.shape[1])
+    found = [classifier.best(block, count) for block in chain([first], blocks)]
+    return Classes(
+        classifier.labels,
+        np.concatenate([indices for indices, _ in found]),
+        np.concatenate([probabilities for _, probabilities in found]),
+    )
+
+
+class Asked:
+    """Labels, templates and temperature as a caller gives them, checked before any work."""
+
+    def __init__(self, labels: Labels, templates: Templates, temperature: float | None) -> None:
+        if isinstance(labels, (str, os.PathLike)):
+            labels = TextEmbeddings.load(labels)
+        self.labels = labels if isinstance(labels, TextEmbeddings) else as_labels(labels)
+        self.backbone = None
+        if isinstance(self.labels, TextEmbeddings):
+            as_labels(self.labels.names)
+            self.backbone = self.labels.backbone
+            if templates is not None:
+                raise OptionError("templates: the labels are embeddings already; leave them out")
+        self._templates = templates
+        self._temperature = None if temperature is None else check_temperature(temperature)
+
+    def classifier(self, embedder: Codec, dim: int) -> Classifier:
+        """What classifies embeddings of this width. Raises as `classify` does."""
+        if isinstance(self.labels, TextEmbeddings):
+            texts, own = self.labels.embeddings, self.labels.temperature
+            names = self.labels.names
+            statistics = embedder.profile.statistics if embedder.profile.dim == dim else None
+            if statistics is not None:
+                warn_of_images(texts, statistics, "labels")
+        else:
+            tower = embedder.text_tower()
+            names, own = tuple(self.labels), tower.temperature
+            texts = tower.embed(names, self._templates)
+        if texts.shape[1] != dim:
+            raise EmbeddingError(
+                f"labels of {texts.shape[1]} dimensions, the embeddings have {dim}: both must come "
+                "from one model"
+            )
+        return Classifier(names, texts, own if self._temperature is None else self._temperature)
+
+
+class Classifier:
+    """Labels of one model, ready to be compared with embeddings.
+
+    texts  (L, D) float32, unit norm
+    """
+
+    def __init__(self, labels: tuple[str, ...], texts: Embeddings, temperature: float) -> None:
+        self.labels, self._texts, self._temperature = labels, texts, temperature
+
+    def best(self, x: Embeddings, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Embeddings (N, D) to the places and probabilities (N, k) of the best labels."""
+        count = len(self.labels)
+        k = min(k, count)
+        indices = np.empty((len(x), k), np.int64)
+        probabilities = np.empty((len(x), k), np.float32)
+        step = max(1, min(_ROWS, _SCORES // count))
+        for at in range(0, len(x), step):
+            part = slice(at, at + step)
+            scores = np.float32(self._temperature) * (x[part] @ self._texts.T)
+            scores -= scores.max(axis=1, keepdims=True)
+            weights = np.exp(scores)
+            total = weights.sum(axis=1, dtype=np.float64, keepdims=True)
+            # of equal ones the first, so the order is that of the labels
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :k] if k > 1 else None
+            places = scores.argmax(axis=1)[:, None] if order is None else order
+            indices[part] = places
+            probabilities[part] = np.take_along_axis(weights, places, 1) / total
+        return indices, probabilities
+
+
+def _decoded(
+    source: Any, codec: Codec, asked: Asked, backbone: str | None
+) -> tuple[Iterator[Embeddings], Any]:
+    """The embeddings of a source of streams, block by block, and the profile of the first."""
+    found = parts(source, codec)
+    first = next(found, None)
+    if first is None:
+        return iter(()), None
+    profile = first.streams[0].profile
+    model = asked.backbone or backbone or profile.backbone
+
+    def decoded(part: Part) -> Embeddings:
+        if model != ANY_BACKBONE:
+            check_backbone(part, model)
+        return decode(codec, part)
+
+    return (decoded(part) for part in chain([first], found)), profile
+
+
+def _array_of(source: Any) -> NDArray[Any] | None:
+    """Embeddings (N, D), if the source is numbers; None: it is streams."""
+    if hasattr(source, "codec") or hasattr(source, "to_pylist"):
+        return None
+    kind = getattr(getattr(source, "dtype", None), "kind", None)
+    tensor = type(source).__module__.partition(".")[0] in ("torch", "jax", "jaxlib")
+    listed = (
+        isinstance(source, (list, tuple))
+        and bool(source)
+        and not isinstance(source[0], (bytes, bytearray, memoryview, str))
+    )
+    if not (tensor or kind in ("f", "i", "u") or listed):
+        return None
+    array = np.asarray(source)
+    return as_embedding(array) if array.ndim == 1 else as_rows(array)
+
+
+def _normalised(rows: NDArray[Any]) -> Iterator[Embeddings]:
+    for at in range(0, len(rows), _ROWS):
+        with placed(at):
+            yield normalise(rows[at : at + _ROWS])
+
+
+def _nothing(asked: Asked, k: int) -> Classes:
+    names = asked.labels.names if isinstance(asked.labels, TextEmbeddings) else asked.labels
+    shape = (0, min(k, len(names)))
+    return Classes(tuple(names), np.empty(shape, np.int64), np.empty(shape, np.float32))
