@@ -13,6 +13,7 @@ from ..embeddings import Embeddings
 from ..errors import EmbeddingError
 from ..profile import Profile, registry
 from ..retrieval import SearchIndex
+from ..texts import TextEmbeddings
 
 _EXACT = 100_000  # items up to which float32 rows are kept: 200 MB at width 512
 
@@ -41,7 +42,9 @@ class Collection:
         exact = len(container) <= _EXACT
         self.index = SearchIndex(container, exact=exact)
         self.profile: Profile = (
-            container.codec.parse(container[0]).profile if len(container) else container.codec.profile
+            container.codec.parse(container[0]).profile
+            if len(container)
+            else container.codec.profile
         )
         own = self.profile.backbone
         self.backbone = backbone or (None if own == registry.ANY_BACKBONE else own)
@@ -78,6 +81,15 @@ class Collection:
             raise EmbeddingError(
                 f"{what}: {width} dimensions, the container's embeddings have {self.dim}: both must"
                 " come from one backbone"
+            )
+
+    def check_texts(self, texts: TextEmbeddings, what: str) -> None:
+        """Raise EmbeddingError unless these are text embeddings of the items' backbone."""
+        self.check_width(texts.embeddings, what)
+        if texts.backbone is not None and self.backbone not in (None, texts.backbone):
+            raise EmbeddingError(
+                f"{what}: made by {texts.backbone}, the container's embeddings by {self.backbone}: "
+                "texts and images must come from one backbone"
             )
 
     def nearest(self, row: Embeddings, k: int, *, but: int | None = None) -> list[Hit]:

@@ -10,7 +10,13 @@ from typing import Any
 
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import ClipcodecError, MissingDependencyError, OptionError, WeightsError, WeightsUnavailableError
+from ..errors import (
+    ClipcodecError,
+    MissingDependencyError,
+    OptionError,
+    WeightsError,
+    WeightsUnavailableError,
+)
 from ..profile import Profile
 
 CHECKING, READY, MISSING = "checking", "ready", "missing"

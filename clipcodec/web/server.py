@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import closing
 
@@ -19,7 +20,8 @@ def listen(port: int) -> socket.socket:
         raise OptionError(f"port {port}: expected 0 to 65535; 0 takes a free one")
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let two programs share the port
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((HOST, port))
         bound.listen(128)  # connections wait from here on
     except OSError as error:
@@ -31,14 +33,19 @@ def listen(port: int) -> socket.socket:
     return bound
 
 
-def serve(app: ASGIApp, bound: socket.socket) -> None:
-    """Answer requests until Ctrl-C, which ends it without an error, or SIGTERM."""
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """A server that is not running yet."""
     config = uvicorn.Config(
         app, log_level="error", access_log=False, lifespan="off", ws="none", http="h11",
         server_header=False, timeout_graceful_shutdown=2, timeout_keep_alive=30,
     )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def serve(app: ASGIApp, bound: socket.socket) -> None:
+    """Answer requests until Ctrl-C, which ends it without an error, or SIGTERM."""
     with closing(bound):
         try:
-            uvicorn.Server(config).run(sockets=[bound])
+            server_of(app).run(sockets=[bound])
         except KeyboardInterrupt:  # raised again once the server has ended
             pass

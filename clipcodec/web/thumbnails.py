@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ClipcodecError
@@ -45,11 +46,9 @@ class Thumbnails:
         """A thumbnail, WebP, upright, of at most `EDGES[size]` pixels. Raises ImageError."""
         data = _small(picture.data, EDGES[size])
         path = self._path(picture.key, size)
-        try:
+        with suppress(OSError, ClipcodecError):  # on a full disk the page works all the same
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, data, overwrite=True)
-        except (OSError, ClipcodecError):  # a full disk: the page works all the same
-            pass
         return data
 
     def _path(self, key: str, size: str) -> Path:

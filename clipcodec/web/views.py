@@ -21,7 +21,7 @@ from ..profile import registry
 from .collection import Collection, Hit
 from .encoders import Encoders
 from .pictures import Pictures
-from .words import Words, probabilities
+from .words import DEFAULT, Words, probabilities
 
 FEWEST, MOST = 12, 250  # bytes of the slider
 NEIGHBOURS = 10
@@ -151,6 +151,8 @@ class Views:
     def _made(self, subject: Subject, size: int, labels: str) -> dict[str, Any]:
         collection = self._collection
         known = self._words.labels(labels)
+        if known is None and labels != DEFAULT:
+            raise LookupError("these labels are not known any more: give them again")
         before = self._before.made(
             (subject.name, subject.origin, labels, known is None),
             lambda: Before(
@@ -165,7 +167,11 @@ class Views:
         if known is not None and before.chances is not None:
             after = probabilities(row, known, collection.profile)
             shown = [
-                {"name": known.names[i], "before": float(before.chances[i]), "after": float(after[i])}
+                {
+                    "name": known.names[i],
+                    "before": float(before.chances[i]),
+                    "after": float(after[i]),
+                }
                 for i in _worth_showing(before.chances, after)
             ]
         return {
@@ -197,7 +203,9 @@ def encoded(codec: Codec, row: Embeddings, size: int) -> tuple[bytes, Embeddings
 
 def _worth_showing(before: NDArray[np.float32], after: NDArray[np.float32]) -> list[int]:
     """The highest labels before, in that order, then those that are among the highest after."""
-    first, second = (np.argsort(-values, kind="stable")[:_LABELS].tolist() for values in (before, after))
+    first, second = (
+        np.argsort(-values, kind="stable")[:_LABELS].tolist() for values in (before, after)
+    )
     return list(dict.fromkeys([*first, *second]))
 
 

@@ -50,7 +50,7 @@ class Words:
         self._wanted = labels if labels is not None else known
         for given, what in ((known, "text embeddings"), (self._wanted, "labels")):
             if isinstance(given, TextEmbeddings):
-                collection.check_width(given.embeddings, what)
+                collection.check_texts(given, what)
         if isinstance(self._wanted, TextEmbeddings):
             as_labels(self._wanted.names)
         for i, name in enumerate(known.names if known is not None else ()):
@@ -153,9 +153,7 @@ def read_labels(path: str) -> TextEmbeddings | list[str]:
     return check_labels(lines)
 
 
-def probabilities(
-    row: Embeddings, labels: TextEmbeddings, profile: Profile
-) -> NDArray[np.float32]:
+def probabilities(row: Embeddings, labels: TextEmbeddings, profile: Profile) -> NDArray[np.float32]:
     """How probable each label is for an embedding (D,): (K,) float32, with the sum 1."""
     found = classify(row[None], labels, k=len(labels), profile=profile)
     out = np.empty(len(labels), np.float32)

@@ -42,14 +42,19 @@ async function encoders(tries = 30) {
 }
 
 function missing(message) {
-  const words = facts.words.length
-    ? `${plural(facts.words.length, "word")} can be searched without the text encoder. For any other word: `
-    : "To search by words, the text encoder is needed: ";
-  note(words + message, facts.words.slice(0, 8));
+  const count = facts.words.length;
+  const text = count ? `${plural(count, "word")} can be searched here.` : "Search by image, or click a picture.";
+  note(text, facts.words.slice(0, 8), message);
+  $("note-more").open = !phone.matches;
 }
 
-function note(text, words = []) {
+/** A note below the bar; words: to search by, as buttons; how: where words have no encoder, what to do. */
+function note(text, words = [], how = "") {
   $("note-text").textContent = text;
+  $("note-title").textContent = facts?.words.length ? "Any other word needs CLIP’s weights" : "Words need CLIP’s weights";
+  $("note-how").textContent = how;
+  $("note-more").hidden = !how;
+  $("note-more").open = true;
   $("note-like").replaceChildren(...words.map(wordButton));
   $("note-like").hidden = !words.length;
   $("note").hidden = false;
@@ -91,7 +96,11 @@ async function searched(path, title) {
     hits(found, title);
     return true;
   } catch (error) {
-    if (error.name !== "AbortError") note(error.message, error.like?.length ? error.like : facts.words.slice(0, 8));
+    if (error.name === "AbortError") return false;
+    if (error.status === 503) {
+      const words = error.like?.length ? error.like : facts.words.slice(0, 8);
+      note(`${title} cannot be found without CLIP’s weights.`, words, error.message);
+    } else note(error.message);
     return false;
   } finally {
     if (searching === request) $("main").classList.remove("busy");

@@ -3,17 +3,29 @@
 const SPACE = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, TOP, BOTTOM] = [400, 130, 10, 122];
 
+/** The sizes of a slider from `fewest` to `most`: the steps grow, as a byte counts less and less. */
+export function sizesOf(fewest, most) {
+  const sizes = [];
+  for (let size = fewest; size < most; size += size < 50 ? 1 : size < 100 ? 2 : 5) sizes.push(size);
+  return [...sizes, most];
+}
+
+/** The position of the largest size that is at most `bytes`. */
+export const placeOf = (bytes, sizes) => Math.max(0, sizes.findLastIndex((size) => size <= bytes));
+
 export class Chart {
-  constructor(root, fewest, most) {
-    this.root = root;
-    this.range = [fewest, most];
+  /** sizes: the numbers of bytes of the slider's positions, with the same distance between all */
+  constructor(root, sizes) {
+    this.sizes = sizes;
     this.points = new Map(); // bytes asked for → {cosine, kept}, both 0 to 1
     this.parts = {};
-    for (const [tag, name] of [["path", "area"], ["path", "kept"], ["path", "cosine"], ["path", "now"]]) {
-      this.parts[name] = document.createElementNS(SPACE, tag);
+    for (const name of ["lines", "area", "kept", "cosine", "now"]) {
+      this.parts[name] = document.createElementNS(SPACE, "path");
       this.parts[name].setAttribute("class", name);
       root.append(this.parts[name]);
     }
+    const lines = [1, 0.5].map((value) => `M0 ${this.y(value)}H${WIDTH}`);
+    this.parts.lines.setAttribute("d", lines.join(""));
   }
 
   clear() {
@@ -27,8 +39,7 @@ export class Chart {
   }
 
   x(bytes) {
-    const [fewest, most] = this.range;
-    return ((bytes - fewest) / (most - fewest)) * WIDTH;
+    return (placeOf(bytes, this.sizes) / (this.sizes.length - 1)) * WIDTH;
   }
 
   y(value) {

@@ -1,15 +1,15 @@
 // The picture at hand: what N bytes keep of it, its neighbours and its labels.
 
 import { $, ask, debounced, imageOf, make, nameOf, picture, plural, shortName } from "./common.js";
-import { Chart } from "./chart.js";
+import { Chart, placeOf, sizesOf } from "./chart.js";
 
-const CURVE = [12, 16, 20, 26, 34, 44, 58, 76, 100, 130, 165, 205, 250];
+const CURVE = [12, 18, 25, 34, 50, 70, 100, 140, 190, 250, 15, 21, 29, 42, 60, 84];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const ORIGINS = {
-  picture: () => "Compared with the embedding of the picture itself.",
-  container: (stored) => `Compared with what the container keeps in ${stored} bytes.`,
-  file: () => "Compared with the stream that the file holds.",
+  picture: () => "the embedding of the picture itself",
+  container: (stored) => `what the container keeps in ${stored} bytes`,
+  file: () => "the stream that the file holds",
 };
 
 export class Panel {
@@ -22,13 +22,17 @@ export class Panel {
     this.subject = null;
     this.bytes = 50;
     this.slider = $("slider");
-    this.slider.min = facts.fewest;
-    this.slider.max = facts.most;
-    $("fewest").textContent = facts.fewest;
-    $("most").textContent = facts.most;
-    this.chart = new Chart($("chart"), facts.fewest, facts.most);
+    this.sizes = sizesOf(facts.fewest, facts.most);
+    this.slider.min = 0;
+    this.slider.max = this.sizes.length - 1;
+    this.chart = new Chart($("chart"), this.sizes);
+    const marks = [facts.fewest, 25, 50, 100, facts.most];
+    for (const bytes of new Set(marks.filter((size) => size >= facts.fewest && size <= facts.most))) {
+      const mark = $("ends").appendChild(make("span", { textContent: bytes }));
+      mark.style.left = `${(100 * placeOf(bytes, this.sizes)) / (this.sizes.length - 1)}%`;
+    }
     this.load = debounced(() => this.fetch(), 70);
-    this.slider.addEventListener("input", () => this.move(Number(this.slider.value)));
+    this.slider.addEventListener("input", () => this.move(this.sizes[this.slider.value]));
     $("chart").addEventListener("pointerdown", (event) => this.point(event));
     $("picture").addEventListener("error", () => this.picture(false));
     $("picture").addEventListener("load", () => this.picture(true));
@@ -70,7 +74,7 @@ export class Panel {
     $("labels").replaceChildren();
     $("left-part").hidden = true;
     $("fault").hidden = true;
-    for (const id of ["cosine", "kept", "real", "against"]) $(id).textContent = "";
+    for (const id of ["cosine", "kept", "dots", "against"]) $(id).textContent = "";
   }
 
   picture(there) {
@@ -87,7 +91,7 @@ export class Panel {
 
   show(bytes) {
     this.bytes = bytes;
-    this.slider.value = bytes;
+    this.slider.value = placeOf(bytes, this.sizes);
     this.slider.setAttribute("aria-valuetext", plural(bytes, "byte"));
     $("bytes").textContent = bytes;
     this.chart.mark(bytes);
@@ -103,9 +107,8 @@ export class Panel {
   point(event) {
     const box = $("chart").getBoundingClientRect();
     const part = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
-    const { min, max } = this.slider;
     this.slider.focus();
-    this.move(Math.round(Number(min) + part * (max - min)));
+    this.move(this.sizes[Math.round(part * (this.sizes.length - 1))]);
   }
 
   view(bytes, signal) {
@@ -164,8 +167,9 @@ export class Panel {
     $("facts").replaceChildren(...parts.map((part) => make("span", { textContent: part })));
     $("cosine").textContent = found.cosine.toFixed(3);
     $("kept").textContent = `${found.kept} of ${found.neighbours.length}`;
-    $("real").textContent = found.bytes;
-    $("against").textContent = ORIGINS[found.origin](found.stored);
+    $("dots").replaceChildren(...found.neighbours.map((_, i) => make("span", { className: i < found.kept ? "stays" : "" })));
+    $("against").textContent =
+      `A stream of ${plural(found.bytes, "byte")}, compared with ${ORIGINS[found.origin](found.stored)}.`;
     this.neighbours(found);
     this.bars(found.labels);
     this.say(`${plural(found.bytes, "byte")}: cosine ${found.cosine.toFixed(2)}, ` +
