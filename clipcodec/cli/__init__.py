@@ -166,8 +166,8 @@ def build_parser() -> argparse.ArgumentParser:
                    "it; nothing else is shown (default: names only)")  # fmt: skip
     p.add_argument("--labels", metavar="FILE", help="labels, one a line, or text embeddings "
                    "(.safetensors) (default: those of --text-embeddings)")  # fmt: skip
-    p.add_argument("--text-embeddings", metavar="FILE", help="text embeddings (.safetensors): words "
-                   "to search by without weights")  # fmt: skip
+    p.add_argument("--text-embeddings", metavar="FILE", help="text embeddings (.safetensors): "
+                   "words to search by without weights")  # fmt: skip
     p.add_argument("--port", type=int, default=8765, metavar="N", help="on 127.0.0.1 (default: "
                    "8765; 0: a free one)")  # fmt: skip
     p.add_argument("--open", action="store_true", help="open the page in the browser")

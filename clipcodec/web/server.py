@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -27,8 +27,8 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise OptionError(
-            f"port {port} cannot be used ({error.strerror}): choose another with --port, or 0 for a "
-            "free one"
+            f"port {port} cannot be used ({error.strerror}): choose another with --port, or 0 for "
+            "a free one"
         ) from error
     return bound
 
@@ -44,8 +44,5 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
 
 def serve(app: ASGIApp, bound: socket.socket) -> None:
     """Answer requests until Ctrl-C, which ends it without an error, or SIGTERM."""
-    with closing(bound):
-        try:
-            server_of(app).run(sockets=[bound])
-        except KeyboardInterrupt:  # raised again once the server has ended
-            pass
+    with closing(bound), suppress(KeyboardInterrupt):  # raised again once the server has ended
+        server_of(app).run(sockets=[bound])

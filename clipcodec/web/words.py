@@ -87,7 +87,7 @@ class Words:
         return parts[:most]
 
     def add_set(self, names: Sequence[str]) -> str:
-        """Keep a set of labels; the name to ask for it by. Raises as `embed` does, or InputError."""
+        """Keep labels; the name to ask for them by. Raises as `embed` does, or InputError."""
         found = self.embed(check_labels(names))
         name = secrets.token_hex(8)
         self._keep(name, found)
@@ -147,8 +147,8 @@ def read_labels(path: str) -> TextEmbeddings | list[str]:
         lines = data.decode("utf-8-sig").splitlines()
     except ValueError:
         raise OptionError(
-            f"{os.fspath(path)!r} is not a text file of labels: expected UTF-8, one label a line, or"
-            " text embeddings in .safetensors"
+            f"{os.fspath(path)!r} is not a text file of labels: expected UTF-8, one label a line,"
+            " or text embeddings in .safetensors"
         ) from None
     return check_labels(lines)
 

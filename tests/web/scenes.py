@@ -71,9 +71,9 @@ class Scene:
 
     def ridge(self, base: float, rough: float, colour: Colour, bends: float = 1.0) -> None:
         x = np.linspace(0, 2 * np.pi, 120)
-        y = base + sum(
-            rough / k * np.sin(k * bends * x + self.between(0, 6.3)) for k in (1.0, 2.3, 4.1)
-        )
+        y = np.full(120, float(base))
+        for k in (1.0, 2.3, 4.1):
+            y += rough / k * np.sin(k * bends * x + self.between(0, 6.3))
         line = list(zip(np.linspace(0, WIDTH, 120).tolist(), y.tolist(), strict=True))
         self.draw.polygon([(0, HEIGHT), *line, (WIDTH, HEIGHT)], fill=colour)
 
@@ -150,8 +150,11 @@ def balloons(scene: Scene) -> None:
             half = r * (1 - 0.4 * k / 2)
             colour = _rgb(hue + 0.1 * (k % 2), 0.72, 0.95 if not scene.dark else 0.75)
             scene.draw.ellipse((x - half, y - r, x + half, y + r), fill=colour)
-        scene.draw.polygon([(x - r * 0.5, y + r * 0.86), (x + r * 0.5, y + r * 0.86),
-                            (x + 5, y + r * 1.5), (x - 5, y + r * 1.5)], fill=_rgb(hue, 0.7, 0.7))  # fmt: skip
+        top, end = y + r * 0.86, y + r * 1.5
+        scene.draw.polygon(
+            [(x - r / 2, top), (x + r / 2, top), (x + 5, end), (x - 5, end)],
+            fill=_rgb(hue, 0.7, 0.7),
+        )
         scene.draw.rectangle((x - 6, y + r * 1.5, x + 6, y + r * 1.5 + 9), fill=(110, 74, 44))
 
 
