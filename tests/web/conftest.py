@@ -12,8 +12,6 @@ from tests.web import scenes
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `photos/`, `photos.clpc` of 48 pictures, and `words.safetensors`."""
-    pytest.importorskip("starlette")
-    pytest.importorskip("uvicorn")
     folder = tmp_path_factory.mktemp("demo")
     scenes.write(folder, 48)
     return folder

@@ -6,7 +6,9 @@ import { Panel } from "./panel.js";
 
 const dropped = new Map(); // images of the user, by subject: {name, url}
 const phone = matchMedia("(max-width: 899px)");
-let facts, panel, grid, searching, returnTo = null;
+let facts, panel, grid, searching;
+let returnTo = null; // what had the focus before the panel was opened
+let byKeyboard = false; // the panel is to get the focus
 
 async function start() {
   themes();
@@ -22,7 +24,7 @@ async function start() {
   $("known").replaceChildren(...facts.words.map((word) => make("option", { value: word })));
   $("labels-text").value = facts.labels.slice(0, 2000).join("\n");
   $("empty").hidden = facts.count > 0;
-  grid = new Grid($("grid"), (index, byKeyboard) => open(String(index), byKeyboard));
+  grid = new Grid($("grid"), (index, keyboard) => open(String(index), keyboard));
   panel = new Panel(facts, { open: (index) => open(String(index), true), near, close });
   all();
   events();
@@ -121,11 +123,11 @@ async function near(subject, name) {
 
 // the picture at hand: the part of the address after # names it, so that Back works
 
-function open(subject, byKeyboard = false) {
+function open(subject, focus = false) {
+  byKeyboard = focus;
   if (!panel.isOpen) returnTo = document.activeElement;
   if (location.hash === `#${subject}`) route();
   else location.hash = subject;
-  if (byKeyboard) requestAnimationFrame(() => $("title").focus({ preventScroll: true }));
 }
 
 function close() {
@@ -145,6 +147,8 @@ function route() {
     panel.open(subject, dropped.get(subject) ?? null);
     grid.mark(dropped.has(subject) ? null : Number(subject));
     keepInView(anchor);
+    if (byKeyboard || phone.matches) $("title").focus({ preventScroll: true });
+    byKeyboard = false;
     return;
   }
   const focused = $("panel").contains(document.activeElement);
@@ -202,6 +206,10 @@ function events() {
     grid.focus();
   });
   $("note-close").addEventListener("click", () => ($("note").hidden = true));
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    grid.focus();
+  });
   $("choose").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => {
     take($("file").files[0]);
