@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -19,6 +20,7 @@ import clipcodec
 from clipcodec.texts import TextEmbeddings
 from clipcodec.web import app, thumbnails
 from clipcodec.web.guard import HEADERS
+from tests.helpers.tiny_models import TEXT, make_folder, make_model, save
 from tests.web.serving import Site, serving
 
 SCRIPT = "<script>alert(1)</script>.jpg"
@@ -198,6 +200,33 @@ def test_ids_lead_nowhere_outside(odd: Site) -> None:
     assert items.json["ids"][2] == SCRIPT
     assert items.json["ids"][4] is None
     assert odd.get("/api/view/2?bytes=50").json["id"] == SCRIPT
+
+
+def test_with_weights_any_word_and_image_is_taken(tmp_path: Path) -> None:
+    """A model with random weights: what it makes of the pictures is in the container."""
+    spec = make_folder(tmp_path / "model", text=TEXT)
+    save(make_model(spec), tmp_path / "model" / "open_clip_model.safetensors")
+    (tmp_path / "photos").mkdir()
+    names = [f"{i}.png" for i in range(4)]
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 48, 48, 3), np.uint8)
+    for name, picture in zip(names, pixels, strict=True):
+        Image.fromarray(picture).save(tmp_path / "photos" / name)
+    codec = clipcodec.Codec("any/rotation", backbone=spec.name)
+    with clipcodec.create(tmp_path / "tiny.clpc") as writer:
+        writer.extend(codec.encode_batch([tmp_path / "photos" / name for name in names]), names)
+    with serving(
+        tmp_path / "tiny.clpc", tmp_path / "photos", tmp_path, backbone=spec.name, labels=["a", "b"]
+    ) as site:
+        assert len(site.get("/api/search?q=a%20sea%20monster").json["hits"]) == 4
+        made = site.post("/api/image", (tmp_path / "photos" / "2.png").read_bytes()).json
+        assert made["origin"] == "picture"
+        hits = site.get(f"/api/near/{made['subject']}?k=1").json["hits"]
+        assert hits[0]["id"] == "2.png"
+        shown = site.get("/api/view/1?bytes=100").json
+        assert shown["origin"] == "picture"
+        assert {label["name"] for label in shown["labels"]} == {"a", "b"}
+        facts = site.get("/api/collection").json
+        assert facts["encoders"] == {"state": "ready", "message": ""}
 
 
 def test_many_requests_at_once(site: Site) -> None:

@@ -234,7 +234,7 @@ def test_drop_an_image(site: Site, open_page: Any, demo: Path) -> None:
     path = demo / "photos" / id
     carrying = base64.b64encode(clipcodec.attach(path, stream)).decode()
     assert page.evaluate(DROP, [carrying, "<b>mine</b>.jpg"]) is True
-    expect(page.locator("#title")).to_have_text("b>.jpg")
+    expect(page.locator("#title")).to_have_text("<b>mine</b>.jpg")
     expect(page.locator("#drop")).to_be_hidden()
     expect(page.locator("#picture")).to_be_visible()  # of the file, by a blob: address
     expect(page.locator("#shown")).to_have_text("Nearest to <b>mine</b>.jpg")

@@ -158,10 +158,11 @@ export class Panel {
 
   fill(found) {
     this.name = found.index === null ? this.name : nameOf(found.id, found.index);
-    $("title").textContent = shortName(this.name);
+    const short = found.index === null ? this.name : shortName(this.name);
+    $("title").textContent = short;
     $("title").title = this.name;
     const parts = [found.index === null ? "your image" : `item ${found.index}`];
-    if (this.name !== shortName(this.name)) parts.unshift(this.name);
+    if (this.name !== short) parts.unshift(this.name);
     if (found.stored !== null) parts.push(`${found.stored} bytes in the container`);
     parts.push(found.profile);
     $("facts").replaceChildren(...parts.map((part) => make("span", { textContent: part })));
