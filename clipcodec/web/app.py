@@ -177,6 +177,7 @@ async def _collection(parts: _Parts, _request: Request) -> Response:
             "version": parts.version,
             "fewest": FEWEST,
             "most": MOST,
+            "largest": LARGEST_IMAGE,
             "words": list(dict.fromkeys(known))[:_SUGGESTED],
             "labels": list(words.default_names),
             "encoders": {"state": encoders.state, "message": encoders.message},
@@ -201,7 +202,7 @@ async def _thumb(parts: _Parts, request: Request) -> Response:
     if key is None:
         raise LookupError("no picture of this item in the folder")
     tag = f'"{key}-{size}"'
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=3600"}
+    headers = {"ETag": tag, "Cache-Control": "private, max-age=60"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     data = await asyncio.to_thread(parts.thumbnails.kept, key, size)

@@ -209,7 +209,7 @@ def test_only_the_last_place_of_the_slider_counts(site: Site, open_page: Any) ->
     expect(page.locator("#against")).to_contain_text(re.compile("A stream of (39|4[0-2]) bytes"))
     with suppress(playwright.Error):  # the page has given this request up
         held[0].continue_()
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(1000)
     expect(page.locator("#against")).to_contain_text(re.compile("A stream of (39|4[0-2]) bytes"))
 
 
@@ -240,6 +240,8 @@ def test_drop_an_image(site: Site, open_page: Any, demo: Path) -> None:
     expect(page.locator("#shown")).to_have_text("Nearest to <b>mine</b>.jpg")
     expect(page.get_by_role("option").first).to_have_attribute("aria-label", id)
     expect(page.locator("#facts")).to_contain_text("your image")
+    assert page.evaluate(DROP, [base64.b64encode(b"no image").decode(), "x.jpg"]) is True
+    expect(page.locator("#note-text")).to_contain_text("not an image")
     page.locator("#file").set_input_files(path)
     expect(page.locator("#note-text")).to_contain_text("clipcodec fetch")
 
@@ -255,6 +257,13 @@ def test_labels_of_ones_own(site: Site, open_page: Any) -> None:
     box.fill("a submarine")
     page.get_by_role("button", name="Use them").click()
     expect(page.locator("#labels-fault")).to_contain_text("clipcodec fetch")
+
+
+def test_without_labels_the_page_says_how_to_give_some(odd: Site, open_page: Any) -> None:
+    page = open_page(odd)
+    page.locator(".tile").first.click()
+    expect(page.locator("#labels-none")).to_contain_text("--text-embeddings")
+    expect(page.locator("#labels-key")).to_be_hidden()
 
 
 def test_ids_are_only_text(odd: Site, open_page: Any) -> None:

@@ -176,8 +176,10 @@ function keepInView(top) {
 
 // images of the user
 
-async function take(file) {
+async function take(files) {
+  const file = files?.[0];
   if (!file) return;
+  if (file.size > facts.largest) return note(`${file.name}: more than ${facts.largest >> 20} MB`);
   $("main").classList.add("busy");
   try {
     const { subject } = await ask("/api/image", { method: "POST", body: file });
@@ -185,6 +187,7 @@ async function take(file) {
     $("note").hidden = true;
     open(subject, true);
     if (!phone.matches) await near(subject, file.name || "your image");
+    if (files.length > 1) note(`One image at a time: ${file.name} was taken, of ${files.length}.`);
   } catch (error) {
     note(`${file.name}: ${error.message}`);
   } finally {
@@ -212,7 +215,7 @@ function events() {
   });
   $("choose").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => {
-    take($("file").files[0]);
+    take([...$("file").files]);
     $("file").value = "";
   });
   addEventListener("dragover", (event) => {
@@ -227,9 +230,9 @@ function events() {
     if (!holdsFiles(event)) return;
     event.preventDefault();
     $("drop").hidden = true;
-    take(event.dataTransfer.files[0]);
+    take([...event.dataTransfer.files]);
   });
-  addEventListener("paste", (event) => take(event.clipboardData?.files[0]));
+  addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])]));
   addEventListener("hashchange", route);
   phone.addEventListener("change", cover);
   addEventListener("keydown", (event) => {

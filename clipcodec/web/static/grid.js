@@ -92,6 +92,7 @@ export class Grid {
     if (this.tiles.has(position)) return;
     const index = this.at(position);
     const image = imageOf(index);
+    image.fetchPriority = "low"; // answers to clicks come first
     const tile = make("div", { className: "tile", role: "option", tabIndex: -1 },
       image, make("span", { className: "caption" }));
     tile.dataset.position = position;

@@ -16,6 +16,7 @@ export class Panel {
   /** actions: open(index), near(subject, name), close() */
   constructor(facts, actions) {
     this.actions = actions;
+    this.named = facts.labels.length > 0; // labels were given
     this.labels = "default";
     this.views = new Map(); // answers of the server, for the picture at hand
     this.items = new Map(); // elements of the neighbours, by index
@@ -220,6 +221,10 @@ export class Panel {
   bars(labels) {
     const list = $("labels");
     $("labels-key").hidden = !labels.length;
+    $("labels-none").hidden = labels.length > 0;
+    $("labels-none").textContent = this.named
+      ? "The labels that were given need CLIP’s weights."
+      : "None were given: see --labels and --text-embeddings, or type some here.";
     const best = Math.max(...labels.map((label) => label.after));
     while (list.children.length > labels.length) list.lastChild.remove();
     labels.forEach((label, i) => {
