@@ -19,6 +19,14 @@ settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real embeddings; tests that need it are skipped where it is missing."""
+    if not SHARED.exists():
+        pytest.skip("the real embeddings are not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
 def real_rows() -> np.ndarray:
     """Real ViT-B/32 image embeddings that training never saw, (N, 512) unit norm."""
     path = SHARED / "clip-vit-b-32-openai" / "test_ucf101.safetensors"

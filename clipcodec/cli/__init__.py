@@ -148,17 +148,60 @@ def build_parser() -> argparse.ArgumentParser:
     _profile(p, "of several streams, the one of this profile (name or file)")
     _force(p)
 
-    p = _verb(verbs, "search", "the items of a container nearest to images or embeddings")
-    p.add_argument("container", metavar="CONTAINER", help="container (.clpc); - for stdin")
-    p.add_argument("--query", required=True, nargs="+", metavar="QUERY",
-                   help="image, stream, or file of embeddings, of text too; "
-                   "- for stdin")  # fmt: skip
+    p = _verb(verbs, "search", "the items of a container nearest to words, images or embeddings")
+    p.add_argument("container", metavar="CONTAINER", help="container (.clpc); - for stdin; with "
+                   "--index what `compress` takes, or a table")  # fmt: skip
+    p.add_argument("--text", action="append", metavar="TEXT", help='words to search for, such as '
+                   '"two dogs on a beach"; may be given several times')  # fmt: skip
+    p.add_argument("--query", nargs="+", metavar="QUERY",
+                   help="image, stream, or file of embeddings; - for stdin")  # fmt: skip
+    p.add_argument("--text-embeddings", nargs="+", metavar="FILE", help="texts with their "
+                   "embeddings, as `embed-text` makes them; torch is not needed")  # fmt: skip
+    _templates(p)
     p.add_argument("-k", type=int, default=10, help="hits for each query (default: 10)")
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per query")
-    _profile(p, "profile file that private streams were made with")
-    p.add_argument("--backbone", metavar="NAME", help="image encoder of the query, where the "
-                   "profile takes any")  # fmt: skip
+    _lines(p, "one line per query", "query, rank, score, index, id")
+    p.add_argument("--index", metavar="FILE", help="compress CONTAINER, which is a directory, "
+                   "archive, list or table, to this container first, or add to it what is "
+                   "new")  # fmt: skip
+    p.add_argument("--column", metavar="NAME", help="with --index, of a table: streams, "
+                   "embeddings or images (default: the only one of streams or of "
+                   "embeddings)")  # fmt: skip
+    _profile(p, "profile file that private streams were made with; with --index, what to make "
+             "them with")  # fmt: skip
+    _target(p)
     _backbone(p)
+    _quiet(p)
+
+    p = _verb(verbs, "classify", "which of some labels fits each input best")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, stream, container (.clpc) or "
+                   "file of embeddings; - for stdin")  # fmt: skip
+    p.add_argument("--labels", nargs="+", required=True, metavar="LABEL", help="words; or one file "
+                   "of them, one per line, or of their embeddings, as `embed-text` makes "
+                   "it")  # fmt: skip
+    _templates(p)
+    p.add_argument("-k", type=int, default=3, help="labels for each input (default: 3)")
+    p.add_argument("--temperature", type=float, metavar="T", help="factor of the cosines in the "
+                   "softmax (default: the model's, or 100)")  # fmt: skip
+    _lines(p, "one line per embedding", "name, rank, label, probability")
+    _profile(p, "profile file that private streams were made with")
+    p.add_argument("--backbone", metavar="NAME", help="the model, where the inputs do not say it")
+    _backbone(p)
+    _quiet(p)
+
+    p = _verb(verbs, "embed-text", "texts to a file of embeddings, for search and classify",
+              module="embed_text")  # fmt: skip
+    p.add_argument("inputs", nargs="*", metavar="FILE", help="texts in UTF-8, one per line; - for "
+                   "stdin")  # fmt: skip
+    p.add_argument("--text", action="append", metavar="TEXT", help="a text; may be given several "
+                   "times")  # fmt: skip
+    p.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write "
+                   "(.safetensors); - for stdout")  # fmt: skip
+    _templates(p)
+    _profile(p, "the profile whose backbone is the model (name or file)")
+    p.add_argument("--backbone", metavar="NAME", help="the model (default: the profile's)")
+    _backbone(p)
+    _force(p)
+    _quiet(p)
 
     p = _verb(verbs, "browse", "a page in the browser for the pictures of a container")
     p.add_argument("container", metavar="CONTAINER", help="container (.clpc)")
@@ -261,6 +304,19 @@ def _backbone(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", help="cpu, cuda, … (default: the best there is)")
     p.add_argument("--weights", metavar="FILE", help="local backbone weights, .pt or .safetensors "
                    "(default: $CLIPCODEC_WEIGHTS, else open_clip's download)")  # fmt: skip
+
+
+def _templates(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--templates", nargs="+", metavar="T", help='put each text into sentences: '
+                   'imagenet (80 of them), simple (7), or your own with {}, such as '
+                   '"a photo of a {}."')  # fmt: skip
+
+
+def _lines(p: argparse.ArgumentParser, json: str, tsv: str) -> None:
+    """How what is found is printed."""
+    forms = p.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help=f"JSON on stdout, {json}")
+    forms.add_argument("--tsv", action="store_true", help=f"tab-separated: {tsv}")
 
 
 def _table(p: argparse.ArgumentParser, text: str) -> None:

@@ -185,7 +185,7 @@ class Embedded:
             return
 
         def work(rows: list[int]) -> Embeddings:
-            return self._codec.embed([images[i][1] for i in rows])
+            return self._codec.embed_images([images[i][1] for i in rows])
 
         found = each_row(work, len(images), ImageError)
         places = [Place(name) for name, _ in images]

@@ -31,6 +31,7 @@ CONTAINER = Format("a container", (CONTAINER_SUFFIX,))
 ARRAY = Format("a NumPy array", (".npy",))
 TABLE = Format("a Parquet table", (".parquet",))
 PROFILE = Format("a profile file", (".safetensors",))
+TEXTS = Format("a file of text embeddings", (".safetensors",))
 LINES = Format("lines of JSON", (".jsonl", ".json", ".ndjson", ".txt"))
 IDS = Format("a list of ids", (".txt", ".ids", ".lst"))
 JPEG = Format("a JPEG image", (".jpg", ".jpeg", ".jpe", ".jfif"))
@@ -73,6 +74,7 @@ _REMEDIES = {  # (what would be written, what the name says)
     (TABLE, CONTAINER): "leave out --column: a table becomes a table, with a column of streams",
     (ARRAY, LINES): "give --json",
     (LINES, ARRAY): "leave out --json",
+    (TEXTS, ARRAY): "keep the texts beside their embeddings: .npy has no place for them",
 }
 
 
@@ -143,6 +145,9 @@ _VERBS = {
 }
 
 
+_MANY = (*EMBEDDINGS, TABLE, ARCHIVE, COMPRESSED, FOLDER)  # what can become a container
+
+
 def known(name: str, codec: Codec | None = None) -> Format | None:
     """The format of an input by its first bytes, which are not lost; None if it is unknown.
 
@@ -203,10 +208,12 @@ def refuse_foreign(
     *taken: Format,
     codec: Codec | None = None,
     error: type[ClipcodecError] = OptionError,
+    also: str = "",
 ) -> None:
     """Raise if an input is known to be of another format than the verb takes.
 
     takes  what the verb takes, for the message, which says which verb takes the input
+    also   another remedy, for the message
     """
     if not os.path.isdir(name):
         found = _by_beginning(_head(name), name)
@@ -218,4 +225,4 @@ def refuse_foreign(
     verbs = _VERBS.get(found)
     if verbs is None:  # an image that can carry streams
         verbs = f"{_IMAGE_VERBS}, `clipcodec extract` gets the stream that it may carry"
-    raise error(f"{found.words}, expected {takes}: {verbs}")
+    raise error(f"{found.words}, expected {takes}: {verbs}{also if found in _MANY else ''}")

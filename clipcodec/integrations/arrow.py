@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .batches import decode_all, decoding, encode_all, encoding
 from .columns import ColumnDecoder, ColumnEncoder, EncodeOptions, OnBadRow, Profiles
 from .extras import need
-from .parquet import compress_parquet, decompress_parquet
+from .parquet import compress_parquet, decompress_parquet, read_streams
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +37,7 @@ __all__ = [
     "decoded_schema",
     "compress_parquet",
     "decompress_parquet",
+    "read_streams",
     "EncodeOptions",
 ]
 

@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ClipcodecError, InputError, brief
+from ..errors import ClipcodecError, InputError, OptionError, brief
 from ..system.files import replacing
-from .batches import Recoding, decoding, encoding
+from .arrow_types import is_vector
+from .batches import Recoding, decoding, encode_all, encoding
 from .columns import EncodeOptions, OnBadRow, Profiles
 from .extras import need
 from .kept import Kept, Sink, check, leaf_counts, leaf_numbers, plan
-from .schemas import Change, stream_column
+from .schemas import Change, is_stream_field, listed, stream_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -223,3 +224,37 @@ def _settings(file: pq.ParquetFile, recode: Recoding, kept: Kept) -> dict[str, A
     # Vectors and streams do not repeat, and nobody needs their minimum or maximum.
     return {"compression": codecs or "NONE", "use_dictionary": [*codecs] or False,
             "write_statistics": ordered or False}  # fmt: skip
+
+
+def read_streams(
+    source: PathLike, column: str | None = None, **options: Unpack[EncodeOptions]
+) -> Iterator[list[bytes | None]]:
+    """The streams of a Parquet file, batch after batch; embeddings or images are encoded first.
+
+    column   None: the one that is marked as streams, else the only one of embeddings
+    options  see `EncodeOptions`; of no effect for streams
+
+    Yields one list for each batch, with None for a null. Raises InputError if `source` is not a
+    readable Parquet file, OptionError if no column is named and none is the only choice, and the
+    errors of `encode_batches`.
+    """
+    with _open(source) as file:
+        name = column if column is not None else _only_column(file.schema_arrow)
+        Change.plan(file.schema_arrow, name, None, False)  # check the name
+        batches = _batches(file, source, [name])
+        if not is_stream_field(file.schema_arrow.field(name)):
+            batches = encode_all(batches, name, into=None, keep=False, **options)
+        for batch in batches:
+            yield batch.column(0).to_pylist()
+
+
+def _only_column(schema: pa.Schema) -> str:
+    marked = [field.name for field in schema if is_stream_field(field)]
+    vectors = [field.name for field in schema if is_vector(field.type)]
+    found = marked or vectors
+    if len(found) != 1:
+        raise OptionError(
+            f"columns of streams or embeddings: {', '.join(map(repr, found)) or 'none'}; name one "
+            f"with --column, of {listed(schema)}"
+        )
+    return str(found[0])

@@ -130,8 +130,9 @@ def warn_of_images(texts: Embeddings, stats: Statistics, what: str) -> bool:
 
     what  they are called in the message
     """
-    images = 0 if stats.text is None else len(texts) - int(stats.are_texts(texts).sum())
-    if images <= len(texts) // 100:
+    to_images = texts @ (stats.mean / np.linalg.norm(stats.mean))
+    images = int((~stats.are_texts(texts) & (to_images > stats.low)).sum())
+    if stats.text is None or images <= len(texts) // 100:
         return False
     warnings.warn(
         f"{images} of {len(texts)} {what} lie among the images of this profile, not among the texts"

@@ -123,11 +123,8 @@ class Asked:
     def classifier(self, embedder: Codec, dim: int) -> Classifier:
         """What classifies embeddings of this width. Raises as `classify` does."""
         if isinstance(self.labels, TextEmbeddings):
-            texts, own = self.labels.embeddings, self.labels.temperature
-            names = self.labels.names
-            statistics = embedder.profile.statistics if embedder.profile.dim == dim else None
-            if statistics is not None:
-                warn_of_images(texts, statistics, "labels")
+            names, texts = self.labels.names, self.labels.embeddings
+            own = self.labels.temperature
         else:
             tower = embedder.text_tower()
             names, own = tuple(self.labels), tower.temperature
@@ -137,6 +134,8 @@ class Asked:
                 f"labels of {texts.shape[1]} dimensions, the embeddings have {dim}: both must come "
                 "from one model"
             )
+        if embedder.profile.statistics is not None and embedder.profile.dim == dim:
+            warn_of_images(texts, embedder.profile.statistics, "labels")
         return Classifier(names, texts, own if self._temperature is None else self._temperature)
 
 

@@ -1,0 +1,61 @@
+"""`clipcodec search SOURCE --index FILE`: makes the container to be searched of SOURCE first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import asdict
+
+from ..errors import OptionError
+from .common import codec_of, progress_bar, target_of
+from .compress_many import run as compress_many
+from .formats import CONTAINER, TABLE, known, refuse_other_format
+from .terminal import say
+
+
+def indexed(args: argparse.Namespace) -> str:
+    """Make or bring up to date the container `args.index` of `args.container`; return its path.
+
+    A folder, archive, list or file of embeddings is compressed as by `compress --resume`: what the
+    container holds is kept, and what is new is added. A table is compressed once.
+    """
+    refuse_other_format(args.index, CONTAINER)
+    source = args.container
+    what = known(source)
+    if what == CONTAINER:
+        raise OptionError(f"{source} is a container already: leave out --index")
+    if what == TABLE:
+        _index_table(source, args)
+        return str(args.index)
+    job = argparse.Namespace(**vars(args))
+    job.inputs, job.output, job.force, job.dry_run = [source], args.index, False, None
+    job.resume = os.path.exists(args.index) or os.path.exists(args.index + ".part") or None
+    job.workers = job.batch_size = job.precision = None
+    compress_many(job)  # what failed was named; the others can be searched
+    return str(args.index)
+
+
+def _index_table(source: str, args: argparse.Namespace) -> None:
+    """Streams of a table's column, with row numbers as ids; a null has none."""
+    if os.path.exists(args.index):
+        say(f"{args.index}: used as it is; delete it to make it anew from {source}")
+        return
+    from ..container import create
+    from ..integrations.parquet import read_streams
+
+    codec, target = codec_of(args), target_of(args)
+    target.check(codec.profile)
+    done = kept = 0
+    with (
+        progress_bar(quiet=args.quiet, unit="row", unit_scale=True) as show,
+        create(args.index, metadata={"source": os.path.basename(source)}) as writer,
+    ):
+        for streams in read_streams(source, args.column, profile=codec, **asdict(target)):
+            for row, stream in enumerate(streams, done):
+                if stream is not None:
+                    writer.append(stream, id=str(row))
+                    kept += 1
+            done += len(streams)
+            show(done, None)
+    if not args.quiet:
+        say(f"{args.index}: {kept} of {done} rows")
