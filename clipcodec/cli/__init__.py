@@ -207,10 +207,12 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("container", metavar="CONTAINER", help="container (.clpc)")
     p.add_argument("--images", metavar="DIR", help="folder of the pictures: ids are their names in "
                    "it; nothing else is shown (default: names only)")  # fmt: skip
-    p.add_argument("--labels", metavar="FILE", help="labels, one a line, or text embeddings "
-                   "(.safetensors) (default: those of --text-embeddings)")  # fmt: skip
-    p.add_argument("--text-embeddings", metavar="FILE", help="text embeddings (.safetensors): "
-                   "words to search by without weights")  # fmt: skip
+    p.add_argument("--labels", nargs="+", metavar="LABEL", help="words; or one file of them, one "
+                   "per line, or of their embeddings, as `embed-text` makes it (default: those of "
+                   "--text-embeddings)")  # fmt: skip
+    _templates(p)
+    p.add_argument("--text-embeddings", metavar="FILE", help="words to search by without weights, "
+                   "as `embed-text` makes them")  # fmt: skip
     p.add_argument("--port", type=int, default=8765, metavar="N", help="on 127.0.0.1 (default: "
                    "8765; 0: a free one)")  # fmt: skip
     p.add_argument("--open", action="store_true", help="open the page in the browser")

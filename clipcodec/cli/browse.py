@@ -15,6 +15,7 @@ from ..system.optional import require
 from .containers import opened
 from .formats import CONTAINER, refuse_foreign
 from .terminal import note, say
+from .words import labels_of, read_text_embeddings, templates_of
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,22 +33,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, container: Container) -> int:
-    from ..texts import TextEmbeddings
     from ..web.app import create_app
     from ..web.collection import Collection
     from ..web.encoders import Encoders
     from ..web.pictures import Pictures
     from ..web.server import HOST, listen, serve
     from ..web.thumbnails import Thumbnails, default_cache
-    from ..web.words import Words, read_labels
+    from ..web.words import Words
 
-    known = TextEmbeddings.load(args.text_embeddings) if args.text_embeddings else None
-    labels = None if args.labels is None else read_labels(args.labels)
+    known = read_text_embeddings(args.text_embeddings) if args.text_embeddings else None
+    labels = None if args.labels is None else labels_of(args.labels)
     collection = Collection(container, os.path.basename(args.container), backbone=args.backbone)
     encoders = Encoders(
         collection.profile, collection.backbone, device=args.device, weights=args.weights
     )
-    words = Words(collection, encoders, known=known, labels=labels)
+    words = Words(collection, encoders, known=known, labels=labels, templates=templates_of(args))
     bound = listen(args.port)
     port = bound.getsockname()[1]
     thumbnails = Thumbnails(args.cache or default_cache())

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..codec import Codec
 from ..embeddings import Embeddings
@@ -18,6 +18,9 @@ from ..errors import (
     WeightsUnavailableError,
 )
 from ..profile import Profile
+
+if TYPE_CHECKING:
+    from ..models import Templates
 
 CHECKING, READY, MISSING = "checking", "ready", "missing"
 
@@ -86,11 +89,14 @@ class Encoders:
         with self._working() as codec:
             return codec.embed_images(images)
 
-    def texts(self, texts: Sequence[str]) -> tuple[Embeddings, float]:
-        """Texts to embeddings (N, D), and the temperature that the network was trained with."""
+    def texts(self, texts: Sequence[str], templates: Templates = None) -> tuple[Embeddings, float]:
+        """Texts to embeddings (N, D), and the temperature that the network was trained with.
+
+        templates  as for `Codec.embed_texts`
+        """
         with self._working() as codec:
             tower = codec.text_tower()
-            return tower.embed(texts), tower.temperature
+            return tower.embed(texts, templates), tower.temperature
 
     @contextmanager
     def _working(self) -> Iterator[Codec]:

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
-from ..errors import InputError, MissingDependencyError, OptionError, WeightsError
+from ..errors import MissingDependencyError, OptionError, WeightsError
+from ..models.templates import TEMPLATES, templates_of
 from ..profile import Profile
 from ..tasks.naming import classify
 from ..texts import TextEmbeddings, as_labels
 from .collection import Collection
 from .encoders import Encoders
 
+if TYPE_CHECKING:
+    from ..models import Templates
+
 DEFAULT = "default"  # the name of the set of labels that the command line gave
-MOST_LABELS = 2000  # in a set that is typed into the page
+MOST_LABELS = 2000  # in a set that the page gives
 LONGEST = 300  # characters of a label or a query
 _SETS = 32  # kept
-_LARGEST = 16 << 20  # bytes of a text file of labels
 
 
 class Words:
     """What is known of words: embeddings at hand, and those that the encoder makes.
 
     known     embeddings of names that can be searched without an encoder; None: there are none
-    labels    the labels to begin with; None: none were given, or they need an encoder that is not
-              at hand, see `message`
+    labels    the labels to begin with: texts, or embeddings; None: `known`
+    templates  sentences for labels that the encoder embeds, as for `Codec.embed_texts`
     """
 
     def __init__(
@@ -41,12 +44,18 @@ class Words:
         *,
         known: TextEmbeddings | None = None,
         labels: TextEmbeddings | Sequence[str] | None = None,
+        templates: Templates = None,
     ) -> None:
         self._encoders = encoders
         self.known = known
         self._places: dict[str, int] = {}
         self._sets: OrderedDict[str, TextEmbeddings] = OrderedDict()
         self._lock = threading.Lock()
+        self._templates = templates
+        if not (isinstance(templates, str) and templates in TEMPLATES):
+            templates_of(templates)  # what is wrong with sentences is said before the page is there
+        if labels is not None and not isinstance(labels, TextEmbeddings):
+            labels = check_labels(labels)
         self._wanted = labels if labels is not None else known
         for given, what in ((known, "text embeddings"), (self._wanted, "labels")):
             if isinstance(given, TextEmbeddings):
@@ -67,7 +76,7 @@ class Words:
         row: Embeddings = self.embed([text]).embeddings[0]
         return row
 
-    def embed(self, names: Sequence[str]) -> TextEmbeddings:
+    def embed(self, names: Sequence[str], templates: Templates = None) -> TextEmbeddings:
         """Embeddings of words: those at hand, or, if one is not among them, all by the encoder.
 
         Raises WeightsUnavailableError if an encoder is needed and there is none.
@@ -76,7 +85,7 @@ class Words:
         if self.known is not None and None not in places:
             rows = self.known.embeddings[np.array(places, np.int64)]
             return TextEmbeddings(tuple(names), rows, self.known.backbone, self.known.temperature)
-        rows, temperature = self._encoders.texts(names)
+        rows, temperature = self._encoders.texts(names, templates)
         return TextEmbeddings(tuple(names), rows, None, temperature)
 
     def like(self, text: str, most: int = 6) -> list[str]:
@@ -87,8 +96,11 @@ class Words:
         return parts[:most]
 
     def add_set(self, names: Sequence[str]) -> str:
-        """Keep labels; the name to ask for them by. Raises as `embed` does, or InputError."""
-        found = self.embed(check_labels(names))
+        """Keep labels; the name to ask for them by. Raises as `embed` does, or OptionError."""
+        kept = check_labels(names)
+        if len(kept) > MOST_LABELS:
+            raise OptionError(f"{len(kept)} labels: at most {MOST_LABELS}")
+        found = self.embed(kept, self._templates)
         name = secrets.token_hex(8)
         self._keep(name, found)
         return name
@@ -107,7 +119,7 @@ class Words:
         if isinstance(self._wanted, TextEmbeddings):
             return self._wanted
         try:
-            found = self.embed(self._wanted)
+            found = self.embed(self._wanted, self._templates)
         except (WeightsError, MissingDependencyError):
             return None
         self._wanted = found
@@ -121,36 +133,13 @@ class Words:
 
 
 def check_labels(names: Sequence[str]) -> list[str]:
-    """Labels without spaces around them, empty ones and repetitions. Raises InputError."""
+    """Labels without spaces around them, empty ones and repetitions. Raises OptionError."""
     kept = list(dict.fromkeys(filter(None, (name.strip() for name in names))))
     if not kept:
-        raise InputError("no labels: give one a line")
-    if len(kept) > MOST_LABELS:
-        raise InputError(f"{len(kept)} labels: at most {MOST_LABELS}")
+        raise OptionError("no labels: give one a line")
     if any(len(name) > LONGEST for name in kept):
-        raise InputError(f"a label of more than {LONGEST} characters")
+        raise OptionError(f"a label of more than {LONGEST} characters")
     return kept
-
-
-def read_labels(path: str) -> TextEmbeddings | list[str]:
-    """A file of labels: text with one a line, or text embeddings (.safetensors).
-
-    Raises InputError or OptionError naming it, WeightsError or OSError.
-    """
-    if path.lower().endswith(".safetensors"):
-        return TextEmbeddings.load(path)
-    with open(path, "rb") as file:
-        data = file.read(_LARGEST + 1)
-    try:
-        if len(data) > _LARGEST or b"\0" in data:
-            raise ValueError
-        lines = data.decode("utf-8-sig").splitlines()
-    except ValueError:
-        raise OptionError(
-            f"{os.fspath(path)!r} is not a text file of labels: expected UTF-8, one label a line,"
-            " or text embeddings in .safetensors"
-        ) from None
-    return check_labels(lines)
 
 
 def probabilities(row: Embeddings, labels: TextEmbeddings, profile: Profile) -> NDArray[np.float32]:

@@ -65,21 +65,24 @@ def test_it_listens_on_this_machine_only(folder: Path) -> None:
         assert bound.getsockname()[0] == "127.0.0.1"
 
 
-def test_what_cannot_be_is_said(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_is_said(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A wrong command line: exit code 2. A file that is not what it should be: 1."""
+    monkeypatch.setattr("clipcodec.web.server.serve", lambda *_: pytest.fail("it serves"))
     clpc = folder / "photos.clpc"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert exit_code("browse", clpc, "--port", port) == 2
         assert "another with --port" in capfd.readouterr().err
-    (folder / "labels.bin").write_bytes(b"\0\1")
+    (folder / "labels.bin").write_bytes(b"\xff\1")
     (folder / "words.safetensors").write_bytes(b"no")
     for arguments, code, words in (
         ([clpc, "--images", folder / "none"], 2, "not a folder"),
         ([clpc, "--images", clpc], 2, "not a folder"),
         ([clpc, "--port", "99999"], 2, "expected 0 to 65535"),
-        ([clpc, "--labels", folder / "labels.bin"], 2, "one label a line"),
-        ([clpc, "--labels", folder / "none.txt"], 1, "No such file"),
+        ([clpc, "--labels", folder / "labels.bin"], 2, "one per line"),
+        ([clpc, "--templates", "none {", "--labels", "dog"], 2, "templates"),
         ([clpc, "--text-embeddings", folder / "words.safetensors"], 1, "text embeddings"),
         ([folder / "none.clpc"], 1, "No such file"),
         ([folder / "labels.bin"], 1, ""),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec.errors import EmbeddingError, InputError, OptionError, WeightsUnavailableError
+from clipcodec.errors import EmbeddingError, OptionError, WeightsUnavailableError
 from clipcodec.texts import TextEmbeddings
 from clipcodec.web.collection import Collection
 from clipcodec.web.encoders import MISSING, Encoders
-from clipcodec.web.words import DEFAULT, Words, probabilities, read_labels
+from clipcodec.web.words import DEFAULT, Words, probabilities
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,8 @@ class Counted(Encoders):
         self.missing = missing
         self.state, self.message = MISSING if missing else "ready", "no weights: fetch them"
 
-    def texts(self, texts):  # type: ignore[no-untyped-def]
+    def texts(self, texts, templates=None):  # type: ignore[no-untyped-def]
+        self.templates = templates
         if self.missing:
             raise WeightsUnavailableError(self.message)
         self.calls.append(list(texts))
@@ -73,13 +74,13 @@ def test_the_labels_to_begin_with(collection: Collection, known: TextEmbeddings)
     assert Words(collection, Counted()).labels(DEFAULT) is None
     assert Words(collection, Counted(missing=True), labels=["a", "b"]).labels(DEFAULT) is None
     encoders = Counted()
-    words = Words(collection, encoders, known=known, labels=["a", "b"])
+    words = Words(collection, encoders, known=known, labels=["a", "b", " a"], templates="simple")
     assert words.default_names == ("a", "b")
     first = words.labels(DEFAULT)
     assert first is not None
     assert first.names == ("a", "b")
     assert words.labels(DEFAULT) is first
-    assert encoders.calls == [["a", "b"]]
+    assert (encoders.calls, encoders.templates) == ([["a", "b"]], "simple")
 
 
 def test_labels_of_ones_own(collection: Collection, known: TextEmbeddings) -> None:
@@ -91,7 +92,7 @@ def test_labels_of_ones_own(collection: Collection, known: TextEmbeddings) -> No
     assert found.temperature == known.temperature
     assert words.labels("0123456789abcdef") is None
     for wrong in ([], ["  "], ["x" * 301], [str(i) for i in range(2001)]):
-        with pytest.raises(InputError):
+        with pytest.raises(OptionError):
             words.add_set(wrong)
     for _ in range(40):  # the oldest are forgotten
         words.add_set(["sea"])
@@ -118,17 +119,3 @@ def test_probabilities_are_in_the_order_of_the_labels(
     scores = known.temperature * (known.embeddings @ row)
     expected = np.exp(scores - scores.max())
     assert np.allclose(found, expected / expected.sum(), atol=1e-5)
-
-
-def test_files_of_labels(tmp_path: Path, demo: Path) -> None:
-    (tmp_path / "labels.txt").write_text("\ufeffa dog\r\n\r\na cat\na dog\nschön\n", "utf-8")
-    assert read_labels(str(tmp_path / "labels.txt")) == ["a dog", "a cat", "schön"]
-    assert isinstance(read_labels(str(demo / "words.safetensors")), TextEmbeddings)
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\0\0")
-    with pytest.raises(OptionError, match="one label a line"):
-        read_labels(str(tmp_path / "binary"))
-    (tmp_path / "x.safetensors").write_bytes(b"no")
-    with pytest.raises(EmbeddingError, match="not a file of text embeddings"):
-        read_labels(str(tmp_path / "x.safetensors"))
-    with pytest.raises(FileNotFoundError):
-        read_labels(str(tmp_path / "none.txt"))
