@@ -54,7 +54,7 @@ function missing(message) {
 function note(text, words = [], how = "") {
   $("note-text").textContent = text;
   $("note-title").textContent = facts?.words.length ? "Any other word needs CLIP’s weights" : "Words need CLIP’s weights";
-  $("note-how").textContent = how;
+  $("note-how").textContent = how.charAt(0).toUpperCase() + how.slice(1);
   $("note-more").hidden = !how;
   $("note-more").open = true;
   $("note-like").replaceChildren(...words.map(wordButton));
