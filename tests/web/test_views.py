@@ -135,8 +135,11 @@ def test_an_image_with_a_stream_needs_no_encoder(
 
 def test_other_images_need_one(views: Views, demo: Path, container: clipcodec.Container) -> None:
     data = (demo / "photos" / str(container.ids[5])).read_bytes()
-    with pytest.raises(WeightsUnavailableError, match="clipcodec fetch"):
-        views.add_image(data)
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "GIF")  # which can carry no stream
+    for image in (data, buffer.getvalue()):
+        with pytest.raises(WeightsUnavailableError, match="clipcodec fetch"):
+            views.add_image(image)
     with pytest.raises(ImageError, match="not an image"):
         views.add_image(b"neither an image nor a stream")
 
@@ -162,12 +165,17 @@ def test_old_images_of_the_user_are_forgotten(views: Views, container: clipcodec
         views.subject(first)
 
 
-def test_a_profile_of_one_rate_is_encoded_with_one_of_all_rates(tmp_path: Path) -> None:
+def test_a_profile_of_one_rate_is_encoded_with_one_of_all_rates(
+    tmp_path: Path, tiny_path: Path
+) -> None:
     """That of the same backbone; of a private one, the profile for any embedding."""
     with made(drawn(20), tmp_path / "a.clpc", profile="openai-vit-b-32/pqvae-400") as fixed:
         found = views_of(fixed).view("0", 34, DEFAULT)
     assert found["profile"] == registry.DEFAULT
     assert found["bytes"] <= 34
+    made(np.eye(6, 8) + 1, tmp_path / "b.clpc", profile=str(tiny_path)).close()
+    with clipcodec.open(tmp_path / "b.clpc", profile=tiny_path) as private:
+        assert views_of(private).view("0", 34, DEFAULT)["profile"] == registry.UNTRAINED
 
 
 def test_a_size_that_the_profile_cannot_reach_is_an_error(
