@@ -223,6 +223,35 @@ def build_parser() -> argparse.ArgumentParser:
                    "takes any")  # fmt: skip
     _backbone(p)
 
+    p = _verb(verbs, "locate", "the regions of images that words name")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or container (.clpc) of "
+                   "regions that --keep made; - for stdin")  # fmt: skip
+    words = p.add_mutually_exclusive_group()
+    words.add_argument("--text", action="append", metavar="TEXT", help='what to look for, such as '
+                       '"a red cup"; may be given several times')  # fmt: skip
+    words.add_argument("--text-embeddings", metavar="FILE", help="texts with their embeddings, as "
+                       "`embed-text` makes them; for a container torch is not needed")  # fmt: skip
+    _templates(p)
+    p.add_argument("-k", type=int, default=1, help="regions for each text (default: 1)")
+    p.add_argument("--boxes", metavar="FILE", help="regions, as JSON or lines with tabs: left, "
+                   "top, right, bottom in pixels; - for stdin")  # fmt: skip
+    p.add_argument("--sam", metavar="MODEL", help="network that finds regions where no boxes are "
+                   "given: a folder or a hub's name (default: facebook/sam-vit-base)")  # fmt: skip
+    p.add_argument("--points", type=int, default=32, metavar="N", help="it is asked about N x N "
+                   "points (default: 32)")  # fmt: skip
+    p.add_argument("--crop", choices=("mask", "box"), default="mask", help="pixels of a box "
+                   "outside the mask: black (mask, default) or as they are (box)")  # fmt: skip
+    p.add_argument("-o", "--output", metavar="OUT", help="draw each text's best region into a copy "
+                   "of the image: .png, .jpg, …; several images: a directory")  # fmt: skip
+    p.add_argument("--keep", metavar="FILE", help="write a container (.clpc) of all regions, to be "
+                   "looked through by words later")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per text")
+    _profile(p)
+    _target(p)
+    _backbone(p)
+    _force(p)
+    _quiet(p)
+
     p = _verb(verbs, "caption", "a sentence for each image, stream or embedding")
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="stream, container (.clpc), file of "
                    "embeddings or image; - for stdin")  # fmt: skip
