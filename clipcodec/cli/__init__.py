@@ -203,6 +203,26 @@ def build_parser() -> argparse.ArgumentParser:
     _force(p)
     _quiet(p)
 
+    p = _verb(verbs, "browse", "a page in the browser for the pictures of a container")
+    p.add_argument("container", metavar="CONTAINER", help="container (.clpc)")
+    p.add_argument("--images", metavar="DIR", help="folder of the pictures: ids are their names in "
+                   "it; nothing else is shown (default: names only)")  # fmt: skip
+    p.add_argument("--labels", nargs="+", metavar="LABEL", help="words; or one file of them, one "
+                   "per line, or of their embeddings, as `embed-text` makes it (default: those of "
+                   "--text-embeddings)")  # fmt: skip
+    _templates(p)
+    p.add_argument("--text-embeddings", metavar="FILE", help="words to search by without weights, "
+                   "as `embed-text` makes them")  # fmt: skip
+    p.add_argument("--port", type=int, default=8765, metavar="N", help="on 127.0.0.1 (default: "
+                   "8765; 0: a free one)")  # fmt: skip
+    p.add_argument("--open", action="store_true", help="open the page in the browser")
+    p.add_argument("--cache", metavar="DIR", help="where thumbnails are kept (default: "
+                   "$XDG_CACHE_HOME/clipcodec/thumbnails)")  # fmt: skip
+    _profile(p, "profile file that private streams were made with")
+    p.add_argument("--backbone", metavar="NAME", help="what made the embeddings, where the profile "
+                   "takes any")  # fmt: skip
+    _backbone(p)
+
     p = _verb(verbs, "locate", "the regions of images that words name")
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or container (.clpc) of "
                    "regions that --keep made; - for stdin")  # fmt: skip

@@ -22,7 +22,7 @@ from tests.helpers.profiles import drawn
 BLOCK = """
 import sys
 BLOCKED = {"torch", "torchvision", "open_clip", "PIL", "huggingface_hub", "tqdm", "threadpoolctl",
-           "pyarrow", "faiss", "pandas", "scipy", "ray"}
+           "pyarrow", "faiss", "pandas", "scipy", "ray", "starlette", "uvicorn"}
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
@@ -116,6 +116,7 @@ NEEDS = {
     "caption a.clip --captioner c.safetensors": "torch",
     "train-captioner --embeddings rows.npy --captions c.txt -o c.safetensors": "torch",
     "demo --count 1 a.jpg": "Pillow",
+    "browse a.clpc": "starlette",
     "fetch": "huggingface_hub",
     "train --embeddings rows.npy --out p.safetensors": "torch",
     "train --embeddings rows.npy --out p.safetensors --recipe pqvae": "torch",
