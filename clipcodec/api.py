@@ -15,6 +15,9 @@ from .target import AUTO, Target
 if TYPE_CHECKING:
     from .images import ImageInput
     from .models import Templates
+    from .texts import TextEmbeddings
+
+    Texts = TextEmbeddings | Embeddings | None
 
 
 def encode(
@@ -25,6 +28,8 @@ def encode(
     max_bytes: int | None = None,
     min_cosine: float | None = None,
     mean_bytes: float | None = None,
+    effort: int = 1,
+    texts: Texts = None,
     entropy: str = AUTO,
     backbone: str | None = None,
     device: str | None = None,
@@ -36,6 +41,10 @@ def encode(
     profile     a registered name (see `profiles()`) or the path of a profile file
     quality, max_bytes, min_cosine   at most one: 1 … 100, bytes of the whole stream, or the least
                 cosine between the image's embedding and the decoded one
+    effort      1 … 9: how long to look for a stream that keeps more of what texts would notice, such
+                as which label fits best. The decoder never knows. 9 takes some twenty times as long
+    texts       `TextEmbeddings` or their embeddings (M, D): the texts that matter, such as your
+                labels or queries, if they are known; for an effort above 1. None: common things
     entropy     "auto" (shortest), "huffman", "rans" or "raw", where the profile has them
     backbone    the image encoder, where the profile takes any; alone, it chooses the profile
     device      for the backbone: "cpu", "cuda", …; None chooses
@@ -46,7 +55,7 @@ def encode(
     >>> len(encode("photo.jpg", max_bytes=50)) <= 50
     True
     """
-    target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
+    target = Target(quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy)
     codec = Codec(profile, backbone=backbone, device=device, weights=weights)
     return codec.encode(image, target)
 
@@ -59,13 +68,15 @@ def encode_batch(
     max_bytes: int | None = None,
     min_cosine: float | None = None,
     mean_bytes: float | None = None,
+    effort: int = 1,
+    texts: Texts = None,
     entropy: str = AUTO,
     backbone: str | None = None,
     device: str | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> list[bytes]:
     """Turn images into streams, in order. Options and errors as for `encode`."""
-    target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
+    target = Target(quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy)
     codec = Codec(profile, backbone=backbone, device=device, weights=weights)
     return codec.encode_batch(images, target)
 
@@ -78,6 +89,8 @@ def encode_embedding(
     max_bytes: int | None = None,
     min_cosine: float | None = None,
     mean_bytes: float | None = None,
+    effort: int = 1,
+    texts: Texts = None,
     entropy: str = AUTO,
     device: str | None = None,
 ) -> bytes:
@@ -85,7 +98,7 @@ def encode_embedding(
 
     Options as for `encode`. Raises EmbeddingError, OptionError, RateError or ProfileError.
     """
-    target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
+    target = Target(quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy)
     return Codec(profile, device=device).encode_embedding(x, target)
 
 
@@ -97,11 +110,13 @@ def encode_embeddings(
     max_bytes: int | None = None,
     min_cosine: float | None = None,
     mean_bytes: float | None = None,
+    effort: int = 1,
+    texts: Texts = None,
     entropy: str = AUTO,
     device: str | None = None,
 ) -> list[bytes]:
     """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`."""
-    target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
+    target = Target(quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy)
     return Codec(profile, device=device).encode_embeddings(X, target)
 
 

@@ -82,9 +82,10 @@ def encode_rows(profile: Profile, x: Embeddings, target: Target) -> list[bytes]:
     Raises EmbeddingError or RateError naming the rows at fault.
     """
     kind, coders = profile.kind, target.coders(profile)
+    texts = _texts_of(profile, target, x.shape[1])
     header = len(start_of(profile, coders[0], Parameters(1, x.shape[1])))
     with np.errstate(all="ignore"):  # a private profile may overflow
-        found = kind.quantize(x, target, header)  # transform, rate search, quantiser
+        found = kind.quantize(x, target, header, texts)  # transform, rate search, quantiser
         streams = pack(profile, found, coders)  # entropy coder, check value, header
         missed = _missed(profile, x, found, streams, target)
     sought = target
@@ -94,7 +95,7 @@ def encode_rows(profile: Profile, x: Embeddings, target: Target) -> list[bytes]:
         rows, sought = np.array([*missed]), sought.stricter()
         with placed(rows), np.errstate(all="ignore"):
             try:
-                found = kind.quantize(x[rows], sought, header)
+                found = kind.quantize(x[rows], sought, header, texts)
             except RateError as error:  # in words of the caller's target, not of the stricter one
                 raise RateError.of_rows({i: missed[int(rows[i])] for i in error.rows}) from error
             made = pack(profile, found, coders)
@@ -103,6 +104,21 @@ def encode_rows(profile: Profile, x: Embeddings, target: Target) -> list[bytes]:
             streams[row] = stream
         missed = {int(rows[i]): reason for i, reason in again.items()}
     return streams
+
+
+def _texts_of(profile: Profile, target: Target, dim: int) -> Embeddings | None:
+    """Whose probabilities should stay: the caller's texts, else the profile's, if it has some."""
+    if target.effort == 1:
+        return None
+    texts = target.texts
+    if texts is None:
+        return None if profile.statistics is None else profile.statistics.bank
+    if texts.shape[1] != dim:
+        raise OptionError(
+            f"texts of {texts.shape[1]} dimensions, the embeddings have {dim}: both must come from "
+            "one model"
+        )
+    return texts
 
 
 def _missed(

@@ -7,13 +7,16 @@ A new option is a field here; nothing else lists them but the public functions o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
-from .errors import OptionError
+from .embeddings import Embeddings, as_embeddings
+from .errors import EmbeddingError, OptionError
 
 AUTO = "auto"
+MOST_TEXTS = 1 << 14  # whose probabilities the encoder looks at; bounds its memory
 _GOALS = ("quality", "max_bytes", "min_cosine", "mean_bytes")  # of which at most one is given
 
 
@@ -25,6 +28,8 @@ class TargetOptions(TypedDict, total=False):
     min_cosine: float | None
     mean_bytes: float | None
     weight: float | None
+    effort: int
+    texts: Any
     entropy: str
 
 
@@ -52,6 +57,10 @@ class Target:
                 one quality and weight for all, so for many embeddings at once only
     weight      with a quality: the factor on what a bit costs the encoder (λ), for sizes between
                 two qualities; above 1 smaller streams, below 1 larger ones. `Codec.resolve` finds it
+    effort      1 … 9, the encoder's alone: how long it may look for streams that keep more of what
+                texts would notice. 9 takes some twenty times as long as 1
+    texts       (M, D) embeddings of the texts that matter, of any norm, such as labels or queries;
+                None: the profile's own, of common things. They count with an effort above 1
     entropy     the entropy coder: "raw", "huffman", "rans", or "auto", the shortest
 
     With none of the first four: the profile's default quality. Raises OptionError.
@@ -66,6 +75,8 @@ class Target:
     mean_bytes: float | None = None
     weight: float | None = None
     entropy: str = AUTO
+    effort: int = 1
+    texts: Embeddings | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         given = [name for name in _GOALS if getattr(self, name) is not None]
@@ -91,6 +102,11 @@ class Target:
             raise OptionError(f"weight={self.weight} is not in 0.001 … 1000")
         if not isinstance(self.entropy, str):
             raise OptionError(f"entropy={self.entropy!r} is not the name of an entropy coder")
+        if isinstance(self.effort, bool) or self.effort not in range(1, 10):
+            raise OptionError(f"effort={self.effort!r} is not a whole number in 1 … 9")
+        object.__setattr__(self, "effort", int(self.effort))
+        if self.texts is not None:
+            object.__setattr__(self, "texts", _texts(self.texts))
         for name in given:  # numpy's numbers as Python's, which JSON can hold
             kind = int if name == "max_bytes" else float
             object.__setattr__(self, name, kind(getattr(self, name)))
@@ -134,11 +150,28 @@ class Target:
             )
         return (self.entropy,)
 
+    def identity(self) -> dict[str, Any]:
+        """What tells it from other targets, for JSON: its fields, texts as their SHA-256."""
+        fields = asdict(replace(self, texts=None))
+        if self.texts is not None:
+            fields["texts"] = hashlib.sha256(self.texts.tobytes()).hexdigest()
+        return fields
+
     def stricter(self) -> Target:
         """One byte less, or a little closer: for streams that missed this target."""
         if self.max_bytes is not None:
-            return Target(max_bytes=max(int(self.max_bytes) - 1, 1), entropy=self.entropy)
+            return replace(self, max_bytes=max(int(self.max_bytes) - 1, 1))
         if self.min_cosine is not None:
-            closer = 1 - 0.97 * (1 - self.min_cosine)
-            return Target(min_cosine=closer, entropy=self.entropy)
+            return replace(self, min_cosine=1 - 0.97 * (1 - self.min_cosine))
         return self
+
+
+def _texts(given: Any) -> Embeddings:
+    """Embeddings of texts, or `TextEmbeddings`, as rows of unit norm. Raises OptionError."""
+    try:
+        rows = as_embeddings(getattr(given, "embeddings", given))
+    except EmbeddingError as error:
+        raise OptionError(f"texts: {error}") from error
+    if not 2 <= len(rows) <= MOST_TEXTS:
+        raise OptionError(f"texts: {len(rows)} of them, expected 2 … {MOST_TEXTS}")
+    return rows

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -303,7 +303,7 @@ class Job:
     def _identity(self) -> dict[str, Any]:
         """The profile and the options, as the metadata of the container keep them."""
         profile = self.codec.profile
-        return {"profile": profile.name, "digest": profile.digest.hex(), **asdict(self.target)}
+        return {"profile": profile.name, "digest": profile.digest.hex(), **self.target.identity()}
 
     def _backbone_identity(self) -> dict[str, Any]:
         """What makes the embeddings."""

@@ -386,6 +386,10 @@ def _target(p: argparse.ArgumentParser) -> None:
     target.add_argument("--mean-bytes", type=float, metavar="N", help="bytes on average: of the "
                         "streams of a file of embeddings or a table, or of a container's file per "
                         "item; best for many")  # fmt: skip
+    p.add_argument("--effort", type=int, default=1, metavar="E", help="1 (fast, default) to 9: how "
+                   "long to look for streams that keep more of what texts tell apart")  # fmt: skip
+    p.add_argument("--texts", metavar="FILE", help="with --effort: the texts that matter, as "
+                   "`embed-text` makes them (default: the profile's)")  # fmt: skip
     p.add_argument("--backbone", metavar="NAME", help="image encoder, where the profile takes any; "
                    "alone, it chooses the profile")  # fmt: skip
 

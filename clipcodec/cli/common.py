@@ -28,9 +28,17 @@ _LONGEST = 1 << 20  # bytes; far above any stream of any profile
 
 def target_of(args: argparse.Namespace) -> Target:
     """What the command line asks of every stream. Raises OptionError."""
+    texts = None
+    if args.texts is not None:
+        from .words import read_text_embeddings
+
+        if args.effort == 1:
+            raise OptionError("--texts counts with an --effort above 1: give one, such as 5")
+        texts = read_text_embeddings(args.texts)
     return Target(
         quality=args.quality, max_bytes=args.max_bytes, min_cosine=args.min_cosine,
-        mean_bytes=getattr(args, "mean_bytes", None), entropy=args.entropy,
+        mean_bytes=getattr(args, "mean_bytes", None), effort=args.effort, texts=texts,
+        entropy=args.entropy,
     )  # fmt: skip
 
 

@@ -105,10 +105,13 @@ class Kind(ABC):
     # encode
 
     @abstractmethod
-    def quantize(self, x: Embeddings, target: Target, header: int) -> Quantized:
+    def quantize(
+        self, x: Embeddings, target: Target, header: int, texts: Embeddings | None = None
+    ) -> Quantized:
         """Unit-norm embeddings (N, D) to symbols that meet the target, as far as can be foreseen.
 
         header  bytes of every stream before its payload; they count in `target.max_bytes`
+        texts   (M, D), unit norm: whose probabilities should stay the same; with an effort above 1
 
         With a quality, `target.weight` multiplies what a bit costs: streams between two qualities.
         `target.mean_bytes` is none here: it has become a quality and a weight (mean.py). A kind of one rate need not look at the target. Raises RateError if it is out of reach.

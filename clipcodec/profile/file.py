@@ -22,6 +22,7 @@ from ..kinds import KINDS, Kind
 from ..kinds.base import check_tensors, integer
 from ..system.files import write_atomic
 from ..system.forks import loading
+from ..target import MOST_TEXTS
 from .statistics import Statistics
 
 METADATA_KEY = "clipcodec"
@@ -167,12 +168,15 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str, reopen: Reopen
             }
             if has_text := _flag(meta["statistics"].get("text", False), "statistics.text"):
                 shapes["statistics.text"] = (meta["dim"],)
+            count = integer(meta["statistics"].get("bank", 0), 0, MOST_TEXTS, "statistics.bank")
+            if count:
+                shapes["statistics.bank"] = (count, meta["dim"])
         name, backbone, card = _text(meta["name"]), _text(meta["backbone"]), meta["card"]
         if not isinstance(card, dict):
             raise WeightsError(f"card is {type(card).__name__}, expected an object")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"metadata lacks or misstates {error}") from error
-    check_tensors(tensors, shapes, kind.table_dtypes)
+    check_tensors(tensors, shapes, {**kind.table_dtypes, "statistics.bank": "int8"})
     statistics = None
     if trained:
         mean, basis, scale = (
@@ -183,7 +187,13 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str, reopen: Reopen
         text = tensors["statistics.text"].astype(np.float32) if has_text else None
         if text is not None and not text.any():
             raise WeightsError("statistics.text is zero")
-        statistics = Statistics(mean, low, floor, basis, scale, text)
+        bank = None
+        if count:
+            whole = tensors["statistics.bank"].astype(np.float32)
+            if not whole.any(axis=1).all():
+                raise WeightsError("statistics.bank has a row of zeros")
+            bank = whole / np.linalg.norm(whole, axis=1, keepdims=True)
+        statistics = Statistics(mean, low, floor, basis, scale, text, bank)
     built = kind(meta, tensors)
     return Profile(
         name=name, id=id, digest=digest, backbone=backbone, dim=built.dim, card=card,

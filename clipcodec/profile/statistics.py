@@ -28,6 +28,8 @@ class Statistics:
     basis  (D, k) float32, the first k principal axes
     scale  (k + 1,) float32, standard deviation along each axis, then along every other direction
     text   (D,) float32, mean of text embeddings of the same model; None: unknown
+    bank   (M, D) float32, unit norm, text embeddings of common things, or centroids of many: what
+           an encoder with more effort keeps apart; decoders do not look at it. None: none
     """
 
     mean: NDArray[np.float32]
@@ -36,6 +38,7 @@ class Statistics:
     basis: NDArray[np.float32]
     scale: NDArray[np.float32]
     text: NDArray[np.float32] | None = None
+    bank: NDArray[np.float32] | None = None
 
     def are_texts(self, x: Embeddings) -> NDArray[np.bool_]:
         """Which of the rows (N, D) of unit norm lie nearer to the mean of texts than of images.

@@ -16,6 +16,7 @@ from ..kinds.pqvae.config import PqvaeConfig
 from ..kinds.pqvae.quantizer import SharedProductQuantizer
 from ..kinds.pqvae.transform import PqvaeTransform
 from ..profile.file import Tensors, write_profile
+from .bank import bank
 
 AXES = 64  # principal axes kept in the statistics
 # The floor lies this much below the lowest cosine in training: images do not reach it, embeddings
@@ -80,7 +81,8 @@ def statistics(x: Embeddings, texts: Embeddings | None = None) -> tuple[Tensors,
     }
     if texts is not None and len(texts):
         tensors["statistics.text"] = texts.mean(axis=0, dtype=np.float64).astype(np.float16)
-        meta["text"] = True
+        tensors["statistics.bank"] = bank(texts)
+        meta |= {"text": True, "bank": len(tensors["statistics.bank"])}
     return tensors, {**meta, "axes": axes}
 
 

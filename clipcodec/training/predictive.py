@@ -407,6 +407,9 @@ class _Calibrator:
     def synthesise(self, y: NDArray[np.float32]) -> Embeddings:
         return self.inner.synthesise(y)
 
+    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.inner.pull(gradient)
+
     def refine(
         self, estimate: NDArray[np.float32], band: int, qualities: NDArray[np.int64]
     ) -> None:

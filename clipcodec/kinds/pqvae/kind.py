@@ -67,7 +67,9 @@ class PqvaeKind(Kind):
     def _packer(self) -> RawCoder:
         return RawCoder(self.tables)
 
-    def quantize(self, x: Embeddings, target: Target, header: int) -> Quantized:
+    def quantize(
+        self, x: Embeddings, target: Target, header: int, texts: Embeddings | None = None
+    ) -> Quantized:
         symbols = self.transform.analyse(x, self.quantizer)
         return Quantized(symbols, np.zeros(len(x), np.int64))
 

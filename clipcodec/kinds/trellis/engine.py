@@ -24,6 +24,7 @@ class Transform(Protocol):
     """Between embeddings (N, D) and coefficients (N, D); see predictive.py and rotation.py.
 
     scale  (D,) standard deviation of each coefficient
+    pull   a gradient by the embedding, before it is of unit norm, to one by the coefficients
     """
 
     @property
@@ -31,6 +32,7 @@ class Transform(Protocol):
     def analyse(self, x: Embeddings) -> Floats: ...
     def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None: ...
     def synthesise(self, y: Floats) -> Embeddings: ...
+    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
 
 @dataclass

@@ -85,8 +85,10 @@ class TrellisKind(Kind):
             raise CorruptError(f"quality {rest[0]} is not in 1 … {self.qualities}")
         return Parameters(rest[0], self.dim or 0), rest[1:]
 
-    def quantize(self, x: Embeddings, target: Target, header: int) -> Quantized:
-        return Quantized(*rate.search(self, x, target, header))
+    def quantize(
+        self, x: Embeddings, target: Target, header: int, texts: Embeddings | None = None
+    ) -> Quantized:
+        return Quantized(*rate.search(self, x, target, header, texts))
 
     def packed(self, symbols: Symbols) -> Sequence[bytes]:
         """Magnitudes as 16 bits, most significant byte first; then the signs of all but zeros.

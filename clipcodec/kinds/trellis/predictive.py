@@ -26,9 +26,10 @@ from .kind import SIZES, TrellisKind
 
 Floats = NDArray[np.float32]
 _LEAST_SCALE = 1e-18  # its inverse, times a weight, is a float32 still
-Product = Callable[[Floats], NDArray[Any]]
+Product = Callable[[NDArray[Any]], NDArray[Any]]
 _LATENT_RANGE = 1024  # standard deviations within which exact products are exact
 _UNIT_RANGE = 64
+_STEEPEST = 1024.0  # of a gradient, in nats
 
 
 def _of_first(weights: Floats) -> Product:
@@ -143,6 +144,15 @@ class PredictiveTransform:
         """Coefficients (N, D) → embeddings (N, D), not yet of unit norm."""
         x: Embeddings = np.asarray(self._synthesis(y) + self._center, np.float32)
         return x
+
+    @cached_property
+    def _pull(self) -> Product:
+        return self._product(np.ascontiguousarray(self._floats("synthesis").T), _STEEPEST)
+
+    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The gradient by embeddings (N, D), not yet of unit norm → by coefficients (N, D)."""
+        pulled: NDArray[np.float64] = self._pull(gradient)
+        return pulled
 
 
 class PredictiveKind(TrellisKind):

@@ -3,13 +3,17 @@
 λ (the RDO weight) is what a bit may cost in squared error. The search first looks for the quality
 at which the target is met, then for the λ around it that fills the budget best. Every embedding is
 searched for itself, by the same attempts whatever batch it is in.
+
+With more effort come turns: the coefficients are moved a little, quantised again, and the attempt
+that loses least is kept. They are moved against what texts would notice (noticed.py), or, where no
+texts are known, at random.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import starmap
@@ -24,8 +28,10 @@ from ...errors import RateError, placed
 from ...system.forks import loading
 from ...target import Target
 from .engine import Attempt, Engine
+from .noticed import Noticed
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 # First the target is bracketed. Most embeddings need few attempts; those far from the typical one
 # get more, until the bracket is this narrow, in qualities
@@ -37,6 +43,12 @@ _REFINEMENTS: Sequence[Sequence[tuple[float, int]]] = (
     ((0.0, 0), (0.0, 2)),
     ((-0.4, 0), (-0.4, 1)),
 )
+_TURNS = (0, 0, 1, 2, 4, 7, 12, 20, 32, 48)  # by the effort, 1 … 9
+_TURN: Sequence[tuple[float, int]] = ((0.0, 0), (0.0, 1), (0.0, -1))  # attempts of each
+_NOTICED = 0.3  # squared error that a divergence of one nat counts as much as
+_GAMMA = 0.5  # of the step that would undo the divergence, were it linear
+_FARTHEST = 3.0  # that a step goes, in quantiser steps
+_DITHER = 0.15  # of moves at random: standard deviation, in quantiser steps
 _PARTS = 64  # of one quality: operating points are whole parts
 _EXCHANGE = 0.12  # log of the factor on λ that makes up for one quality
 _FACTORS = np.array([math.exp(_EXCHANGE * i / _PARTS) for i in range(-25 * _PARTS, 50 * _PARTS)])
@@ -56,13 +68,16 @@ class Searchable(Protocol):
     def engine(self, width: int) -> Engine: ...
 
 
-def search(kind: Searchable, x: Embeddings, target: Target, header: int) -> tuple[Symbols, Symbols]:
+def search(
+    kind: Searchable, x: Embeddings, target: Target, header: int, texts: Embeddings | None = None
+) -> tuple[Symbols, Symbols]:
     """Levels (N, n) and qualities (N,) of unit-norm embeddings x (N, D) that meet the target.
 
     header  bytes of every stream before its payload
+    texts   (M, D), unit norm: whose probabilities should stay; for efforts above 1
     Raises RateError for rows that cannot reach the size or fidelity.
     """
-    searching = _Search(kind, x, header)
+    searching = _Search(kind, x, header, _TURNS[target.effort], texts)
     if target.max_bytes is not None:
         return searching.within_bytes(int(target.max_bytes))
     if target.min_cosine is not None:
@@ -78,18 +93,66 @@ _Measure = Callable[[Attempt, Symbols, Symbols], Doubles]
 class _Search:
     """What the encoder may choose for N embeddings, and the best choice so far."""
 
-    def __init__(self, kind: Searchable, x: Embeddings, header: int) -> None:
+    def __init__(
+        self,
+        kind: Searchable,
+        x: Embeddings,
+        header: int,
+        turns: int,
+        texts: Embeddings | None,
+    ) -> None:
         self.engine, self.x, self.last = kind.engine(x.shape[1]), x, kind.qualities
         self.latent = self.engine.encoder.analyse(x)
         self.header, self.profile = header, kind.profile_name
         self.levels = np.zeros(self.latent.shape, np.int64)
         self.quality = np.ones(len(x), np.int64)
+        self.turns = turns
+        self.noticed = Noticed(texts, x) if turns and texts is not None else None
+        self.shift: Floats | None = None  # (N, n) by which the coefficients are moved
+        self.decoded = self.latent.copy() if turns else self.latent  # of each row's last attempt
 
     def attempt(self, rows: Symbols, qualities: Symbols, factor: Doubles | float) -> Attempt:
         """Quantise some rows, each at its quality and with λ times its factor."""
         factors = np.broadcast_to(factor, len(rows)).astype(np.float32)
+        y = self.latent[rows]
         with placed(rows):
-            return self.engine.attempt(self.latent[rows], qualities, factors)
+            if self.shift is None:
+                found = self.engine.attempt(y, qualities, factors)
+            else:
+                found = self.engine.attempt(y + self.shift[rows], qualities, factors)
+                found.error = ((y - found.latent) ** 2).sum(axis=1)
+        if self.turns:
+            self.decoded[rows] = found.latent
+        return found
+
+    def lost(self, attempt: Attempt, rows: Symbols) -> Doubles:
+        """(N,) what is lost: the squared error in the transform's metric, and what texts notice."""
+        if self.noticed is None:
+            return attempt.error.astype(np.float64)
+        y = self.engine.encoder.synthesise(attempt.latent)
+        return attempt.error + _NOTICED * self.noticed.divergence(y, rows)
+
+    def moves(self) -> Iterator[None]:
+        """For each turn of the effort, move the coefficients, starting from the last attempts."""
+        if not self.turns:
+            return
+        rng = np.random.default_rng(0)
+        self.shift = np.zeros_like(self.latent)
+        for _ in range(self.turns):
+            step = self.engine.steps[self.quality - 1][:, None]
+            if self.noticed is None:
+                self.shift = _DITHER * step * rng.standard_normal(self.latent.shape[1], np.float32)
+            else:
+                encoder = self.engine.encoder
+                divergence, up = self.noticed.gradient(encoder.synthesise(self.decoded))
+                gradient = encoder.pull(up)
+                power = np.maximum((gradient * gradient).sum(axis=1), 1e-30)
+                length = np.minimum(
+                    _GAMMA * divergence / power, _FARTHEST * step[:, 0] / np.sqrt(power)
+                )
+                self.shift = (self.shift - length[:, None] * gradient).astype(np.float32)
+            yield
+        self.shift = None
 
     def sizes(self, attempt: Attempt) -> NDArray[np.int64]:
         """(N,) bytes of the whole streams."""
@@ -108,18 +171,30 @@ class _Search:
 
     def at_quality(self, quality: int, weight: float) -> tuple[Symbols, Symbols]:
         """At one quality and factor on λ; a smaller one for rows left without direction."""
-        rows, factor = np.arange(len(self.x)), weight
+        every = np.arange(len(self.x))
         self.quality[:] = quality
-        while len(rows):
+        least = np.full(len(every), np.inf, np.float32)
+        bit = weight * float(self.engine.weights[quality - 1] * self.engine.steps[quality - 1] ** 2)
+
+        def keep(rows: Symbols, factor: float) -> Symbols:
+            """Attempt these rows, keep the better ones; those that are left without direction."""
             attempt = self.attempt(rows, self.quality[rows], factor)
-            self.levels[rows] = attempt.levels
-            rows, factor = rows[self.without_direction(attempt)], factor * 0.9
+            empty = self.without_direction(attempt)
+            cost = np.where(empty, np.inf, self.lost(attempt, rows) + bit * attempt.bits)
+            self._keep(attempt, rows, self.quality[rows], cost.astype(np.float32), least)
+            return rows[empty]
+
+        rows, factor = every, weight
+        while len(rows := keep(rows, factor)):
+            factor *= 0.9
             if factor < 1e-6:
                 raise RateError(
                     f"no direction is left at quality {quality} of profile {self.profile}: "
                     "ask for a higher one",
                     rows=rows.tolist(),
                 )
+        for _ in self.moves():
+            keep(every, weight)
         return self.levels, self.quality
 
     def within_bytes(self, limit: int) -> tuple[Symbols, Symbols]:
@@ -132,7 +207,7 @@ class _Search:
             sizes, invalid = self.sizes(attempt), self.without_direction(attempt)
             np.minimum.at(smallest, rows, np.where(invalid, 1 << 30, sizes))
             fits = sizes <= limit
-            cost = np.where(fits & ~invalid, attempt.error, np.inf)
+            cost = np.where(fits & ~invalid, self.lost(attempt, rows), np.inf)
             self._keep(attempt, rows, qualities, cost.astype(np.float32), least)
             excess = _log(np.maximum(attempt.bits, 1.0)) - math.log(room)
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
@@ -154,6 +229,7 @@ class _Search:
 
     def at_least_cosine(self, cosine: float) -> tuple[Symbols, Symbols]:
         """The smallest streams whose decoded embeddings have at least this cosine."""
+        self.noticed = None  # only size counts
         smallest = np.full(len(self.x), np.inf, np.float32)
         best = np.full(len(self.x), -1.0)
         # the caller checks once more on what is decoded, in float32
@@ -248,6 +324,8 @@ class _Search:
                 break
         for shifts in _REFINEMENTS:
             attempts(np.arange(count), shifts)
+        for _ in self.moves():
+            attempts(np.arange(count), _TURN)
 
     def _measure_points(
         self, measure: _Measure, rows: Symbols, points: list[Doubles], finer: list[int]

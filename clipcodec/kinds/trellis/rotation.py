@@ -58,6 +58,11 @@ class RotationTransform:
         x = self._first * _idct(self._second * _idct(y.astype(np.float64) / self._root))
         return x.astype(np.float32)
 
+    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The gradient by embeddings (N, D), not yet of unit norm → by coefficients (N, D)."""
+        pulled: NDArray[np.float64] = self.analyse(gradient.astype(np.float32)) / self._root**2
+        return pulled
+
 
 def _in_parts(work: Callable[[Floats], Floats], rows: Floats) -> Floats:
     """Apply `work` to some rows at a time, which stay in cache: three times as fast."""

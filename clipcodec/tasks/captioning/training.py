@@ -271,7 +271,7 @@ def _identity(
     words = "".join(f"{pair.row}\t{pair.caption}\n" for pair in pairs)
     return {
         **{field.name: getattr(recipe, field.name) for field in fields(recipe)},
-        "target": None if target is None else asdict(target),
+        "target": None if target is None else target.identity(),
         "profile": data.profile,
         "embeddings": hashlib.sha256(np.ascontiguousarray(data.rows).data).hexdigest(),
         "captions": hashlib.sha256(words.encode()).hexdigest(),
@@ -301,7 +301,7 @@ def _card(
         "recipe": asdict(recipe),
         "start": None if start is None else Path(start).name,
         "profile": data.profile,
-        "target": None if target is None else asdict(target),
+        "target": None if target is None else target.identity(),
         "embeddings": result.rows,
         "captions": result.captions,
         "cosine": result.cosine,

@@ -35,7 +35,9 @@ class ToyKind(Kind):
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
         return Parameters(0, len(self.mean)), rest
 
-    def quantize(self, x: Embeddings, target: Target, header: int) -> Quantized:
+    def quantize(
+        self, x: Embeddings, target: Target, header: int, texts: Embeddings | None = None
+    ) -> Quantized:
         return Quantized((x > self.mean).astype(np.int64), np.zeros(len(x), np.int64))
 
     def packed(self, symbols: Symbols) -> Sequence[bytes]:
