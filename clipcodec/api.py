@@ -41,8 +41,8 @@ def encode(
     profile     a registered name (see `profiles()`) or the path of a profile file
     quality, max_bytes, min_cosine   at most one: 1 … 100, bytes of the whole stream, or the least
                 cosine between the image's embedding and the decoded one
-    effort      1 … 9: how long to look for a stream that keeps more of what texts would notice, such
-                as which label fits best. The decoder never knows. 9 takes some twenty times as long
+    effort      1 … 9: how long to look for a stream that keeps more of what texts would notice,
+                such as which label fits best. 9 takes ten to fifty times as long
     texts       `TextEmbeddings` or their embeddings (M, D): the texts that matter, such as your
                 labels or queries, if they are known; for an effort above 1. None: common things
     entropy     "auto" (shortest), "huffman", "rans" or "raw", where the profile has them
@@ -55,7 +55,9 @@ def encode(
     >>> len(encode("photo.jpg", max_bytes=50)) <= 50
     True
     """
-    target = Target(quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy)
+    target = Target(
+        quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy
+    )
     codec = Codec(profile, backbone=backbone, device=device, weights=weights)
     return codec.encode(image, target)
 
@@ -76,7 +78,9 @@ def encode_batch(
     weights: str | os.PathLike[str] | None = None,
 ) -> list[bytes]:
     """Turn images into streams, in order. Options and errors as for `encode`."""
-    target = Target(quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy)
+    target = Target(
+        quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy
+    )
     codec = Codec(profile, backbone=backbone, device=device, weights=weights)
     return codec.encode_batch(images, target)
 
@@ -98,7 +102,9 @@ def encode_embedding(
 
     Options as for `encode`. Raises EmbeddingError, OptionError, RateError or ProfileError.
     """
-    target = Target(quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy)
+    target = Target(
+        quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy
+    )
     return Codec(profile, device=device).encode_embedding(x, target)
 
 
@@ -116,7 +122,9 @@ def encode_embeddings(
     device: str | None = None,
 ) -> list[bytes]:
     """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`."""
-    target = Target(quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy)
+    target = Target(
+        quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy
+    )
     return Codec(profile, device=device).encode_embeddings(X, target)
 
 

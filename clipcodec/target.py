@@ -58,7 +58,7 @@ class Target:
     weight      with a quality: the factor on what a bit costs the encoder (λ), for sizes between
                 two qualities; above 1 smaller streams, below 1 larger ones. `Codec.resolve` finds it
     effort      1 … 9, the encoder's alone: how long it may look for streams that keep more of what
-                texts would notice. 9 takes some twenty times as long as 1
+                texts would notice. 9 takes ten to fifty times as long as 1
     texts       (M, D) embeddings of the texts that matter, of any norm, such as labels or queries;
                 None: the profile's own, of common things. They count with an effort above 1
     entropy     the entropy coder: "raw", "huffman", "rans", or "auto", the shortest

@@ -100,6 +100,9 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
         ("tables", 1000, "tables is 1000"),
         ("statistics", [], "metadata"),
         ("statistics", {"low": 0, "floor": 0, "axes": 99}, "axes is 99"),
+        ("statistics", {"low": 0, "floor": 0, "axes": 1, "text": 1}, "text is 1"),
+        ("statistics", {"low": 0, "floor": 0, "axes": 1, "bank": -1}, "bank is -1"),
+        ("statistics", {"low": 0, "floor": 0, "axes": 1, "bank": 1 << 20}, "bank is 1048576"),
         ("statistics", {"low": float("nan"), "floor": 0, "axes": 1}, "cosine is nan"),
         ("statistics", {"low": 10**400, "floor": 0, "axes": 1}, "cosine is 1000"),
         ("card", 3, "card is int"),
@@ -195,3 +198,26 @@ def test_tensor_types_that_numpy_lacks_are_named(tmp_path: Path) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + b"\0\0")
     with pytest.raises(WeightsError, match=r"BF16.*F16, F32 or F64"):
         read_profile(path)
+
+
+def test_statistics_of_texts_are_read_and_checked(tmp_path: Path, tiny_path: Path) -> None:
+    """The mean of texts, and a bank whose rows have scales of their own; neither may be zero."""
+    tensors, meta = parts(tiny_path)
+    meta["statistics"] |= {"text": True, "bank": 2}
+    tensors["statistics.text"] = np.arange(8).astype(np.float16)
+    tensors["statistics.bank"] = np.array([[3, 4, *[0] * 6], [0] * 7 + [-100]], np.int8)
+    path = tmp_path / "texts.safetensors"
+    found = read_profile(rewrite(path, tensors, meta)).statistics
+    assert found is not None
+    assert found.text is not None
+    assert found.bank is not None
+    assert found.text.tolist() == list(range(8))
+    assert np.allclose(found.bank, [[0.6, 0.8, *[0] * 6], [0] * 7 + [-1]])
+    for name, words in (("text", "statistics.text is zero"), ("bank", "bank has a row of zeros")):
+        wrong = {**tensors, f"statistics.{name}": np.zeros_like(tensors[f"statistics.{name}"])}
+        with pytest.raises(WeightsError, match=words):
+            read_profile(rewrite(path, wrong, meta))
+    with pytest.raises(WeightsError, match=r"statistics\.bank"):
+        read_profile(
+            rewrite(path, tensors, {**meta, "statistics": {**meta["statistics"], "bank": 3}})
+        )

@@ -43,7 +43,7 @@ _REFINEMENTS: Sequence[Sequence[tuple[float, int]]] = (
     ((0.0, 0), (0.0, 2)),
     ((-0.4, 0), (-0.4, 1)),
 )
-_TURNS = (0, 0, 1, 2, 4, 7, 12, 20, 32, 48)  # by the effort, 1 … 9
+_TURNS = (0, 0, 1, 2, 4, 6, 9, 14, 22, 32)  # by the effort, 1 … 9
 _TURN: Sequence[tuple[float, int]] = ((0.0, 0), (0.0, 1), (0.0, -1))  # attempts of each
 _NOTICED = 0.3  # squared error that a divergence of one nat counts as much as
 _GAMMA = 0.5  # of the step that would undo the divergence, were it linear

@@ -1,4 +1,4 @@
-"""`Noticed`: the divergence of the softmax over texts, its gradient, and what an effort makes of it."""
+"""`Noticed`: the divergence of the softmax over texts, its gradient, and the use of an effort."""
 
 from __future__ import annotations
 
