@@ -372,7 +372,19 @@ class Codec:
             return asked
         if not len(rows):
             raise EmbeddingError("no embeddings: mean_bytes is found on some")
-        return self._point(mean.sample(lambda: self._unit_rows(X, rows)), asked).target
+        return self.resolve_parts(lambda: self._unit_rows(X, rows), asked)
+
+    def resolve_parts(
+        self, parts: Callable[[], Iterable[Embeddings]], target: Target, /
+    ) -> Target:
+        """As `resolve`, of rows that are read part by part; of no rows, the target as it is.
+
+        parts  gives unit-norm rows (n, D), all of them each time it is called
+        """
+        found = mean.sample(parts) if target.mean_bytes is not None else None
+        if found is None or not found.count:
+            return target
+        return self._point(found, target).target
 
     def _rows(self, X: Any) -> NDArray[Any]:
         _check_array(X)

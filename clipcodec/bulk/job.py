@@ -32,7 +32,7 @@ from .entries import Entry, LeftOut, Source, Tally
 from .pipeline import Result, check_settings, compress
 from .resume import SETTLED, Begun
 from .sources import find
-from .steering import Size, Steering, empty, settled
+from .steering import ContainerSize, Steering, empty, settled
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
@@ -232,11 +232,10 @@ class Job:
         began = time.monotonic()
         try:
             with writer:
-                left = [_left(source, ledger) for source in sources]
-                if any(n != 0 for source, n in zip(sources, left, strict=True) if source.images):
+                if any(_left(source, ledger) != 0 for source in sources if source.images):
                     self.codec.backbone()  # before the clock starts
                 began = time.monotonic()
-                total = None if None in left else sum(n for n in left if n is not None)
+                total = _sum_left(sources, ledger)
                 run.work(self._results(sources, ledger, target, steering), total)
                 left_out = _left_out(sources)
                 if not len(writer):
@@ -293,10 +292,11 @@ class Job:
             )  # fmt: skip
             if found is not None:
                 return found, None
-        size = Size(begun.size, begun.items)
+        size = ContainerSize(begun.size, begun.items)
         if not begun.found:
-            size = Size(empty({"clipcodec": identity}))
-        return self.target, Steering(self.codec, self.target, size)
+            size = ContainerSize(empty({"clipcodec": identity}))
+        left = _sum_left(sources, ledger)
+        return self.target, Steering(self.codec, self.target, size, left)
 
     # identity: what must be the same for all items of a container
 
@@ -445,6 +445,12 @@ def _warn(left_out: list[LeftOut]) -> None:
         more = found.count - _NAMES_SHOWN
         shown = ", ".join(found.names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         warnings.warn(f"not taken: {found.count} {found.why}: {shown}", UserWarning, stacklevel=3)
+
+
+def _sum_left(sources: list[Source], ledger: _Ledger) -> int | None:
+    """How many images and rows there are to do in all, if that can be known."""
+    left = [_left(source, ledger) for source in sources]
+    return None if None in left else sum(n for n in left if n is not None)
 
 
 def _left(source: Source, ledger: _Ledger) -> int | None:
