@@ -374,9 +374,7 @@ class Codec:
             raise EmbeddingError("no embeddings: mean_bytes is found on some")
         return self.resolve_parts(lambda: self._unit_rows(X, rows), asked)
 
-    def resolve_parts(
-        self, parts: Callable[[], Iterable[Embeddings]], target: Target, /
-    ) -> Target:
+    def resolve_parts(self, parts: Callable[[], Iterable[Embeddings]], target: Target, /) -> Target:
         """As `resolve`, of rows that are read part by part; of no rows, the target as it is.
 
         parts  gives unit-norm rows (n, D), all of them each time it is called

@@ -61,7 +61,7 @@ class Sample:
 def sample(parts: Callable[[], Iterable[Embeddings]], most: int = SAMPLE) -> Sample:
     """At most `most` rows, the same of the same rows in any order.
 
-    parts  gives the input from its beginning each time, as unit-norm rows (n, D); it is called twice
+    parts  gives the input from its beginning, as unit-norm rows (n, D); it is called twice
     """
     found = [hashes_of(x) for x in parts()]
     hashes = np.concatenate(found) if found else np.empty(0, np.uint64)
@@ -89,8 +89,9 @@ def _lowest(hashes: NDArray[np.uint64], most: int) -> NDArray[np.int64]:
     order = np.argsort(hashes, kind="stable")
     ranked = hashes[order]
     every = np.arange(len(ranked))
-    first = np.maximum.accumulate(np.where(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)],
-                                           every, 0))  # fmt: skip
+    again = np.zeros(len(ranked), bool)
+    again[1:] = ranked[1:] == ranked[:-1]
+    first = np.maximum.accumulate(np.where(again, 0, every))
     mixed = ranked + (every - first).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # as in SplitMix64
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
@@ -230,11 +231,11 @@ def resolve(
             size = low.on_curve * (high.on_curve / low.on_curve) ** min(max(share, 0.2), 0.8)
     assert best is not None
     if _miss(best, wanted) > NEAR:
-        low, high = (weigh(encode(rows, curve.target(q))) for q in (1, profile.qualities))
-        if not low <= wanted <= high:
+        least, most = (weigh(encode(rows, curve.target(q))) for q in (1, profile.qualities))
+        if not least <= wanted <= most:
             raise RateError(
-                f"mean_bytes is {asked.mean_bytes:g}: profile {profile.name} reaches {low:.1f} to {high:.1f} "
-                f"bytes on average with these {len(rows)} embeddings"
+                f"mean_bytes is {asked.mean_bytes:g}: profile {profile.name} reaches {least:.1f} "
+                f"to {most:.1f} bytes on average with these {len(rows)} embeddings"
             )
     return best
 

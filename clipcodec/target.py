@@ -51,7 +51,7 @@ class Target:
     mean_bytes  bytes of a whole stream on average, or of a container per item where one is written:
                 one quality and weight for all, so for many embeddings at once only
     weight      with a quality: the factor on what a bit costs the encoder (λ), for sizes between
-                two qualities; above 1 smaller streams, below 1 larger ones. `Codec.resolve` finds it
+                two qualities; above 1 streams are smaller, below 1 larger. `Codec.resolve` finds it
     entropy     the entropy coder: "raw", "huffman", "rans", or "auto", the shortest
 
     With none of the first four: the profile's default quality. Raises OptionError.

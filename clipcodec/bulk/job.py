@@ -469,7 +469,10 @@ def _rows(sources: list[Source], ledger: _Ledger) -> Iterator[tuple[list[str], A
             if isinstance(entry.content, np.ndarray)
         )
         while part := [*islice(entries, _TOGETHER)]:
-            yield [entry.id for entry in part], np.stack([entry.content for entry in part])
+            yield (
+                [entry.id for entry in part],
+                np.stack([np.asarray(entry.content) for entry in part]),
+            )
 
 
 def _listed(source: Source, ledger: _Ledger) -> Iterator[Entry]:

@@ -15,6 +15,7 @@ from ..target import Target
 
 SETTLED = "settled"  # in the metadata
 
+
 class Begun:
     """The container that a job goes on with, finished or not, if there is one. Surveyed once.
 

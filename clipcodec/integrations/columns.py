@@ -48,8 +48,8 @@ _IMAGES = 64  # open at a time
 _ROWS = 1 << 14  # tried again without the bad ones among them
 
 ADAPTED = (
-    "mean_bytes of a column that is not known in whole: the quality is adapted batch by batch, so a "
-    "stream depends on the rows before it"
+    "mean_bytes of a column that is not known in whole: the quality is adapted batch by batch, so "
+    "a stream depends on the rows before it"
 )
 
 Profiles = ProfileLike | Codec

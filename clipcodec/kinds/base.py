@@ -111,7 +111,9 @@ class Kind(ABC):
         header  bytes of every stream before its payload; they count in `target.max_bytes`
 
         With a quality, `target.weight` multiplies what a bit costs: streams between two qualities.
-        `target.mean_bytes` is none here: it has become a quality and a weight (mean.py). A kind of one rate need not look at the target. Raises RateError if it is out of reach.
+        `target.mean_bytes` is none here: it has become a quality and a weight (mean.py).
+
+        A kind of one rate need not look at the target. Raises RateError if it is out of reach.
         """
 
     @abstractmethod
