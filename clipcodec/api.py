@@ -36,6 +36,7 @@ def encode(
     profile     a registered name (see `profiles()`) or the path of a profile file
     quality, max_bytes, min_cosine   at most one: 1 … 100, bytes of the whole stream, or the least
                 cosine between the image's embedding and the decoded one
+    mean_bytes  is for many at once (`encode_batch`): an OptionError here
     entropy     "auto" (shortest), "huffman", "rans" or "raw", where the profile has them
     backbone    the image encoder, where the profile takes any; alone, it chooses the profile
     device      for the backbone: "cpu", "cuda", …; None chooses
@@ -64,7 +65,11 @@ def encode_batch(
     device: str | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> list[bytes]:
-    """Turn images into streams, in order. Options and errors as for `encode`."""
+    """Turn images into streams, in order. Options and errors as for `encode`, and:
+
+    mean_bytes  bytes of a stream on average: one quality for all images. The best way to a size for
+                many; within 1 %, unless they are so few that whole bytes cannot come as near
+    """
     target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
     codec = Codec(profile, backbone=backbone, device=device, weights=weights)
     return codec.encode_batch(images, target)
@@ -100,7 +105,12 @@ def encode_embeddings(
     entropy: str = AUTO,
     device: str | None = None,
 ) -> list[bytes]:
-    """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`."""
+    """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`.
+
+    mean_bytes  as for `encode_batch`; an embedding gets the same stream in any order of the rows
+
+    >>> streams = encode_embeddings(X, mean_bytes=50)
+    """
     target = Target(quality, max_bytes, min_cosine, mean_bytes, entropy=entropy)
     return Codec(profile, device=device).encode_embeddings(X, target)
 

@@ -27,6 +27,7 @@ _ROUGH = 1 << 9  # of them for the first search
 _CLOSE = 5e-4  # relative; closer than this is not looked for
 NEAR = 0.01  # relative: what is promised
 _PROBE = 1.25  # factor on the weight by which its effect is measured
+_PER_QUALITY = 0.04  # about how much the logarithm of the size grows
 _MOST_LOG = 1.5  # of the weight
 _ROUNDS = 8
 
@@ -130,20 +131,25 @@ class Curve:
         )
 
     def _nearest(self, size: float) -> int:
-        low, high = 1, self._last
-        if size <= self._size(low):
-            return low
-        if size >= self._size(high):
-            return high
+        """The quality whose size is nearest, found from the middle."""
+        low, high = 0, self._last + 1  # the nearest below and above that were measured, or outside
+        guess = (self._last + 1) // 2
         halve = False
-        while high - low > 1:
-            a, b = self._log_size(low), self._log_size(high)
-            share = 0.5 if halve else (math.log(size) - a) / max(b - a, 1e-9)
-            guess = min(max(round(low + share * (high - low)), low + 1), high - 1)
+        while True:
             before = high - low
             low, high = (guess, high) if self._size(guess) <= size else (low, guess)
-            halve = 2 * (high - low) > before
-        return min((low, high), key=lambda q: abs(self._log_size(q) - math.log(size)))
+            if high - low == 1:
+                break
+            if low >= 1 and high <= self._last:
+                a, b = self._log_size(low), self._log_size(high)
+                halve = not halve and 2 * (high - low) > before
+                share = 0.5 if halve else (math.log(size) - a) / max(b - a, 1e-9)
+                guess = round(low + share * (high - low))
+            else:
+                guess += round((math.log(size) - self._log_size(guess)) / _PER_QUALITY)
+            guess = min(max(guess, low + 1), high - 1)
+        found = [q for q in (low, high) if 1 <= q <= self._last]
+        return min(found, key=lambda q: abs(self._log_size(q) - math.log(size)))
 
     def _size(self, quality: int, weight: float = 1.0) -> float:
         target = self.target(quality, weight)
@@ -170,10 +176,6 @@ class Point:
     streams: list[bytes]
     curve: Curve
     on_curve: float
-
-    def corrected(self, factor: float) -> Target:
-        """The target for sizes that are `factor` times those of this point."""
-        return self.curve.at(self.on_curve * factor)
 
 
 def resolve(
