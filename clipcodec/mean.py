@@ -235,9 +235,11 @@ def resolve(
     if _miss(best, wanted) > NEAR:
         least, most = (weigh(encode(rows, curve.target(q))) for q in (1, profile.qualities))
         if not least <= wanted <= most:
+            besides = (asked.mean_bytes or 0) - wanted  # what others take, shared out
             raise RateError(
-                f"mean_bytes is {asked.mean_bytes:g}: profile {profile.name} reaches {least:.1f} "
-                f"to {most:.1f} bytes on average with these {len(rows)} embeddings"
+                f"mean_bytes is {asked.mean_bytes:g}: profile {profile.name} reaches "
+                f"{least + besides:.1f} to {most + besides:.1f} bytes on average with these "
+                f"{len(rows)} embeddings"
             )
     return best
 

@@ -1,4 +1,4 @@
-"""clipcodec.mean: one quality and weight for many embeddings, whose average size is what was asked."""
+"""clipcodec.mean: one quality and weight for many embeddings, whose average is what was asked."""
 
 from __future__ import annotations
 

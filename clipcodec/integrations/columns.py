@@ -326,7 +326,7 @@ class ColumnEncoder(_Column):
         for at in range(0, len(array), _IMAGES):
             pictures, own = self._pictures(array.slice(at, _IMAGES), at)
             made, own = self._made(work, pictures, own, EmbeddingError)
-            results += made
+            results += [*made]
             places.append(own)
         every = np.concatenate(places) if places else np.empty(0, np.int64)
         if steered and results:  # all of a batch have one quality
