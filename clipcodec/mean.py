@@ -28,6 +28,7 @@ _CLOSE = 5e-4  # relative; closer than this is not looked for
 NEAR = 0.01  # relative: what is promised
 _PROBE = 1.25  # factor on the weight by which its effect is measured
 _PER_QUALITY = 0.04  # about how much the logarithm of the size grows
+_LEAST = 0.01  # bytes, which no stream has
 _MOST_LOG = 1.5  # of the weight
 _ROUNDS = 8
 
@@ -184,18 +185,18 @@ def resolve(
     asked: Target,
     profile: Checkable,
     weigh: Weigh = mean_length,
-    wanted: float | None = None,
+    besides: float = 0.0,
 ) -> Point:
     """The quality and weight at which rows (at least one) take `asked.mean_bytes` on average.
 
-    rows    in an order that depends on their values alone (`sample`), and so does the result then
-    weigh   bytes per item of streams
-    wanted  what these rows are to take, if it is not what all together are asked for
+    rows     in an order that depends on their values alone (`sample`), and so does the result then
+    weigh    bytes per item of streams
+    besides  bytes per item that are not weighed, but count
 
     A row or few come as near as streams of whole bytes can. Raises RateError, which names what can
     be reached, if it is out of reach.
     """
-    wanted = wanted or float(asked.mean_bytes or 0)
+    wanted = max(float(asked.mean_bytes or 0) - besides, _LEAST)
     known: dict[Target, list[bytes]] = {}
     few = len(rows) <= _ROUGH
 
@@ -235,7 +236,6 @@ def resolve(
     if _miss(best, wanted) > NEAR:
         least, most = (weigh(encode(rows, curve.target(q))) for q in (1, profile.qualities))
         if not least <= wanted <= most:
-            besides = (asked.mean_bytes or 0) - wanted  # what others take, shared out
             raise RateError(
                 f"mean_bytes is {asked.mean_bytes:g}: profile {profile.name} reaches "
                 f"{least + besides:.1f} to {most + besides:.1f} bytes on average with these "

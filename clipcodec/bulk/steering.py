@@ -29,7 +29,7 @@ CHUNK = 256  # items of one quality after that
 LAG = 2  # chunks in work: what their streams take is not known when the next one begins
 _HORIZON = 1024  # items, at least, in which what is too much or too little is to be made up for
 _SHARE = 8  # or this part of those there are: the longer the stream, the steadier the quality
-_MOST = 0.25  # of what was asked: no chunk aims farther from it
+_MOST = 0.25  # of what was asked: no later chunk aims farther from it
 _STEP = 0.1  # most that the aim changes from chunk to chunk
 
 
@@ -233,7 +233,7 @@ class Steering:
             self._codec.encode_each, [unit for _, unit in self._known], self._asked,
             self._codec.profile,
             lambda streams: self._size.more(streams, names[: len(streams)]) / len(streams),
-            wanted,
+            self._wanted - wanted,
         )  # fmt: skip
         self._curve, self._aim = point.curve, point.on_curve
         self._hardness = point.size / point.on_curve
@@ -249,6 +249,8 @@ class Steering:
         items = self._size.items + sum(n for n, _ in self._open)
         there = self._size.total + sum(n * each for n, each in self._open)
         mean = self._wanted + (self._wanted * items - there) / self._horizon(count)
+        if not items:  # what the file takes without items, shared out
+            return mean
         return min(max(mean, (1 - _MOST) * self._wanted), (1 + _MOST) * self._wanted)
 
     def add(self, ids: Sequence[str], streams: Sequence[bytes]) -> None:

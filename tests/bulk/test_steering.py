@@ -171,7 +171,8 @@ def test_what_is_steered_does_not_depend_on_workers_or_groups(
         steered = Steering(codec, target, ContainerSize(100))
         entries = [Entry(str(i), str(i), row) for i, row in enumerate(x)]
         results = pipeline.compress(codec, entries, target, workers=workers, steering=steered)
-        found.append([r.stream for some in results for r in some])
+        made = [result.stream for some in results for result in some]
+        found.append([stream for stream in made if isinstance(stream, bytes)])
     assert found[0] == found[1] == found[2]
     assert len({clipcodec.info(stream).quality for stream in found[0]}) > 1
 

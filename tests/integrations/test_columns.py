@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,7 @@ def test_dictionaries_in_parquet(tmp_path: Path, codec: Codec, streams: list[byt
 WIDE = np.random.default_rng(2).standard_normal((400, 64)).astype(np.float32)
 
 
-def average(streams: list[bytes | None]) -> float:
+def average(streams: Sequence[bytes | None]) -> float:
     sizes = [len(stream) for stream in streams if stream is not None]
     return sum(sizes) / len(sizes)
 
