@@ -41,6 +41,7 @@ def encode(
     profile     a registered name (see `profiles()`) or the path of a profile file
     quality, max_bytes, min_cosine   at most one: 1 … 100, bytes of the whole stream, or the least
                 cosine between the image's embedding and the decoded one
+    mean_bytes  is for many at once (`encode_batch`): an OptionError here
     effort      1 … 9: how long to look for a stream that keeps more of what texts would notice,
                 such as which label fits best. 9 takes ten to fifty times as long
     texts       `TextEmbeddings` or their embeddings (M, D): the texts that matter, such as your
@@ -77,7 +78,11 @@ def encode_batch(
     device: str | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> list[bytes]:
-    """Turn images into streams, in order. Options and errors as for `encode`."""
+    """Turn images into streams, in order. Options and errors as for `encode`, and:
+
+    mean_bytes  bytes of a stream on average: one quality for all images. The best way to a size for
+                many; within 1 %, unless they are so few that whole bytes cannot come as near
+    """
     target = Target(
         quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy
     )
@@ -121,7 +126,12 @@ def encode_embeddings(
     entropy: str = AUTO,
     device: str | None = None,
 ) -> list[bytes]:
-    """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`."""
+    """Turn embeddings (N, D), of any norms, into N streams. As `encode_embedding`.
+
+    mean_bytes  as for `encode_batch`; an embedding gets the same stream in any order of the rows
+
+    >>> streams = encode_embeddings(X, mean_bytes=50)
+    """
     target = Target(
         quality, max_bytes, min_cosine, mean_bytes, effort=effort, texts=texts, entropy=entropy
     )

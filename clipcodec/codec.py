@@ -71,6 +71,7 @@ _DECODED = 4096  # streams that a thread decodes at a time: each step of numpy s
 _RECONSTRUCTED = 512  # rows at a time, which stay in cache
 _WIDTH = 768  # for wider embeddings fewer: bounds memory, some 64 bytes per number and thread
 _IMAGES = 64
+_PASSES = 3  # over all embeddings for mean_bytes; more than one only if a sample misleads
 
 
 # the way there and back
@@ -388,7 +389,17 @@ class Codec:
             return asked
         if not len(rows):
             raise EmbeddingError("no embeddings: mean_bytes is found on some")
-        return self._point(mean.sample(lambda: self._unit_rows(X, rows)), asked).target
+        return self.resolve_parts(lambda: self._unit_rows(X, rows), asked)
+
+    def resolve_parts(self, parts: Callable[[], Iterable[Embeddings]], target: Target, /) -> Target:
+        """As `resolve`, of rows that are read part by part; of no rows, the target as it is.
+
+        parts  gives unit-norm rows (n, D), all of them each time it is called
+        """
+        found = mean.sample(parts) if target.mean_bytes is not None else None
+        if found is None or not found.count:
+            return target
+        return self._point(found, target).target
 
     def _rows(self, X: Any) -> NDArray[Any]:
         _check_array(X)
@@ -424,10 +435,14 @@ class Codec:
         if found.whole:
             order = np.argsort(found.places).tolist()
             return [point.streams[i] for i in order]
-        streams = self._encode_all(parts, point.target, count)
-        size = mean.mean_length(streams)
-        if abs(size / target.mean_bytes - 1) > mean.NEAR / 2:  # the sample was not like the whole
-            streams = self._encode_all(parts, point.corrected(target.mean_bytes / size), count)
+        sought, size = point.target, point.on_curve
+        for _ in range(_PASSES):
+            streams = self._encode_all(parts, sought, count)
+            off = mean.mean_length(streams) / target.mean_bytes
+            if abs(off - 1) <= mean.NEAR / 2:
+                break
+            size /= off  # the sample was not like the whole
+            sought = point.curve.at(size)
         return streams
 
     def _point(self, found: mean.Sample, target: Target) -> mean.Point:

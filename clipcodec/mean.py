@@ -27,6 +27,8 @@ _ROUGH = 1 << 9  # of them for the first search
 _CLOSE = 5e-4  # relative; closer than this is not looked for
 NEAR = 0.01  # relative: what is promised
 _PROBE = 1.25  # factor on the weight by which its effect is measured
+_PER_QUALITY = 0.04  # about how much the logarithm of the size grows
+_LEAST = 0.01  # bytes, which no stream has
 _MOST_LOG = 1.5  # of the weight
 _ROUNDS = 8
 
@@ -61,7 +63,7 @@ class Sample:
 def sample(parts: Callable[[], Iterable[Embeddings]], most: int = SAMPLE) -> Sample:
     """At most `most` rows, the same of the same rows in any order.
 
-    parts  gives the input from its beginning each time, as unit-norm rows (n, D); it is called twice
+    parts  gives the input from its beginning, as unit-norm rows (n, D); it is called twice
     """
     found = [hashes_of(x) for x in parts()]
     hashes = np.concatenate(found) if found else np.empty(0, np.uint64)
@@ -89,8 +91,9 @@ def _lowest(hashes: NDArray[np.uint64], most: int) -> NDArray[np.int64]:
     order = np.argsort(hashes, kind="stable")
     ranked = hashes[order]
     every = np.arange(len(ranked))
-    first = np.maximum.accumulate(np.where(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)],
-                                           every, 0))  # fmt: skip
+    again = np.zeros(len(ranked), bool)
+    again[1:] = ranked[1:] == ranked[:-1]
+    first = np.maximum.accumulate(np.where(again, 0, every))
     mixed = ranked + (every - first).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # as in SplitMix64
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
@@ -129,20 +132,25 @@ class Curve:
         )
 
     def _nearest(self, size: float) -> int:
-        low, high = 1, self._last
-        if size <= self._size(low):
-            return low
-        if size >= self._size(high):
-            return high
+        """The quality whose size is nearest, found from the middle."""
+        low, high = 0, self._last + 1  # the nearest below and above that were measured, or outside
+        guess = (self._last + 1) // 2
         halve = False
-        while high - low > 1:
-            a, b = self._log_size(low), self._log_size(high)
-            share = 0.5 if halve else (math.log(size) - a) / max(b - a, 1e-9)
-            guess = min(max(round(low + share * (high - low)), low + 1), high - 1)
+        while True:
             before = high - low
             low, high = (guess, high) if self._size(guess) <= size else (low, guess)
-            halve = 2 * (high - low) > before
-        return min((low, high), key=lambda q: abs(self._log_size(q) - math.log(size)))
+            if high - low == 1:
+                break
+            if low >= 1 and high <= self._last:
+                a, b = self._log_size(low), self._log_size(high)
+                halve = not halve and 2 * (high - low) > before
+                share = 0.5 if halve else (math.log(size) - a) / max(b - a, 1e-9)
+                guess = round(low + share * (high - low))
+            else:
+                guess += round((math.log(size) - self._log_size(guess)) / _PER_QUALITY)
+            guess = min(max(guess, low + 1), high - 1)
+        found = [q for q in (low, high) if 1 <= q <= self._last]
+        return min(found, key=lambda q: abs(self._log_size(q) - math.log(size)))
 
     def _size(self, quality: int, weight: float = 1.0) -> float:
         target = self.target(quality, weight)
@@ -170,10 +178,6 @@ class Point:
     curve: Curve
     on_curve: float
 
-    def corrected(self, factor: float) -> Target:
-        """The target for sizes that are `factor` times those of this point."""
-        return self.curve.at(self.on_curve * factor)
-
 
 def resolve(
     encode: Encode,
@@ -181,18 +185,18 @@ def resolve(
     asked: Target,
     profile: Checkable,
     weigh: Weigh = mean_length,
-    wanted: float | None = None,
+    besides: float = 0.0,
 ) -> Point:
     """The quality and weight at which rows (at least one) take `asked.mean_bytes` on average.
 
-    rows    in an order that depends on their values alone (`sample`), and so does the result then
-    weigh   bytes per item of streams
-    wanted  what these rows are to take, if it is not what all together are asked for
+    rows     in an order that depends on their values alone (`sample`), and so does the result then
+    weigh    bytes per item of streams
+    besides  bytes per item that are not weighed, but count
 
     A row or few come as near as streams of whole bytes can. Raises RateError, which names what can
     be reached, if it is out of reach.
     """
-    wanted = wanted or float(asked.mean_bytes or 0)
+    wanted = max(float(asked.mean_bytes or 0) - besides, _LEAST)
     known: dict[Target, list[bytes]] = {}
     few = len(rows) <= _ROUGH
 
@@ -230,11 +234,12 @@ def resolve(
             size = low.on_curve * (high.on_curve / low.on_curve) ** min(max(share, 0.2), 0.8)
     assert best is not None
     if _miss(best, wanted) > NEAR:
-        low, high = (weigh(encode(rows, curve.target(q))) for q in (1, profile.qualities))
-        if not low <= wanted <= high:
+        least, most = (weigh(encode(rows, curve.target(q))) for q in (1, profile.qualities))
+        if not least <= wanted <= most:
             raise RateError(
-                f"mean_bytes is {asked.mean_bytes:g}: profile {profile.name} reaches {low:.1f} to {high:.1f} "
-                f"bytes on average with these {len(rows)} embeddings"
+                f"mean_bytes is {asked.mean_bytes:g}: profile {profile.name} reaches "
+                f"{least + besides:.1f} to {most + besides:.1f} bytes on average with these "
+                f"{len(rows)} embeddings"
             )
     return best
 

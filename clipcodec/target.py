@@ -56,7 +56,7 @@ class Target:
     mean_bytes  bytes of a whole stream on average, or of a container per item where one is written:
                 one quality and weight for all, so for many embeddings at once only
     weight      with a quality: the factor on what a bit costs the encoder (λ), for sizes between
-                two qualities; above 1 smaller streams, below 1 larger ones. `Codec.resolve` finds it
+                two qualities; above 1 streams are smaller, below 1 larger. `Codec.resolve` finds it
     effort      1 … 9, the encoder's alone: how long it may look for streams that keep more of what
                 texts would notice. 9 takes ten to fifty times as long as 1
     texts       (M, D) embeddings of the texts that matter, of any norm, such as labels or queries;

@@ -19,6 +19,7 @@ class Offered(NamedTuple):
     name: str = "p"
     coders: tuple[str, ...] = ("raw", "rans")
     qualities: int = 0
+    bits: int | None = None
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,16 @@ class Offered(NamedTuple):
         ({"max_bytes": float("nan")}, "positive whole"),
         ({"min_cosine": 1.01}, "0 … 1"),
         ({"min_cosine": float("nan")}, "0 … 1"),
+        ({"mean_bytes": 0}, "not a positive number"),
+        ({"mean_bytes": float("inf")}, "not a positive number"),
+        ({"mean_bytes": float("nan")}, "not a positive number"),
+        ({"mean_bytes": "50"}, "not a number"),
+        ({"mean_bytes": 50, "quality": 40}, "quality and mean_bytes contradict"),
+        ({"mean_bytes": 50, "max_bytes": 60}, "max_bytes and mean_bytes contradict"),
+        ({"weight": 1.1}, "goes with a quality"),
+        ({"weight": 1.1, "max_bytes": 50}, "goes with a quality"),
+        ({"weight": 0, "quality": 40}, r"0\.001 … 1000"),
+        ({"weight": "1", "quality": 40}, "not a number"),
         ({"entropy": 3}, "not the name of an entropy coder"),
     ],
 )
@@ -62,6 +73,16 @@ def test_a_quality_is_a_whole_number() -> None:
     Target(quality=50.0).check(Offered(qualities=100))
     with pytest.raises(OptionError, match=r"quality=50\.5: profile p has whole ones only"):
         Target(quality=50.5).check(Offered(qualities=100))
+
+
+def test_an_average_needs_many_and_a_choice_of_rates() -> None:
+    Target(mean_bytes=50.5).check(Offered(qualities=100))
+    with pytest.raises(OptionError, match="for one embedding give max_bytes or quality"):
+        Target(mean_bytes=50).check(Offered(qualities=100), one=True)
+    with pytest.raises(OptionError, match="profile p has one fixed rate: choose a profile"):
+        Target(mean_bytes=50).check(Offered())
+    with pytest.raises(OptionError, match="one fixed rate of 100 bytes before coding"):
+        Target(mean_bytes=50).check(Offered(bits=800))
 
 
 def test_auto_tries_all_coders_of_the_profile_in_order() -> None:

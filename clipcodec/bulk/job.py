@@ -32,7 +32,7 @@ from .entries import Entry, LeftOut, Source, Tally
 from .pipeline import Result, check_settings, compress
 from .resume import SETTLED, Begun
 from .sources import find
-from .steering import Size, Steering, empty, settled
+from .steering import ContainerSize, Steering, empty, settled
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
@@ -232,11 +232,10 @@ class Job:
         began = time.monotonic()
         try:
             with writer:
-                left = [_left(source, ledger) for source in sources]
-                if any(n != 0 for source, n in zip(sources, left, strict=True) if source.images):
+                if any(_left(source, ledger) != 0 for source in sources if source.images):
                     self.codec.backbone()  # before the clock starts
                 began = time.monotonic()
-                total = None if None in left else sum(n for n in left if n is not None)
+                total = _sum_left(sources, ledger)
                 run.work(self._results(sources, ledger, target, steering), total)
                 left_out = _left_out(sources)
                 if not len(writer):
@@ -293,10 +292,11 @@ class Job:
             )  # fmt: skip
             if found is not None:
                 return found, None
-        size = Size(begun.size, begun.items)
+        size = ContainerSize(begun.size, begun.items)
         if not begun.found:
-            size = Size(empty({"clipcodec": identity}))
-        return self.target, Steering(self.codec, self.target, size)
+            size = ContainerSize(empty({"clipcodec": identity}))
+        left = _sum_left(sources, ledger)
+        return self.target, Steering(self.codec, self.target, size, left)
 
     # identity: what must be the same for all items of a container
 
@@ -447,6 +447,12 @@ def _warn(left_out: list[LeftOut]) -> None:
         warnings.warn(f"not taken: {found.count} {found.why}: {shown}", UserWarning, stacklevel=3)
 
 
+def _sum_left(sources: list[Source], ledger: _Ledger) -> int | None:
+    """How many images and rows there are to do in all, if that can be known."""
+    left = [_left(source, ledger) for source in sources]
+    return None if None in left else sum(n for n in left if n is not None)
+
+
 def _left(source: Source, ledger: _Ledger) -> int | None:
     """How many images or rows of a source there are to do, if that can be known."""
     if source.count is None:
@@ -463,7 +469,10 @@ def _rows(sources: list[Source], ledger: _Ledger) -> Iterator[tuple[list[str], A
             if isinstance(entry.content, np.ndarray)
         )
         while part := [*islice(entries, _TOGETHER)]:
-            yield [entry.id for entry in part], np.stack([entry.content for entry in part])
+            yield (
+                [entry.id for entry in part],
+                np.stack([np.asarray(entry.content) for entry in part]),
+            )
 
 
 def _listed(source: Source, ledger: _Ledger) -> Iterator[Entry]:

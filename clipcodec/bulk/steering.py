@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from math import exp, log, sqrt
-from typing import Any
+from math import exp, log
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,12 +27,39 @@ from ..target import Target
 FIRST = 512  # items on which the first quality is found
 CHUNK = 256  # items of one quality after that
 LAG = 2  # chunks in work: what their streams take is not known when the next one begins
-_HORIZON = 1024  # items in which what is too much or too little is to be made up for
-_MOST = 0.25  # of what was asked: no chunk aims farther from it
+_HORIZON = 1024  # items, at least, in which what is too much or too little is to be made up for
+_SHARE = 8  # or this part of those there are: the longer the stream, the steadier the quality
+_MOST = 0.25  # of what was asked: no later chunk aims farther from it
 _STEP = 0.1  # most that the aim changes from chunk to chunk
 
 
-class Size:
+class Sizing(Protocol):
+    """Bytes of what is written, while items are added."""
+
+    items: int
+
+    @property
+    def total(self) -> float: ...
+    def add(self, streams: Sequence[bytes], ids: Sequence[str]) -> None: ...
+    def more(self, streams: Sequence[bytes], ids: Sequence[str]) -> float:
+        """How many bytes these items would add."""
+
+
+class StreamSize:
+    """Bytes of streams alone."""
+
+    def __init__(self) -> None:
+        self.items = self.total = 0
+
+    def add(self, streams: Sequence[bytes], ids: Sequence[str]) -> None:
+        self.items += len(streams)
+        self.total += sum(map(len, streams))
+
+    def more(self, streams: Sequence[bytes], ids: Sequence[str]) -> float:
+        return sum(map(len, streams))
+
+
+class ContainerSize:
     """Bytes of a container's file as it will be, while items are added.
 
     size, items  of the file that there is already
@@ -55,7 +82,6 @@ class Size:
         return self._blocks + (_block(self._streams, self._ids) if self._streams else 0)
 
     def more(self, streams: Sequence[bytes], ids: Sequence[str]) -> float:
-        """How many bytes these items would add."""
         other = copy(self)
         other.add(streams, ids)
         return other.total - self.total
@@ -112,7 +138,7 @@ def settled(
         size = sum(_block(streams[at : at + BLOCK_ITEMS], None) for at in blocks)
         return size / len(streams) + besides
 
-    rows = _encodable(codec, found.rows, asked)
+    rows = [found.rows[i] for i in _encodable(codec, found.rows, asked)]
     return mean.resolve(codec.encode_each, rows, asked, codec.profile, weigh).target
 
 
@@ -132,37 +158,43 @@ def _good(work: Callable[[Any], Any], rows: Any) -> list[tuple[int, Any]]:
     return [(i, row) for i, row in enumerate(found) if not isinstance(row, ClipcodecError)]
 
 
-def _encodable(codec: Codec, rows: list[Embeddings], asked: Target) -> list[Embeddings]:
-    """Rows that have streams at all; if none has, the error says why."""
+def _encodable(codec: Codec, rows: list[Embeddings], asked: Target) -> list[int]:
+    """Which rows have streams at all; if none has, the error says why."""
     default = Target(entropy=asked.entropy)
     good = _good(lambda some: codec.encode_each(some, default), rows)
     if not good:
         codec.encode_each(rows, default)
-    return [rows[i] for i, _ in good]
+    return [i for i, _ in good]
 
 
 # known bit by bit
 
 
 class Steering:
-    """The target of each chunk of a container, from the streams of the chunks before.
+    """The target of each chunk of a stream of items, from the streams of the chunks before.
 
-    size  of the container so far
+    size  of what there is so far
+    left  how many items are still to come, if that is known
     """
 
-    def __init__(self, codec: Codec, asked: Target, size: Size) -> None:
-        self._codec, self._asked, self._size = codec, asked, size
+    def __init__(self, codec: Codec, asked: Target, size: Sizing, left: int | None = None) -> None:
+        self._codec, self._asked, self._size, self._left = codec, asked, size, left
         self._wanted = float(asked.mean_bytes or 0)
+        self._known: list[tuple[str, Embeddings]] = []  # items on which the curve was measured
         self._curve: mean.Curve | None = None
-        self._aim = self._hardness = 0.0
-        self._open: deque[tuple[int, float]] = deque()  # items of chunks in work, and their aims
+        self._aim = 0.0  # bytes per item of those
+        self._hardness = 1.0  # bytes of an item now, where those take one
+        self._open: deque[tuple[int, float]] = deque()  # items in work, and bytes expected of each
 
     @property
     def next_size(self) -> int:
         """Items of the next chunk."""
-        return FIRST if self._curve is None else CHUNK
+        if self._known:
+            return CHUNK
+        few = self._left is not None and self._left <= FIRST + CHUNK
+        return max(self._left or 0, 1) if few else FIRST
 
-    def next(self, ids: list[str], rows: list[Any], *, last: bool) -> Target:
+    def next(self, ids: Sequence[str], rows: Sequence[Any], *, last: bool) -> Target:
         """The target of the next chunk.
 
         rows  (D,) each, of any norm; needed where the quality is not known yet
@@ -170,46 +202,64 @@ class Steering:
 
         Raises RateError if what was asked is out of reach.
         """
-        if self._curve is None:
-            return self._first(ids, rows, last=last)
-        aim = self._next_mean(_HORIZON) / self._hardness
-        self._aim *= exp(min(max(log(aim / self._aim), -_STEP), _STEP))
-        self._open.append((len(rows), self._aim))
-        return self._curve.at(self._aim)
+        if last:
+            self._left = len(rows)
+        wanted = self._next_mean(len(rows))
+        if self._left is not None:
+            self._left -= len(rows)
+        if len(self._known) < FIRST:
+            target = self._begin(ids, rows, wanted)
+        elif self._curve is not None:
+            step = log(wanted / self._hardness / self._aim)
+            self._aim *= exp(min(max(step, -_STEP), _STEP))
+            target = self._curve.at(self._aim)
+        self._open.append((len(rows), self._aim * self._hardness))
+        return target
 
-    def _first(self, ids: list[str], rows: list[Any], *, last: bool) -> Target:
-        wanted = self._next_mean(len(rows) if last and rows else _HORIZON)
-        units = [
-            (i, row) for i, x in enumerate(rows) for _, row in _good(normalise, np.asarray(x)[None])
+    def _begin(self, ids: Sequence[str], rows: Sequence[Any], wanted: float) -> Target:
+        """Find the quality on all items so far."""
+        named = [
+            (ids[i], unit)
+            for i, row in enumerate(rows)
+            for _, unit in _good(normalise, np.asarray(row)[None])
         ]
-        good = _encodable(self._codec, [row for _, row in units], self._asked) if units else []
-        kept = {id(row) for row in good}
-        names = [ids[i] for i, row in units if id(row) in kept]
-        if not good:
-            self._open.append((0, 0.0))
+        if named:
+            good = _encodable(self._codec, [unit for _, unit in named], self._asked)
+            self._known += [named[i] for i in good]
+        if not self._known:
             return Target(entropy=self._asked.entropy)  # no stream comes of it
+        names = [id for id, _ in self._known]
         point = mean.resolve(
-            self._codec.encode_each, good, self._asked, self._codec.profile,
+            self._codec.encode_each, [unit for _, unit in self._known], self._asked,
+            self._codec.profile,
             lambda streams: self._size.more(streams, names[: len(streams)]) / len(streams),
-            wanted,
+            self._wanted - wanted,
         )  # fmt: skip
         self._curve, self._aim = point.curve, point.on_curve
         self._hardness = point.size / point.on_curve
-        self._open.append((len(rows), self._aim))
         return point.target
 
-    def _next_mean(self, horizon: int) -> float:
+    def _horizon(self, count: int) -> int:
+        """In how many items the average is to come right; `count` of them are next."""
+        most = max(_HORIZON, self._size.items // _SHARE)
+        return max(most if self._left is None else min(most, self._left), count, 1)
+
+    def _next_mean(self, count: int) -> float:
         """Bytes per item for the next items, so that the whole comes to what was asked."""
-        items = self._size.items + sum(count for count, _ in self._open)
-        there = self._size.total + sum(n * aim * self._hardness for n, aim in self._open)
-        mean = self._wanted + (self._wanted * items - there) / horizon
+        items = self._size.items + sum(n for n, _ in self._open)
+        there = self._size.total + sum(n * each for n, each in self._open)
+        mean = self._wanted + (self._wanted * items - there) / self._horizon(count)
+        if not items:  # what the file takes without items, shared out
+            return mean
         return min(max(mean, (1 - _MOST) * self._wanted), (1 + _MOST) * self._wanted)
 
-    def add(self, ids: list[str], streams: list[bytes]) -> None:
+    def add(self, ids: Sequence[str], streams: Sequence[bytes]) -> None:
         """What became of the oldest chunk in work."""
-        _, aim = self._open.popleft()
+        _, expected = self._open.popleft()
         if streams:
             before = self._size.total
             self._size.add(streams, ids)
-            harder = (self._size.total - before) / len(streams) / aim / self._hardness
-            self._hardness *= sqrt(harder)  # half of it: a chunk differs by chance, too
+            harder = (self._size.total - before) / len(streams) / expected
+            # in part: a chunk differs by chance, too
+            count = len(streams)
+            self._hardness *= harder ** min(2 * count / self._horizon(count), 0.5)

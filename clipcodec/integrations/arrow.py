@@ -56,7 +56,10 @@ def encode_array(
     encoder = ColumnEncoder(**options)
     if isinstance(array, pa.ChunkedArray):
         encoder.check_type(array.type)
+        encoder.settle(lambda: array.chunks)
         return pa.chunked_array([encoder.encode(c) for c in array.chunks], pa.binary())
+    encoder.check_type(array.type)
+    encoder.settle(lambda: [array])
     return encoder.encode(array)
 
 
@@ -142,7 +145,10 @@ def encode_table(
 
     For `map` of Hugging Face `datasets`: `partial(encode_table, column="embedding")`.
     """
-    recode = encoding(table.schema, column, into=into, keep=keep, **options)
+    recode = encoding(
+        table.schema, column, into=into, keep=keep,
+        whole=lambda: table.column(column).chunks, **options,
+    )  # fmt: skip
     return pa.Table.from_batches(map(recode, table.to_batches()), recode.schema)
 
 

@@ -57,9 +57,17 @@ def _difference(first: pa.Schema, other: pa.Schema) -> str:
 
 
 def encoding(
-    schema: pa.Schema, column: str, *, into: str | None, keep: bool, **options: Any
+    schema: pa.Schema,
+    column: str,
+    *,
+    into: str | None,
+    keep: bool,
+    whole: Callable[[], Iterable[pa.Array]] | None = None,
+    **options: Any,
 ) -> Recoding:
     """Encode `column` of tables of this schema; options as `EncodeOptions`.
+
+    whole  gives all arrays of the column, each time it is called; None: they are not known yet
 
     Raises OptionError or EmbeddingError if it cannot be encoded.
     """
@@ -69,6 +77,8 @@ def encoding(
     encoder = ColumnEncoder(column, **options)
     type = change.field.type
     encoder.check_type(type)
+    if whole is not None:
+        encoder.settle(whole)
     width = encoder.codec.profile.dim or (None if is_image(type) else fixed_width(type))
     metadata = stream_metadata(encoder.codec, width)
     return Recoding(change, change.result(pa.binary(), metadata), encoder.encode)

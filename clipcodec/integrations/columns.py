@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bulk.steering import Steering, StreamSize
 from ..codec import Codec
-from ..embeddings import Embeddings
+from ..embeddings import Embeddings, normalise
 from ..errors import (
     ClipcodecError,
     DecodeError,
@@ -45,6 +47,11 @@ else:
 _IMAGES = 64  # open at a time
 _ROWS = 1 << 14  # tried again without the bad ones among them
 
+ADAPTED = (
+    "mean_bytes of a column that is not known in whole: the quality is adapted batch by batch, so "
+    "a stream depends on the rows before it"
+)
+
 Profiles = ProfileLike | Codec
 OnBadRow = Callable[[ClipcodecError], object] | None
 
@@ -54,7 +61,11 @@ class EncodeOptions(TargetOptions, total=False):
 
     profile     a registered name, the path of a profile file, or a `Codec`, which may have a
                 backbone, a device and weights of its own
-    quality, max_bytes, min_cosine, entropy    as for `clipcodec.encode_embeddings`
+    quality, max_bytes, min_cosine, mean_bytes, entropy    as for `clipcodec.encode_embeddings`;
+                mean_bytes is found on the whole column, where it is known in whole and holds
+                embeddings; else on the first batch, and adapted with each batch after it (a
+                warning says so)
+    weight      with a quality; see `clipcodec.Target`
     on_bad_row  None: rows that cannot be encoded raise an error. Else it is called with the error
                 of each such row, `error.index`, and the row becomes null. Rows of one batch with
                 the same wrong width are one call, with all of them in `error.rows`. (A rate that
@@ -166,6 +177,39 @@ class ColumnEncoder(_Column):
         self.width = self.codec.profile.dim  # None: any, until a row says it
         self._target = Target(**options)
         self._target.check(self.codec.profile)
+        self._steering: Steering | None = None
+        if self._target.mean_bytes is not None:
+            self._steering = Steering(self.codec, self._target, StreamSize())
+        self._begun = False
+
+    def settle(self, arrays: Callable[[], Iterable[pa.Array]]) -> None:
+        """Find what `mean_bytes` becomes on the whole column, if it holds embeddings.
+
+        arrays  gives the column from its beginning, each time it is called
+
+        Bad rows are passed over here. Raises RateError if it is out of reach.
+        """
+        if self._steering is None:
+            return
+
+        def parts() -> Iterator[Embeddings]:
+            reader = ColumnEncoder(profile=self.codec, on_bad_row=lambda error: None)
+            for array in arrays():
+                yield from reader.units(array)
+
+        with self._placed():
+            target = self.codec.resolve_parts(parts, self._target)
+        if target is not self._target:
+            self._target, self._steering = target, None
+
+    def units(self, array: pa.Array) -> Iterator[Embeddings]:
+        """The next rows of a column of embeddings, with unit norm, without those at fault."""
+        if not is_image(array.type) and not pa.types.is_null(storage_type(array.type)):
+            rows, places = self._vectors(storage(array))
+            made, _ = self._made(normalise, rows, places, EmbeddingError)
+            if len(made):
+                yield np.stack(made)
+        self.row += len(array)
 
     def check_type(self, type: pa.DataType) -> None:
         """Say early that no row of such a column can be encoded: EmbeddingError."""
@@ -210,7 +254,16 @@ class ColumnEncoder(_Column):
         return made, places
 
     def _encode(self, rows: NDArray[Any]) -> list[bytes]:
-        return self.codec.encode_embeddings(rows, self._target)
+        if self._steering is None:
+            return self.codec.encode_embeddings(rows, self._target)
+        units = normalise(rows)
+        if self._begun:
+            warnings.warn(ADAPTED, UserWarning, stacklevel=2)
+        self._begun = True
+        target = self._steering.next([""] * len(rows), [*units], last=False)
+        streams = self.codec.encode_embeddings(rows, target)
+        self._steering.add([""] * len(rows), streams)
+        return streams
 
     def _vectors(self, array: pa.Array) -> tuple[NDArray[Any], Places]:
         """The rows (n, D) that are numbers, a view where Arrow allows it, and their places."""
@@ -266,14 +319,19 @@ class ColumnEncoder(_Column):
         return _without(array, wrong), np.delete(places, wrong)
 
     def _encode_images(self, array: pa.Array) -> tuple[list[bytes], Places]:
-        streams: list[bytes] = []
+        results: list[Any] = []
         places: list[Places] = []
+        steered = self._steering is not None
+        work = self.codec.embed_images if steered else self._encode_pictures
         for at in range(0, len(array), _IMAGES):
             pictures, own = self._pictures(array.slice(at, _IMAGES), at)
-            made, own = self._made(self._encode_pictures, pictures, own, EmbeddingError)
-            streams += made
+            made, own = self._made(work, pictures, own, EmbeddingError)
+            results += [*made]
             places.append(own)
-        return streams, np.concatenate(places) if places else np.empty(0, np.int64)
+        every = np.concatenate(places) if places else np.empty(0, np.int64)
+        if steered and results:  # all of a batch have one quality
+            return self._made(self._encode, np.stack(results), every, EmbeddingError)
+        return results, every
 
     def _encode_pictures(self, pictures: list[Any]) -> list[bytes]:
         return self.codec.encode_batch(pictures, self._target)

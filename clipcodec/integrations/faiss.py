@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import Codec
+from ..embeddings import Embeddings, normalise
 from ..errors import EmbeddingError, InputError, OptionError, brief, placed
 from ..profile.registry import ProfileLike
 from ..retrieval import codec_of, decoded
@@ -174,7 +175,7 @@ def from_faiss(
              its vectors are what it kept of them. An IndexIDMap and transforms may be around it, in
              any order. The IndexIDMap gives the ids; without one, an id is the vector's place
     profile  as for `clipcodec.encode_embeddings`
-    options  quality, max_bytes, min_cosine, entropy: see `clipcodec.target.Target`
+    options  quality, max_bytes, min_cosine, mean_bytes, entropy: see `clipcodec.target.Target`
 
     Raises InputError for any other index, and for one whose transforms cannot be undone;
     OptionError, and EmbeddingError or RateError, whose `rows` are the ids of the vectors at fault.
@@ -191,8 +192,16 @@ def from_faiss(
 
 
 def _encoded(codec: Codec, target: Target, vectors: _Vectors) -> Iterator[tuple[int, bytes]]:
-    for at in range(0, vectors.count, _BLOCK):
-        own, rows = vectors.read(at, min(_BLOCK, vectors.count - at))
+    def units() -> Iterator[Embeddings]:
+        for own, rows in vectors.blocks():
+            with placed(own, item="vector"):
+                x = normalise(rows)
+            yield x
+
+    if target.mean_bytes is not None:
+        with placed(None):
+            target = codec.resolve_parts(units, target)
+    for own, rows in vectors.blocks():
         with placed(own, item="vector"):
             streams = codec.encode_embeddings(rows, target)
         yield from zip(own, streams, strict=True)
@@ -254,6 +263,11 @@ class _Vectors:
                 ) from error
         if self._store.d != width or not self._store.is_trained:
             raise InputError(f"{_name(self._store)} of this index is not trained: build it again")
+
+    def blocks(self) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """All ids and values, some thousand at a time."""
+        for at in range(0, self.count, _BLOCK):
+            yield self.read(at, min(_BLOCK, self.count - at))
 
     def read(self, first: int, count: int) -> tuple[list[int], NDArray[np.float32]]:
         """The ids and values of `count` vectors from place `first` on."""

@@ -67,7 +67,11 @@ def compress_parquet(
     with _open(source) as shown:
         Change.plan(shown.schema_arrow, column, into, keep)  # check the names
         with _opened_raw(shown, source, column, keep) as (file, kept):
-            recode = encoding(file.schema_arrow, column, into=into, keep=keep, **options)
+            recode = encoding(
+                file.schema_arrow, column, into=into, keep=keep,
+                whole=lambda: (b.column(0) for b in _batches(file, source, columns=[column])),
+                **options,
+            )  # fmt: skip
             return _rewrite(file, source, target, recode, kept, overwrite, progress)
 
 
@@ -243,7 +247,10 @@ def read_streams(
         Change.plan(file.schema_arrow, name, None, False)  # check the name
         batches = _batches(file, source, [name])
         if not is_stream_field(file.schema_arrow.field(name)):
-            batches = encode_all(batches, name, into=None, keep=False, **options)
+            batches = encode_all(
+                batches, name, into=None, keep=False,
+                whole=lambda: (b.column(0) for b in _batches(file, source, [name])), **options,
+            )  # fmt: skip
         for batch in batches:
             yield batch.column(0).to_pylist()
 

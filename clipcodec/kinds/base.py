@@ -114,7 +114,9 @@ class Kind(ABC):
         texts   (M, D), unit norm: whose probabilities should stay the same; with an effort above 1
 
         With a quality, `target.weight` multiplies what a bit costs: streams between two qualities.
-        `target.mean_bytes` is none here: it has become a quality and a weight (mean.py). A kind of one rate need not look at the target. Raises RateError if it is out of reach.
+        `target.mean_bytes` is none here: it has become a quality and a weight (mean.py).
+
+        A kind of one rate need not look at the target. Raises RateError if it is out of reach.
         """
 
     @abstractmethod

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import clipcodec
+from clipcodec.cli import main
 from tests.helpers.processes import ONE_THREAD, exit_code, run
 from tests.helpers.profiles import cone, drawn, write_tiny_profile
 
@@ -393,3 +394,27 @@ def test_a_closed_pipe_is_no_traceback() -> None:
         shell=True, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert b"Traceback" not in done.stderr
+
+
+# --- an average ---
+
+
+def test_an_average_is_for_many(
+    rates_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rows of a file have one; a single row or image is told what to use."""
+    np.save(tmp_path / "rows.npy", cone(200, 24))
+    np.save(tmp_path / "row.npy", cone(1, 24))
+    options = ["--profile", str(rates_path), "--mean-bytes", "16"]
+    assert main(["compress", str(tmp_path / "rows.npy"), "-o", f"{tmp_path}/s/", *options]) == 0
+    sizes = [path.stat().st_size for path in (tmp_path / "s").iterdir()]
+    assert len(sizes) == 200
+    assert np.mean(sizes) == pytest.approx(16, 0.01)
+    assert main(["compress", str(tmp_path / "row.npy"), *options]) == 1
+    assert "for one embedding give max_bytes or quality" in capsys.readouterr().err
+    assert main(["attach", "-f", "none.jpg", *options]) == 2
+    assert "for one embedding give max_bytes or quality" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["compress", "x.npy", "--mean-bytes", "50", "--max-bytes", "50"])
+    assert main(["compress", "x.npy", "--profile", "openai-vit-b-32/pqvae-400", *options[2:]]) == 2
+    assert "one fixed rate of 50 bytes" in capsys.readouterr().err

@@ -116,6 +116,37 @@ def test_the_number_of_workers_does_not_show(world: World, tmp_path: Path) -> No
     assert len({path.read_bytes() for path in outputs}) == 1
 
 
+def test_an_average_of_images_and_what_is_said_of_it(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of a small folder are known before the first is encoded."""
+    out = tmp_path / "o.clpc"
+    assert compress(world, world.images, "-o", out, "--mean-bytes", "26") == 0
+    mean = out.stat().st_size / COUNT
+    assert mean == pytest.approx(26, 0.01)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"mean {mean:.1f} bytes per item, asked 26; the quality was adapted" in last
+    assert compress(world, world.images, "-o", out, "--mean-bytes", "26", "--resume") == 0
+    assert compress(world, world.images, "-o", out, "--mean-bytes", "27", "--resume") == 2
+    command = [world.images, "-o", tmp_path / "p.clpc", "--dry-run", "--mean-bytes", "26"]
+    assert compress(world, *command) == 0
+    assert f"about {26 * COUNT} bytes" in capsys.readouterr().err
+
+
+def test_an_average_of_rows_is_settled_before_the_first(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o.clpc"
+    command = ["compress", *ROWS, "--workers", "0", str(rows), "-o", str(out)]
+    assert main([*command, "--mean-bytes", "20"]) == 0
+    mean = out.stat().st_size / 100
+    assert mean == pytest.approx(20, 0.02)
+    assert f"mean {mean:.1f} bytes per item, asked 20\n" in capsys.readouterr().err
+    assert main([*command, "-f", "--mean-bytes", "9999"]) == 1
+    assert "bytes on average" in capsys.readouterr().err
+    assert main([*command, "-f", "--mean-bytes", "0"]) == 2
+
+
 @pytest.mark.slow
 def test_batch_sizes_move_embeddings_by_rounding_only(world: World) -> None:
     """So little that these streams decode to the same direction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +286,69 @@ def test_dictionaries_in_parquet(tmp_path: Path, codec: Codec, streams: list[byt
     arrow.decompress_parquet(tmp_path / "t.parquet", tmp_path / "b.parquet", "s", profile=codec)
     back = pq.read_table(tmp_path / "b.parquet")["s"].to_pylist()
     assert np.allclose(back, np.tile(codec.decode_batch(streams), (3, 1)))
+
+
+# --- an average over the column ---
+
+WIDE = np.random.default_rng(2).standard_normal((400, 64)).astype(np.float32)
+
+
+def average(streams: Sequence[bytes | None]) -> float:
+    sizes = [len(stream) for stream in streams if stream is not None]
+    return sum(sizes) / len(sizes)
+
+
+def column(rows: np.ndarray) -> Any:
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
+
+
+def test_an_average_is_that_of_the_whole_column(tmp_path: Path, codec: Codec) -> None:
+    """In one array or several, in a file, and as encode_embeddings makes it."""
+    expected = codec.encode_embeddings(WIDE, mean_bytes=30)
+    assert average(expected) == pytest.approx(30, 0.01)
+    options: Any = {"profile": codec, "mean_bytes": 30}
+    assert arrow.encode_array(column(WIDE), **options).to_pylist() == expected
+    chunks = pa.chunked_array([column(WIDE[:150]), column(WIDE[150:])])
+    assert arrow.encode_array(chunks, **options).to_pylist() == expected
+    table = pa.table({"e": chunks})
+    assert arrow.encode_table(table, "e", **options)["e"].to_pylist() == expected
+    pq.write_table(table, tmp_path / "t.parquet")
+    arrow.compress_parquet(tmp_path / "t.parquet", tmp_path / "s.parquet", "e", **options)
+    assert pq.read_table(tmp_path / "s.parquet")["e"].to_pylist() == expected
+    read = arrow.read_streams(tmp_path / "t.parquet", "e", **options)
+    assert [stream for batch in read for stream in batch] == expected
+
+
+def test_an_average_leaves_bad_rows_out(codec: Codec) -> None:
+    """They are named once."""
+    x = WIDE.copy()
+    x[3] = np.nan
+    bad: list[ClipcodecError] = []
+    made = arrow.encode_array(column(x), profile=codec, mean_bytes=30, on_bad_row=bad.append)
+    assert [error.rows for error in bad] == [(3,)]
+    assert made[3].as_py() is None
+    assert average(made.to_pylist()) == pytest.approx(30, 0.01)
+    with pytest.raises(EmbeddingError, match="row 3"):
+        arrow.encode_array(column(x), profile=codec, mean_bytes=30)
+    nulls = pa.nulls(2, pa.list_(pa.float32(), 64))
+    assert arrow.encode_array(nulls, profile=codec, mean_bytes=30).null_count == 2
+
+
+def test_batches_that_come_one_by_one_adapt_and_say_so(codec: Codec) -> None:
+    x = np.random.default_rng(3).standard_normal((3000, 64)).astype(np.float32)
+    batches = [pa.record_batch({"e": column(x[at : at + 250])}) for at in range(0, len(x), 250)]
+    with pytest.warns(UserWarning, match="adapted batch by batch"):
+        made = [*arrow.encode_batches(batches, "e", profile=codec, mean_bytes=30)]
+    streams = [stream for batch in made for stream in batch["e"].to_pylist()]
+    assert average(streams) == pytest.approx(30, 0.01)
+
+
+def test_images_have_one_quality_in_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = Codec("any/rotation")
+    monkeypatch.setattr(
+        Codec, "embed_images", lambda self, images: WIDE[: len(images)].astype(np.float32)
+    )
+    images = pa.array([png(PIXELS[0])] * 70, pa.binary())
+    made = arrow.encode_array(images, profile=codec, mean_bytes=30).to_pylist()
+    assert average(made) == pytest.approx(30, 0.02)
+    assert len({codec.info(stream).quality for stream in made}) == 1

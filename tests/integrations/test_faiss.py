@@ -334,3 +334,13 @@ def test_without_faiss_the_pip_line_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "pip install 'clipcodec[faiss]'" in done.stdout, done.stderr
+
+
+def test_an_average_of_an_index_is_that_of_all_its_vectors(rates: Profile) -> None:
+    x = cone(300, DIM, 1)
+    index = faiss.IndexFlatIP(DIM)
+    index.add(x)
+    expected = Codec(rates).encode_embeddings(x, mean_bytes=16)
+    assert sum(map(len, expected)) / 300 == pytest.approx(16, 0.01)
+    found = from_faiss(index, profile=rates.path, mean_bytes=16)
+    assert [stream for _, stream in found] == expected
