@@ -52,7 +52,7 @@ class Header:
             raise ValueError(f"profile id {self.profile_id} is not in 1 … {MAX_PROFILE_ID}")
         if (self.coder, self.profile_id) == (SHORT_CODER, SHORT_PROFILE_ID):
             if len(parameters) != 1 or not 1 <= parameters[0] <= SHORT_QUALITIES:
-                raise ValueError(f"profile {SHORT_PROFILE_ID} needs a quality in one byte")
+                raise ValueError(f"profile {SHORT_PROFILE_ID} needs a quality in one byte, 1 … 100")
             return bytes([_SHORT - 1 + parameters[0]])
         if self.profile_id < _EXTENDED:
             return bytes([first | self.profile_id]) + parameters
@@ -63,8 +63,6 @@ class Header:
 
 _SHORT_HEADER = Header(SHORT_CODER, SHORT_PROFILE_ID)
 _NEVER_LONG = _LONG | CODERS.index(SHORT_CODER) << 4 | SHORT_PROFILE_ID
-
-
 _NO_STREAM = "not a clipcodec stream, or one from a later release (upgrade clipcodec)"
 
 
@@ -104,9 +102,9 @@ def split(stream: bytes) -> tuple[Header, bytes]:
         )
     if first == _NEVER_LONG:
         raise CorruptError(
-            f"first byte 0x{first:02x} is the long form of a header that has a short one (profile "
-            f"{SHORT_PROFILE_ID}, {SHORT_CODER}: 0x{_SHORT:02x} to 0x{_RESERVED - 1:02x}): damaged, "
-            "or made before the format was frozen (encode again)"
+            f"first byte 0x{first:02x} is the long form of a header that has a short one "
+            f"(profile {SHORT_PROFILE_ID}, {SHORT_CODER}: 0x{_SHORT:02x} to "
+            f"0x{_RESERVED - 1:02x}): damaged, or made before the format was frozen (encode again)"
         )
     name = CODERS[coder]
     if low == _PRIVATE:

@@ -83,6 +83,9 @@ def packets() -> None:
     say("among-others", "values of others are passed over", RELATION % (others + GOOD + others))
     say("later", "a stream of a later format version is found", RELATION % (later + GOOD))
     say("same-profile", "the first of two of one profile counts", RELATION % (GOOD + same))
+    short, other, long = (GOOD.replace("aDwEMtdFhgI=", s) for s in ("sQA=", "gAA=", "ZzIA"))
+    say("short", "short forms of two qualities are of one profile", RELATION % (short + other))
+    say("long", "a long form of what has a short one is of no profile", RELATION % (short + long))
     say("two-relations", "every dc:relation is read", RELATION % GOOD + RELATION % later)
     say(
         "space",
