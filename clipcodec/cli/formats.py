@@ -43,7 +43,7 @@ IMAGES = {"JPEG": JPEG, "PNG": PNG, "WebP": WEBP, "AVIF or HEIF": HEIF}  # as ca
 
 IMAGE = Format("an image", (".gif", ".bmp", ".tif", ".tiff", ".jp2", ".jxl", ".svg"))
 SAFETENSORS = Format("a safetensors file", ())
-ARCHIVE = Format("an archive", (".tar", ".tgz", ".tbz2", ".txz", ".zip"))
+ARCHIVE = Format("an archive", (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".zip"))
 COMPRESSED = Format("a compressed file", (".gz", ".bz2", ".xz", ".zst"))
 FOLDER = Format("a directory", ())
 
@@ -204,6 +204,14 @@ def _is_stream(head: bytes, codec: Codec | None) -> bool:
     return True
 
 
+def verbs_for(found: Format) -> str:
+    """Which verbs take a file of this format."""
+    verbs = _VERBS.get(found)
+    if verbs is None:  # an image that can carry streams
+        verbs = f"{_IMAGE_VERBS}, `clipcodec extract` gets the stream that it may carry"
+    return verbs
+
+
 def refuse_foreign(
     name: str,
     takes: str,
@@ -224,7 +232,5 @@ def refuse_foreign(
     found = known(name, codec)
     if found is None or found in taken:
         return
-    verbs = _VERBS.get(found)
-    if verbs is None:  # an image that can carry streams
-        verbs = f"{_IMAGE_VERBS}, `clipcodec extract` gets the stream that it may carry"
-    raise error(f"{found.words}, expected {takes}: {verbs}{also if found in _MANY else ''}")
+    more = also if found in _MANY else ""
+    raise error(f"{found.words}, expected {takes}: {verbs_for(found)}{more}")

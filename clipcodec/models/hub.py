@@ -127,7 +127,7 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
             f"{missing}, and there is no home directory to download them to: set HF_HOME to a"
             f" folder, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
         )
-    reason = _unanswered()
+    reason = unanswered()
     if reason:
         message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({reason}): {remedy}"
         raise WeightsUnavailableError(message)
@@ -171,7 +171,7 @@ def check_at_hand(spec: BackboneSpec, what: str, repository: str, *files: str) -
     if constants.HF_HUB_OFFLINE:
         reason: str | None = "HF_HUB_OFFLINE forbids a download"
     else:
-        reason = _unanswered()
+        reason = unanswered()
         reason = reason and f"{constants.ENDPOINT} cannot be reached ({reason})"
     if reason:
         raise WeightsUnavailableError(
@@ -180,7 +180,7 @@ def check_at_hand(spec: BackboneSpec, what: str, repository: str, *files: str) -
         )
 
 
-def _unanswered() -> str | None:
+def unanswered() -> str | None:
     """Ask the hub once, briefly: huggingface_hub would retry a dead network for half a minute."""
     constants = load_module("huggingface_hub.constants")
     set_by_user = os.environ.get(_PATIENCE)

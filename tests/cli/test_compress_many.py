@@ -522,6 +522,7 @@ def test_wrong_command_lines_exit_2(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").touch()
     assert main(["compress", *args]) == 2
     assert word in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["images"]

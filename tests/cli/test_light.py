@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.new("RGB", (8, 8)).save(path)
     (folder / "with.jpg").write_bytes(clipcodec.attach(folder / "a.jpg", streams[0]))
     (folder / "shard.tar").write_bytes(bytes(10240))
+    Image.new("RGB", (8, 8)).save(folder / "a.gif")
+    (folder / "t.parquet").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
     return folder
 
 
@@ -69,11 +72,14 @@ WORKS = [
     "compress row.npz row.safetensors row.csv -o out/",
     "compress row.npz row.safetensors row.csv -o 8.clpc",
     "compress rows.npy -o 2.clpc --workers 0 -q",
+    "compress *.npy -o 9.clpc",  # a pattern, as no shell reads it here
+    "compress *ow.safetensors *ow.csv ro[w].npy -o 10.clpc",
     "compress rows.npy -o 3.clpc --dry-run",
     "decompress a.clip -o 1.npy",
     "decompress a.clpc -o 2.npy --ids ids.txt",
     "decompress a.clip a.clpc --json",
     "info a.clip a.clpc",
+    "info row.npy row.npz row.csv row.safetensors a.jpg with.jpg a.gif",
     "attach a.jpg --stream a.clip -o 1.jpg",
     "extract with.jpg",
     "search a.clpc --query row.npy",
@@ -88,10 +94,16 @@ NEEDS = {
     "compress a.jpg -o 4.clpc": "huggingface_hub",
     "compress photos -o 5.clpc": "Pillow",
     "compress shard.tar -o 6.clpc": "Pillow",
+    "compress *.jpg -o 11.clpc": "Pillow",
+    "compress *.j?g *.npy -o 11.clpc": "Pillow",
     "compress t.parquet --column e": "pyarrow",
     "decompress t.clip.parquet": "pyarrow",
+    "info t.parquet": "pyarrow",
+    "info row.pt": "torch",
     "attach -f a.jpg": "Pillow",
     "search a.clpc --query a.jpg": "Pillow",
+    "caption a.clip --captioner c.safetensors": "torch",
+    "train-captioner --embeddings rows.npy --captions c.txt -o c.safetensors": "torch",
     "demo --count 1 a.jpg": "Pillow",
     "fetch": "huggingface_hub",
     "train --embeddings rows.npy --out p.safetensors": "torch",
@@ -113,6 +125,16 @@ def test_says_what_is_missing(folder: Path, line: str) -> None:
     assert f"{NEEDS[line]}" in done.stderr
     assert "pip install " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_image_is_described_by_its_header(folder: Path) -> None:
+    """Without Pillow; what only Pillow knows is left out, and said."""
+    done = light(folder, "-m", "clipcodec", "info", "a.jpg", "with.jpg", "a.gif", "--json")
+    plain, carrier, other = map(json.loads, done.stdout.splitlines())
+    assert (plain["width"], plain["height"], plain["streams"]) == (8, 8, [])
+    assert [stream["profile"] for stream in carrier["streams"]] == ["openai-vit-b-32/predictive"]
+    assert other["width"] is None
+    assert "pip install Pillow" in other["note"]
 
 
 def test_what_every_image_lacks_is_said_once(folder: Path) -> None:
