@@ -43,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savetxt(folder / "row.csv", rows[:1], delimiter=",")
     save_file({"embeddings": rows[:1]}, folder / "row.safetensors")
     (folder / "row.pt").write_bytes(b"needs torch")
+    clipcodec.TextEmbeddings(("cat", "dog"), rows[:2]).save(folder / "words.safetensors")
     streams = clipcodec.encode_embeddings(rows)
     (folder / "a.clip").write_bytes(streams[0])
     with clipcodec.create(folder / "a.clpc") as writer:
@@ -83,6 +84,9 @@ WORKS = [
     "attach a.jpg --stream a.clip -o 1.jpg",
     "extract with.jpg",
     "search a.clpc --query row.npy",
+    "search a.clpc --text-embeddings words.safetensors",
+    "search rows.npy --index 12.clpc --query row.npy",
+    "classify a.clpc a.clip row.npy --labels words.safetensors",
     "profiles",
     "profiles any/rotation",
     "demo --count 1",
@@ -102,6 +106,9 @@ NEEDS = {
     "info row.pt": "torch",
     "attach -f a.jpg": "Pillow",
     "search a.clpc --query a.jpg": "Pillow",
+    "search a.clpc --text dog": "huggingface_hub",
+    "classify a.clpc --labels cat dog": "huggingface_hub",
+    "embed-text --text dog -o w.safetensors": "huggingface_hub",
     "caption a.clip --captioner c.safetensors": "torch",
     "train-captioner --embeddings rows.npy --captions c.txt -o c.safetensors": "torch",
     "demo --count 1 a.jpg": "Pillow",
