@@ -79,7 +79,8 @@ def test_the_text_says_what_the_package_writes() -> None:
 
 
 _pieces = st.sampled_from([
-    xmp.PREFIX, "aAA=", "aAE=", "aQAA", "sQA=", "gAA=", "ZzIA", "Pw==", "aA", "x", " ", "<!-- x -->", "<x/>", "&#97;",
+    xmp.PREFIX, "aAA=", "aAE=", "aQAA", "sQA=", "gAA=", "ZzIA", "Pw==", "aA", "x", " ",
+    "<!-- x -->", "<x/>", "&#97;",
     "<r:li>x</r:li>", f"<r:li>{xmp.PREFIX}aQAA</r:li>", "<r:Bag><r:li>x</r:li></r:Bag>",
     f"<d:relation><r:Bag><r:li>{xmp.PREFIX}aAA=</r:li></r:Bag></d:relation>", "<x>",
 ])  # fmt: skip
