@@ -203,6 +203,55 @@ def build_parser() -> argparse.ArgumentParser:
     _force(p)
     _quiet(p)
 
+    p = _verb(verbs, "browse", "a page in the browser for the pictures of a container")
+    p.add_argument("container", metavar="CONTAINER", help="container (.clpc)")
+    p.add_argument("--images", metavar="DIR", help="folder of the pictures: ids are their names in "
+                   "it; nothing else is shown (default: names only)")  # fmt: skip
+    p.add_argument("--labels", nargs="+", metavar="LABEL", help="words; or one file of them, one "
+                   "per line, or of their embeddings, as `embed-text` makes it (default: those of "
+                   "--text-embeddings)")  # fmt: skip
+    _templates(p)
+    p.add_argument("--text-embeddings", metavar="FILE", help="words to search by without weights, "
+                   "as `embed-text` makes them")  # fmt: skip
+    p.add_argument("--port", type=int, default=8765, metavar="N", help="on 127.0.0.1 (default: "
+                   "8765; 0: a free one)")  # fmt: skip
+    p.add_argument("--open", action="store_true", help="open the page in the browser")
+    p.add_argument("--cache", metavar="DIR", help="where thumbnails are kept (default: "
+                   "$XDG_CACHE_HOME/clipcodec/thumbnails)")  # fmt: skip
+    _profile(p, "profile file that private streams were made with")
+    p.add_argument("--backbone", metavar="NAME", help="what made the embeddings, where the profile "
+                   "takes any")  # fmt: skip
+    _backbone(p)
+
+    p = _verb(verbs, "locate", "the regions of images that words name")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or container (.clpc) of "
+                   "regions that --keep made; - for stdin")  # fmt: skip
+    words = p.add_mutually_exclusive_group()
+    words.add_argument("--text", action="append", metavar="TEXT", help='what to look for, such as '
+                       '"a red cup"; may be given several times')  # fmt: skip
+    words.add_argument("--text-embeddings", metavar="FILE", help="texts with their embeddings, as "
+                       "`embed-text` makes them; for a container torch is not needed")  # fmt: skip
+    _templates(p)
+    p.add_argument("-k", type=int, default=1, help="regions for each text (default: 1)")
+    p.add_argument("--boxes", metavar="FILE", help="regions, as JSON or lines with tabs: left, "
+                   "top, right, bottom in pixels; - for stdin")  # fmt: skip
+    p.add_argument("--sam", metavar="MODEL", help="network that finds regions where no boxes are "
+                   "given: a folder or a hub's name (default: facebook/sam-vit-base)")  # fmt: skip
+    p.add_argument("--points", type=int, default=32, metavar="N", help="it is asked about N x N "
+                   "points (default: 32)")  # fmt: skip
+    p.add_argument("--crop", choices=("mask", "box"), default="mask", help="pixels of a box "
+                   "outside the mask: black (mask, default) or as they are (box)")  # fmt: skip
+    p.add_argument("-o", "--output", metavar="OUT", help="draw each text's best region into a copy "
+                   "of the image: .png, .jpg, …; several images: a directory")  # fmt: skip
+    p.add_argument("--keep", metavar="FILE", help="write a container (.clpc) of all regions, to be "
+                   "looked through by words later")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per text")
+    _profile(p)
+    _target(p)
+    _backbone(p)
+    _force(p)
+    _quiet(p)
+
     p = _verb(verbs, "caption", "a sentence for each image, stream or embedding")
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="stream, container (.clpc), file of "
                    "embeddings or image; - for stdin")  # fmt: skip

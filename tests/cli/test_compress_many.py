@@ -152,9 +152,9 @@ def test_a_precision_that_the_device_lacks_is_refused(
     """torch would warn, and go on in float32."""
     from contextlib import nullcontext
 
-    from clipcodec.models import model
+    from clipcodec.models import device
 
-    monkeypatch.setattr(model, "_autocast", lambda precision, device: nullcontext())
+    monkeypatch.setattr(device, "autocast", lambda precision, device: nullcontext())
     options = ["--precision", "fp16", "--workers", "0"]
     command = ["compress", *world.options, str(world.images), "-o", str(tmp_path / "o.clpc")]
     assert main([*command, *options]) == 2

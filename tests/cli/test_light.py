@@ -22,7 +22,7 @@ from tests.helpers.profiles import drawn
 BLOCK = """
 import sys
 BLOCKED = {"torch", "torchvision", "open_clip", "PIL", "huggingface_hub", "tqdm", "threadpoolctl",
-           "pyarrow", "faiss", "pandas", "scipy", "ray"}
+           "pyarrow", "faiss", "pandas", "scipy", "ray", "starlette", "uvicorn"}
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
@@ -48,6 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a.clip").write_bytes(streams[0])
     with clipcodec.create(folder / "a.clpc") as writer:
         writer.extend(streams)
+    with clipcodec.create(folder / "regions.clpc") as writer:
+        writer.append(streams[0], id="a.jpg#xywh=0,0,4,4")
     (folder / "photos").mkdir()
     for path in (folder / "a.jpg", folder / "photos" / "b.jpg"):
         Image.new("RGB", (8, 8)).save(path)
@@ -84,6 +86,7 @@ WORKS = [
     "attach a.jpg --stream a.clip -o 1.jpg",
     "extract with.jpg",
     "search a.clpc --query row.npy",
+    "locate regions.clpc --text-embeddings words.safetensors --json",
     "search a.clpc --text-embeddings words.safetensors",
     "search rows.npy --index 12.clpc --query row.npy",
     "classify a.clpc a.clip row.npy --labels words.safetensors",
@@ -106,12 +109,14 @@ NEEDS = {
     "info row.pt": "torch",
     "attach -f a.jpg": "Pillow",
     "search a.clpc --query a.jpg": "Pillow",
+    "locate a.jpg --text cat": "Pillow",
     "search a.clpc --text dog": "huggingface_hub",
     "classify a.clpc --labels cat dog": "huggingface_hub",
     "embed-text --text dog -o w.safetensors": "huggingface_hub",
     "caption a.clip --captioner c.safetensors": "torch",
     "train-captioner --embeddings rows.npy --captions c.txt -o c.safetensors": "torch",
     "demo --count 1 a.jpg": "Pillow",
+    "browse a.clpc": "starlette",
     "fetch": "huggingface_hub",
     "train --embeddings rows.npy --out p.safetensors": "torch",
     "train --embeddings rows.npy --out p.safetensors --recipe pqvae": "torch",

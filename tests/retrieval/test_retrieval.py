@@ -476,9 +476,10 @@ def test_the_command_embeds_images_with_the_backbone_of_the_container(
         return x[4:5]
 
     monkeypatch.setattr(Codec, "embed_images", embed)
-    args = ["search", str(tmp_path / "s.clpc"), "--query", str(tmp_path / "photo.jpg"), "-k", "1"]
+    args = ["search", str(tmp_path / "s.clpc"), "--query", str(tmp_path / "photo.jpg"), "-k", "1",
+            "--tsv"]  # fmt: skip
     assert main(args) == 0
-    assert capsys.readouterr().out.split("\t")[2] == "4\n"
+    assert capsys.readouterr().out.splitlines()[1].split("\t")[3:] == ["4", ""]
 
 
 def test_an_image_in_a_container_of_any_model_needs_a_backbone(tmp_path: Path) -> None:
