@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import arrays
-from ..bitstream import VERSION
+from ..bitstream import begins
 from ..carriers import format_of
 from ..codec import Codec
 from ..container.layout import MAGIC
@@ -129,6 +129,8 @@ _BEGINNINGS = (  # first bytes of formats, and where they are
     (0, b"\xfd7zXZ\0", COMPRESSED),
     (0, b"\x28\xb5\x2f\xfd", COMPRESSED),
 )
+# that begin as a stream may, but are too long for one to begin so by chance
+_SIGNATURES = (MAGIC, arrays.NPY, b"\x89PNG\r\n\x1a\n")
 _IMAGE_VERBS = "`clipcodec compress` makes a stream of it"
 _MANY_VERBS = "`clipcodec compress … -o OUT.clpc` makes a container of its images"
 _VERBS = {
@@ -193,7 +195,7 @@ def _by_beginning(head: bytes, name: str) -> Format | None:
 
 
 def _is_stream(head: bytes, codec: Codec | None) -> bool:
-    if not head or head[0] >> 6 != VERSION:
+    if not begins(head) or head.startswith(_SIGNATURES):
         return False
     try:
         (codec or Codec()).info(head)

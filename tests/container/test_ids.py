@@ -55,7 +55,7 @@ def test_what_an_id_costs_in_a_container(ids: list[str], most: float) -> None:
     for names in (ids, None):
         buffer = io.BytesIO()
         with clipcodec.create(buffer) as writer:
-            writer.extend([b"\x67" + bytes(20)] * len(ids), names)
+            writer.extend([b"\x69" + bytes(20)] * len(ids), names)
         sizes.append(len(buffer.getvalue()))
     assert sizes[0] - sizes[1] < most * len(ids)
 
@@ -119,7 +119,7 @@ def test_few_bytes_cannot_become_many_ids() -> None:
 
 def test_every_reader_follows() -> None:
     """By the index, from a pipe, of what is left after damage, and with more appended."""
-    items = [Item(bytes([0x67, i]), f"rows.npy/{i}") for i in range(200)]
+    items = [Item(bytes([0x69, i]), f"rows.npy/{i}") for i in range(200)]
     buffer = io.BytesIO()
     with clipcodec.create(buffer, block_items=50) as writer:
         writer.extend(items)
@@ -138,10 +138,10 @@ def test_an_append_begins_anew(tmp_path: Path) -> None:
     """A block knows nothing of the ids in the block before."""
     path = tmp_path / "a.clpc"
     with clipcodec.create(path) as writer:
-        writer.append(b"\x67\1", "rows.npy/0")
+        writer.append(b"\x69\1", "rows.npy/0")
     for i in range(1, 4):
         with clipcodec.create(path, mode="a") as writer:
-            writer.append(b"\x67\1", f"rows.npy/{i}")
+            writer.append(b"\x69\1", f"rows.npy/{i}")
     with clipcodec.open(path) as container:
         assert container.ids == [f"rows.npy/{i}" for i in range(4)]
         assert container.index("rows.npy/2") == 2
