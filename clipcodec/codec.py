@@ -111,7 +111,7 @@ def _texts_of(profile: Profile, target: Target, dim: int) -> Embeddings | None:
     """Whose probabilities should stay: the caller's texts, else the profile's, if it has some."""
     if target.effort == 1:
         return None
-    texts = target.texts
+    texts: Embeddings | None = target.texts
     if texts is None:
         return None if profile.statistics is None else profile.statistics.bank
     if texts.shape[1] != dim:

@@ -28,9 +28,9 @@ class TargetOptions(TypedDict, total=False):
     min_cosine: float | None
     mean_bytes: float | None
     weight: float | None
+    entropy: str
     effort: int
     texts: Any
-    entropy: str
 
 
 class Checkable(Protocol):
@@ -76,7 +76,7 @@ class Target:
     weight: float | None = None
     entropy: str = AUTO
     effort: int = 1
-    texts: Embeddings | None = field(default=None, repr=False, compare=False)
+    texts: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         given = [name for name in _GOALS if getattr(self, name) is not None]

@@ -19,7 +19,8 @@ def bank(texts: Embeddings, count: int = COUNT, seed: int = 0) -> NDArray[np.int
     """
     centroids = texts if len(texts) <= count else _centroids(texts, count, seed)
     peak = np.abs(centroids).max(axis=1, keepdims=True)
-    return np.rint(centroids * (_LARGEST / peak)).astype(np.int8)
+    whole: NDArray[np.int8] = np.rint(centroids * (_LARGEST / peak)).astype(np.int8)
+    return whole
 
 
 def _centroids(texts: Embeddings, count: int, seed: int) -> Embeddings:

@@ -49,8 +49,9 @@ def main() -> None:
             best = after.argmax(axis=1)
             name = " ".join(f"{key}={value}" for key, value in asked.items())
             name += f" effort={effort}" + (" labels" if given is not None else "")
+            size = np.mean([len(stream) for stream in streams])
             print(
-                f"{name:24} {np.mean([len(s) for s in streams]):6.1f} {(x * y).sum(axis=1).mean():7.4f}"
+                f"{name:24} {size:6.1f} {(x * y).sum(axis=1).mean():7.4f}"
                 f" {divergence:6.4f} {(best == before.argmax(axis=1)).mean():7.3f}"
                 f" {(best == labels).mean():6.3f} {spent:7.1f}",
                 flush=True,

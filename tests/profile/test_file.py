@@ -212,7 +212,9 @@ def test_statistics_of_texts_are_read_and_checked(tmp_path: Path, tiny_path: Pat
     assert found.text is not None
     assert found.bank is not None
     assert found.text.tolist() == list(range(8))
-    assert np.allclose(found.bank, [[0.6, 0.8, *[0] * 6], [0] * 7 + [-1]])
+    expected = np.zeros((2, 8))
+    expected[0, :2], expected[1, 7] = (0.6, 0.8), -1
+    assert np.allclose(found.bank, expected)
     for name, words in (("text", "statistics.text is zero"), ("bank", "bank has a row of zeros")):
         wrong = {**tensors, f"statistics.{name}": np.zeros_like(tensors[f"statistics.{name}"])}
         with pytest.raises(WeightsError, match=words):

@@ -16,7 +16,8 @@ def test_clusters_of_texts_become_their_centroids() -> None:
     centres = unit(rng.normal(size=(5, 32)))
     texts = unit(np.repeat(centres, 20, axis=0) + 0.02 * rng.normal(size=(100, 32)))
     found = bank(texts, count=12)
-    assert (found.shape, found.dtype) == ((12, 32), np.int8)
+    assert found.shape == (12, 32)
+    assert found.dtype == np.int8
     near = unit(found.astype(np.float32)) @ centres.T
     assert (near.max(axis=0) > 0.99).all(), "every cluster has a centroid"
     assert (near.max(axis=1) > 0.95).all(), "every centroid lies in a cluster"
