@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from .errors import ImageError, ImageFileError
 from .system.forks import loading
+from .system.pipes import read_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,11 +125,7 @@ def _read(image: Any) -> bytes:
     if isinstance(image, (bytes, bytearray, memoryview)):
         return bytes(image)
     try:
-        if hasattr(image, "read"):
-            data = image.read()
-        else:
-            with open(image, "rb") as file:
-                data = file.read()
+        data = image.read() if hasattr(image, "read") else read_path(image)
     except IsADirectoryError as error:
         raise ImageFileError(f"{describe(image)} is a directory: name a file inside") from error
     except FileNotFoundError as error:

@@ -19,7 +19,7 @@ from .profile import Profile
 class ParsedStream(NamedTuple):
     """A stream cut into its parts; nothing is decoded yet.
 
-    start  the bytes of the header, parameters included
+    start  the bytes of the header as they stand in the stream, parameters included
     """
 
     profile: Profile
@@ -74,13 +74,13 @@ def parse_all(streams: Iterable[bytes], owner: Callable[[Header], Profile]) -> l
 
 def start_of(profile: Profile, coder: str, parameters: Parameters) -> bytes:
     """The header of a stream, parameters included."""
-    return _header(profile, coder) + profile.kind.parameters(*parameters)
+    return _header(profile, coder).to_bytes(profile.kind.parameters(*parameters))
 
 
 @lru_cache(maxsize=64)
-def _header(profile: Profile, coder: str) -> bytes:
+def _header(profile: Profile, coder: str) -> Header:
     digest = profile.digest[:DIGEST_BYTES] if profile.id is None else None
-    return Header(coder, profile.id, digest).to_bytes()
+    return Header(coder, profile.id, digest)
 
 
 def pack(profile: Profile, quantized: Quantized, coders: Sequence[str]) -> list[bytes]:

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 import clipcodec
 from clipcodec import Codec, Target
-from clipcodec.bitstream import CODERS
+from clipcodec.bitstream import CODERS, check_seed, check_value
 from clipcodec.errors import (
     CorruptError,
     DecodeError,
@@ -27,6 +27,7 @@ from clipcodec.errors import (
     RateError,
     TruncatedError,
     UnknownProfileError,
+    UnsupportedError,
     WeightsError,
 )
 from clipcodec.profile.file import Profile
@@ -348,6 +349,91 @@ def test_info_says_quality_and_width(variable: Codec, rates: Profile) -> None:
     assert (info.quality, info.dim, info.header_size, info.backbone) == (37, 240, 4, "any")
     fixed = clipcodec.encode_embedding(np.ones(512), profile="openai-vit-b-32/pqvae-400")
     assert clipcodec.info(fixed).quality is None
+
+
+# the short form, of the default profile
+
+
+@pytest.fixture(scope="module")
+def default_rows() -> np.ndarray:
+    statistics = Codec().profile.statistics
+    assert statistics is not None
+    return statistics.draw(12, seed=7)
+
+
+def repacked(stream: bytes, head: bytes, profile: Profile | None = None) -> bytes:
+    """The symbols of a stream of levels behind another header, with the check value it needs."""
+    parsed = clipcodec.Codec().parse(stream)
+    kind, symbols = parsed.profile.kind, Codec().symbols(stream)[None]
+    seed = check_seed(head, None if profile is None else profile.digest)
+    check = check_value(seed, kind.packed(symbols)[0])
+    quality = np.array([parsed.parameters.quality])
+    return head + kind.encode("rans", symbols, quality, [check])[0]
+
+
+@pytest.mark.parametrize(("quality", "first"), [(1, 0x80), (50, 0xB1), (100, 0xE3)])
+def test_streams_of_the_default_profile_have_one_byte_of_header(
+    default_rows: np.ndarray, quality: int, first: int
+) -> None:
+    """It is all of the header that the check value covers."""
+    (stream,) = clipcodec.encode_embeddings(default_rows[:1], quality=quality)
+    info = clipcodec.info(stream)
+    assert (stream[0], info.header_size, info.quality) == (first, 1, quality)
+    assert (info.version, info.profile, info.profile_id, info.entropy) == (
+        1, "openai-vit-b-32/predictive", 7, "rans"
+    )  # fmt: skip
+    assert repacked(stream, bytes([first])) == stream
+
+
+@pytest.mark.parametrize("quality", [1, 50, 100])
+def test_the_long_form_of_a_default_stream_is_rejected(
+    default_rows: np.ndarray, quality: int
+) -> None:
+    """Its check value is right; a batch names it. The profile's digest is another name."""
+    (short,) = clipcodec.encode_embeddings(default_rows[:1], quality=quality)
+    long = repacked(short, bytes([0x67, quality]))
+    for read in (clipcodec.decode, clipcodec.info, Codec().symbols):
+        with pytest.raises(CorruptError, match="0x67 is the long form"):
+            read(long)
+    with pytest.raises(CorruptError, match="0x67 is the long form") as caught:
+        clipcodec.decode_batch([short, long, short])
+    assert caught.value.rows == (1,)
+    profile = Codec().profile
+    by_digest = repacked(short, b"\x60" + profile.digest[:4] + bytes([quality]), profile)
+    both = clipcodec.decode_batch([short, by_digest])
+    assert (both[0] == both[1]).all()
+    assert Codec().info(by_digest).header_size == 6
+
+
+def test_the_byte_saved_goes_to_the_payload(default_rows: np.ndarray) -> None:
+    streams = clipcodec.encode_embeddings(default_rows, max_bytes=50)
+    assert max(map(len, streams)) == 50
+    assert {clipcodec.info(stream).header_size for stream in streams} == {1}
+
+
+def test_short_forms_of_all_qualities_decode_together(default_rows: np.ndarray) -> None:
+    """And each as it does alone; the first byte is the quality and nothing else."""
+    streams = [
+        clipcodec.encode_embedding(x, quality=q)
+        for x, q in zip(default_rows, (1, 2, 3, 10, 25, 49, 50, 51, 75, 98, 99, 100), strict=True)
+    ]
+    assert [s[0] - 0x7F for s in streams] == [clipcodec.info(s).quality for s in streams]
+    together = clipcodec.decode_batch(streams)
+    alone = np.stack([clipcodec.decode(stream) for stream in streams])
+    assert np.abs(together - alone).max() < 1e-5
+    assert len({parsed.header for parsed in Codec().parse_batch(streams)}) == 1
+
+
+@pytest.mark.parametrize("first", [0xE4, 0xFF, 0x3F])
+def test_reserved_first_bytes_are_refused(default_rows: np.ndarray, first: int) -> None:
+    (stream,) = clipcodec.encode_embeddings(default_rows[:1])
+    with pytest.raises(UnsupportedError, match="a later release"):
+        clipcodec.decode(bytes([first]) + stream[1:])
+
+
+def test_a_short_form_without_payload_is_truncated() -> None:
+    with pytest.raises(TruncatedError):
+        clipcodec.decode(b"\xb1")
 
 
 def test_symbols_are_the_levels(variable: Codec) -> None:

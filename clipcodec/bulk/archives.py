@@ -14,10 +14,11 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple
 
-from ..errors import InputError, brief
+from ..errors import InputError, MissingDependencyError, brief
 from .entries import (
     HIDDEN,
     LINK,
@@ -33,9 +34,64 @@ from .entries import (
 )
 
 STDIN = "-"
-_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_SUFFIXES = (
+    ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst"
+)  # fmt: skip
 _PIECE = 1 << 16  # bytes read at a time
+_MORSEL = 1 << 10  # bytes of zstd, which may become 32 MB
 _MOST_LINKS = 40  # links to links, as in Linux
+_MOST_ZEROS = 1 << 30  # after an archive; /dev/zero has no end
+_LARGEST_HEADER = 1 << 20  # bytes; long names have some thousand, attributes at most 64 KiB each
+_MOST_HEADERS = 16  # of one member
+_MOST_SHARED = 1000  # attributes that hold for all members
+_ABOUT_THE_NEXT = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
+
+
+class _Zstandard:
+    """The decompressor of the package zstandard, as those of the standard library."""
+
+    def __init__(self, package: Any) -> None:
+        self._inner = package.ZstdDecompressor().decompressobj()
+        self._waiting = b""  # not decompressed yet
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inner.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._waiting
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._inner.unused_data) + self._waiting
+
+    def decompress(self, data: bytes, size: int) -> bytes:
+        """At least some bytes if there are more; it knows no limit, so it gets little at a time."""
+        self._waiting += data
+        parts = list[bytes]()
+        while self._waiting and not self.eof and sum(map(len, parts)) < size:
+            piece, self._waiting = self._waiting[:_MORSEL], self._waiting[_MORSEL:]
+            parts.append(self._inner.decompress(piece))
+        return b"".join(parts)
+
+
+def _zstd() -> Any:
+    """A decompressor of zstd. Raises MissingDependencyError: it needs Python 3.14 or a package."""
+    for module in ("compression.zstd", "backports.zstd"):
+        with suppress(ImportError):
+            return import_module(module).ZstdDecompressor()
+    with suppress(ImportError):
+        return _Zstandard(import_module("zstandard"))
+    raise MissingDependencyError(
+        "zstd archives need a package before Python 3.14: pip install backports.zstd, or pack the "
+        "archive with gzip",
+        name="backports.zstd",
+    )
+
 
 # how compressed data begin, and what decompresses them; each has `eof` and `unused_data`
 _PACKINGS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
@@ -43,6 +99,8 @@ _PACKINGS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
     (b"BZh", bz2.BZ2Decompressor),
     (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
     (b"\x5d\x00\x00\x80", lzma.LZMADecompressor),
+    (b"\x28\xb5\x2f\xfd", _zstd),
+    *((bytes([0x50 + i]) + b"\x2a\x4d\x18", _zstd) for i in range(16)),  # frames to be skipped
 )
 _KINDS = {
     tarfile.FIFOTYPE: "a named pipe",
@@ -52,17 +110,44 @@ _KINDS = {
 }
 
 
+def begins_archive(head: bytes) -> bool:
+    """Are these the first bytes of a tar archive, or of compressed data?"""
+    return head.startswith(b"ustar", 257) or any(head.startswith(magic) for magic, _ in _PACKINGS)
+
+
 def is_archive(name: str) -> bool:
     """Has this name the suffix of an archive, and is no directory?"""
     return name.lower().endswith(_SUFFIXES) and not os.path.isdir(name)
 
 
+class _Tar(tarfile.TarFile):
+    headers = 0  # that are being read: those about the next member, and its own
+
+
 class _Header(tarfile.TarInfo):
-    """tarfile takes a damaged header for the end of the archive; this one raises instead."""
+    """tarfile takes a damaged header for the end of the archive; this one raises instead.
+
+    Headers about the next header (long names, attributes) are kept in memory, so they are bounded.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        header = super().frombuf(buf, encoding, errors)
+        assert isinstance(header, _Header)
+        if header.type in _ABOUT_THE_NEXT and header.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(
+                f"a header of {header.size} bytes for names and attributes, expected at most "
+                f"{_LARGEST_HEADER}"
+            )
+        return header
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _Header:
+        assert isinstance(tarfile_, _Tar)
+        tarfile_.headers += 1
         try:
+            if tarfile_.headers > _MOST_HEADERS:
+                raise tarfile.ReadError(f"more than {_MOST_HEADERS} headers for one member")
             header = super().fromtarfile(tarfile_)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
@@ -71,6 +156,8 @@ class _Header(tarfile.TarInfo):
             if why == "empty header":
                 why = "it ends without its end mark: cut, or still being written"
             raise tarfile.ReadError(why) from error
+        finally:
+            tarfile_.headers -= 1
         assert isinstance(header, _Header)
         return header
 
@@ -116,7 +203,10 @@ class _Bytes:
 
     def skip_zeros(self) -> bool:
         """Go to the next byte that is not 0. False: there is none."""
+        most = self._position + _MOST_ZEROS
         while self._ready or self._fill(_PIECE):
+            if self._position > most:
+                raise tarfile.ReadError(f"more than {_MOST_ZEROS} zeros follow its end mark")
             rest = self._ready.lstrip(b"\0")
             self._position += len(self._ready) - len(rest)
             self._ready = rest
@@ -142,12 +232,13 @@ class _Bytes:
                 self._decompressor = self._begin()
                 if self._decompressor is None:
                     raise tarfile.ReadError("what follows its compressed data is not compressed")
-            data = self._packed
+            data, ended = self._packed, False
             if not data and getattr(self._decompressor, "needs_input", True):
                 data = self._file.read(_PIECE)
+                ended = not data
             self._ready = self._decompressor.decompress(data, _PIECE)
             self._packed = getattr(self._decompressor, "unconsumed_tail", b"")  # zlib's way
-            if not data and not self._ready and not self._decompressor.eof:
+            if ended and not self._ready and not self._decompressor.eof:
                 raise tarfile.ReadError("it ends inside compressed data: cut")
         return True
 
@@ -172,7 +263,7 @@ def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]
     first = True
     while first or data.skip_zeros():
         try:  # names are bytes, and ids their text as UTF-8, whatever the locale
-            archive = tarfile.TarFile(
+            archive = _Tar(
                 fileobj=data,  # type: ignore[arg-type]
                 tarinfo=_Header,
                 encoding="utf-8",
@@ -186,6 +277,9 @@ def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]
         with archive:
             while (member := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep them all
+                shared = archive.pax_headers.values()
+                if len(shared) > _MOST_SHARED or sum(map(len, shared)) > _LARGEST_HEADER:
+                    raise tarfile.ReadError("too many attributes for the whole archive")
                 yield archive, member
         first = False
 
@@ -257,13 +351,16 @@ class _Tree:
 
 
 class Archive:
-    """The images of one tar archive, which may be compressed. `STDIN` is read from `stdin`."""
+    """The images of one tar archive, which may be compressed.
+
+    file  what to read it from, if it is open already; else it is stdin or opened by its name
+    """
 
     images = True
     count: int | None = None
 
-    def __init__(self, name: str, stdin: BinaryIO | None) -> None:
-        self._name, self._stdin = name, stdin
+    def __init__(self, name: str, file: BinaryIO | None) -> None:
+        self._name, self._file = name, file
         self._seen = 0
         self.label = "stdin" if name == STDIN else label(name)
         self.left_out = Tally()
@@ -273,6 +370,9 @@ class Archive:
         try:
             with self._open() as file:
                 yield from self._entries(file, wanted)
+        except MissingDependencyError as error:
+            yield Entry(self.label, self._name, error)
+            return
         except Exception as error:
             yield self._failed(error)
             return
@@ -280,8 +380,8 @@ class Archive:
             yield Entry(self.label, self._name, InputError("the archive holds no image files"))
 
     def _open(self) -> Any:
-        if self._name == STDIN:
-            return nullcontext(self._stdin or sys.stdin.buffer)
+        if self._file is not None or self._name == STDIN:
+            return nullcontext(self._file or sys.stdin.buffer)
         return open(self._name, "rb")
 
     def _failed(self, error: Exception) -> Entry:

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from ..errors import ClipcodecError, ImageError, ImageFileError, InputError
+from ..system.optional import missing_named
+from ..system.pipes import LARGEST_IMAGE
 
-LARGEST = 1 << 28  # bytes of an image file
+LARGEST = LARGEST_IMAGE  # bytes of an image file
 _LONGEST_ID = 1 << 12  # bytes
 _MOST_NAMES = 1000  # of what is left out for one reason
 # formats that Pillow reads only with another program, and those that images.py refuses
@@ -110,7 +112,8 @@ class Source(Protocol):
 
 @lru_cache(maxsize=1)
 def _suffixes() -> frozenset[str]:
-    from PIL import Image
+    with missing_named():
+        from PIL import Image
 
     formats = Image.registered_extensions().items()
     return frozenset(s for s, name in formats if name in Image.OPEN and name not in _NOT_READ)

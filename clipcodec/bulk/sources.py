@@ -16,13 +16,15 @@ with forward slashes, sorted by code point.
   id: rows.npy/0, rows.npy/1, …
 * any other file is an image; id: the path as given
 
-What an entry is (file, folder, pipe) is asked before it is opened; an input by its own name may be
-a pipe.
+What an entry is (file, folder, pipe) is asked before it is opened. An input by its own name may be
+a pipe or an open file (<(…), /dev/stdin): an archive, embeddings or an image, by its first bytes.
+It is read here, not in a worker, and once.
 """
 
 from __future__ import annotations
 
 import glob
+import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +35,10 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..embeddings import as_rows
-from ..errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
-from .archives import STDIN, Archive, is_archive
+from ..errors import ClipcodecError, EmbeddingError, ImageFileError, InputError, OptionError
+from ..system.files import written_directly
+from ..system.pipes import LARGEST_ARRAY, LARGEST_IMAGE, Pipe, read_at_most
+from .archives import STDIN, Archive, begins_archive, is_archive
 from .entries import (
     FOLDER,
     HIDDEN,
@@ -119,10 +123,12 @@ class _Finder:
                 self._add_files([(_posix(name), fault)])
 
     def add(self, name: str) -> None:
-        if name == STDIN or is_archive(name):
-            archive = Archive(name, self._stdin)
-            self.labels.append(archive.label)
-            self.sources.append(archive)
+        if name == STDIN:
+            self._add_archive(Archive(name, self._stdin))
+        elif written_directly(name):
+            self._add_stream(name)
+        elif is_archive(name):
+            self._add_archive(Archive(name, None))
         elif os.path.isdir(name):
             if not self._bare:
                 self.labels.append(label(name))
@@ -130,10 +136,36 @@ class _Finder:
         elif name.lower().endswith(".txt") and os.path.isfile(name):
             self._add_files(_list(name))
         elif (kind := arrays.kind_of_file(name)) is not None:
-            self.labels.append(label(name))
-            self.sources.append(_Array(name, kind, self._check_width))
+            self._add_array(_Array(name, name, kind, self._check_width))
         else:
             self._add_files([(_posix(name), name)])
+
+    def _add_stream(self, name: str) -> None:
+        """A pipe, or an open file: it is what its first bytes say. Workers cannot open it."""
+        try:
+            pipe = Pipe(name)
+            head = pipe.first(arrays.HEAD)
+            kind = arrays.kind_of(name, head)
+            if kind is not None:
+                with pipe:
+                    data = read_at_most(pipe, LARGEST_ARRAY)
+                self._add_array(_Array(name, data, kind, self._check_width))
+            elif is_archive(name) or begins_archive(head):
+                self._add_archive(Archive(name, io.BufferedReader(pipe)))
+            else:
+                self.sources.append(_Stream(name, pipe))
+        except OSError as error:
+            self._add_files([_failed(name, f"cannot be read: {error.strerror}")])
+        except InputError as error:
+            self._add_files([(text_of(name), error)])
+
+    def _add_archive(self, archive: Archive) -> None:
+        self.labels.append(archive.label)
+        self.sources.append(archive)
+
+    def _add_array(self, array: _Array) -> None:
+        self.labels.append(array.label)
+        self.sources.append(array)
 
     def _add_files(self, files: list[_Listed], left_out: Tally | None = None) -> None:
         if not (self.sources and isinstance(self.sources[-1], _Files)):
@@ -159,7 +191,8 @@ class _Files:
 
     @property
     def images(self) -> bool:
-        return bool(self._files)  # else no backbone is needed
+        """Without a file to read no backbone is needed, not even to say what is wrong."""
+        return any(not isinstance(content, ClipcodecError) for _, content in self._files)
 
     def extend(self, files: list[_Listed], left_out: Tally) -> None:
         self._files += files
@@ -181,6 +214,32 @@ class _Files:
                     checked = kind_fault(content) or str(content)
                     self._files[i] = id, checked
                 yield Entry(id, _shown(content), checked)
+
+
+class _Stream:
+    """One image that comes through a pipe."""
+
+    images = True
+    count: int | None = None  # to know it, it would have to be read
+
+    def __init__(self, name: str, pipe: Pipe) -> None:
+        self._name, self._pipe = name, pipe
+        self.left_out = Tally()
+
+    def entries(self, wanted: Wanted) -> Iterator[Entry]:
+        id, name = _posix(self._name), _shown(self._name)
+        fault = id_fault(id)
+        if fault is not None:
+            yield Entry(printable(id), name, fault)
+        elif wanted(id):
+            try:
+                with self._pipe:
+                    content: bytes | ClipcodecError = read_at_most(self._pipe, LARGEST_IMAGE)
+            except InputError as error:
+                content = error
+            except OSError as error:
+                content = ImageFileError(f"cannot be read: {error.strerror}")
+            yield Entry(id, name, content)
 
 
 def _directory(top: str, start: str) -> tuple[list[_Listed], Tally]:
@@ -286,25 +345,28 @@ def _shown(path: str) -> str:
 class _Array:
     images = False
 
-    def __init__(self, name: str, kind: str, check_width: CheckWidth | None) -> None:
-        self._name, self._label = name, label(name)
+    def __init__(
+        self, name: str, source: arrays.Source, kind: str, check_width: CheckWidth | None
+    ) -> None:
+        """source: its path, or all its bytes"""
+        self._name, self.label = name, label(name)
         self.left_out = Tally()
         self._rows: NDArray[Any]
         self._fault: ClipcodecError | None = None
         self.count = 1
         try:
-            self._rows = arrays.read(name, kind)
+            self._rows = arrays.read(source, kind)
             self.count = len(self._rows)
-            self._fault = id_fault(f"{self._label}/0") or _fault(self._rows, check_width)
+            self._fault = id_fault(f"{self.label}/0") or _fault(self._rows, check_width)
         except EmbeddingError as error:
             self._fault = error
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
         if self._fault is not None:
-            yield Entry(printable(self._label), _shown(self._name), self._fault, self.count)
+            yield Entry(printable(self.label), _shown(self._name), self._fault, self.count)
             return
         for i, row in enumerate(self._rows):
-            id = f"{self._label}/{i}"
+            id = f"{self.label}/{i}"
             if wanted(id):
                 yield Entry(id, id, row)
 
@@ -334,7 +396,8 @@ def _not_taken(match: str, pattern: str) -> str | None:
     """
     if os.path.isdir(match):
         return FOLDER
-    if is_image(match) or is_archive(match):
+    named = arrays.suffix_of(match) is not None  # then Pillow, which knows images, is not asked
+    if not named and (is_image(match) or is_archive(match)):
         return None
     kind = arrays.kind_of_file(match)
     if kind is not None:

@@ -20,6 +20,7 @@ from ..bitstream import split
 from ..errors import CorruptError, DecodeError, ImageError, ImageFileError
 from ..images import describe
 from ..system.paths import AS_TEXT, is_path_of_bytes
+from ..system.pipes import read_path
 from . import heif, jpeg, png, webp, xmp
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
 
     ImageFile: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
 
-__all__ = ["attach", "extract", "format_of"]
+__all__ = ["attach", "dimensions", "extract", "format_of"]
 
 
 class _Format(NamedTuple):
     """The functions of one file format's module.
 
+    dimensions  width and height in pixels, as the header says them, or None
     matches  whether a file that begins with these bytes has this format
     packets  the XMP packets of a file. `replace` can change only the first one; it is b"" if the
              file has none yet. An empty one (`xmp.content`) is none: the next one counts.
@@ -44,11 +46,12 @@ class _Format(NamedTuple):
     name: str
     matches: Callable[[bytes], bool]
     packets: Callable[[bytes], list[bytes]]
+    dimensions: Callable[[bytes], tuple[int, int] | None]
     replace: Callable[[bytes, bytes], bytes]
 
 
 _FORMATS = tuple(
-    _Format(name, module.matches, module.packets, module.replace)
+    _Format(name, module.matches, module.packets, module.dimensions, module.replace)
     for name, module in (("JPEG", jpeg), ("PNG", png), ("WebP", webp), ("AVIF or HEIF", heif))
 )
 
@@ -90,6 +93,16 @@ def extract(image: ImageFile) -> list[bytes]:
     return [stream for stream in dict.fromkeys(streams) if first[xmp.owner(stream)] == stream]
 
 
+def dimensions(image: ImageFile) -> tuple[int, int] | None:
+    """Width and height in pixels, as stored: Exif may turn it. None: its header does not say them.
+
+    Raises as `extract`.
+    """
+    data = _read(image)
+    with _errors_named(image):
+        return _find_format(data, image).dimensions(data)
+
+
 def format_of(data: bytes) -> str | None:
     """The name of the format of a file that begins with these bytes (at least 12 of them).
 
@@ -115,8 +128,7 @@ def _read(image: ImageFile) -> bytes:
             f"{describe(image)} is not an image file: give its path, or its bytes (file.read())"
         )
     try:
-        with open(image, "rb") as file:
-            return file.read()
+        return read_path(image)
     except (OSError, ValueError) as error:  # a NUL in the path
         why = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         raise ImageFileError(f"{describe(image)} {why}") from error

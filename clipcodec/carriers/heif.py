@@ -55,6 +55,21 @@ def packets(data: bytes) -> list[bytes]:
     return [_content(data, meta, _xmp_item(data, meta))]
 
 
+def dimensions(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels of its largest image, as stored; None: it does not say them.
+
+    The largest, since a phone's picture is made of tiles, and may come with a thumbnail.
+    """
+    meta = _meta(data, boxes(data, 0, len(data)))
+    found = []
+    for box in children(data, meta.parts[b"iprp"]) if b"iprp" in meta.parts else []:
+        for part in children(data, box) if box.kind == b"ipco" else []:
+            if part.kind == b"ispe" and part.end - part.body >= 12:
+                width, height = struct.unpack_from(">II", data, part.body + 4)
+                found.append((width, height))
+    return max(found, key=lambda size: size[0] * size[1], default=None)
+
+
 def replace(data: bytes, packet: bytes) -> bytes:
     """The file with this packet at its end; the meta box and all offsets are updated."""
     top = boxes(data, 0, len(data))

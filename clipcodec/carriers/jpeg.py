@@ -17,6 +17,7 @@ _MAX_PACKET = 65502  # bytes of a packet that fit into one segment
 
 _START, _SCAN, _END = 0xD8, 0xDA, 0xD9
 _APP0, _APP1, _APP2 = 0xE0, 0xE1, 0xE2
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF
 _BARE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 
 
@@ -54,6 +55,15 @@ def _extensions(first: bytes, parts: list[bytes]) -> Iterator[bytes]:
         whole_digest = md5(packet, usedforsecurity=False).hexdigest().upper().encode()
         if len(packet) <= LIMIT and whole_digest == digest:  # larger ones hold depth maps
             yield packet
+
+
+def dimensions(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels, as they are stored; None: the file does not say them."""
+    for segment in _segments(data):
+        if segment.marker in _FRAMES and segment.end - segment.body >= 5:
+            height, width = struct.unpack_from(">HH", data, segment.body + 1)
+            return (width, height) if width and height else None
+    return None
 
 
 def replace(data: bytes, packet: bytes) -> bytes:

@@ -50,6 +50,15 @@ def packets(data: bytes) -> list[bytes]:
     return [first, other]
 
 
+def dimensions(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels; None: the file does not say them."""
+    header = next(_chunks(data))
+    if header.stop - header.body < 8:
+        return None
+    width, height = struct.unpack_from(">II", data, header.body)
+    return (width, height) if width and height else None
+
+
 def replace(data: bytes, packet: bytes) -> bytes:
     """The file with this packet in the old one's place, else before the first image data."""
     body = b"iTXt" + _KEYWORD + bytes(5) + packet  # not compressed; no language, no translation

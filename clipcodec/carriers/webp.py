@@ -31,6 +31,16 @@ def packets(data: bytes) -> list[bytes]:
     return [b"" if chunk is None else content(data[chunk.body : chunk.stop])]
 
 
+def dimensions(data: bytes) -> tuple[int, int] | None:
+    """Width and height of the canvas in pixels; None: the file does not say them."""
+    first = _chunks(data)[0]
+    canvas = data[first.body : first.stop] if first.kind == b"VP8X" else _canvas(data, first)
+    if len(canvas) < 10:
+        return None
+    width, height = (int.from_bytes(canvas[at : at + 3], "little") + 1 for at in (4, 7))
+    return width, height
+
+
 def replace(data: bytes, packet: bytes) -> bytes:
     """The file with this packet in the old one's place, else at the end.
 

@@ -121,10 +121,10 @@ def build_parser() -> argparse.ArgumentParser:
     _table(p, "streams in .parquet inputs (default: the one marked so)")
     _force(p)
 
-    p = _verb(verbs, "info", "what a stream or container is", module="decompress")
-    p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
-                   "- for stdin")  # fmt: skip
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per stream")
+    p = _verb(verbs, "info", "what a stream, a container or another file is", module="decompress")
+    p.add_argument("inputs", nargs="+", metavar="FILE", help="stream, container (.clpc), "
+                   "embeddings, image or Parquet table; - for stdin")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per file")
     _partial(p)
     _profile(p, "profile file that private streams were made with")
 
@@ -203,6 +203,111 @@ def build_parser() -> argparse.ArgumentParser:
     _force(p)
     _quiet(p)
 
+    p = _verb(verbs, "browse", "a page in the browser for the pictures of a container")
+    p.add_argument("container", metavar="CONTAINER", help="container (.clpc)")
+    p.add_argument("--images", metavar="DIR", help="folder of the pictures: ids are their names in "
+                   "it; nothing else is shown (default: names only)")  # fmt: skip
+    p.add_argument("--labels", nargs="+", metavar="LABEL", help="words; or one file of them, one "
+                   "per line, or of their embeddings, as `embed-text` makes it (default: those of "
+                   "--text-embeddings)")  # fmt: skip
+    _templates(p)
+    p.add_argument("--text-embeddings", metavar="FILE", help="words to search by without weights, "
+                   "as `embed-text` makes them")  # fmt: skip
+    p.add_argument("--port", type=int, default=8765, metavar="N", help="on 127.0.0.1 (default: "
+                   "8765; 0: a free one)")  # fmt: skip
+    p.add_argument("--open", action="store_true", help="open the page in the browser")
+    p.add_argument("--cache", metavar="DIR", help="where thumbnails are kept (default: "
+                   "$XDG_CACHE_HOME/clipcodec/thumbnails)")  # fmt: skip
+    _profile(p, "profile file that private streams were made with")
+    p.add_argument("--backbone", metavar="NAME", help="what made the embeddings, where the profile "
+                   "takes any")  # fmt: skip
+    _backbone(p)
+
+    p = _verb(verbs, "locate", "the regions of images that words name")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or container (.clpc) of "
+                   "regions that --keep made; - for stdin")  # fmt: skip
+    words = p.add_mutually_exclusive_group()
+    words.add_argument("--text", action="append", metavar="TEXT", help='what to look for, such as '
+                       '"a red cup"; may be given several times')  # fmt: skip
+    words.add_argument("--text-embeddings", metavar="FILE", help="texts with their embeddings, as "
+                       "`embed-text` makes them; for a container torch is not needed")  # fmt: skip
+    _templates(p)
+    p.add_argument("-k", type=int, default=1, help="regions for each text (default: 1)")
+    p.add_argument("--boxes", metavar="FILE", help="regions, as JSON or lines with tabs: left, "
+                   "top, right, bottom in pixels; - for stdin")  # fmt: skip
+    p.add_argument("--sam", metavar="MODEL", help="network that finds regions where no boxes are "
+                   "given: a folder or a hub's name (default: facebook/sam-vit-base)")  # fmt: skip
+    p.add_argument("--points", type=int, default=32, metavar="N", help="it is asked about N x N "
+                   "points (default: 32)")  # fmt: skip
+    p.add_argument("--crop", choices=("mask", "box"), default="mask", help="pixels of a box "
+                   "outside the mask: black (mask, default) or as they are (box)")  # fmt: skip
+    p.add_argument("-o", "--output", metavar="OUT", help="draw each text's best region into a copy "
+                   "of the image: .png, .jpg, …; several images: a directory")  # fmt: skip
+    p.add_argument("--keep", metavar="FILE", help="write a container (.clpc) of all regions, to be "
+                   "looked through by words later")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per text")
+    _profile(p)
+    _target(p)
+    _backbone(p)
+    _force(p)
+    _quiet(p)
+
+    p = _verb(verbs, "caption", "a sentence for each image, stream or embedding")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="stream, container (.clpc), file of "
+                   "embeddings or image; - for stdin")  # fmt: skip
+    p.add_argument("--captioner", required=True, metavar="FILE", help="weights: of "
+                   "train-captioner, or ClipCap's (see docs/captions.md)")  # fmt: skip
+    _language_model(p)
+    p.add_argument("--beam", type=int, default=1, metavar="N", help="texts followed at a time; "
+                   "1 (default): the likeliest word each time")  # fmt: skip
+    p.add_argument("--max-tokens", type=int, default=67, metavar="N", help="longest caption "
+                   "(default: 67)")  # fmt: skip
+    p.add_argument("--prefix-length", type=int, metavar="P", help="refuse weights of another "
+                   "prefix length")  # fmt: skip
+    p.add_argument("--scale", type=float, metavar="S", help="norm of the embeddings that the "
+                   "weights were trained on (default: what the file says, or 1)")  # fmt: skip
+    _lines(p, "one line per caption", "input, item, id, caption")
+    _partial(p)
+    _profile(p, "profile file that private streams were made with")
+    p.add_argument("--backbone", metavar="NAME", help="image encoder of image inputs (default: "
+                   "what the captioner was trained on)")  # fmt: skip
+    _backbone(p)
+    _quiet(p)
+
+    p = _verb(verbs, "train-captioner", "a captioner of your own, from embeddings and captions",
+              module="caption")  # fmt: skip
+    p.add_argument("--embeddings", required=True, metavar="FILE", help=".npy, .npz, .safetensors, "
+                   ".pt or .csv, a row for each image")  # fmt: skip
+    p.add_argument("--captions", required=True, metavar="FILE", help="text: a line for each row, "
+                   "or lines of the row's number (from 0), a tab, and a caption")  # fmt: skip
+    p.add_argument("-o", "--output", required=True, metavar="OUT.safetensors", help="file to write")
+    _language_model(p)
+    p.add_argument("--kind", choices=("mlp", "transformer"), help="of the mapping network "
+                   "(default: mlp)")  # fmt: skip
+    p.add_argument("--prefix-length", type=int, metavar="P", help="vectors that GPT-2 is given "
+                   "(default: 10)")  # fmt: skip
+    p.add_argument("--clip-length", type=int, metavar="N", help="transformer: vectors made of the "
+                   "embedding (default: 10)")  # fmt: skip
+    p.add_argument("--layers", type=int, metavar="N", help="transformer (default: 8)")
+    p.add_argument("--epochs", type=int, default=10, metavar="N", help="default: 10")
+    p.add_argument("--batch-size", type=int, default=40, metavar="N", help="default: 40")
+    p.add_argument("--learning-rate", type=float, default=2e-5, metavar="R", help="default: 2e-5")
+    p.add_argument("--warmup", type=int, default=5000, metavar="N", help="steps; at most half of "
+                   "all (default: 5000)")  # fmt: skip
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--tune-language-model", action="store_true", help="train GPT-2, too, and store "
+                   "it in OUT")  # fmt: skip
+    p.add_argument("--scale", type=float, metavar="S", help="multiply unit-norm embeddings "
+                   "(default: as --start, or 1)")  # fmt: skip
+    p.add_argument("--start", metavar="FILE", help="captioner to go on from: ours, or ClipCap's")
+    p.add_argument("--resume", action="store_true", help="go on after the last whole epoch of a "
+                   "run that was stopped")  # fmt: skip
+    _profile(p, "encode and decode the embeddings with this profile (name or file) first")
+    _target(p)
+    p.add_argument("--device", help="cpu, cuda, … (default: the best there is)")
+    _force(p)
+    _quiet(p)
+
     p = _verb(verbs, "profiles", "the profiles of this release")
     p.add_argument("name", nargs="?", help="show this profile's card (name or file)")
     p.add_argument("--json", action="store_true", help="JSON on stdout")
@@ -222,8 +327,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--recipe", choices=("predictive", "pqvae"), default="predictive",
                    help="predictive (default): all rates; pqvae: one fixed rate")  # fmt: skip
     p.add_argument("--embeddings", required=True, nargs="+", metavar="FILE",
-                   help=".npy, or .safetensors with a tensor `embeddings`; a file given twice "
-                   "counts twice")  # fmt: skip
+                   help=".npy, .npz, .safetensors, .pt or .csv; a file given twice counts "
+                   "twice")  # fmt: skip
     p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
     p.add_argument("--text-embeddings", nargs="+", metavar="FILE",
                    help="predictive: what texts can tell apart is kept better")  # fmt: skip
@@ -289,6 +394,12 @@ def _backbone(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", help="cpu, cuda, … (default: the best there is)")
     p.add_argument("--weights", metavar="FILE", help="local backbone weights, .pt or .safetensors "
                    "(default: $CLIPCODEC_WEIGHTS, else open_clip's download)")  # fmt: skip
+
+
+def _language_model(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--language-model", metavar="DIR_OR_NAME", help="GPT-2 and its tokenizer: a "
+                   "folder, or a name on the Hugging Face hub (default: what the captioner was "
+                   "trained with, or gpt2)")  # fmt: skip
 
 
 def _templates(p: argparse.ArgumentParser) -> None:

@@ -1,4 +1,7 @@
-"""`clipcodec decompress` and `clipcodec info` of streams; containers.py has those of containers."""
+"""`clipcodec decompress` and `clipcodec info` of streams.
+
+containers.py has those of containers, describe.py has `info` of other files.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import numpy as np
 from ..codec import Codec
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..stream import StreamInfo
-from . import STREAM_SUFFIX, containers, tables
+from . import STREAM_SUFFIX, containers, describe, tables
 from .common import (
     STDIO,
     is_unnamed,
@@ -24,7 +27,7 @@ from .common import (
     report,
     write_output,
 )
-from .formats import ARRAY, IDS, LINES, refuse_other_format
+from .formats import ARRAY, IDS, LINES, known, refuse_other_format
 from .terminal import as_json, tell, tell_json
 
 
@@ -111,6 +114,10 @@ def _npy(array: Any) -> bytes:
 def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
     if containers.is_container(name):
         containers.info(name, args)
+        return
+    found = known(name, codec)
+    if found is not None and describe.describes(found):
+        describe.info(name, found, codec, args)
         return
     info = codec.info(read_stream(name, codec))
     if args.json:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import arrays
-from ..bitstream import VERSION
+from ..bitstream import begins
 from ..carriers import format_of
 from ..codec import Codec
 from ..container.layout import MAGIC
@@ -43,7 +43,7 @@ IMAGES = {"JPEG": JPEG, "PNG": PNG, "WebP": WEBP, "AVIF or HEIF": HEIF}  # as ca
 
 IMAGE = Format("an image", (".gif", ".bmp", ".tif", ".tiff", ".jp2", ".jxl", ".svg"))
 SAFETENSORS = Format("a safetensors file", ())
-ARCHIVE = Format("an archive", (".tar", ".tgz", ".tbz2", ".txz", ".zip"))
+ARCHIVE = Format("an archive", (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".zip"))
 COMPRESSED = Format("a compressed file", (".gz", ".bz2", ".xz", ".zst"))
 FOLDER = Format("a directory", ())
 
@@ -129,6 +129,8 @@ _BEGINNINGS = (  # first bytes of formats, and where they are
     (0, b"\xfd7zXZ\0", COMPRESSED),
     (0, b"\x28\xb5\x2f\xfd", COMPRESSED),
 )
+# that begin as a stream may, but are too long for one to begin so by chance
+_SIGNATURES = (MAGIC, arrays.NPY, b"\x89PNG\r\n\x1a\n")
 _IMAGE_VERBS = "`clipcodec compress` makes a stream of it"
 _MANY_VERBS = "`clipcodec compress … -o OUT.clpc` makes a container of its images"
 _VERBS = {
@@ -193,13 +195,21 @@ def _by_beginning(head: bytes, name: str) -> Format | None:
 
 
 def _is_stream(head: bytes, codec: Codec | None) -> bool:
-    if not head or head[0] >> 6 != VERSION:
+    if not begins(head) or head.startswith(_SIGNATURES):
         return False
     try:
         (codec or Codec()).info(head)
     except ClipcodecError:
         return False
     return True
+
+
+def verbs_for(found: Format) -> str:
+    """Which verbs take a file of this format."""
+    verbs = _VERBS.get(found)
+    if verbs is None:  # an image that can carry streams
+        verbs = f"{_IMAGE_VERBS}, `clipcodec extract` gets the stream that it may carry"
+    return verbs
 
 
 def refuse_foreign(
@@ -222,7 +232,5 @@ def refuse_foreign(
     found = known(name, codec)
     if found is None or found in taken:
         return
-    verbs = _VERBS.get(found)
-    if verbs is None:  # an image that can carry streams
-        verbs = f"{_IMAGE_VERBS}, `clipcodec extract` gets the stream that it may carry"
-    raise error(f"{found.words}, expected {takes}: {verbs}{also if found in _MANY else ''}")
+    more = also if found in _MANY else ""
+    raise error(f"{found.words}, expected {takes}: {verbs_for(found)}{more}")

@@ -16,58 +16,20 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 
 from .. import arrays
-from ..system.files import open_number, written_directly
+from ..system.files import written_directly
+from ..system.pipes import LARGEST_ARRAY, LARGEST_IMAGE, Pipe, read_at_most
 
 STDIO = "-"
 
 
-class _Pipe(io.RawIOBase):
-    """A pipe of which the first bytes can be looked at."""
-
-    def __init__(self, name: str) -> None:
-        self.name = "stdin" if name == STDIO else name  # for errors
-        self.source: Any = sys.stdin.buffer if name == STDIO else _opened(name)
-        self._own, self._ahead = name != STDIO, b""
-
-    def first(self, count: int) -> bytes:
-        while len(self._ahead) < count:
-            more = self.source.read(count - len(self._ahead))
-            if not more:
-                break
-            self._ahead += more
-        return self._ahead[:count]
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._ahead:
-            count: int = self.source.readinto(buffer)
-            return count
-        part = self._ahead[: len(buffer)]
-        buffer[: len(part)] = part
-        self._ahead = self._ahead[len(part) :]
-        return len(part)
-
-    def close(self) -> None:
-        if self._own and not self.closed:
-            self.source.close()
-        super().close()
+_waiting: dict[str, Pipe] = {}  # those that were looked at and not read yet
 
 
-def _opened(name: str) -> BinaryIO:
-    number = open_number(name)
-    return open(name, "rb", 0) if number is None else os.fdopen(os.dup(number), "rb", 0)
-
-
-_waiting: dict[str, _Pipe] = {}  # those that were looked at and not read yet
-
-
-def _pipe(name: str) -> _Pipe:
+def _pipe(name: str) -> Pipe:
     found = _waiting.pop(name, None)
     if found is not None and (name != STDIO or found.source is sys.stdin.buffer):
         return found
-    return _Pipe(name)
+    return Pipe("stdin", sys.stdin.buffer) if name == STDIO else Pipe(name)
 
 
 def is_pipe(name: str) -> bool:
@@ -104,13 +66,18 @@ def seekable(name: str) -> str | BinaryIO:
 
 
 def path_or_bytes(name: str) -> str | bytes:
-    """The path of a file, or all bytes of stdin or a pipe, which can be read only once."""
+    """The path of a file, or all bytes of stdin or a pipe, which can be read only once.
+
+    Raises InputError if they do not end.
+    """
     if os.path.isdir(name):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
     if not is_pipe(name) and os.path.isfile(name):
         return name
+    head = first_bytes(name, arrays.HEAD)
+    most = LARGEST_IMAGE if arrays.kind_of(name, head) is None else LARGEST_ARRAY
     with open_input(name) as file:
-        return file.read()
+        return read_at_most(file, most)
 
 
 def embedding_rows(source: bytes | str, name: str | None = None) -> NDArray[Any] | None:

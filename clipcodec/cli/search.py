@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if not files and not args.text:
         raise OptionError("nothing to search for: give --text, --query or --text-embeddings")
     if [args.container, *files].count(STDIO) > 1:
-        raise OptionError("only one of container and queries can be stdin")
+        raise OptionError("container and queries cannot both be stdin")
     name = args.container
     if args.index is None:
         _refuse_index_options(args)

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, TruncatedError, UnsupportedError
+from .fields import Fields, pack_bits, varint
+from .ids import MAX_ID as MAX_ID
+from .ids import pack_ids, unpack_ids
 
 MAGIC = b"\x89CLPC\r\n"
 VERSION = 1
@@ -27,8 +30,6 @@ MAX_ITEMS = 1 << 16  # items of a block
 MAX_BODY = 1 << 26  # bytes, as all that follow
 MAX_STREAM = 1 << 17
 MAX_START = 255  # without a limit, a small block could decode to gigabytes of streams
-MAX_ID = 1 << 12
-MAX_IDS = 1 << 24  # all ids of a block, inflated
 MAX_METADATA = 1 << 20
 
 _HEAD = struct.Struct(">4sII")
@@ -123,18 +124,17 @@ def pack_items(streams: Sequence[bytes], ids: Sequence[str | None] | None = None
     cut = min(
         takewhile(lambda cut: len(cut.starts) <= _MOST_STARTS, cuts), key=lambda cut: cut.size
     )
-    parts = [bytes([0 if ids is None else _IDS]), _varint(len(cut.starts))]
+    parts = [bytes([0 if ids is None else _IDS]), varint(len(cut.starts))]
     for start, least in zip(cut.starts, cut.least, strict=True):
-        parts += [_varint(len(start)), start, _varint(least)]
+        parts += [varint(len(start)), start, varint(least)]
     parts += [
-        _pack_bits(cut.which, (len(cut.starts) - 1).bit_length()),
+        pack_bits(cut.which, (len(cut.starts) - 1).bit_length()),
         bytes([cut.width]),
-        _pack_bits(cut.more, cut.width),
+        pack_bits(cut.more, cut.width),
         *(stream[cut.length :] for stream in streams),
     ]
     if ids is not None:
-        names = [(name or "").encode() for name in ids]
-        parts.append(zlib.compress(b"".join(_varint(len(name)) + name for name in names), 6))
+        parts.append(pack_ids(ids))
     return block(DATA, b"".join(parts), len(streams))
 
 
@@ -172,7 +172,7 @@ def _cut(streams: Sequence[bytes], length: int) -> _Cut:
 
 def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None] | None]:
     """Streams and ids of a DATA block's body. Raises CorruptError."""
-    reader = _Reader(body)
+    reader = Fields(body)
     flags = reader.byte()
     if flags & ~_IDS:
         raise CorruptError(f"flags {flags:#x} of a block: unknown flags are set")
@@ -208,30 +208,7 @@ def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None]
     if not flags & _IDS:
         reader.end()
         return streams, None
-    return streams, _unpack_ids(reader.rest(), count)
-
-
-def _unpack_ids(deflated: bytes, count: int) -> list[str | None]:
-    """The ids of `count` items; an empty one is None. Raises CorruptError."""
-    inflate = zlib.decompressobj()
-    try:
-        data = inflate.decompress(deflated, MAX_IDS)
-    except zlib.error as error:
-        raise CorruptError(f"ids of a block: {error}") from error
-    if not inflate.eof or inflate.unused_data:
-        raise CorruptError(f"ids of a block: truncated, followed by more, or above {MAX_IDS} bytes")
-    reader = _Reader(data)
-    ids: list[str | None] = []
-    for _ in range(count):
-        name = reader.take(reader.varint())
-        if len(name) > MAX_ID:
-            raise CorruptError(f"an id of {len(name)} bytes: at most {MAX_ID}")
-        try:
-            ids.append(name.decode() or None)
-        except UnicodeDecodeError as error:
-            raise CorruptError(f"an id is not UTF-8: {error}") from error
-    reader.end()
-    return ids
+    return streams, unpack_ids(reader.rest(), count)
 
 
 # index and metadata
@@ -267,70 +244,3 @@ def unpack_metadata(body: bytes) -> dict[str, Any]:
     if not isinstance(metadata, dict) or len(body) > MAX_METADATA:
         raise CorruptError(f"metadata are not a JSON object of at most {MAX_METADATA} bytes")
     return metadata
-
-
-# numbers
-
-
-def _varint(value: int) -> bytes:
-    """Seven bits per byte, the least significant first; bit 7 is set in all bytes but the last."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(0x80 | value & 0x7F)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _pack_bits(values: NDArray[np.int64], width: int) -> bytes:
-    """Each value in `width` bits, most significant first; zero bits up to a whole byte."""
-    bits = values[:, None] >> np.arange(width - 1, -1, -1) & 1
-    return np.packbits(bits.astype(np.uint8)).tobytes()
-
-
-class _Reader:
-    """Reads the fields of a body one after the other; CorruptError if the body is too short."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
-            raise CorruptError("fields of a block reach beyond its end")
-        taken = self._data[self._at : end]
-        self._at = end
-        return taken
-
-    def rest(self) -> bytes:
-        return self.take(len(self._data) - self._at)
-
-    def end(self) -> None:
-        if self._at != len(self._data):
-            raise CorruptError(f"{len(self._data) - self._at} bytes too many in a block")
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-            if shift > 28:
-                raise CorruptError("a number of more than five bytes")
-        if not byte and shift > 7:
-            raise CorruptError("a number that is not in its shortest form")
-        return value
-
-    def bits(self, count: int, width: int) -> NDArray[np.int64]:
-        if not width:
-            return np.zeros(count, np.int64)
-        packed = np.frombuffer(self.take((count * width + 7) // 8), np.uint8)
-        bits = np.unpackbits(packed)
-        if bits[count * width :].any():
-            raise CorruptError("bits after the last one are not zero")
-        weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
-        return bits[: count * width].reshape(count, width) @ weights

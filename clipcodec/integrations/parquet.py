@@ -106,7 +106,7 @@ def decompress_parquet(
 @contextmanager
 def _open(source: PathLike) -> Iterator[pq.ParquetFile]:
     open(source, "rb").close()  # Python's OSError names the file
-    with _reading(source):
+    with reading(source):
         file = pq.ParquetFile(os.fspath(source), buffer_size=_READ_AHEAD, pre_buffer=False)
         file.schema_arrow.names  # noqa: B018  raises if the names are damaged
     with file:
@@ -118,12 +118,12 @@ def _opened_raw(
     shown: pq.ParquetFile, source: PathLike, column: str, keep: bool
 ) -> Iterator[tuple[pq.ParquetFile, Kept]]:
     """The file, read so that all columns but `column` can be written as they are."""
-    with _reading(source):
+    with reading(source):
         kept, metadata = plan(shown, source, shown.schema_arrow.get_field_index(column), keep)
     if metadata is None:
         yield shown, kept
         return
-    with _reading(source):
+    with reading(source):
         file = pq.ParquetFile(os.fspath(source), metadata=metadata, buffer_size=_READ_AHEAD,
                               pre_buffer=False)  # fmt: skip
         check(kept, file, source)
@@ -132,7 +132,7 @@ def _opened_raw(
 
 
 @contextmanager
-def _reading(source: PathLike) -> Iterator[None]:
+def reading(source: PathLike) -> Iterator[None]:
     try:
         yield
     except ClipcodecError:
@@ -148,14 +148,14 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     meta = file.metadata
     size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-    with _reading(source):  # the metadata count a repeated value only once
+    with reading(source):  # the metadata count a repeated value only once
         probe = next(file.iter_batches(batch_size=_PROBE_ROWS, columns=columns), ())
     a_row = max(1, size // max(1, meta.num_rows), probe.nbytes // len(probe) if probe else 0)
     rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // a_row))
-    with _reading(source):
+    with reading(source):
         batches = file.iter_batches(batch_size=rows, columns=columns)
     while True:
-        with _reading(source):
+        with reading(source):
             batch = next(batches, None)
         if batch is None:
             return
@@ -175,7 +175,7 @@ def _rewrite(
     batches = _batches(file, source)
     # Read before the metadata are used: damage raises here, but could abort the process there.
     first = [*islice(batches, 1)]
-    with _reading(source):
+    with reading(source):
         settings = _settings(file, recode, kept)
     with replacing(target, overwrite=overwrite) as output:
         sink = Sink(output) if kept.elements else output

@@ -12,7 +12,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..bulk.program import adopt, captured
+from ..errors import WorkerError
 from .arrow import decode_table, encode_table
+from .arrow_types import is_image
 from .columns import ColumnEncoder, EncodeOptions, OnBadRow, Profiles
 from .extras import need
 
@@ -30,14 +33,29 @@ class Encoder:
     """Each worker makes one of these, and calls it with every batch, a pyarrow table.
 
     The profile, and the backbone if the column holds images, are loaded once per worker.
+
+    setup  what the program has set up for reading images (`bulk.program.captured`), or why workers
+           cannot have it: that matters only if the column holds images
     """
 
-    def __init__(self, column: str, **options: Any) -> None:
+    def __init__(self, column: str, setup: bytes | WorkerError, **options: Any) -> None:
         self._column = column
+        self._setup = setup
         self._options = options
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        if self._column in batch.column_names and is_image(batch.schema.field(self._column).type):
+            if isinstance(self._setup, WorkerError):
+                raise self._setup
+            adopt(self._setup)
         return encode_table(batch, self._column, **self._options)
+
+
+def _captured() -> bytes | WorkerError:
+    try:
+        return captured()
+    except WorkerError as error:
+        return WorkerError(error.reason)  # without its traceback, which cannot be pickled
 
 
 def compress_dataset(
@@ -63,9 +81,11 @@ def compress_dataset(
     ray_remote_args  further arguments of `ray.data.Dataset.map_batches`: num_cpus, memory, …
     options          see `arrow.EncodeOptions`; on_bad_row is called in the worker
 
-    Options are checked here, before any worker starts. The file of a private profile, and weights
-    given by path, must be at the same path on every node. Errors in a worker are those of
-    `arrow.encode_table`, inside an error of Ray; they count rows from 0 in each batch.
+    Options are checked here, before any worker starts. What the program has set up in Pillow by now
+    (MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES, plugins) holds in the workers, too. The file of a
+    private profile, and weights given by path, must be at the same path on every node. Errors in a
+    worker are those of `arrow.encode_table`, inside an error of Ray; they count rows from 0 in each
+    batch.
 
     Encoding is deterministic, and Ray runs a batch again if its worker dies, so no row is lost or
     doubled. About files see docs/ray.md: write with mode="overwrite" or "error"; writing twice with
@@ -75,7 +95,13 @@ def compress_dataset(
     options["profile"] = ColumnEncoder(column, **options).codec
     return ds.map_batches(
         encoder,
-        fn_constructor_kwargs={"column": column, "into": into, "keep": keep, **options},
+        fn_constructor_kwargs={
+            "column": column,
+            "setup": _captured(),
+            "into": into,
+            "keep": keep,
+            **options,
+        },
         batch_format="pyarrow",
         batch_size=batch_size,
         concurrency=concurrency,

@@ -40,8 +40,10 @@ _LOCAL_FILES = (
 )
 
 
-def locate(spec: BackboneSpec, weights: Weights) -> Path:
+def locate(spec: BackboneSpec, weights: Weights, *, download: bool = True) -> Path:
     """The weights file of a backbone: `weights`, else what CLIPCODEC_WEIGHTS names, else published.
+
+    download  fetch published weights that are not on disk; otherwise they count as unavailable
 
     Raises `WeightsUnavailableError`.
     """
@@ -50,7 +52,7 @@ def locate(spec: BackboneSpec, weights: Weights) -> Path:
         weights = os.environ.get(ENVIRONMENT_VARIABLE) or None
         named_by = f" (named by {ENVIRONMENT_VARIABLE})"
     if weights is None:
-        return published(spec, progress=None)
+        return published(spec, progress=None, download=download)
     path = Path(weights)
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
@@ -61,9 +63,10 @@ def locate(spec: BackboneSpec, weights: Weights) -> Path:
     return path
 
 
-def published(spec: BackboneSpec, *, progress: bool | None) -> Path:
+def published(spec: BackboneSpec, *, progress: bool | None, download: bool = True) -> Path:
     """The file in a `local-dir:` folder, or in the Hugging Face cache (downloading if necessary).
 
+    download  as for `locate`
     progress  show a bar; None: only if standard error is a terminal
     Raises `WeightsUnavailableError`, or `WeightsError` if the download is damaged.
     """
@@ -95,6 +98,11 @@ def published(spec: BackboneSpec, *, progress: bool | None) -> Path:
             cached, str
         ):  # else the file is not cached, or known not to exist in the repository
             return Path(cached)
+    if not download:
+        raise WeightsUnavailableError(
+            f"the weights of backbone {spec.name!r} are not on this machine: run 'clipcodec fetch"
+            f" {spec.name}' once, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
+        )
     return _download(spec, repository, files, progress)
 
 
@@ -127,7 +135,7 @@ def _download(spec: BackboneSpec, repository: str, files: list[str], progress: b
             f"{missing}, and there is no home directory to download them to: set HF_HOME to a"
             f" folder, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
         )
-    reason = _unanswered()
+    reason = unanswered()
     if reason:
         message = f"{missing}, and {constants.ENDPOINT} cannot be reached ({reason}): {remedy}"
         raise WeightsUnavailableError(message)
@@ -171,7 +179,7 @@ def check_at_hand(spec: BackboneSpec, what: str, repository: str, *files: str) -
     if constants.HF_HUB_OFFLINE:
         reason: str | None = "HF_HUB_OFFLINE forbids a download"
     else:
-        reason = _unanswered()
+        reason = unanswered()
         reason = reason and f"{constants.ENDPOINT} cannot be reached ({reason})"
     if reason:
         raise WeightsUnavailableError(
@@ -180,7 +188,7 @@ def check_at_hand(spec: BackboneSpec, what: str, repository: str, *files: str) -
         )
 
 
-def _unanswered() -> str | None:
+def unanswered() -> str | None:
     """Ask the hub once, briefly: huggingface_hub would retry a dead network for half a minute."""
     constants = load_module("huggingface_hub.constants")
     set_by_user = os.environ.get(_PATIENCE)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import arrays
 from ..embeddings import Embeddings, as_embeddings
-from ..errors import EmbeddingError, TrainingError, brief
+from ..errors import EmbeddingError, TrainingError
 from ..kinds import MAX_DIM
 
 MIN_ROWS = 1000
-TENSOR = "embeddings"
 
 
 def load_embeddings(
@@ -21,7 +21,8 @@ def load_embeddings(
 ) -> tuple[Embeddings, NDArray[np.int64]]:
     """The distinct rows (N, D) of all files, float32 of unit norm, and how often each occurs (N,).
 
-    Files are .npy, or .safetensors with a tensor `embeddings`. A file given twice counts twice.
+    Files are .npy, .npz, .safetensors, .pt or .csv, as `arrays.read` takes them. A file given twice
+    counts twice.
 
     Raises TrainingError: a file that is unreadable or holds no embeddings (names the file), files
     of different widths, fewer than `least` distinct rows in all.
@@ -46,22 +47,16 @@ def load_embeddings(
 
 def _load(path: str) -> Embeddings:
     try:
-        if path.endswith(".safetensors"):
-            from safetensors import safe_open
-
-            with safe_open(path, "numpy") as file:
-                names = list(file.keys())
-                if TENSOR not in names:
-                    raise TrainingError(f"{path} has no tensor {TENSOR!r}, only {names}")
-                return as_embeddings(file.get_tensor(TENSOR))
-        return as_embeddings(np.load(path, allow_pickle=False, mmap_mode="r"))
+        kind = arrays.kind_of_file(path)
+        if kind is not None:
+            return as_embeddings(arrays.read(path, kind))
+        with open(path, "rb"):
+            pass
     except EmbeddingError as error:
         raise TrainingError(f"{path}: {error}") from error
-    except FileNotFoundError as error:
-        raise TrainingError(f"{path}: no such file") from error
-    except TrainingError:
-        raise
-    except Exception as error:  # SafetensorError derives from Exception alone
-        raise TrainingError(
-            f"{path} is not a readable .npy or .safetensors file: {brief(error)}"
-        ) from error
+    except OSError as error:
+        why = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
+        raise TrainingError(f"{path}: {why}") from error
+    raise TrainingError(
+        f"{path} is not a file of embeddings: expected .npy, .npz, .safetensors, .pt or .csv"
+    )

@@ -82,22 +82,54 @@ def items(body: bytes, count: int) -> list[tuple[bytes, str | None]]:
     if not flags:
         fields.end()
         return [(stream, None) for stream in streams]
-    inflate = zlib.decompressobj()
+    return list(zip(streams, ids(fields.body[fields.at :], count), strict=True))
+
+
+def ids(deflated: bytes, count: int) -> list[str | None]:
+    """The ids of a DATA block (section 4)."""
+    inflate = zlib.decompressobj(-15)
     try:
-        text = Fields(inflate.decompress(fields.body[fields.at :], 1 << 24))
+        fields = Fields(inflate.decompress(deflated, 1 << 24))
     except zlib.error as error:
         raise Rejected("corrupt", str(error)) from None
     corrupt_if(not inflate.eof or inflate.unused_data != b"", "ids do not end with their block")
-    ids = []
-    for _ in range(count):
-        name = text.take(text.varint())
-        corrupt_if(len(name) > 1 << 12, "a long id")
+    end = fields.take(fields.varint())
+    steps = [fields.varint() for _ in range(count)]
+    shares = [fields.varint() for step in steps if step == 1]
+    lengths = [fields.varint() for step in steps if step == 1]
+    fresh = zip(shares, lengths, strict=True)
+    found: list[str | None] = []
+    name, total = b"", 0
+    for step in steps:
+        if step == 0:
+            found.append(None)
+            continue
+        if step == 1:
+            share, length = next(fresh)
+            corrupt_if(share > len(name), "more is shared than there is")
+            name = name[:share] + fields.take(length)
+        else:
+            name = raised(name, step - 1)
+        id = name + end
+        total += len(id)
+        corrupt_if(not 1 <= len(id) <= 1 << 12 or total > 1 << 24, "length of an id")
         try:
-            ids.append(name.decode("utf-8") or None)
+            found.append(id.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise Rejected("corrupt", str(error)) from None
-    text.end()
-    return list(zip(streams, ids, strict=True))
+    fields.end()
+    return found
+
+
+def raised(name: bytes, by: int) -> bytes:
+    """A name with the number at its end raised (section 4)."""
+    digits = 0
+    while digits < min(15, len(name)) and 0x30 <= name[-1 - digits] <= 0x39:
+        digits += 1
+    corrupt_if(digits == 0, "no number to raise")
+    number = str(int(name[-digits:]) + by).zfill(digits)
+    corrupt_if(len(number) > 15, "a long number")
+    return name[:-digits] + number.encode()
 
 
 def blocks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:

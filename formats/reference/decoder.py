@@ -195,9 +195,11 @@ class Stream:
             return stream[at - 1]
 
         first = take("first byte")
-        self.coder, number, digest = first >> 4 & 3, first & 15, b""
-        need(first >> 6 == 1, "unsupported", f"format version {first >> 6}")
+        need(0x40 <= first <= 0xE3, "unsupported", f"first byte {first:02x}, of no known form")
+        short, digest = first >= 0x80, b""
+        self.coder, number = (2, 7) if short else (first >> 4 & 3, first & 15)
         need(self.coder < 3, "unsupported", "coder 3")
+        need(first != 0x67, "corrupt", "the long form of a header that has a short one")
         if number == 0:
             digest = bytes(take("profile") for _ in range(4))
             found = [p for p in profiles if p.digest.startswith(digest)]
@@ -214,7 +216,7 @@ class Stream:
         self.profile.open()
         self.quality, self.n, kind = 0, self.profile.n, self.profile.kind
         if kind != "pqvae":
-            self.quality = take("quality")
+            self.quality = first - 0x7F if short else take("quality")
             largest = self.profile.config["qualities"]
             need(1 <= self.quality <= largest, "corrupt", f"quality {self.quality}")
         if kind == "rotation":

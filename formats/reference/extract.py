@@ -229,9 +229,13 @@ def unpack(text: str) -> bytes:
 
 def profile(stream: bytes) -> tuple[int, bytes]:
     """What names its profile (clipcodec-1.md, section 2), or the stream itself."""
+    if 0x80 <= stream[0] <= 0xE3:  # the short form
+        return 7, b""
     low = stream[0] & 15
     size = {0: 5, 15: 2 + (stream[1:2] >= b"\x80")}.get(low, 1)
     if stream[0] >> 6 != 1 or stream[0] >> 4 & 3 == 3 or len(stream) < size:
+        return -1, stream
+    if stream[0] == 0x67:  # never written in the long form
         return -1, stream
     if size == 3 and not 0 < stream[2] < 128:
         return -1, stream

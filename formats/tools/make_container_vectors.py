@@ -23,7 +23,7 @@ ONE = unhex("4100")
 
 # the example of the text: one start of a byte for three items, a start of two bytes for the last
 SHARED = unhex("00 01 016e02 02 48 01aabb 01cc 02ddeeff")
-NAMED = unhex("01 01 024100 00 00") + zlib.compress(b"\1a")
+NAMED = unhex("01 01 024100 00 00 63606460 4c0400")
 
 
 def block(kind: bytes, body: bytes, count: int = 0, size: int | None = None) -> bytes:
@@ -76,8 +76,15 @@ def reject(name: str, expect: str, comment: str, container: bytes) -> None:
     write(name, {"comment": comment, "expect": expect, "container": container.hex()})
 
 
-def ids(*names: bytes, level: int = 6) -> bytes:
-    return zlib.compress(b"".join(bytes([len(name)]) + name for name in names), level)
+def ids(plain: bytes) -> bytes:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return deflate.compress(plain) + deflate.flush()
+
+
+def texts(*names: bytes) -> bytes:
+    """As the field ids says it with step 1 and nothing shared, before it is deflated."""
+    lengths = bytes(map(len, names))
+    return bytes([0, *[1] * len(names), *bytes(len(names))]) + lengths + b"".join(names)
 
 
 FIRST = block(b"DATA", SHARED, 3)
@@ -86,6 +93,7 @@ EXAMPLE = closed(FIRST, SECOND)
 EXAMPLE_ITEMS: list[tuple[bytes, str | None]] = [*((s, None) for s in THREE), (ONE, "a")]
 META = block(b"meta", b'{"made by":"hand"}')
 PLAIN = unhex("00 01 0002 00 4100")  # one item with an empty start
+NAMED_ONE = b"\1" + PLAIN[1:]  # and ids come next
 
 
 def accepted() -> None:
@@ -105,13 +113,30 @@ def accepted() -> None:
     body += bits((1, 1, 0), 2) + unhex("4100 01cc")
     accept("starts-of-several-lengths", "one empty, one a whole stream",
            data(body, 3), [(ONE, None), (unhex("6e01cc"), None), (ONE, None)])  # fmt: skip
-    names = [b"", "Zürich/日.jpg".encode(), b"same", b"same"]
-    body = unhex("01 01 0002 00") + ONE * 4 + ids(*names)
-    accept("ids", "none, not ASCII, and twice the same",
-           data(body, 4), [(ONE, name.decode() or None) for name in names])  # fmt: skip
+    accept_ids("ids", "none, not ASCII, and twice the same",
+               unhex("00 00010101 000002 0f0402") + "Zürich/日.jpgsameme".encode(),
+               [None, "Zürich/日.jpg", "same", "same"])  # fmt: skip
+    accept_ids("ids-with-numbers", "the example of section 4", unhex("04 2e6a7067 010004 00 03")
+               + b"f/9", ["f/9.jpg", None, "f/12.jpg"])  # fmt: skip
+    accept_ids("ids-with-zeros", "a number keeps its width, and grows beyond it",
+               unhex("00 01028207 00 03") + b"007", ["007", "008", "905"])  # fmt: skip
+    accept_ids("ids-with-long-numbers", "15 digits at most are one number",
+               unhex("00 0101 0000 1110") + b"1" + b"9" * 15 + b"8" + b"1" + b"0" * 15,
+               ["1" + "9" * 15 + "8", "1" + "0" * 15])  # fmt: skip
+    accept_ids("ids-of-the-end-alone", "and a number in the end is not raised",
+               unhex("02 6137 0101 0000 0001") + b"b", ["a7", "ba7"])  # fmt: skip
+    accept_ids("ids-cut-inside-a-character", "shared bytes and end are parts of characters",
+               unhex("01 bc 0101 0001 0201 78c3 c3"), ["xü", "xü"])  # fmt: skip
+    accept_ids("no-ids-after-all", "flag set, and every step 0", unhex("00 0000"), [None, None])
     long = b"\x6e" + bytes(299)
     body = unhex("00 01 0002") + bytes([9]) + bits((0, 298), 9) + ONE + long
     accept("long-and-short", "lengths in nine bits", data(body, 2), [(ONE, None), (long, None)])
+
+
+def accept_ids(name: str, comment: str, plain: bytes, names: list[str | None]) -> None:
+    """One item for each name. plain: the field ids, inflated."""
+    body = unhex("01 01 0002 00") + ONE * len(names) + ids(plain)
+    accept(name, comment, data(body, len(names)), [(ONE, id) for id in names])
 
 
 def bits(values: tuple[int, ...], width: int) -> bytes:
@@ -156,16 +181,29 @@ def rejected() -> None:
         ("a-long-varint", "S in two bytes", unhex("00 8100 0002 00 4100"), 1),
         ("a-varint-of-six-bytes", "S", unhex("00 818080808001 0002 00 4100"), 1),
         ("an-empty-body", "no flags", b"", 1),
-        ("ids-cut", "zlib stream", b"\1" + PLAIN[1:] + ids(b"abc")[:-1], 1),
-        ("ids-followed", "zlib stream", b"\1" + PLAIN[1:] + ids(b"abc") + b"\0", 1),
-        ("ids-spoilt", "zlib stream", b"\1" + PLAIN[1:] + b"\0" + ids(b"abc")[1:], 1),
-        ("ids-missing", "one for two items", b"\1" + PLAIN[1:] + ONE + ids(b"abc"), 2),
-        ("ids-too-many", "two for one item", b"\1" + PLAIN[1:] + ids(b"abc", b"d"), 1),
-        ("ids-not-utf-8", "byte ff", b"\1" + PLAIN[1:] + ids(b"\xff"), 1),
-        ("id-too-long", "4097 bytes", b"\1" + PLAIN[1:]
-         + zlib.compress(b"\x81\x20" + b"a" * 4097), 1),
-        ("ids-that-explode", "2^24 + 1 bytes from few", b"\1" + PLAIN[1:]
-         + zlib.compress(bytes((1 << 24) + 1), 9), 1),
+        ("ids-cut", "DEFLATE stream", NAMED_ONE + ids(texts(b"abc"))[:-1], 1),
+        ("ids-followed", "DEFLATE stream", NAMED_ONE + ids(texts(b"abc")) + b"\0", 1),
+        ("ids-spoilt", "a kind of block that is none", NAMED_ONE + b"\7", 1),
+        ("ids-as-zlib", "RFC 1950", NAMED_ONE + zlib.compress(texts(b"abc")), 1),
+        ("ids-missing", "one for two items", NAMED_ONE + ONE + ids(texts(b"abc")), 2),
+        ("ids-too-many", "two for one item", NAMED_ONE + ids(texts(b"abc", b"d")), 1),
+        ("ids-not-utf-8", "byte ff", NAMED_ONE + ids(texts(b"\xff")), 1),
+        ("id-of-no-bytes", "step 1", NAMED_ONE + ids(texts(b"")), 1),
+        ("id-too-long", "4097 bytes", NAMED_ONE + ids(unhex("00 01 00 8120") + b"a" * 4097), 1),
+        ("id-too-long-with-its-end", "4097 bytes", NAMED_ONE
+         + ids(unhex("8020") + b"a" * 4096 + unhex("01 00 01") + b"b"), 1),
+        ("ids-share-too-much", "of an id of two bytes", NAMED_ONE + ONE
+         + ids(unhex("00 0101 0003 0201") + b"abc"), 2),
+        ("ids-raise-nothing", "a name without a number", NAMED_ONE + ONE
+         + ids(unhex("00 0102 00 01") + b"a"), 2),
+        ("ids-raise-the-first", "no name before", NAMED_ONE + ids(unhex("00 02")), 1),
+        ("ids-raise-too-far", "to 16 digits", NAMED_ONE + ONE
+         + ids(unhex("00 0102 00 0f") + b"9" * 15), 2),
+        ("ids-that-explode", "2^24 + 1 bytes from few", NAMED_ONE + ids(bytes((1 << 24) + 1)), 1),
+        ("ids-that-add-up", "4,097 of 2^12 bytes, written in few", unhex("01 01 0002 00")
+         + ONE * 4097 + ids(unhex("ff1f") + b"a" * 4095 + bytes([1]) + bytes([2]) * 9
+                            + (bytes([1]) + bytes([2]) * 9) * 408 + bytes([1]) + bytes([2]) * 6
+                            + bytes(410) + bytes([1]) * 410 + b"0" * 410), 4097),
     ]:  # fmt: skip
         reject(name, "corrupt", comment, data(body, count))
     for name, comment, text in [

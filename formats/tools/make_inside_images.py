@@ -22,8 +22,8 @@ from clipcodec.carriers import attach, extract, heif, jpeg, png, webp, xmp
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors" / "inside-images"
 ONE = bytes.fromhex("683c0432d7458602")  # the example of rotation.md
-TWO = bytes.fromhex("6732c0ffee")  # names profile 7; no more than that matters here
-LATER = bytes.fromhex("c1c0ffee")  # format version 3
+TWO = bytes.fromhex("b1c0ffee")  # names profile 7; no more than that matters here
+LATER = bytes.fromhex("3fc0ffee")  # of a later format version
 
 ITEM = xmp.PREFIX + "%s"
 PACKET = (
@@ -77,12 +77,15 @@ def packets() -> None:
         packet = (PACKET % properties).encode()
         write(f"packet-{name}", comment, png.replace(plain, packet), expect)
 
-    later = GOOD.replace("aDwEMtdFhgI=", "wcD/7g==")
+    later = GOOD.replace("aDwEMtdFhgI=", "P8D/7g==")
     same = GOOD.replace("aDwEMtdFhgI=", "aAA=")
     others = "<r:li>https://example.org</r:li><r:li>data:text/plain;base64,!</r:li>"
     say("among-others", "values of others are passed over", RELATION % (others + GOOD + others))
     say("later", "a stream of a later format version is found", RELATION % (later + GOOD))
     say("same-profile", "the first of two of one profile counts", RELATION % (GOOD + same))
+    short, other, long = (GOOD.replace("aDwEMtdFhgI=", s) for s in ("sQA=", "gAA=", "ZzIA"))
+    say("short", "short forms of two qualities are of one profile", RELATION % (short + other))
+    say("long", "a long form of what has a short one is of no profile", RELATION % (short + long))
     say("two-relations", "every dc:relation is read", RELATION % GOOD + RELATION % later)
     say(
         "space",

@@ -12,6 +12,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,18 @@ import numpy as np
 import clipcodec
 from clipcodec.bitstream import CODERS, DIGEST_BYTES, VERSION, check_seed, check_value
 from clipcodec.entropy.ans import encode_one, uniform
-from clipcodec.kinds import KINDS
+from clipcodec.kinds import KINDS, Quantized
 from clipcodec.kinds.trellis.quantizer import NEXT
 from clipcodec.profile.file import Profile, read_profile, write_profile
-from clipcodec.profile.registry import by_name
+from clipcodec.profile.registry import DEFAULT, by_name
+from clipcodec.stream import pack
 
 FOLDER = check_vectors.FOLDER
 PER_CODER = 2
 QUALITIES = (1, 20, 50, 80, 100)
 MAX_BYTES = 50
 WIDTHS = (3, 64, 768)  # of embeddings for a profile that takes any
-SPOILT = ("openai-vit-b-32/pqvae-400", "openai-vit-b-32/predictive", "any/rotation")
+SPOILT = ("openai-vit-b-32/pqvae-400", "openai-vit-l-14-336/predictive", "any/rotation")
 
 
 def write(name: str, content: dict[str, Any]) -> None:
@@ -73,6 +75,15 @@ def accept_all(profile: Profile, codec: clipcodec.Codec, seed: int) -> None:
                 stream = codec.encode_embedding(sample, entropy=coder, **options)
             comment = f"profile {profile.name}, coder {coder}, {label}"
             accept(f"{profile.name} {coder} {label}".replace(" ", "-"), comment, stream, codec)
+
+
+def accept_by_digest(profile: Profile, good: bytes) -> None:
+    """A stream that names a registered profile by its digest, with the symbols of another one."""
+    codec = clipcodec.Codec(profile)
+    found = Quantized(codec.symbols(good)[None], np.array([codec.parse(good).parameters.quality]))
+    (stream,) = pack(replace(profile, id=None), found, ["rans"])
+    name = f"{profile.name} rans named by its digest"
+    accept(name.replace(" ", "-"), f"profile {profile.name}, named by its digest", stream, codec)
 
 
 def wanted(profile: Profile, seed: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -206,8 +217,9 @@ def reject_headers(raw: bytes) -> None:
         ("a text", "unsupported", b"\x0ahello"),
         ("a JPEG file", "unsupported", bytes.fromhex("ffd8ffe000104a464946")),
         ("version 0", "unsupported", bytes([raw[0] ^ 0x40]) + raw[1:]),
-        ("version 2", "unsupported", bytes([raw[0] ^ 0xC0]) + raw[1:]),
-        ("version 3", "unsupported", bytes([raw[0] | 0x80]) + raw[1:]),
+        ("3f, of a later version", "unsupported", b"\x3f" + raw[1:]),
+        ("e4, reserved", "unsupported", b"\xe4" + raw[1:]),
+        ("ff, reserved", "unsupported", b"\xff" + raw[1:]),
         ("coder 3", "unsupported", bytes([raw[0] | 0x30]) + raw[1:]),
         ("alone", "truncated", raw[:1]),
         ("profile id cut to nothing", "truncated", b"\x4f"),
@@ -219,6 +231,35 @@ def reject_headers(raw: bytes) -> None:
         ("digest of no profile", "unknown-profile", b"\x40\x00\x00\x00\x00" + raw[1:]),
     ):
         reject(start.replace(": ", "-") + name.replace(",", ""), expect, stream, start + name)
+
+
+def reject_short(profile: Profile, good: bytes) -> None:
+    """What is wrong around the short form; `good` is a stream in it."""
+    kind, symbols = profile.kind, clipcodec.Codec(profile).symbols(good)[None]
+    quality = good[0] - 0x7F
+
+    def made(head: bytes, seed: bytes, q: int) -> bytes:
+        """The header `head`, and these symbols with the check value that is right after `seed`."""
+        check = check_value(check_seed(seed, None), kind.packed(symbols)[0])
+        return head + kind.encode("rans", symbols, np.array([q]), [check])[0]
+
+    assert made(good[:1], good[:1], quality) == good
+    long = {q: bytes([0x67, q]) for q in (1, quality, 100)}
+    scenarios = [
+        *((f"long form, quality {q}", "corrupt", made(h, h, q)) for q, h in long.items()),
+        ("long form, quality 0", "corrupt", b"\x67\0" + good[1:]),
+        ("long form, quality 101", "corrupt", b"\x67\x65" + good[1:]),
+        ("long form, no quality", "corrupt", b"\x67"),
+        ("check value of the long form", "corrupt", made(good[:1], long[quality], quality)),
+        ("another quality", "corrupt", bytes([good[0] ^ 1]) + good[1:]),
+        ("e4, reserved", "unsupported", b"\xe4" + good[1:]),
+        ("ff, reserved", "unsupported", b"\xff" + good[1:]),
+        ("alone", "truncated", good[:1]),
+        ("ends in a zero byte", "corrupt", good + b"\0"),
+        ("one byte more", "corrupt", good + b"\1"),
+    ]
+    for name, expect, stream in scenarios:
+        reject(f"short-{name.replace(',', '')}", expect, stream, f"short form: {name}")
 
 
 def reject_coders(good: dict[str, bytes]) -> None:
@@ -402,6 +443,11 @@ def main() -> None:
         )
         return bytes.fromhex(json.loads(path.read_text("utf-8"))["stream"])
 
+    default = by_name(DEFAULT)
+    short = good(default.name, "rans", "quality 50")
+    accept_by_digest(default, short)
+    reject_short(default, short)
+    reject_damage("short-rans", short)
     pqvae, predictive, rotation = (by_name(name) for name in SPOILT)
     by_coder = {coder: good(pqvae.name, coder, "sample 1") for coder in CODERS}
     reject_headers(by_coder["raw"])

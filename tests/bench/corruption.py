@@ -131,14 +131,15 @@ def damaged(streams: list[bytes], count: int, seed: str) -> Iterator[list[tuple[
     r = Random(seed)
     valid = {*streams}
     same = defaultdict(list)  # of the same length and profile
+    parsed = {s: _CODEC.parse(s) for s in streams}
     for stream in streams:
-        same[len(stream), stream[0]].append(stream)
-    heads = {s: len(s) - len(_CODEC.parse(s).payload) for s in streams}
+        same[len(stream), parsed[stream].header].append(stream)
+    heads = {s: len(p.start) for s, p in parsed.items()}
     chunk: list[tuple[str, bytes]] = []
     made = 0
     while made < count:
         data = r.choice(streams)
-        partner = r.choice(same[len(data), data[0]])
+        partner = r.choice(same[len(data), parsed[data].header])
         way, out = WAYS[made % len(WAYS)](r, data, partner, heads[data])
         if out in valid:
             continue

@@ -32,7 +32,8 @@ def make(folder: Path, items: int, labels: int) -> None:
     with clipcodec.create(folder / "items.clpc") as writer:
         for at in range(0, items, len(streams)):
             writer.extend(streams[: items - at])
-    texts = statistics.text + np.random.default_rng(0).normal(size=(labels, 512)) * 0.03
+    noise = np.random.default_rng(0).normal(size=(labels, 512)).astype(np.float32)
+    texts = statistics.text + np.float32(0.03) * noise
     named = clipcodec.TextEmbeddings(tuple(f"label {i}" for i in range(labels)), texts)
     named.save(folder / "labels.safetensors")
     one = clipcodec.TextEmbeddings(named.names[:1], named.embeddings[:1])

@@ -7,9 +7,12 @@ import gzip
 import io
 import lzma
 import os
+import sys
 import tarfile
 import threading
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import pytest
 
 from clipcodec.bulk.entries import HIDDEN, LINK, NO_IMAGE, Entry, Tally
 from clipcodec.bulk.sources import find
-from clipcodec.errors import ClipcodecError
+from clipcodec.errors import ClipcodecError, MissingDependencyError
 
 A, B, C = (bytes([i]) * 700 for i in (1, 2, 3))  # what members hold; nothing is decoded here
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -25,6 +28,20 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "bz2": bz2.compress,
     "xz": lzma.compress,
 }
+ZSTD = ("compression.zstd", "backports.zstd", "zstandard")  # in the order they are tried
+
+
+def module(name: str) -> Any:
+    """None: it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+for own in filter(None, map(module, ZSTD[:2])):  # Python 3.14, or the same for older ones
+    checked = {own.CompressionParameter.checksum_flag: 1}
+    PACK["zst"] = partial(own.compress, options=checked)
 
 
 def tar(*members: tuple[str, object], form: int = tarfile.PAX_FORMAT) -> bytes:
@@ -222,6 +239,64 @@ def test_a_compressed_part_of_gigabytes_is_read_in_pieces() -> None:
         assert [e.content for e in read(pack(data))[0]] == [A]
 
 
+# --- zstd, which Python has from 3.14 on ---
+
+_EMPTY_FRAME = bytes.fromhex("28b52ffd 2000 010000")
+_SKIPPED = bytes.fromhex("502a4d18 04000000") + b"\0\1\2\3"
+
+
+def stored(data: bytes) -> bytes:
+    """A zstd frame of blocks that are not compressed (RFC 8878, 3.1.1), made by hand."""
+    frame = bytes.fromhex("28b52ffd 80 58") + len(data).to_bytes(4, "little")  # a window of 2 MB
+    pieces = [data[i : i + 100_000] for i in range(0, len(data), 100_000)]
+    for i, piece in enumerate(pieces):
+        head = len(piece) << 3 | (i == len(pieces) - 1)
+        frame += head.to_bytes(3, "little") + piece
+    return frame
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes one package for zstd the only one that can be imported."""
+
+    def use(name: str) -> None:
+        for other in ZSTD:
+            if other != name:
+                monkeypatch.setitem(sys.modules, other, None)
+
+    return use
+
+
+@pytest.mark.parametrize("name", ZSTD)
+@pytest.mark.parametrize("pipe", [False, True])
+def test_zstd_is_read_with_each_package(only: Callable[[str], None], name: str, pipe: bool) -> None:
+    """Frames in a row, one to be skipped, an empty one, another packing after them."""
+    if module(name) is None:
+        pytest.skip(f"no {name}")
+    only(name)
+    data = tar(("a.png", A), ("b.txt", bytes(300_000)), ("c.png", C))
+    packed = _SKIPPED + stored(data[:1000]) + _EMPTY_FRAME + stored(data[1000:200_000])
+    packed += gzip.compress(data[200_000:])
+    found, _ = read(packed, pipe=pipe)
+    assert [e.content for e in found] == [A, C]
+    cut, _ = read(_SKIPPED + stored(data)[:-5000], pipe=pipe)
+    assert good(cut)["a.png"] == A
+    assert "cut" in faults(cut)["stdin"]
+
+
+def test_without_a_package_for_zstd_the_archive_names_it(
+    only: Callable[[str], None], tmp_path: Path
+) -> None:
+    only("none of them")
+    for name in ("s.tar.zst", "s.tzst", "s.tar"):
+        path = tmp_path / name
+        path.write_bytes(stored(tar(("a.png", A))))
+        (source,), _ = find([str(path)])
+        (entry,) = source.entries(lambda id: True)
+        assert isinstance(entry.content, MissingDependencyError)
+        assert "pip install backports.zstd" in str(entry.content)
+
+
 @pytest.mark.parametrize("pipe", [False, True])
 @pytest.mark.parametrize("pack", ["", *PACK])
 def test_archives_after_the_end_mark_are_read(pack: str, pipe: bool) -> None:
@@ -295,3 +370,56 @@ def test_an_archive_may_be_a_named_pipe(tmp_path: Path) -> None:
     (source,), _ = find([str(path)])
     assert [e.content for e in source.entries(lambda id: True)] == [A, B]
     thread.join()
+
+
+# --- sizes that headers claim ---
+
+
+def header(kind: bytes, size: int) -> bytes:
+    """A header alone, whose data are not there or follow."""
+    info = tarfile.TarInfo("h")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g", b"X", b"L", b"K"])
+def test_a_header_of_names_or_attributes_is_bounded(kind: bytes) -> None:
+    """None of it is read: the file has an end, but a pipe, or compressed zeros, may have none."""
+    first = tar(("a.png", A))[: 512 + 1024]
+    for size in ((1 << 20) + 1, 1 << 40):
+        endless = first + header(kind, size) + bytes(1 << 16)
+        found, _ = read(endless)
+        assert good(found) == {"a.png": A}
+        assert f"a header of {size} bytes" in faults(found)["stdin"]
+        assert "expected at most 1048576" in faults(found)["stdin"]
+
+
+def test_names_and_attributes_of_usual_size_are_read() -> None:
+    """A name of 4,000 bytes in each format, and attributes of 900,000 bytes."""
+    name = "d/" * 1995 + "a.png"
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        assert good(read(tar((name, A), form=form))[0]) == {name: A}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo("a.png")
+        info.size, info.pax_headers = len(A), {"SCHILY.xattr.user.note": "n" * 900_000}
+        archive.addfile(info, io.BytesIO(A))
+    assert good(read(buffer.getvalue())[0]) == {"a.png": A}
+
+
+def test_headers_upon_headers_are_bounded() -> None:
+    """Of one member; and attributes for all members, header after header."""
+    first = tar(("a.png", A))[: 512 + 1024]
+    attribute = b"9 g=abcd\n".ljust(512, b"\0")
+    found, _ = read(first + (header(b"g", 9) + attribute) * 2000 + first)
+    assert good(found) == {"a.png": A}
+    assert "more than 16 headers for one member" in faults(found)["stdin"]
+
+    def shared(i: int) -> bytes:
+        line = b"100012 g%d=" % (1000 + i)
+        data = line.ljust(100_011, b"v") + b"\n"
+        return header(b"g", len(data)) + data.ljust(-(-len(data) // 512) * 512, b"\0")
+
+    found, _ = read(b"".join(shared(i) + first for i in range(20)))
+    assert len([e for e in found if e.content == A]) == 10
+    assert "too many attributes" in faults(found)["stdin"]

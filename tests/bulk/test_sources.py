@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ from safetensors.numpy import save_file
 
 from clipcodec.bulk.entries import FOLDER, HEIF, HIDDEN, IN_ITSELF, NO_IMAGE, OTHER_INPUT, Entry
 from clipcodec.bulk.sources import find
-from clipcodec.errors import ClipcodecError, EmbeddingError, ImageFileError, OptionError
+from clipcodec.errors import (
+    ClipcodecError,
+    EmbeddingError,
+    ImageFileError,
+    InputError,
+    OptionError,
+)
 
 
 def png(value: int = 0) -> bytes:
@@ -130,6 +137,89 @@ def test_what_is_no_file_is_named_and_not_opened(
         "socket.png": "a socket, not a file", "to-pipe.png": "a named pipe, not a file",
     }.items():  # fmt: skip
         assert what in wrong[name]
+
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+
+
+def through_a_pipe(path: Path, data: bytes, **options: Any) -> list[Entry]:
+    """The entries of a named pipe, which comes to be at this path, and what is written into it."""
+    os.mkfifo(path)
+    thread = threading.Thread(target=path.write_bytes, args=(data,))
+    thread.start()
+    found = entries(path, **options)
+    thread.join()
+    return found
+
+
+@needs_pipes
+def test_a_pipe_by_its_own_name_is_read_here(tmp_path: Path) -> None:
+    """Never its path is handed on: a worker would wait for ever, or find another pipe there."""
+    (found,) = through_a_pipe(tmp_path / "p", png(7))
+    assert (found.id, found.content) == (str(tmp_path / "p"), png(7))
+    (named,) = through_a_pipe(tmp_path / "a.png", png(8))
+    assert named.content == png(8)
+
+
+@needs_pipes
+def test_a_pipe_is_what_its_first_bytes_say(tmp_path: Path) -> None:
+    rows = np.arange(20_000, dtype=np.float32).reshape(1000, 20)
+    buffer = io.BytesIO()
+    np.save(buffer, rows)
+    found = through_a_pipe(tmp_path / "p", buffer.getvalue())
+    assert [entry.id for entry in found] == [f"p/{i}" for i in range(1000)]
+    assert all(
+        np.array_equal(np.asarray(entry.content), row)
+        for entry, row in zip(found, rows, strict=True)
+    )
+    members = {"a.png": png(1), "b.png": png(2)}
+    for mode, path in (("w", "q"), ("w:gz", "r"), ("w:xz", "s")):
+        data = archive(tmp_path / "made", members, mode).read_bytes()
+        found = through_a_pipe(tmp_path / path, data)
+        assert [(e.id, e.content) for e in found] == [
+            (f"{path}/{name}", content) for name, content in members.items()
+        ]
+
+
+@needs_pipes
+def test_a_pipe_that_is_not_wanted_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p")
+    keep = os.open(tmp_path / "p", os.O_RDWR)  # nothing waits for the other end
+    os.write(keep, png() + bytes(1 << 15))
+    (source,), _ = find([str(tmp_path / "p")])
+    assert [*source.entries(lambda id: False)] == []
+    assert source.count is None
+    os.close(keep)
+
+
+@needs_pipes
+def test_an_open_file_is_read_from_where_it_stands(tmp_path: Path) -> None:
+    """Its name means another file in a worker."""
+    (tmp_path / "x").write_bytes(b"before" + png(3))
+    with open(tmp_path / "x", "rb") as file:
+        os.lseek(file.fileno(), 6, os.SEEK_SET)
+        (found,) = entries(f"/dev/fd/{file.fileno()}")
+    assert found.content == png(3)
+
+
+@needs_pipes
+@pytest.mark.parametrize("name", ["endless", "endless.png", "endless.tar", "endless.npy"])
+def test_a_device_or_a_pipe_without_an_end_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).symlink_to("/dev/zero")
+    (found,) = entries(tmp_path / name)
+    assert "it is a device, expected a file or a pipe" in str(found.content)
+    for limit in ("LARGEST_IMAGE", "LARGEST_ARRAY"):
+        monkeypatch.setattr(f"clipcodec.bulk.sources.{limit}", 1 << 16)
+    monkeypatch.setattr("clipcodec.bulk.archives._MOST_ZEROS", 1 << 16)
+    os.mkfifo(tmp_path / f"p-{name}")
+    command = ["bash", "-c", 'exec cat /dev/zero > "$0"', str(tmp_path / f"p-{name}")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as writer:
+        (found,) = entries(tmp_path / f"p-{name}")
+        writer.kill()
+    assert isinstance(found.content, InputError)
+    assert "more than 65536" in str(found.content)
 
 
 def test_a_directory_without_images_is_an_entry_that_says_so(tmp_path: Path) -> None:

@@ -198,12 +198,14 @@ def test_wrong_command_lines_exit_2(
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("verb", ["info", "decompress"])
-def test_other_verbs_say_how_to_read_an_image(folder: Path, verb: str) -> None:
-    done = run(verb, folder / "a.jpg")
-    assert done.returncode == 1
-    assert b"a JPEG image" in done.stderr
-    assert b"`clipcodec extract` gets the stream" in done.stderr
+def test_other_verbs_say_how_to_read_an_image(folder: Path) -> None:
+    """`info` describes it, too; `decompress` cannot do what it is asked for."""
+    for verb, code in (("info", 0), ("decompress", 1)):
+        done = run(verb, folder / "a.jpg")
+        assert done.returncode == code
+        said = done.stderr if code else done.stdout
+        assert b"a JPEG image" in said
+        assert b"`clipcodec extract` gets the stream" in said
 
 
 def test_help(folder: Path) -> None:

@@ -155,6 +155,13 @@ def test_json_goes_to_a_file_when_told(tmp_path: Path, npy: Path) -> None:
 def test_endless_input_is_no_stream() -> None:
     done = run("info", "/dev/zero")
     assert done.returncode == 1
+    assert b"it is a device" in done.stderr
+    with open("/dev/zero", "rb") as zeros:
+        done = subprocess.run(
+            [sys.executable, "-m", "clipcodec", "info", "-"],
+            stdin=zeros, capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
     assert b"not a stream" in done.stderr
 
 

@@ -183,9 +183,9 @@ def test_a_precision_that_the_device_lacks_is_refused(
     """torch would warn, and go on in float32."""
     from contextlib import nullcontext
 
-    from clipcodec.models import model
+    from clipcodec.models import device
 
-    monkeypatch.setattr(model, "_autocast", lambda precision, device: nullcontext())
+    monkeypatch.setattr(device, "autocast", lambda precision, device: nullcontext())
     options = ["--precision", "fp16", "--workers", "0"]
     command = ["compress", *world.options, str(world.images), "-o", str(tmp_path / "o.clpc")]
     assert main([*command, *options]) == 2
@@ -553,6 +553,7 @@ def test_wrong_command_lines_exit_2(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").touch()
     assert main(["compress", *args]) == 2
     assert word in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["images"]

@@ -144,7 +144,7 @@ def test_images_are_embedded_together(folder: Path, capsys: pytest.CaptureFixtur
     assert names == ["0.png", "s.clip", "2.png"]
     assert embedded.failed == 1
     assert "1.png" in capsys.readouterr().err
-    assert np.allclose(found[[0, 2]], codec.embed(["0.png", "2.png"]), atol=1e-5)
+    assert np.allclose(found[[0, 2]], codec.embed_images(["0.png", "2.png"]), atol=1e-5)
     assert (found[0] * found[1]).sum() > 0.9
 
 

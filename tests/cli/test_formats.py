@@ -136,7 +136,7 @@ VERBS = {  # what is said of each file, where its verb is not the one that takes
 }
 ROWS = {"row.npy", "e.npz", "e.safetensors", "e.pt", "e.csv"}
 TAKES = {
-    "info {}": {"a.clip", "a.clpc"},
+    "info {}": ROWS | {"a.clip", "a.clpc", "a.jpg", "a.gif", "t.pq"},
     "decompress {} -o x": {"a.clip", "a.clpc"},
     "attach {} --stream a.clip -o x": {"a.jpg", "a.gif"},
     "attach a.jpg --stream {} -o x": {"a.clip"},
@@ -190,7 +190,7 @@ def test_verbs_know_the_files_of_the_others(
 
 
 def test_a_pipe_is_known_by_its_bytes_too(here: Path) -> None:
-    done = run("info", "-", stdin=Path("row.npy").read_bytes())
+    done = run("decompress", "-", stdin=Path("row.npy").read_bytes())
     assert done.returncode == 1
     assert b"stdin: a NumPy array, expected a stream" in done.stderr
     done = run("search", "-", "--query", "row.npy", stdin=b"PAR1" + bytes(50))
@@ -253,7 +253,7 @@ def test_a_stream_that_begins_as_another_format_stays_a_stream(
     assert exit_code("search", "a.clpc", "--query", "a.clip") == 0
     Path("b").write_bytes(head + bytes(20))
     capsys.readouterr()
-    assert exit_code("info", "b") == 1
+    assert exit_code("decompress", "b") == 1
     assert "a Parquet table, expected a stream" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from tests.helpers.profiles import drawn
 BLOCK = """
 import sys
 BLOCKED = {"torch", "torchvision", "open_clip", "PIL", "huggingface_hub", "tqdm", "threadpoolctl",
-           "pyarrow", "faiss", "pandas", "scipy", "ray"}
+           "pyarrow", "faiss", "pandas", "scipy", "ray", "starlette", "uvicorn"}
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
@@ -42,15 +43,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savetxt(folder / "row.csv", rows[:1], delimiter=",")
     save_file({"embeddings": rows[:1]}, folder / "row.safetensors")
     (folder / "row.pt").write_bytes(b"needs torch")
+    clipcodec.TextEmbeddings(("cat", "dog"), rows[:2]).save(folder / "words.safetensors")
     streams = clipcodec.encode_embeddings(rows)
     (folder / "a.clip").write_bytes(streams[0])
     with clipcodec.create(folder / "a.clpc") as writer:
         writer.extend(streams)
+    with clipcodec.create(folder / "regions.clpc") as writer:
+        writer.append(streams[0], id="a.jpg#xywh=0,0,4,4")
     (folder / "photos").mkdir()
     for path in (folder / "a.jpg", folder / "photos" / "b.jpg"):
         Image.new("RGB", (8, 8)).save(path)
     (folder / "with.jpg").write_bytes(clipcodec.attach(folder / "a.jpg", streams[0]))
     (folder / "shard.tar").write_bytes(bytes(10240))
+    Image.new("RGB", (8, 8)).save(folder / "a.gif")
+    (folder / "t.parquet").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
     return folder
 
 
@@ -69,14 +75,21 @@ WORKS = [
     "compress row.npz row.safetensors row.csv -o out/",
     "compress row.npz row.safetensors row.csv -o 8.clpc",
     "compress rows.npy -o 2.clpc --workers 0 -q",
+    "compress *.npy -o 9.clpc",  # a pattern, as no shell reads it here
+    "compress *ow.safetensors *ow.csv ro[w].npy -o 10.clpc",
     "compress rows.npy -o 3.clpc --dry-run",
     "decompress a.clip -o 1.npy",
     "decompress a.clpc -o 2.npy --ids ids.txt",
     "decompress a.clip a.clpc --json",
     "info a.clip a.clpc",
+    "info row.npy row.npz row.csv row.safetensors a.jpg with.jpg a.gif",
     "attach a.jpg --stream a.clip -o 1.jpg",
     "extract with.jpg",
     "search a.clpc --query row.npy",
+    "locate regions.clpc --text-embeddings words.safetensors --json",
+    "search a.clpc --text-embeddings words.safetensors",
+    "search rows.npy --index 12.clpc --query row.npy",
+    "classify a.clpc a.clip row.npy --labels words.safetensors",
     "profiles",
     "profiles any/rotation",
     "demo --count 1",
@@ -88,11 +101,22 @@ NEEDS = {
     "compress a.jpg -o 4.clpc": "huggingface_hub",
     "compress photos -o 5.clpc": "Pillow",
     "compress shard.tar -o 6.clpc": "Pillow",
+    "compress *.jpg -o 11.clpc": "Pillow",
+    "compress *.j?g *.npy -o 11.clpc": "Pillow",
     "compress t.parquet --column e": "pyarrow",
     "decompress t.clip.parquet": "pyarrow",
+    "info t.parquet": "pyarrow",
+    "info row.pt": "torch",
     "attach -f a.jpg": "Pillow",
     "search a.clpc --query a.jpg": "Pillow",
+    "locate a.jpg --text cat": "Pillow",
+    "search a.clpc --text dog": "huggingface_hub",
+    "classify a.clpc --labels cat dog": "huggingface_hub",
+    "embed-text --text dog -o w.safetensors": "huggingface_hub",
+    "caption a.clip --captioner c.safetensors": "torch",
+    "train-captioner --embeddings rows.npy --captions c.txt -o c.safetensors": "torch",
     "demo --count 1 a.jpg": "Pillow",
+    "browse a.clpc": "starlette",
     "fetch": "huggingface_hub",
     "train --embeddings rows.npy --out p.safetensors": "torch",
     "train --embeddings rows.npy --out p.safetensors --recipe pqvae": "torch",
@@ -113,6 +137,16 @@ def test_says_what_is_missing(folder: Path, line: str) -> None:
     assert f"{NEEDS[line]}" in done.stderr
     assert "pip install " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_image_is_described_by_its_header(folder: Path) -> None:
+    """Without Pillow; what only Pillow knows is left out, and said."""
+    done = light(folder, "-m", "clipcodec", "info", "a.jpg", "with.jpg", "a.gif", "--json")
+    plain, carrier, other = map(json.loads, done.stdout.splitlines())
+    assert (plain["width"], plain["height"], plain["streams"]) == (8, 8, [])
+    assert [stream["profile"] for stream in carrier["streams"]] == ["openai-vit-b-32/predictive"]
+    assert other["width"] is None
+    assert "pip install Pillow" in other["note"]
 
 
 def test_what_every_image_lacks_is_said_once(folder: Path) -> None:

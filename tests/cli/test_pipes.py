@@ -26,7 +26,7 @@ PIPE_BUFFER = 1 << 16  # bytes
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory. Its container is larger than a pipe's buffer."""
     monkeypatch.chdir(tmp_path)
-    rows = cone(7000, 16)
+    rows = cone(8000, 16)
     streams = clipcodec.encode_embeddings(rows, profile="any/rotation")
     np.save("q.npy", rows[:1])
     Path("a.clip").write_bytes(streams[0])
@@ -98,12 +98,12 @@ def test_a_container_through_pipes(here: Path, line: str) -> None:
     with clipcodec.open("c.clpc") as container:
         expected = container.decode_all()
     assert (npy(bash(line)) == expected).all()
-    assert Path("ids").read_text().split() == [str(i) for i in range(7000)]
+    assert Path("ids").read_text().split() == [str(i) for i in range(8000)]
 
 
 def test_pipes_of_several_kinds_together(here: Path) -> None:
     out = bash("cc decompress <(cat a.clip) <(cat c.clpc) a.clip -o -")
-    assert npy(out).shape == (7002, 16)
+    assert npy(out).shape == (8002, 16)
 
 
 def test_info_and_search(here: Path) -> None:
@@ -130,8 +130,48 @@ def _placed(line: str, source: str) -> str:
 def test_a_slow_pipe_is_known_too(here: Path) -> None:
     """Its first bytes come one at a time."""
     slow = "(head -c 1 c.clpc; sleep 0.2; tail -c +2 c.clpc)"
-    assert json.loads(bash(f"{slow} | cc info - --json"))["items"] == 7000
-    assert json.loads(bash(f"cc info <{slow} --json"))["items"] == 7000
+    assert json.loads(bash(f"{slow} | cc info - --json"))["items"] == 8000
+    assert json.loads(bash(f"cc info <{slow} --json"))["items"] == 8000
+
+
+def test_pipes_into_a_container(here: Path) -> None:
+    """Embeddings with workers; a stream of them, two pipes, and an open file."""
+    bash(f"cc compress q.npy -o a.clpc -q {P}")
+    for line in (
+        f"cc compress <(cat q.npy) -o b.clpc -f -q --workers 2 {P}",
+        f"mkfifo p; cat q.npy > p & cc compress p -o b.clpc -f -q {P}; wait",
+        f"cc compress /dev/stdin -o b.clpc -f -q {P} < q.npy",
+        f"cat q.npy | cc compress /dev/stdin -o b.clpc -f -q {P}",
+    ):
+        bash(line)
+        with clipcodec.open("a.clpc") as one, clipcodec.open("b.clpc") as other:
+            assert [*one] == [*other]
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "link.png"])
+@pytest.mark.parametrize(
+    "line",
+    ["compress", "compress -o x.clpc --workers 1", "extract", "info", "decompress",
+     "attach --stream a.clip -o x.jpg", "search --query q.npy"],
+)  # fmt: skip
+def test_a_device_is_refused(here: Path, name: str, line: str) -> None:
+    """Every verb, in bounded memory: each once read zeros until the machine had no more."""
+    Path("link.png").symlink_to("/dev/zero")
+    verb, *options = line.split()
+    done = subprocess.run(
+        [sys.executable, "-m", "clipcodec", verb, name, *options],
+        capture_output=True, text=True, timeout=60, check=False, preexec_fn=_little_memory,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "it is a device, expected a file or a pipe" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [*here.glob("x.*")]
+
+
+def _little_memory() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
 
 
 def test_attach(here: Path) -> None:

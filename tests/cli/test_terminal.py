@@ -81,10 +81,10 @@ def said(*args: str, encoding: str = "utf-8") -> tuple[int, list[str], list[str]
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
 def test_listings_are_whole_in_any_encoding(here: Path, encoding: str) -> None:
-    code, out, _ = said("search", "c.clpc", "--query", "q.npy", encoding=encoding)
+    code, out, _ = said("search", "c.clpc", "--query", "q.npy", "--tsv", encoding=encoding)
     assert code == 0
     cat = "猫" if encoding == "utf-8" else r"\u732b"
-    ids = {line.split("\t")[2] for line in out}
+    ids = {line.split("\t")[4] for line in out[1:]}
     assert ids == {"plain", cat, r"a\x1b[31mred\x1b]0;title\x07\nb\tc", r"\u202egpj.exe"}
 
     (here / "d").mkdir()

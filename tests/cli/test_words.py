@@ -187,14 +187,16 @@ def test_words_embedded_on_one_machine_search_and_classify_on_another(world: Wor
     block.mkdir(exist_ok=True)
     for name in ("torch", "open_clip", "PIL"):
         (block / f"{name}.py").write_text(f"raise ImportError('no {name}')\n")
-    light = {"PYTHONPATH": f"{block}{os.pathsep}{ROOT}"}
+    path = f"{block}{os.pathsep}{ROOT}"
     done = world.run("search", "photos.clpc", "--text-embeddings", "w.safetensors", "--json",
-                     "-k", "6", **light)  # fmt: skip
+                     "-k", "6", PYTHONPATH=path)  # fmt: skip
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["query"] for line in lines] == ["a dog", "a cat", "a cow"]
     places, _ = expected(world, "a dog", templates="simple")
     assert [hit["index"] for hit in lines[0]["hits"]] == places
-    done = world.run("classify", "photos.clpc", "--labels", "w.safetensors", "--json", **light)
+    done = world.run(
+        "classify", "photos.clpc", "--labels", "w.safetensors", "--json", PYTHONPATH=path
+    )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6
 

@@ -70,20 +70,21 @@ def test_the_bytes_of_a_container_are_these() -> None:
 
 @pytest.mark.slow
 def test_items_are_smaller_than_their_streams() -> None:
-    """Profile, version, coder and quality are said once, lengths take less than a byte each."""
-    for options in ({}, {"max_bytes": 50}):
+    """At one quality: the header is said once, lengths take less than a byte each."""
+    for options in ({}, {"quality": 20}):
         streams = samples(600, **options)
         assert len(packed(streams)) < sum(map(len, streams))
 
 
 @pytest.mark.slow
-def test_overhead_is_below_a_byte_an_item() -> None:
-    """Beyond the payload: a stream without the byte that says version, coder and profile."""
+def test_overhead_is_about_a_byte_an_item() -> None:
+    """Beyond the payload: a stream without its header. Many qualities take some bits more."""
     fine, coarse = samples(500), samples(500, quality=20)
     mixed = [stream for pair in zip(fine, coarse, strict=True) for stream in pair]
-    for streams in (mixed, samples(500, max_bytes=50), samples(500, min_cosine=0.95)):
+    fitted = samples(500, max_bytes=50), samples(500, min_cosine=0.95)
+    for streams, most in ((mixed, 1.0), (fitted[0], 1.25), (fitted[1], 1.5)):
         payload = sum(len(stream) - 1 for stream in streams)
-        assert len(packed(streams)) - payload < len(streams)
+        assert len(packed(streams)) - payload < most * len(streams)
 
 
 # round trips
@@ -91,7 +92,7 @@ def test_overhead_is_below_a_byte_an_item() -> None:
 
 items = st.lists(
     st.tuples(
-        st.binary(max_size=40).map(lambda b: b"\x67" + b),
+        st.binary(max_size=40).map(lambda b: b"\x69" + b),
         st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
     )
 )
@@ -416,16 +417,16 @@ def test_a_killed_writer_loses_the_block_under_way_alone(tmp_path: Path) -> None
     code = (
         "import clipcodec, os, signal\n"
         f"w = clipcodec.create({str(path)!r}, block_items=4)\n"
-        "for i in range(10): w.append(bytes([0x67, i]))\n"
+        "for i in range(10): w.append(bytes([0x69, i]))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False)
     assert done.returncode == -signal.SIGKILL
     part = clipcodec.open(str(path) + PART, partial=True)
-    assert part[:] == [bytes([0x67, i]) for i in range(8)]
+    assert part[:] == [bytes([0x69, i]) for i in range(8)]
     with clipcodec.create(path, "a") as writer:
-        writer.extend(bytes([0x67, i]) for i in range(len(writer), 10))
-    assert clipcodec.open(path)[:] == [bytes([0x67, i]) for i in range(10)]
+        writer.extend(bytes([0x69, i]) for i in range(len(writer), 10))
+    assert clipcodec.open(path)[:] == [bytes([0x69, i]) for i in range(10)]
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
@@ -439,16 +440,16 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))\n"
         f"w = clipcodec.create({str(path)!r}, block_items=8)\n"
         "try:\n"
-        "    for i in range(99): w.append(bytes([0x67, i] * 4))\n"
+        "    for i in range(99): w.append(bytes([0x69, i] * 4))\n"
         "except OSError as error: print(error)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))\n"
-        "w.extend(bytes([0x67, i] * 4) for i in range(len(w), 99)); w.close()\n"
+        "w.extend(bytes([0x69, i] * 4) for i in range(len(w), 99)); w.close()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert resource is not None
     assert "cannot be written" in done.stdout
     assert f"a.clpc{PART}" in done.stdout
-    assert clipcodec.open(path)[:] == [bytes([0x67, i] * 4) for i in range(99)]
+    assert clipcodec.open(path)[:] == [bytes([0x69, i] * 4) for i in range(99)]
 
 
 def test_what_is_no_stream_is_refused(tmp_path: Path) -> None:
@@ -460,7 +461,7 @@ def test_what_is_no_stream_is_refused(tmp_path: Path) -> None:
             with pytest.raises(OptionError, match="id"):
                 writer.append(STREAMS[0], id=id)
         with pytest.raises(OptionError, match="131073 bytes"):
-            writer.append(b"\x67" + bytes(1 << 17))
+            writer.append(b"\x69" + bytes(1 << 17))
         with pytest.raises(OptionError, match="1 ids for 4 streams"):
             writer.extend(STREAMS, ["a"])
     with pytest.raises(ValueError, match="closed"):
@@ -487,7 +488,7 @@ def test_pipes_carry_containers() -> None:
     write = (
         "import clipcodec, sys\n"
         "with clipcodec.create(sys.stdout.buffer, block_items=2) as w:\n"
-        "    w.extend(bytes([0x67, i]) for i in range(9))\n"
+        "    w.extend(bytes([0x69, i]) for i in range(9))\n"
     )
     read = (
         "import clipcodec, sys\nfor s, _ in clipcodec.read_items(sys.stdin.buffer): print(s[1])\n"
@@ -501,7 +502,7 @@ def test_pipes_carry_containers() -> None:
 
 
 def test_threads_read_one_container() -> None:
-    streams = [bytes([0x67, i, j]) for i in range(20) for j in range(20)]
+    streams = [bytes([0x69, i, j]) for i in range(20) for j in range(20)]
     container = clipcodec.open(io.BytesIO(packed(streams, block_items=16)))
     found: list[list[bytes]] = []
 

@@ -11,7 +11,7 @@ import pytest
 
 import clipcodec
 
-STREAMS = [bytes([0x67, i, 0]) * 20 for i in range(9)]
+STREAMS = [bytes([0x69, i, 0]) * 20 for i in range(9)]
 Store = dict[str, bytes]
 
 

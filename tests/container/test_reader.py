@@ -15,7 +15,7 @@ import pytest
 import clipcodec
 from clipcodec import Container, OptionError
 
-STREAMS = [bytes([0x67, i]) * 3 for i in range(10)]
+STREAMS = [bytes([0x69, i]) * 3 for i in range(10)]
 IDS = [f"{i}.jpg" for i in range(9)]
 
 
@@ -41,7 +41,7 @@ def test_an_id_is_in_the_container_if_it_can_be_found(opened: Container) -> None
     assert all(id in opened for id in IDS)
     assert "10.jpg" not in opened
     assert STREAMS[9] in opened
-    assert b"\x67" not in opened
+    assert b"\x69" not in opened
     assert None not in opened
     assert 3 not in opened
 

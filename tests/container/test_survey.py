@@ -19,7 +19,7 @@ from formats.reference import container as reference
 
 
 def named(first: int, count: int) -> list[Item]:
-    return [Item(bytes([0x67, i]) * 9, f"{i}.jpg") for i in range(first, first + count)]
+    return [Item(bytes([0x69, i]) * 9, f"{i}.jpg") for i in range(first, first + count)]
 
 
 def container(items: list[Item], block_items: int = 4, **options: object) -> bytes:
@@ -91,8 +91,8 @@ def test_all_good_items_are_read_and_appending_goes_on(case: str, tmp_path: Path
         assert opened[f"{19}.jpg"] == ITEMS[19].stream
     with clipcodec.create(path, "a") as writer:
         assert len(writer) == len(good)
-        writer.append(Item(b"\x67new", "new"))
-    expected = [*good, Item(b"\x67new", "new")]
+        writer.append(Item(b"\x69new", "new"))
+    expected = [*good, Item(b"\x69new", "new")]
     with clipcodec.open(path) as opened:
         assert list(opened.items()) == expected
     with path.open("rb") as file:

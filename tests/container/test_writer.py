@@ -21,7 +21,7 @@ from clipcodec.container import layout
 from clipcodec.container.writer import PART
 from formats.reference import container as reference
 
-STREAMS = [bytes([0x67, i, 0]) for i in range(5)]
+STREAMS = [bytes([0x69, i, 0]) for i in range(5)]
 IDS = ["a", "b", None, "d", "e"]
 ITEMS = list(map(Item, STREAMS, IDS))
 
@@ -197,7 +197,7 @@ def appended_to(path: Path, items: list[Item], **options: Any) -> None:
 
 
 def items(count: int) -> list[Item]:
-    return [Item(bytes([0x67, i % 256]) * 9, f"{i}.jpg") for i in range(count)]
+    return [Item(bytes([0x69, i % 256]) * 9, f"{i}.jpg") for i in range(count)]
 
 
 def everywhere(path: Path) -> list[Item]:
@@ -268,9 +268,9 @@ def test_a_crash_at_any_byte_of_an_append(tmp_path: Path, block_items: int) -> N
             crashed.write_bytes(state)
             with clipcodec.create(crashed, "a") as writer:
                 assert len(writer) == len(found)
-                writer.append(b"\x67new")
+                writer.append(b"\x69new")
             assert found == [*items(9), *items(3)][: len(found)]
-            assert everywhere(crashed) == [*found, Item(b"\x67new", None)]
+            assert everywhere(crashed) == [*found, Item(b"\x69new", None)]
 
 
 class Wrapped:
@@ -292,7 +292,7 @@ def test_readers_of_a_growing_file_see_a_whole_one(tmp_path: Path) -> None:
         "import clipcodec\n"
         "for i in range(300):\n"
         f"    with clipcodec.create({str(path)!r}, 'a', block_items=1) as w:\n"
-        "        for j in range(3): w.append(bytes([0x67, i % 256]) * 9)\n"
+        "        for j in range(3): w.append(bytes([0x69, i % 256]) * 9)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as writer:
         seen = [50]
@@ -319,7 +319,7 @@ def test_a_full_disk_keeps_the_container_whole(tmp_path: Path) -> None:
         "import clipcodec, resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 9}, resource.RLIM_INFINITY))\n"
-        f"with clipcodec.create({str(path)!r}, 'a') as w: w.append(b'\x67new' * 9)\n"
+        f"with clipcodec.create({str(path)!r}, 'a') as w: w.append(b'\x69new' * 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "cannot be written" in done.stderr

@@ -44,7 +44,7 @@ def test_the_check_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [line.split(":")[0] for line in lines] == ["1", "2", "3", "4", "5"]
 
 
-streams = st.binary(max_size=30).map(lambda rest: b"\x67" + rest)
+streams = st.binary(max_size=30).map(lambda rest: b"\x69" + rest)
 ids = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
 
 
@@ -71,8 +71,8 @@ def test_block_bodies_are_read_alike(body: bytes, count: int) -> None:
 def test_the_reference_reader_imports_the_standard_library_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.clpc"
     with clipcodec.create(path) as writer:
-        writer.append(b"\x67\1", id="one")
+        writer.append(b"\x69\1", id="one")
     program = str(REFERENCE / "container.py")
     command = [sys.executable, "-I", "-S", program, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "6701 one\n"
+    assert done.stdout == "6901 one\n"

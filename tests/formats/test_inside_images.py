@@ -79,8 +79,9 @@ def test_the_text_says_what_the_package_writes() -> None:
 
 
 _pieces = st.sampled_from([
-    xmp.PREFIX, "aAA=", "aAE=", "ZwAA", "wQ==", "aA", "x", " ", "<!-- x -->", "<x/>", "&#97;",
-    "<r:li>x</r:li>", f"<r:li>{xmp.PREFIX}ZwAA</r:li>", "<r:Bag><r:li>x</r:li></r:Bag>",
+    xmp.PREFIX, "aAA=", "aAE=", "aQAA", "sQA=", "gAA=", "ZzIA", "Pw==", "aA", "x", " ",
+    "<!-- x -->", "<x/>", "&#97;",
+    "<r:li>x</r:li>", f"<r:li>{xmp.PREFIX}aQAA</r:li>", "<r:Bag><r:li>x</r:li></r:Bag>",
     f"<d:relation><r:Bag><r:li>{xmp.PREFIX}aAA=</r:li></r:Bag></d:relation>", "<x>",
 ])  # fmt: skip
 
@@ -113,3 +114,15 @@ def test_both_read_the_same_in_any_packet(items: list[str]) -> None:
             )
             found.append("corrupt" if is_corrupt else "damaged")
     assert found[0] == found[1]
+
+
+_starts = st.binary(max_size=7) | st.integers(0, 255).map(lambda first: bytes([first, 5, 0]))
+
+
+@given(st.lists(_starts.filter(bool), min_size=2, max_size=2))
+@settings(max_examples=400)
+def test_both_say_alike_whether_two_streams_are_of_one_profile(pair: list[bytes]) -> None:
+    one, other = pair
+    assert (xmp.owner(one) == xmp.owner(other)) == (
+        reference.profile(one) == reference.profile(other)
+    )

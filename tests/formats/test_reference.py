@@ -354,7 +354,13 @@ def test_embeddings_of_the_text_hold(example: list[Any]) -> None:
     [
         ("", "truncated"),
         ("00", "unsupported"),
-        ("b0", "unsupported"),
+        ("3f", "unsupported"),
+        ("e4", "unsupported"),
+        ("ff", "unsupported"),
+        ("80", "truncated"),  # no payload
+        ("b1", "truncated"),
+        ("e3", "truncated"),
+        ("e3 00", "corrupt"),
         ("7f", "unsupported"),  # before the profile is missed
         ("40 00 00 00", "truncated"),
         ("4f", "truncated"),
@@ -366,7 +372,10 @@ def test_embeddings_of_the_text_hold(example: list[Any]) -> None:
         ("47", "truncated"),  # parameters before the coder
         ("47 00", "corrupt"),
         ("47 01", "corrupt"),
-        ("67 01", "truncated"),
+        ("67", "corrupt"),  # the long form of what has a short one
+        ("67 01", "corrupt"),
+        ("69", "truncated"),
+        ("69 01", "truncated"),
         ("68 00", "corrupt"),  # the quality before the width
         ("68 01 80 80", "truncated"),
         ("68 01 80 80 80", "corrupt"),

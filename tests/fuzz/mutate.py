@@ -94,6 +94,8 @@ def varint(value: int, length: int | None = None) -> bytes:
 
 def header(r: Random, digests: Sequence[bytes]) -> bytes:
     """A header drawn at random: well-formed more often than not, of any profile and parameters."""
+    if r.random() < 0.1:
+        return bytes([r.choice((0x80, 0xE3, 0xE4, r.randrange(0x80, 0x100)))])  # the short form
     version = 1 if r.random() < 0.95 else r.randrange(4)
     coder = 2 if r.random() < 0.6 else r.randrange(4)
     low = r.choice((0, 7, 8, 8, 9, 15, r.randrange(16)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 from collections.abc import Iterator
@@ -10,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from clipcodec import Codec, OptionError, WeightsError
-from tests.helpers import tiny_models
+from tests.helpers import pillow_plugin, tiny_models
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import PACKAGE
 from tests.helpers.profiles import cone
@@ -25,6 +26,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 pa_fs = pytest.importorskip("pyarrow.fs")
 fsspec = pytest.importorskip("fsspec.implementations.local")
 
+from clipcodec.integrations.arrow import encode_table  # noqa: E402
 from clipcodec.integrations.ray import compress_dataset, decompress_dataset  # noqa: E402
 
 D = 24  # of the profile `rates`
@@ -228,6 +230,61 @@ def test_images_of_any_size(cluster: None, tmp_path: Path) -> None:
     ds = ray.data.read_images(folders, include_paths=True).repartition(1)
     made = compress_dataset(ds, "image", profile=codec, batch_size=256).take_all()
     assert {row["path"]: row["image"] for row in made} == expected
+
+
+def png(width: int) -> bytes:
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((width, 256)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def small_model(tmp_path: Path) -> Codec:
+    pytest.importorskip("open_clip")
+    spec = tiny_models.make_folder(tmp_path / "model")
+    weights = tiny_models.save(tiny_models.make_model(spec), tmp_path / "w.safetensors")
+    return Codec("any/rotation", backbone=spec.name, weights=weights, device="cpu")
+
+
+def with_settings(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Pillow with settings of the program and a plugin, and a table that shows each of them."""
+    Image.init()
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    for name in ("OPEN", "DECODERS"):
+        monkeypatch.setattr(Image, name, dict(getattr(Image, name)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 256)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    pillow_plugin.register()
+    images = [png(256), png(257), png(256)[:300], b"TOY!", b"no image"]
+    return pa.table({"n": range(5), "image": pa.array(images, pa.binary())})
+
+
+@pytest.mark.slow
+def test_workers_read_images_as_the_program_does(
+    cluster: None, small_model: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lowered limit, which is there for safety; cut files; a format that a plugin reads."""
+    table = with_settings(monkeypatch)
+    here = encode_table(table, "image", profile=small_model, on_bad_row=print).to_pylist()
+    assert [row["image"] is None for row in here] == [False, True, False, False, True]
+    ds = compress_dataset(ray.data.from_arrow(table), "image", profile=small_model,
+                          on_bad_row=print)  # fmt: skip
+    assert sorted(ds.take_all(), key=lambda row: row["n"]) == here
+
+
+@pytest.mark.slow
+def test_a_plugin_that_workers_cannot_have_is_named_if_there_are_images(
+    cluster: None, small_model: Codec, rates_path: Path, rows: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    table = with_settings(monkeypatch)
+    Image.register_open("LOCAL", lambda *_: None)  # type: ignore[arg-type]
+    ds = compress_dataset(ray.data.from_arrow(table), "image", profile=small_model)
+    with pytest.raises(Exception, match="worker processes cannot use Pillow's format LOCAL"):
+        ds.take_all()
+    vectors = pa.table({"v": pa.array(list(rows[:3]), pa.list_(pa.float32(), D))})
+    ds = compress_dataset(ray.data.from_arrow(vectors), "v", profile=rates_path)
+    assert [row["v"] for row in ds.take_all()] == Codec(rates_path).encode_embeddings(rows[:3])
 
 
 @pytest.mark.slow

@@ -432,14 +432,14 @@ def test_the_command_prints_scores_and_ids(store: Path, rates: Profile, rates_pa
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     with clipcodec.open(store, profile=rates_path) as container:
         scores, places = search(container, np.concatenate([cone(2, 24, 5), cone(30, 24)[29:]]), 3)
-    assert [line["query"] for line in lines] == [str(names[0])] * 2 + [str(names[1])]
+    assert [line["query"] for line in lines] == [f"{names[0]}/0", f"{names[0]}/1", str(names[1])]
     for line, own, where in zip(lines, scores, places, strict=True):
         assert [hit["index"] for hit in line["hits"]] == where.tolist()
         assert np.allclose([hit["score"] for hit in line["hits"]], own, atol=1e-5)
     words = run(store, "--query", names[1], "-k", 1, *private)
-    assert words.stdout.decode() == f"{names[1]}\t{scores[2, 0]:.4f}\ttab\\there\n"
+    assert words.stdout.decode() == f"{names[1]}\n  {scores[2, 0]:.4f}  tab\\there\n"
     piped = run(store, "--query", "-", "-k", 1, *private, input=names[1].read_bytes())
-    assert piped.stdout.split(b"\t")[1:] == words.stdout.split(b"\t")[1:]
+    assert piped.stdout.splitlines()[1:] == words.stdout.splitlines()[1:]
 
 
 @pytest.mark.slow
@@ -452,7 +452,7 @@ def test_the_command_names_bad_queries_and_goes_on(store: Path, rates_path: Path
     assert done.returncode == 1
     lines = done.stderr.decode().splitlines()
     assert ["zero" in lines[0], "none" in lines[1], "wide" in lines[2]] == [True] * 3
-    assert len(done.stdout.splitlines()) == 2
+    assert len(done.stdout.splitlines()) == 3
     assert run(store, "--query", names[2], "-k", 0, "--profile", rates_path).returncode == 2
     missing = run(store.with_name("no.clpc"), "--query", names[2])
     assert missing.returncode == 1
@@ -476,9 +476,10 @@ def test_the_command_embeds_images_with_the_backbone_of_the_container(
         return x[4:5]
 
     monkeypatch.setattr(Codec, "embed_images", embed)
-    args = ["search", str(tmp_path / "s.clpc"), "--query", str(tmp_path / "photo.jpg"), "-k", "1"]
+    args = ["search", str(tmp_path / "s.clpc"), "--query", str(tmp_path / "photo.jpg"), "-k", "1",
+            "--tsv"]  # fmt: skip
     assert main(args) == 0
-    assert capsys.readouterr().out.split("\t")[2] == "4\n"
+    assert capsys.readouterr().out.splitlines()[1].split("\t")[3:] == ["4", ""]
 
 
 def test_an_image_in_a_container_of_any_model_needs_a_backbone(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def test_probabilities_are_the_softmax_of_the_cosines_times_the_temperature() ->
     assert found.indices.tolist() == [[0, 1, 2], [1, 0, 2]]  # of equal ones the first
     assert np.allclose(found.probabilities, expected, atol=1e-6)
     assert found.names == [["a", "b", "c"], ["b", "a", "c"]]
-    assert (found.indices.dtype, found.probabilities.dtype) == (np.int64, np.float32)
+    assert found.indices.dtype == np.int64
+    assert found.probabilities.dtype == np.float32
 
 
 def test_the_temperature_is_that_of_the_labels_unless_one_is_given() -> None:
@@ -186,7 +187,7 @@ def test_bad_options_are_named(given: Any, options: dict[str, Any], words: str) 
 
 
 def test_labels_given_twice_in_a_file_are_named() -> None:
-    rows = np.ones((2, 512))
+    rows = np.ones((2, 512), np.float32)
     with pytest.raises(OptionError, match="given more than once"):
         classify(planted(2)[0], TextEmbeddings(("a", "a"), rows))
 

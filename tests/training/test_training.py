@@ -127,6 +127,24 @@ def test_files_of_both_kinds_and_repetition_counts(tmp_path: Path) -> None:
     assert np.allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5)
 
 
+def test_every_file_that_compress_takes_is_trained_on(tmp_path: Path) -> None:
+    """The same rows from each; a weight of a checkpoint beside them is not taken."""
+    rows = clustered(MIN_ROWS)
+    np.save(tmp_path / "rows.npy", rows)
+    np.savez(tmp_path / "rows.npz", embeddings=rows, labels=np.arange(MIN_ROWS))
+    np.savetxt(tmp_path / "rows.csv", rows, delimiter=",", fmt="%.17g")
+    torch.save({"embeddings": torch.from_numpy(rows), "epoch": 3}, tmp_path / "rows.pt")
+    save_file({"anything": rows}, tmp_path / "rows.safetensors")
+    expected, _ = load_embeddings([tmp_path / "rows.npy"])
+    for suffix in (".npz", ".csv", ".pt", ".safetensors"):
+        found, counts = load_embeddings([tmp_path / f"rows{suffix}"])
+        assert np.array_equal(found, expected), suffix
+        assert set(counts) == {1}
+    x, counts = load_embeddings(sorted(tmp_path.iterdir()))
+    assert np.array_equal(x, expected)
+    assert set(counts) == {5}
+
+
 def test_bad_files_are_named(tmp_path: Path) -> None:
     rows = clustered(MIN_ROWS)
     np.save(tmp_path / "good.npy", rows)
@@ -139,7 +157,12 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([None]), allow_pickle=True)
     (tmp_path / "noise.npy").write_bytes(b"noise")
     (tmp_path / "noise.safetensors").write_bytes(b"noise")
-    save_file({"other": rows}, tmp_path / "other.safetensors")
+    save_file({"some": rows, "other": rows}, tmp_path / "other.safetensors")
+    np.savez(tmp_path / "nan.npz", embeddings=rows, labels=np.arange(MIN_ROWS))
+    torch.save({"rows": "none"}, tmp_path / "empty.pt")
+    (tmp_path / "words.csv").write_text("a,b\nc,d\n")
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "folder.npy").mkdir()
     for names, message in (
         (["none.npy"], "no such file"),
         (["few.npy"], f"{MIN_ROWS - 1} distinct"),
@@ -149,7 +172,12 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         (["objects.npy"], r"objects\.npy"),
         (["noise.npy"], r"noise\.npy"),
         (["noise.safetensors"], r"noise\.safetensors"),
-        (["other.safetensors"], r"no tensor 'embeddings', only \['other'\]"),
+        (["other.safetensors"], r"2 arrays, 'other' .*: expected one called 'embeddings'"),
+        (["nan.npz"], r"nan\.npz: embedding 3"),
+        (["empty.pt"], r"empty\.pt: no arrays"),
+        (["words.csv"], r"words\.csv: not a readable \.csv file"),
+        (["photo.jpg"], r"photo\.jpg is not a file of embeddings: expected \.npy, \.npz"),
+        (["folder.npy"], r"folder\.npy: Is a directory"),
         (["good.npy", "wide.npy"], r"several widths \[7, 16\]"),
     ):
         with pytest.raises(TrainingError, match=message):
@@ -351,7 +379,7 @@ def test_rows_of_odd_shapes_still_train(tmp_path: Path, what: str) -> None:
         (cone(1200, 32).astype(complex), "complex"),
         (cone(1200, 32) > 0, "bool"),
         (np.full((1200, 32), "a"), "dtype"),
-        (cone(1200, 32)[0], "shape"),
+        (cone(1200, 32)[0], "1 distinct"),
     ],
 )
 def test_rows_that_cannot_train(tmp_path: Path, rows: np.ndarray, message: str) -> None:

@@ -398,6 +398,7 @@ def test_a_fork_during_a_download_does_not_wait_for_it(network: Path) -> None:
     """And the child may load a backbone, though the parent's thread holds the cache."""
     code = """
 import clipcodec.models.tower as model
+from clipcodec.models import Backbone
 here, arrived, go = os.getpid(), threading.Event(), threading.Event()
 real = model.locate
 def locate(*args):
@@ -407,7 +408,7 @@ def locate(*args):
     return real(*args)
 model.locate = locate
 def load():
-    model.Backbone.cached("local-dir:" + sys.argv[1], device="cpu")
+    Backbone.cached("local-dir:" + sys.argv[1], device="cpu")
 thread = threading.Thread(target=load)
 thread.start()
 arrived.wait()

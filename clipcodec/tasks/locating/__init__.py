@@ -1,0 +1,60 @@
+"""Pointing: the region of an image that words name, by compressed embeddings (docs/pointing.md).
+
+regions  a part of an image, and how it is cut out
+sam      regions by SAM or another network for masks, through transformers
+boxes    files of boxes
+locate   regions compressed, and compared with texts; kept in containers
+ids      names of regions in a container
+drawing  regions drawn into an image
+
+>>> from clipcodec.tasks.locating import locate, sam_regions
+>>> found = locate("photo.jpg", "the red cup", regions=sam_regions(), max_bytes=50)
+>>> found.candidates[0][0].box
+(412, 96, 530, 247)
+"""
+
+from .boxes import parse_boxes
+from .drawing import Mark, draw, image_bytes, image_format
+from .ids import RegionId, parse_region_id, region_id
+from .locate import (
+    Candidate,
+    Located,
+    best_regions,
+    compress_regions,
+    embedded_texts,
+    find_regions,
+    keep_regions,
+    load_upright,
+    locate,
+    locate_kept,
+    region_embeddings,
+)
+from .regions import Box, Region, as_regions, cut
+from .sam import sam_regions
+
+__all__ = [
+    "Box",
+    "Candidate",
+    "Located",
+    "Mark",
+    "Region",
+    "RegionId",
+    "as_regions",
+    "best_regions",
+    "compress_regions",
+    "cut",
+    "draw",
+    "embedded_texts",
+    "find_regions",
+    "image_bytes",
+    "image_format",
+    "keep_regions",
+    "load_upright",
+    "locate",
+    "locate_kept",
+    "parse_boxes",
+    "parse_region_id",
+    "region_embeddings",
+    "region_id",
+    "sam_regions",
+]

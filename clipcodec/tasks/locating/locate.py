@@ -1,0 +1,278 @@
+"""Words → the regions that they mean, by compressed embeddings.
+
+    image ─regions─▶ crops ─backbone─▶ embeddings ─encode─▶ streams ─search─▶ scores of each text
+
+The scores are those of the decoded embeddings, so they are what a reader of the streams gets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ...codec import Codec
+from ...container import Container, ContainerWriter
+from ...embeddings import Embeddings
+from ...errors import EmbeddingError, InputError, OptionError, placed
+from ...images import load_rgb
+from ...profile.registry import ANY_BACKBONE
+from ...retrieval import Hits, search
+from ...retrieval.hits import check_k
+from ...system.optional import missing_named
+from ...target import Target, TargetOptions
+from ...texts import TextEmbeddings, as_texts
+from .ids import parse_region_id, region_id
+from .regions import Box, Region, as_regions, check_crop, cut
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from typing_extensions import Unpack
+
+    from ...images import ImageInput
+    from ...models import Templates
+
+Texts: TypeAlias = "str | Sequence[str] | TextEmbeddings"
+Regions: TypeAlias = "Iterable[Any] | Callable[[Image.Image], Iterable[Any]]"
+_NO_TEXT = "no text: say what to look for, such as 'the red cup'"
+_CROPS = 64  # cut out and embedded at a time
+
+
+class Candidate(NamedTuple):
+    """A region that a text may mean.
+
+    score  cosine of the text's embedding and the region's decoded one
+    place  of the region among those of the image, or of the item in the container, from 0
+    box    (left, top, right, bottom), whole pixels of the upright image; None: the whole image
+    image  name of the image in a container; None if there is none
+    """
+
+    score: float
+    place: int
+    box: Box | None
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class Located:
+    """What `locate` found.
+
+    texts       what was looked for
+    candidates  for each text its k best regions, the best first (of equal ones, the first region)
+    regions     all regions of the image; `Candidate.place` counts them
+    streams     the compressed embedding of each region
+
+    >>> located.candidates[0][0].box     # where the first text is
+    """
+
+    texts: tuple[str, ...]
+    candidates: tuple[tuple[Candidate, ...], ...]
+    regions: tuple[Region, ...]
+    streams: tuple[bytes, ...]
+
+
+def locate(
+    image: ImageInput,
+    texts: Texts,
+    target: Target | None = None,
+    /,
+    *,
+    regions: Regions,
+    codec: Codec | None = None,
+    k: int = 1,
+    crop: str = "mask",
+    templates: Templates = None,
+    **options: Unpack[TargetOptions],
+) -> Located:
+    """Find the regions of an image that texts mean, as the paper's task b does.
+
+    image      whatever `clipcodec.encode` takes
+    texts      one text, several, or `TextEmbeddings`, for which no text tower is needed
+    target, options   how the regions' embeddings are compressed: `max_bytes=50`, quality,
+               min_cosine, entropy; none: the profile's default
+    regions    boxes, masks or Regions of the upright image, or a function that gives them for it,
+               such as `sam_regions()`
+    codec      embeds the regions and the texts, compresses and decodes; None: `Codec()`
+    k          so many regions for each text, or all if there are fewer
+    crop       "mask" or "box", see `cut`
+    templates  sentences that texts are put into, see `Codec.embed_texts`; None: texts as they are
+
+    Source: arXiv 2509.05925, object referring; its code is `sam_clip.py`.
+    Raises ImageError, InputError (regions: none, empty, outside the image), OptionError, RateError,
+    WeightsError or EmbeddingError (texts of another width or backbone).
+    """
+    codec = Codec() if codec is None else codec
+    check_k(k)
+    target = Target(**options) if target is None else target
+    words = embedded_texts(texts, codec, templates)
+    picture = load_upright(image)
+    with placed(source=_source(image)):
+        found = find_regions(picture, regions)
+        streams = compress_regions(picture, found, codec, target, crop=crop)
+    best = best_regions(found, streams, words, codec=codec, k=k)
+    return Located(words.names, best, tuple(found), tuple(streams))
+
+
+def locate_kept(
+    container: Container | str | os.PathLike[str],
+    texts: Texts,
+    *,
+    codec: Codec | None = None,
+    k: int = 1,
+    templates: Templates = None,
+) -> tuple[tuple[Candidate, ...], ...]:
+    """The k regions of a container that each text means best; no image is needed.
+
+    container  made with `keep_regions`, open or a path. An item whose id is that of no region
+               counts as a whole image: its `Candidate.box` is None
+    codec      embeds the texts; None: by the profile of the container's first stream
+
+    The other arguments are those of `locate`. Raises InputError if there is no region, and as
+    `locate` and `clipcodec.open` do.
+    """
+    if not isinstance(container, Container):
+        profile = None if codec is None else codec.profile
+        with Container(container, profile=profile) as opened:
+            return locate_kept(opened, texts, codec=codec, k=k, templates=templates)
+    check_k(k)
+    ids = container.ids
+    places = [parse_region_id(id) for id in ids]
+    if not any(places):
+        raise InputError(
+            "no item of this container is a region of an image (id photo.jpg#xywh=…): make one "
+            "with keep_regions or `clipcodec locate … --keep`; `clipcodec search` finds images"
+        )
+    if codec is None:
+        codec = Codec(container.codec.parse(container[0]).profile)
+    words = embedded_texts(texts, codec, templates)
+    hits = search(container, words.embeddings, k, backbone=words.backbone)
+    wholes = [
+        (None, id) if place is None else (place.box, place.image)
+        for place, id in zip(places, ids, strict=True)
+    ]
+    return _candidates(hits, wholes)
+
+
+@missing_named()
+def load_upright(image: ImageInput) -> Image.Image:
+    """The upright RGB image that boxes are measured on. Raises ImageError.
+
+    It says no orientation any more, so that its parts are not turned once more.
+    """
+    picture = load_rgb(image)
+    picture.info = {}
+    return picture
+
+
+def find_regions(picture: Image.Image, regions: Regions) -> list[Region]:
+    """The checked regions of an upright image: given, or found by a function.
+
+    Raises InputError for regions that are empty or outside the image, or if there is none.
+    """
+    return as_regions(regions(picture) if callable(regions) else regions, picture.size)
+
+
+def compress_regions(
+    picture: Image.Image,
+    regions: Iterable[Any],
+    codec: Codec,
+    target: Target | None = None,
+    /,
+    *,
+    crop: str = "mask",
+    **options: Unpack[TargetOptions],
+) -> list[bytes]:
+    """A stream for each region of an upright image. Arguments and errors as of `locate`."""
+    asked = Target(**options) if target is None else target
+    asked.check(codec.profile)  # before long work
+    rows = region_embeddings(picture, regions, codec, crop=crop)
+    with placed(item="region"):
+        return codec.encode_embeddings(rows, asked)
+
+
+def region_embeddings(
+    picture: Image.Image, regions: Iterable[Any], codec: Codec, *, crop: str = "mask"
+) -> Embeddings:
+    """The embeddings (N, D) of regions of an upright image: float32, unit norm, not compressed."""
+    check_crop(crop)
+    checked = as_regions(regions, picture.size)
+    rows = []
+    for at in range(0, len(checked), _CROPS):
+        crops = [cut(picture, region, crop) for region in checked[at : at + _CROPS]]
+        with placed(at, item="region"):
+            rows.append(codec.embed_images(crops))
+    return np.concatenate(rows)
+
+
+def best_regions(
+    regions: Sequence[Region],
+    streams: Sequence[bytes],
+    texts: TextEmbeddings,
+    *,
+    codec: Codec,
+    k: int = 1,
+) -> tuple[tuple[Candidate, ...], ...]:
+    """For each text its k best regions, by their streams, the best first."""
+    hits = search(streams, texts.embeddings, k, profile=codec.profile, backbone=texts.backbone)
+    return _candidates(hits, [(region.box, None) for region in regions])
+
+
+def keep_regions(
+    writer: ContainerWriter, image: str, regions: Iterable[Region], streams: Iterable[bytes]
+) -> None:
+    """Append the streams of an image's regions to a container, for `locate_kept` and for search.
+
+    image  its name. The ids are of the form photo.jpg#xywh=left,top,width,height; masks are not
+           kept
+
+    >>> with clipcodec.create("regions.clpc") as writer:
+    ...     keep_regions(writer, "photo.jpg", located.regions, located.streams)
+    """
+    for region, stream in zip(regions, streams, strict=True):
+        writer.append(stream, region_id(image, region.box))
+
+
+def embedded_texts(texts: Texts, codec: Codec, templates: Templates = None) -> TextEmbeddings:
+    """Texts with their embeddings by the model of `codec`; what is embedded already is checked.
+
+    Raises OptionError if there is no text, EmbeddingError if another model embedded them, which
+    is known by its name or by their width.
+    """
+    model = None if codec.chosen_backbone == ANY_BACKBONE else codec.chosen_backbone
+    if not isinstance(texts, TextEmbeddings):
+        names = as_texts([texts] if isinstance(texts, str) else texts)
+        if not names:
+            raise OptionError(_NO_TEXT)
+        return TextEmbeddings(tuple(names), codec.embed_texts(names, templates), model)
+    if templates is not None:
+        raise OptionError("templates: the texts are embeddings already; leave them out")
+    if not len(texts):
+        raise OptionError(_NO_TEXT)
+    if None not in (model, texts.backbone) and model != texts.backbone:
+        raise EmbeddingError(
+            f"texts embedded by {texts.backbone}, and {model} embeds the images: both must come "
+            "from one model"
+        )
+    codec.check_width(texts.embeddings.shape[1])
+    return texts
+
+
+def _candidates(
+    hits: Hits, places: Sequence[tuple[Box | None, str | None]]
+) -> tuple[tuple[Candidate, ...], ...]:
+    return tuple(
+        tuple(
+            Candidate(float(score), place, *places[place])
+            for score, place in zip(scores, indices.tolist(), strict=True)
+        )
+        for scores, indices in zip(hits.scores, hits.indices, strict=True)
+    )
+
+
+def _source(image: Any) -> str | None:
+    """The image's name, for messages about its regions; None if it has none."""
+    named = isinstance(image, (str, os.PathLike))
+    return os.fsdecode(image) if named else None
