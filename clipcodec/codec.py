@@ -370,7 +370,7 @@ class Codec:
         """
         asked = self._target(target, options)
         rows = self._rows(X)
-        return self._encode_all(lambda: self._unit_rows(X, rows), asked, count=len(rows))
+        return self._encode_all(self._unit_rows(X, rows), asked, count=len(rows))
 
     def resolve(
         self, X: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
@@ -389,7 +389,7 @@ class Codec:
             return asked
         if not len(rows):
             raise EmbeddingError("no embeddings: mean_bytes is found on some")
-        return self.resolve_parts(lambda: self._unit_rows(X, rows), asked)
+        return self.resolve_parts(self._unit_rows(X, rows), asked)
 
     def resolve_parts(self, parts: Callable[[], Iterable[Embeddings]], target: Target, /) -> Target:
         """As `resolve`, of rows that are read part by part; of no rows, the target as it is.
@@ -408,16 +408,25 @@ class Codec:
             self.check_width(rows.shape[1], len(rows))
         return rows
 
-    def _unit_rows(self, X: Any, rows: NDArray[Any]) -> Iterator[Embeddings]:
-        """All rows with unit norm, in parts of bounded memory."""
+    def _unit_rows(self, X: Any, rows: NDArray[Any]) -> Callable[[], Iterator[Embeddings]]:
+        """What gives all rows with unit norm, in parts of bounded memory, each time it is called.
+
+        The first time it warns of rows that another model seems to have made.
+        """
         step = 8 * _rows_of(rows.shape[1], _ENCODED)  # enough for several threads
         warned = False
-        for at in range(0, len(rows), step):
-            with placed(at):
-                x = normalise(rows[at : at + step])
-                warned = warned or self._check_statistics(x, ours=False)
-            yield x
-            forget_pages(X)
+
+        def parts() -> Iterator[Embeddings]:
+            nonlocal warned
+            for at in range(0, len(rows), step):
+                with placed(at):
+                    x = normalise(rows[at : at + step])
+                    warned = warned or self._check_statistics(x, ours=False)
+                yield x
+                forget_pages(X)
+            warned = True
+
+        return parts
 
     def _encode_all(
         self, parts: Callable[[], Iterator[Embeddings]], target: Target, count: int

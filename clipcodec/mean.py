@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -104,18 +104,19 @@ class Curve:
     """Bytes per item of some embeddings at any quality and weight, measured where it is asked.
 
     measure  a target with a quality → bytes per item
+    asked    what its targets share: the entropy coder, the effort and its texts
     """
 
     def __init__(
-        self, measure: Callable[[Target], float], qualities: int, entropy: str = "auto"
+        self, measure: Callable[[Target], float], qualities: int, asked: Target | None = None
     ) -> None:
-        self._measure, self._last, self._entropy = measure, qualities, entropy
+        self._measure, self._last = measure, qualities
+        self._asked = asked or Target()
         self._sizes: dict[Target, float] = {}
 
     def target(self, quality: int, weight: float = 1.0) -> Target:
-        return Target(
-            quality=quality, weight=None if weight == 1 else weight, entropy=self._entropy
-        )
+        weighed = None if weight == 1 else weight
+        return replace(self._asked, mean_bytes=None, quality=float(quality), weight=weighed)
 
     def at(self, size: float) -> Target:
         """The quality and weight at which these embeddings take this many bytes.
@@ -206,7 +207,7 @@ def resolve(
             known[target] = streams
         return weigh(streams)
 
-    curve = Curve(roughly, profile.qualities, asked.entropy)
+    curve = Curve(roughly, profile.qualities, asked)
     best: Point | None = None
     tried = set[Target]()
     low: Point | None = None

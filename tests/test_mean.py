@@ -216,3 +216,11 @@ def test_a_private_profile(rates: Any) -> None:
     low, high = (average(Codec(rates).encode_embeddings(x, quality=q)) for q in (1, 100))
     streams = Codec(rates).encode_embeddings(x, mean_bytes=(low + high) / 2)
     assert average(streams) == pytest.approx((low + high) / 2, 0.01)
+
+
+def test_embeddings_of_another_model_are_warned_of_once(codec: Codec) -> None:
+    """However often they are read."""
+    x = np.random.default_rng(0).normal(size=(30, 512))
+    with pytest.warns(clipcodec.BackboneWarning) as said:
+        codec.encode_embeddings(x, mean_bytes=90)
+    assert len(said) == 1

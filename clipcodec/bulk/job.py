@@ -283,7 +283,11 @@ class Job:
         """One target for all items, where they are known in whole; else what steers them."""
         known = not any(source.images for source in sources)
         if known and begun.settled is not None:
-            return replace(begun.settled, entropy=self.target.entropy), None
+            point = begun.settled
+            same = replace(
+                self.target, mean_bytes=None, quality=point.quality, weight=point.weight
+            )
+            return same, None
         if known and not begun.found:
             likely = {**identity, SETTLED: {"quality": 44.0, "weight": 1.0123}}
             found = settled(
