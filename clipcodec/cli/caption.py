@@ -92,7 +92,7 @@ def _train(args: argparse.Namespace) -> int:
         tune_language_model=args.tune_language_model, scale=args.scale,
     )  # fmt: skip
     target = target_of(args)
-    asked = (args.quality, args.max_bytes, args.min_cosine)
+    asked = (args.quality, args.max_bytes, args.min_cosine, args.mean_bytes)
     kept = checkpoint_path(args.output)
 
     def said(epoch: int, loss: float) -> None:
@@ -103,7 +103,7 @@ def _train(args: argparse.Namespace) -> int:
         with progress_bar(quiet=args.quiet, unit="step") as progress:
             result = train(
                 args.embeddings, args.captions, args.output, recipe,
-                target=None if asked == (None, None, None) else target,
+                target=None if asked == (None,) * 4 else target,
                 profile=args.profile, backbone=args.backbone, language_model=args.language_model,
                 start=args.start, device=args.device, resume=args.resume, overwrite=args.force,
                 progress=progress, on_epoch=said,

@@ -138,10 +138,10 @@ def test_an_average_of_rows_is_settled_before_the_first(
 ) -> None:
     out = tmp_path / "o.clpc"
     command = ["compress", *ROWS, "--workers", "0", str(rows), "-o", str(out)]
-    assert main([*command, "--mean-bytes", "20"]) == 0
+    assert main([*command, "--mean-bytes", "15"]) == 0
     mean = out.stat().st_size / 100
-    assert mean == pytest.approx(20, 0.02)
-    assert f"mean {mean:.1f} bytes per item, asked 20\n" in capsys.readouterr().err
+    assert mean == pytest.approx(15, 0.02)
+    assert f"mean {mean:.1f} bytes per item, asked 15\n" in capsys.readouterr().err
     assert main([*command, "-f", "--mean-bytes", "9999"]) == 1
     assert "bytes on average" in capsys.readouterr().err
     assert main([*command, "-f", "--mean-bytes", "0"]) == 2

@@ -135,6 +135,7 @@ def through_codec(source: Any, codec: Codec | None, target: Target) -> Decoded:
         raise EmbeddingError("no embeddings: at least one is needed")
     if codec is None:
         return Decoded(normalise(rows))
+    target = codec.resolve(rows, target)  # one quality for all, where an average is asked for
     decoded = np.empty(rows.shape, np.float32)
     cosines = sizes = 0.0
     for at in range(0, len(rows), _BLOCK):

@@ -92,7 +92,8 @@ def locate(
     image      whatever `clipcodec.encode` takes
     texts      one text, several, or `TextEmbeddings`, for which no text tower is needed
     target, options   how the regions' embeddings are compressed: `max_bytes=50`, quality,
-               min_cosine, entropy; none: the profile's default
+               min_cosine, mean_bytes (of the image's regions), entropy; none: the profile's
+               default
     regions    boxes, masks or Regions of the upright image, or a function that gives them for it,
                such as `sam_regions()`
     codec      embeds the regions and the texts, compresses and decodes; None: `Codec()`
