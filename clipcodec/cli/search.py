@@ -53,13 +53,13 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("nothing to search for: give --text, --query or --text-embeddings")
     if [args.container, *files].count(STDIO) > 1:
         raise OptionError("container and queries cannot both be stdin")
-    name = args.container
+    name, whole = args.container, True
     if args.index is None:
         _refuse_index_options(args)
     else:
         from .index import indexed
 
-        name = indexed(args)
+        name, whole = args.index, indexed(args)
     with placed(source=name):
         refuse_foreign(
             name, "a container", CONTAINER, error=DecodeError,
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             rows = np.stack([query.row for query in queries])
             hits = search(container, rows, args.k, backbone=_model(queries))
             _print(queries, hits, container, args)
-    return 1 if failed else 0
+    return 1 if failed or not whole else 0
 
 
 def _refuse_index_options(args: argparse.Namespace) -> None:
