@@ -39,6 +39,12 @@ def as_texts(texts: Any, what: str = "texts") -> list[str]:
             raise OptionError(f"{what}: number {i} is {type(text).__name__}, expected str")
         if not text.strip():
             raise OptionError(f"{what}: number {i} is empty")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # of a command line in another encoding
+            raise OptionError(
+                f"{what}: number {i} is no text, {brief(repr(text))}: its bytes are not UTF-8"
+            ) from error
     return found
 
 

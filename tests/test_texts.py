@@ -132,3 +132,9 @@ def test_more_texts_than_a_file_can_hold_are_refused_before_it_is_written(tmp_pa
     with pytest.raises(OptionError, match=r"2 texts are .* put them into several files"):
         texts.save(tmp_path / "w.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_text_of_bytes_that_are_not_utf8_is_refused() -> None:
+    """As Python gives it for a command line in another encoding. CLIP would read another word."""
+    with pytest.raises(OptionError, match=r"number 1 is no text.*not UTF-8"):
+        as_texts(["a", b"caf\xe9".decode("utf-8", "surrogateescape")])

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             name, "a container", CONTAINER, error=DecodeError,
             also="; or give --index OUT.clpc, and this verb makes it",
         )  # fmt: skip
-    with opened(name, profile=args.profile) as container:
+    with opened(name, profile=args.profile) as container, placed(source=name):
         embedder = _embedder(container, args)
         queries, failed = _queries(embedder, args)
         if queries:

@@ -212,6 +212,17 @@ def test_an_index_on_stdout_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npy"]
 
 
+def test_a_container_of_several_models_is_named_with_the_remedy(tmp_path: Path) -> None:
+    with clipcodec.create(tmp_path / "mixed.clpc") as writer:
+        for dim in (16, 24):
+            writer.extend(clipcodec.encode_embeddings(np.eye(1, dim), profile="any/rotation"))
+    np.save(tmp_path / "q.npy", np.eye(1, 16))
+    done = World(tmp_path, "").run("search", "mixed.clpc", "--query", "q.npy")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "mixed.clpc" in done.stderr
+    assert "keep streams of each model apart" in done.stderr
+
+
 # --- embed-text, and what needs no torch ---
 
 
