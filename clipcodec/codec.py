@@ -295,7 +295,8 @@ class Codec:
         Warns (BackboneWarning) of texts that are too long and were cut. Raises OptionError or
         WeightsError.
         """
-        return self.text_tower().embed(as_texts(texts), templates)
+        found = as_texts(texts)  # before the tower is loaded
+        return self.text_tower().embed(found, templates)
 
     @property
     def chosen_backbone(self) -> str:

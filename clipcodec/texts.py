@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ TEMPERATURE = 100.0  # exp(logit_scale) of OpenAI's CLIP checkpoints
 METADATA_KEY = "clipcodec-texts"
 VERSION = 1
 SUFFIX = ".safetensors"
+_LARGEST = 99_000_000  # bytes of metadata: what safetensors reads, with room for the rest
 
 
 def as_texts(texts: Any, what: str = "texts") -> list[str]:
@@ -38,6 +39,12 @@ def as_texts(texts: Any, what: str = "texts") -> list[str]:
             raise OptionError(f"{what}: number {i} is {type(text).__name__}, expected str")
         if not text.strip():
             raise OptionError(f"{what}: number {i} is empty")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # of a command line in another encoding
+            raise OptionError(
+                f"{what}: number {i} is no text, {brief(repr(text))}: its bytes are not UTF-8"
+            ) from error
     return found
 
 
@@ -84,7 +91,8 @@ class TextEmbeddings:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write a safetensors file: the tensor `embeddings`, and one metadata entry with the rest.
 
-        Raises OSError, or OutputExistsError unless `overwrite`.
+        Raises OSError, OptionError if there are too many texts for one file, or OutputExistsError
+        unless `overwrite`.
         """
         write_atomic(path, self.to_bytes(), overwrite=overwrite)
 
@@ -93,13 +101,7 @@ class TextEmbeddings:
         with loading:
             import safetensors.numpy
 
-        meta = {
-            "version": VERSION,
-            "texts": self.names,
-            "backbone": self.backbone,
-            "temperature": self.temperature,
-        }
-        text = json.dumps(meta, sort_keys=True, ensure_ascii=True)
+        text = _metadata(self.names, self.backbone, self.temperature)
         data: bytes = safetensors.numpy.save(
             {"embeddings": self.embeddings}, metadata={METADATA_KEY: text}
         )
@@ -133,6 +135,23 @@ class TextEmbeddings:
                 return cls(tuple(names), arrays.read(source, SUFFIX), backbone, temperature)
             except OptionError as error:
                 raise EmbeddingError(f"damaged: {error.reason}") from error
+
+
+def check_size(names: Sequence[str]) -> None:
+    """Raise OptionError if these are too many texts for one file. Asked before long work."""
+    _metadata(names, None, TEMPERATURE)
+
+
+def _metadata(names: Sequence[str], backbone: str | None, temperature: float) -> str:
+    meta = {"version": VERSION, "texts": names, "backbone": backbone, "temperature": temperature}
+    text = json.dumps(meta, sort_keys=True, ensure_ascii=True)
+    size = len(json.dumps(text))  # it becomes a string in the JSON of the header
+    if size > _LARGEST:
+        raise OptionError(
+            f"{len(names)} texts are {size >> 20} MiB in the header of a file, which has at most"
+            f" {_LARGEST >> 20}: put them into several files"
+        )
+    return text
 
 
 def is_text_file(head: bytes) -> bool:

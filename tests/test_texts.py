@@ -123,3 +123,18 @@ def test_labels_are_at_least_one_and_none_twice() -> None:
 def test_embeddings_without_a_direction_are_refused(bad: Any) -> None:
     with pytest.raises(EmbeddingError):
         TextEmbeddings(("a",), bad)
+
+
+def test_more_texts_than_a_file_can_hold_are_refused_before_it_is_written(tmp_path: Path) -> None:
+    """safetensors reads headers of 100 MB at most."""
+    names = tuple(f"{i} " + "é" * 9_000_000 for i in range(2))
+    texts = TextEmbeddings(names, np.eye(2, dtype=np.float32))
+    with pytest.raises(OptionError, match=r"2 texts are .* put them into several files"):
+        texts.save(tmp_path / "w.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_text_of_bytes_that_are_not_utf8_is_refused() -> None:
+    """As Python gives it for a command line in another encoding. CLIP would read another word."""
+    with pytest.raises(OptionError, match=r"number 1 is no text.*not UTF-8"):
+        as_texts(["a", b"caf\xe9".decode("utf-8", "surrogateescape")])

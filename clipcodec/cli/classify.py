@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     embedded = Embedded(args.inputs, codec, profile=args.profile)
     classifiers: dict[tuple[str | None, int], Classifier] = {}
     counts: Counter[str] = Counter()
+    refused: set[str] = set()
     failed = 0
     if args.tsv:
         tell("name", "rank", "label", "probability")
@@ -44,9 +45,11 @@ def run(args: argparse.Namespace) -> int:
         except (WeightsError, MissingDependencyError, OptionError):
             raise  # every other block would fail alike
         except ClipcodecError as error:
-            for name in block.names:
-                report(name, error)
-            failed += len(block.names)
+            for name in {place.file: None for place in block.places}:
+                if name not in refused:  # once for all blocks of it
+                    report(name, error)
+                    refused.add(name)
+            failed += len(block.places)
             continue
         counts.update(_print(block, classifiers[key], args))
     if not args.quiet:

@@ -22,7 +22,7 @@ from ..codec import Codec
 from ..embeddings import as_rows
 from ..errors import ClipcodecError, EmbeddingError, ImageError, brief
 from ..profile.registry import fitting
-from .formats import EMBEDDINGS, IMAGES, PICTURES, TABLE, Format, verbs_for
+from .formats import EMBEDDINGS, IMAGES, PICTURES, TABLE, TEXTS, Format, verbs_for
 from .inputs import STDIO, first_bytes, path_or_bytes, seekable
 from .terminal import tell, tell_json
 
@@ -192,7 +192,7 @@ _FACTS: dict[
     Format | None,
     tuple[Callable[[str, Codec], Facts], Callable[[Facts], list[tuple[str, str]]]],
 ] = {
-    **dict.fromkeys(EMBEDDINGS, (_rows, _rows_words)),
+    **dict.fromkeys((*EMBEDDINGS, TEXTS), (_rows, _rows_words)),
     **dict.fromkeys((*PICTURES, *IMAGES.values()), (_image, _image_words)),
     TABLE: (_table, _table_words),
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..errors import OptionError
-from ..texts import TextEmbeddings
+from ..texts import TextEmbeddings, check_size
 from .common import STDIO, codec_of, progress, refuse_terminal_or_existing, write_output
 from .formats import TEXTS, refuse_other_format
 from .terminal import say
@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     texts = [text for name in args.inputs for text in read_lines(name)] + list(args.text or [])
     if not texts:
         raise OptionError("no texts: give a file with one per line, or --text")
+    check_size(texts)
     codec, templates = codec_of(args), templates_of(args)
     tower = codec.text_tower()
 

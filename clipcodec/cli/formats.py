@@ -15,6 +15,7 @@ from ..carriers import format_of
 from ..codec import Codec
 from ..container.layout import MAGIC
 from ..errors import ClipcodecError, OptionError
+from ..texts import is_text_file
 from . import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .inputs import first_bytes
 
@@ -140,6 +141,7 @@ _VERBS = {
     TABLE: "`clipcodec compress --column NAME` and `clipcodec decompress --column NAME` convert it",
     IMAGE: _IMAGE_VERBS,
     SAFETENSORS: "as it is a profile, `clipcodec profiles FILE` shows it, and --profile takes it",
+    TEXTS: "`clipcodec search --text-embeddings` and `clipcodec classify --labels` take it",
     ARCHIVE: _MANY_VERBS,
     COMPRESSED: "uncompress it first; of a tar archive `clipcodec compress … -o OUT.clpc` makes a "
     "container",
@@ -182,6 +184,8 @@ def _by_beginning(head: bytes, name: str) -> Format | None:
     kind = arrays.kind_of("", head)
     if kind == ".safetensors" and arrays.is_profile(head):
         return SAFETENSORS
+    if kind == ".safetensors" and is_text_file(head):
+        return TEXTS
     if kind is not None:
         return _KINDS[kind]
     for at, beginning, found in _BEGINNINGS:

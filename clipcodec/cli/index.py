@@ -6,19 +6,23 @@ import argparse
 import os
 from dataclasses import asdict
 
-from ..errors import OptionError
-from .common import codec_of, progress_bar, target_of
+from ..errors import OptionError, placed
+from .common import STDIO, codec_of, progress_bar, target_of
 from .compress_many import run as compress_many
 from .formats import CONTAINER, TABLE, known, refuse_other_format
 from .terminal import say
 
 
-def indexed(args: argparse.Namespace) -> str:
-    """Make or bring up to date the container `args.index` of `args.container`; return its path.
+def indexed(args: argparse.Namespace) -> bool:
+    """Make or bring up to date the container `args.index` of `args.container`.
+
+    Returns False if some inputs failed; each was named, and the others can be searched.
 
     A folder, archive, list or file of embeddings is compressed as by `compress --resume`: what the
     container holds is kept, and what is new is added. A table is compressed once.
     """
+    if args.index == STDIO:
+        raise OptionError("--index -: stdout has the results; name a file")
     refuse_other_format(args.index, CONTAINER)
     source = args.container
     what = known(source)
@@ -26,13 +30,12 @@ def indexed(args: argparse.Namespace) -> str:
         raise OptionError(f"{source} is a container already: leave out --index")
     if what == TABLE:
         _index_table(source, args)
-        return str(args.index)
+        return True
     job = argparse.Namespace(**vars(args))
     job.inputs, job.output, job.force, job.dry_run = [source], args.index, False, None
     job.resume = os.path.exists(args.index) or os.path.exists(args.index + ".part") or None
     job.workers = job.batch_size = job.precision = None
-    compress_many(job)  # what failed was named; the others can be searched
-    return str(args.index)
+    return compress_many(job) == 0
 
 
 def _index_table(source: str, args: argparse.Namespace) -> None:
@@ -48,7 +51,9 @@ def _index_table(source: str, args: argparse.Namespace) -> None:
     done = kept = 0
     with (
         progress_bar(quiet=args.quiet, unit="row", unit_scale=True) as show,
-        create(args.index, metadata={"source": os.path.basename(source)}) as writer,
+        # What a run that was interrupted left is made anew: it may be of another column or size.
+        create(args.index, "w", metadata={"source": os.path.basename(source)}) as writer,
+        placed(source=source),
     ):
         for streams in read_streams(source, args.column, profile=codec, **asdict(target)):
             for row, stream in enumerate(streams, done):

@@ -157,7 +157,8 @@ class _Work:
         streams = compress_regions(picture, regions, codec, self._target, crop=args.crop)
         label = "stdin" if name == STDIO else name
         if args.keep is not None:
-            self._kept.append((label, regions, streams))
+            boxes = [Region(region.box) for region in regions]  # masks of many images are large
+            self._kept.append((label, boxes, streams))
         if words is None:
             return
         found = best_regions(regions, streams, words, codec=codec, k=args.k)

@@ -53,26 +53,26 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("nothing to search for: give --text, --query or --text-embeddings")
     if [args.container, *files].count(STDIO) > 1:
         raise OptionError("container and queries cannot both be stdin")
-    name = args.container
+    name, whole = args.container, True
     if args.index is None:
         _refuse_index_options(args)
     else:
         from .index import indexed
 
-        name = indexed(args)
+        name, whole = args.index, indexed(args)
     with placed(source=name):
         refuse_foreign(
             name, "a container", CONTAINER, error=DecodeError,
             also="; or give --index OUT.clpc, and this verb makes it",
         )  # fmt: skip
-    with opened(name, profile=args.profile) as container:
+    with opened(name, profile=args.profile) as container, placed(source=name):
         embedder = _embedder(container, args)
         queries, failed = _queries(embedder, args)
         if queries:
             rows = np.stack([query.row for query in queries])
             hits = search(container, rows, args.k, backbone=_model(queries))
             _print(queries, hits, container, args)
-    return 1 if failed else 0
+    return 1 if failed or not whole else 0
 
 
 def _refuse_index_options(args: argparse.Namespace) -> None:

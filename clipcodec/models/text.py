@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import BackboneWarning, WeightsError, brief
-from ..texts import TEMPERATURE
+from ..texts import TEMPERATURE, as_texts
 from .build import NO_VISION, build, fill
 from .hub import check_at_hand
 from .spec import load_module, settings
@@ -62,31 +61,47 @@ class TextTower(Tower):
                    its embedding (Radford et al. 2021, section 3.1.4). None: the texts as they are
 
         A text of more tokens than the network takes is cut, with a `BackboneWarning` that names it.
-        Raises `OptionError` (templates) and what `Backbone.embed` raises.
+        Raises `OptionError` (texts, templates) and what `Backbone.embed` raises.
         """
         forms = templates_of(templates)
-        width = len(forms)
-        rows = np.empty((len(texts) * width, self.dim), np.float32)
+        checked = as_texts(texts)
+        rows = np.empty((len(checked), self.dim), np.float32)
         cut: list[str] = []
-        sentences = (form.replace("{}", text) for text in texts for form in forms)
-        at = 0
-        for batch in _batches(sentences):
-            tokens, long = self._tokenizer(batch)
-            cut += [batch[i] for i in long]
-            rows[at : at + len(batch)] = self._embed_tokens(tokens)
-            at += len(batch)
+        step = max(1, _BATCH // len(forms))  # texts whose sentences are held at a time
+        for at in range(0, len(checked), step):
+            part = checked[at : at + step]
+            sentences = [form.replace("{}", text) for text in part for form in forms]
+            found = self._embed_sentences(sentences, cut)
+            if len(forms) > 1:
+                found = self._unit_means(found.reshape(len(part), len(forms), self.dim))
+            rows[at : at + len(part)] = found
         if cut:
             shown = "; ".join(repr(brief(text)) for text in cut[:_SHOWN])
             more = f" and {len(cut) - _SHOWN} more" if len(cut) > _SHOWN else ""
+            count, ends = "1 text is", "its end was"
+            if len(cut) > 1:
+                count, ends = f"{len(cut)} texts are", "their ends were"
             warnings.warn(
-                f"{len(cut)} texts are longer than the {self.context_length} tokens of backbone"
-                f" {self.spec.name!r}, and their ends were cut off: {shown}{more}",
+                f"{count} longer than the {self.context_length} tokens of backbone"
+                f" {self.spec.name!r}, and {ends} cut off: {shown}{more}",
                 BackboneWarning,
                 stacklevel=2,
             )
-        if width == 1:
-            return rows
-        means = rows.reshape(len(texts), width, self.dim).mean(axis=1)
+        return rows
+
+    def _embed_sentences(self, sentences: list[str], cut: list[str]) -> NDArray[np.float32]:
+        """As `embed`, without templates; sentences that are cut are appended to `cut`."""
+        rows = []
+        for at in range(0, len(sentences), _BATCH):
+            batch = sentences[at : at + _BATCH]
+            tokens, long = self._tokenizer(batch)
+            cut += [batch[i] for i in long]
+            rows.append(self._embed_tokens(tokens))
+        return np.concatenate(rows)
+
+    def _unit_means(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The unit mean (N, D) of the sentences (N, S, D) of each text."""
+        means = rows.mean(axis=1)
         norms = np.linalg.norm(means, axis=1, keepdims=True)
         if not (norms > 0).all():
             raise WeightsError(f"{self.path}: the embeddings of the templates cancel each other")
@@ -102,11 +117,6 @@ class TextTower(Tower):
         if isinstance(features, tuple):  # some towers also return their tokens
             features = features[0]
         return self._unit(features)
-
-
-def _batches(items: Iterator[str]) -> Iterator[list[str]]:
-    while batch := list(islice(items, _BATCH)):
-        yield batch
 
 
 def _text_only(model: Any) -> Any:

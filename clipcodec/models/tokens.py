@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +23,7 @@ class Tokenizer:
     hub, or have its files in their `local-dir:` folder; these need the package transformers.
 
     Raises `ProfileError` if it does not belong to the network, `WeightsUnavailableError` if its
-    files cannot be found, `MissingDependencyError` without transformers.
+    files cannot be found, `MissingDependencyError` without transformers. Thread-safe.
     """
 
     def __init__(self, spec: BackboneSpec, length: int, vocab: int) -> None:
@@ -40,8 +42,10 @@ class Tokenizer:
     def __call__(self, texts: Sequence[str]) -> tuple[Any, list[int]]:
         """Tokens (N, length) as an int64 tensor, and which texts were cut to fit."""
         texts = list(texts)
-        tokens = self._tokenizer(texts, context_length=self._length)
-        return tokens, [i for i, count in enumerate(self._counts(texts)) if count > self._length]
+        with _lock:  # transformers switches cutting on and off in the tokenizer itself
+            tokens = self._tokenizer(texts, context_length=self._length)
+            counts = self._counts(texts)
+        return tokens, [i for i, count in enumerate(counts) if count > self._length]
 
     def _counts(self, texts: list[str]) -> list[int]:
         """Tokens of each text, uncut."""
@@ -50,6 +54,19 @@ class Tokenizer:
             return [len(self._tokenizer.encode(text)) + 2 for text in texts]  # with begin and end
         clean = getattr(self._tokenizer, "clean_fn", str)
         return [len(ids) for ids in inner([clean(text) for text in texts]).input_ids]
+
+
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread of the parent may have held the lock, and is not here."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def load(spec: BackboneSpec) -> Any:

@@ -102,7 +102,10 @@ def parse_rows(codec: Codec, streams: Sequence[Any], dim: int) -> list[ParsedStr
             faults[row] = error
         else:
             if row in odd:
-                words = f"{parsed[row].dim} dimensions, expected {dim} as in the others"
+                words = (
+                    f"{parsed[row].dim} dimensions, expected {dim} as in the others: keep "
+                    "streams of each model apart"
+                )
                 faults[row] = WidthError(words)
     raise_rows(faults)
     return parsed

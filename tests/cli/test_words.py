@@ -172,6 +172,57 @@ def test_a_table_without_one_choice_needs_a_column(tmp_path: Path) -> None:
     assert not (tmp_path / "t.clpc").exists()
 
 
+def test_a_table_that_failed_is_indexed_once_it_is_mended(tmp_path: Path) -> None:
+    """What the first run left is no obstacle; the message names the table."""
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    x = np.random.default_rng(0).normal(size=(3, 16))
+    bad = x.copy()
+    bad[1, 0] = np.nan
+    np.save(tmp_path / "q.npy", x[1])
+    here = World(tmp_path, "")
+    asked = ["search", "t.parquet", "--index", "t.clpc", "--query", "q.npy", "--json", "-k", "1",
+             "--profile", "any/rotation"]  # fmt: skip
+    kind = pa.list_(pa.float64())
+    pq.write_table(pa.table({"v": pa.array(list(bad), kind)}), tmp_path / "t.parquet")
+    done = here.run(*asked)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "t.parquet" in done.stderr
+    assert "row 1" in done.stderr
+    pq.write_table(pa.table({"v": pa.array(list(x), kind)}), tmp_path / "t.parquet")
+    assert json.loads(here.out(*asked))["hits"][0]["id"] == "1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["q.npy", "t.clpc", "t.parquet"]
+
+
+def test_an_input_that_failed_in_the_index_shows_in_the_exit_code(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(3, 16))
+    rows[1] = 0
+    np.save(tmp_path / "rows.npy", rows)
+    np.save(tmp_path / "q.npy", rows[2])
+    done = World(tmp_path, "").run("search", "rows.npy", "--index", "r.clpc", "--query", "q.npy",
+                                   "--json", "-k", "1", "--profile", "any/rotation")  # fmt: skip
+    assert json.loads(done.stdout)["hits"][0]["id"] == "rows.npy/2"
+    assert (done.returncode, "rows.npy/1: all zero" in done.stderr) == (1, True), done.stderr
+
+
+def test_an_index_on_stdout_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.eye(2, 16))
+    done = World(tmp_path, "").run("search", "rows.npy", "--index", "-", "--query", "rows.npy")
+    assert (done.returncode, "name a file" in done.stderr) == (2, True), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.npy"]
+
+
+def test_a_container_of_several_models_is_named_with_the_remedy(tmp_path: Path) -> None:
+    with clipcodec.create(tmp_path / "mixed.clpc") as writer:
+        for dim in (16, 24):
+            writer.extend(clipcodec.encode_embeddings(np.eye(1, dim), profile="any/rotation"))
+    np.save(tmp_path / "q.npy", np.eye(1, 16))
+    done = World(tmp_path, "").run("search", "mixed.clpc", "--query", "q.npy")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "mixed.clpc" in done.stderr
+    assert "keep streams of each model apart" in done.stderr
+
+
 # --- embed-text, and what needs no torch ---
 
 
@@ -275,6 +326,62 @@ def test_classify_refuses(world: World, args: list[str], code: int, words: str) 
     done = world.run("classify", *args)
     assert (done.returncode, words in done.stderr) == (code, True), done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["labls.txt"], "there is no file labls.txt"),
+        (["words.safetensors"], "there is no file words.safetensors"),
+        (["photos"], "photos is a directory"),
+        (["some.txt", "cat"], "some.txt is a file, and more is given"),
+    ],
+)
+def test_labels_meant_as_a_file_are_never_taken_as_words(
+    world: World, labels: list[str], words: str
+) -> None:
+    """A single word would get 100 % of every picture, so a mistyped name must be said."""
+    (world.folder / "some.txt").write_text("cat\ndog\n")
+    done = world.run("classify", "photos.clpc", "--labels", *labels, *world.model)
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert done.stdout == ""
+
+
+def test_a_text_ends_at_the_end_of_its_line_only(world: World) -> None:
+    """Not at other characters that Python counts as ends of lines."""
+    (world.folder / "odd.txt").write_bytes("a\u2028b\x0bc\x85d\r\ntwo\rthree\n".encode())
+    world.out("embed-text", "odd.txt", "-o", "odd.safetensors", "-f", *world.model)
+    names = TextEmbeddings.load(world.folder / "odd.safetensors").names
+    assert names == ("a\u2028b\x0bc\x85d", "two", "three")
+
+
+def test_labels_of_another_model_are_said_once_for_a_file(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(1100, 512))
+    with clipcodec.create(tmp_path / "c.clpc") as writer:
+        writer.extend(clipcodec.encode_embeddings(x, max_bytes=20))
+    TextEmbeddings(("cat", "dog"), x[:2].astype(np.float32), "another").save(
+        tmp_path / "w.safetensors"
+    )
+    done = World(tmp_path, "").run("classify", "c.clpc", "--labels", "w.safetensors", "-q")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("clipcodec: c.clpc: embeddings of openai-vit-b-32, the labels are of")
+
+
+def test_other_verbs_know_a_file_of_text_embeddings(tmp_path: Path) -> None:
+    """They are no images, so `compress` and `classify` refuse them as inputs."""
+    TextEmbeddings(("cat", "dog"), np.eye(2, 512, dtype=np.float32), None).save(
+        tmp_path / "w.safetensors"
+    )
+    here = World(tmp_path, "")
+    for args in (["compress", "w.safetensors", "-o", "w.clpc"], ["compress", "w.safetensors"],
+                 ["classify", "w.safetensors", "--labels", "w.safetensors"]):  # fmt: skip
+        done = here.run(*args)
+        assert done.returncode in (1, 2), args
+        assert "a file of text embeddings, expected" in done.stderr
+        assert "clipcodec search --text-embeddings" in done.stderr
+    assert "a file of text embeddings" in here.out("info", "w.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
 def test_without_weights_the_remedy_is_named(tmp_path: Path) -> None:

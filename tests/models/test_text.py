@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -117,7 +119,7 @@ def test_templates_without_a_gap_are_refused(tiny: Tiny, bad: Any) -> None:
 def test_long_texts_are_cut_with_a_warning_that_names_them(tiny: Tiny) -> None:
     """The context has 12 tokens, two of them for begin and end."""
     fits, long = "dog " * 10, "cat " * 11
-    with pytest.warns(BackboneWarning, match=r"1 texts are longer than the 12 tokens.*'cat cat"):
+    with pytest.warns(BackboneWarning, match=r"1 text is longer than the 12 tokens.*'cat cat"):
         found = load(tiny).embed([fits, long])
     assert np.allclose(found, reference(tiny, [fits, long]), atol=1e-6)
 
@@ -253,10 +255,19 @@ def test_a_tokenizer_of_the_folder_is_used(tmp_path: Path) -> None:
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="[PAD]")
     fast.save_pretrained(tmp_path / "m")
     tower = TextTower.load(made, weights=path, device="cpu")
-    with pytest.warns(BackboneWarning, match="1 texts are longer than the 4 tokens"):
+    with pytest.warns(BackboneWarning, match="1 text is longer than the 4 tokens"):
         found = tower.embed(["a dog", "a cat", "a dog a dog a dog"])
     assert found.shape == (3, 16)
     assert not np.allclose(found[0], found[1], atol=1e-4)
+
+    def work(_: int) -> np.ndarray:
+        return tower.embed(["a dog", "a cat", "a dog a dog a dog"] * 20)
+
+    with warnings.catch_warnings():  # threads share it, as the page of `browse` does
+        warnings.simplefilter("ignore", BackboneWarning)
+        with ThreadPoolExecutor(6) as pool:
+            for rows in pool.map(work, range(120)):
+                assert np.allclose(rows[:3], found, atol=1e-4)
 
 
 def test_a_tokenizer_that_cannot_be_downloaded_is_named_soon(
@@ -276,3 +287,31 @@ def test_no_weights_at_all_name_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsUnavailableError, match="clipcodec fetch openai-vit-b-32"):
         embed_texts(["a dog"])
+
+
+def test_one_text_or_something_else_is_refused(tiny: Tiny) -> None:
+    """A str would be taken as one text for each of its letters."""
+    tower = load(tiny)
+    for texts in ("cat", ["cat", 3], ["cat", " "]):
+        with pytest.raises(OptionError, match="texts"):
+            tower.embed(texts)  # type: ignore[arg-type]
+
+
+def test_sentences_of_many_labels_are_held_some_at_a_time(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory grows with the texts, not with the texts times the templates."""
+    tower, most = load(tiny), 0
+    inner = TextTower._embed_sentences
+
+    def measured(self: TextTower, sentences: list[str], cut: list[str]) -> np.ndarray:
+        nonlocal most
+        most = max(most, len(sentences))
+        return inner(self, sentences, cut)
+
+    monkeypatch.setattr(TextTower, "_embed_sentences", measured)
+    labels = [f"label {i}" for i in range(60)]
+    forms = [f"{i} of {{}}" for i in range(30)]
+    rows = tower.embed(labels, forms)
+    assert most <= 256
+    assert np.allclose(rows[59:], tower.embed(labels[59:], forms), atol=1e-5)
