@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import arrays
 from .embeddings import Embeddings, as_embeddings
 from .errors import EmbeddingError, OptionError, brief, placed
 from .system.files import write_atomic
@@ -113,6 +112,8 @@ class TextEmbeddings:
 
         Raises EmbeddingError for any other file, OSError if it cannot be read.
         """
+        from . import arrays  # what encodes and decodes needs none of its imports
+
         source = path if isinstance(path, bytes) else os.fspath(path)
         with placed(source=None if isinstance(source, bytes) else source):
             try:

@@ -284,9 +284,7 @@ class Job:
         known = not any(source.images for source in sources)
         if known and begun.settled is not None:
             point = begun.settled
-            same = replace(
-                self.target, mean_bytes=None, quality=point.quality, weight=point.weight
-            )
+            same = replace(self.target, mean_bytes=None, quality=point.quality, weight=point.weight)
             return same, None
         if known and not begun.found:
             likely = {**identity, SETTLED: {"quality": 44.0, "weight": 1.0123}}

@@ -8,9 +8,8 @@ import re
 
 from ..errors import OptionError, placed
 from ..texts import TextEmbeddings, is_text_file
-from .common import STDIO
 from .formats import LINES, TEXTS
-from .inputs import first_bytes, is_pipe, open_input, path_or_bytes
+from .inputs import STDIO, first_bytes, is_pipe, open_input, path_or_bytes
 
 _HEAD = 1 << 10
 

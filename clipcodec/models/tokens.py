@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 from ..errors import MissingDependencyError, ProfileError, WeightsUnavailableError, brief
+from ..system.forks import Lock
 from .hub import check_at_hand
 from .spec import LOCAL, BackboneSpec, load_module, settings
+
+# of a text, for each token that the network takes: CLIP's tokenizer takes minutes for a word of
+# hundred thousand letters, and no token that counts lies behind so many
+_CHARACTERS = 64
 
 
 class Tokenizer:
@@ -28,6 +31,7 @@ class Tokenizer:
 
     def __init__(self, spec: BackboneSpec, length: int, vocab: int) -> None:
         self._length = length
+        self._most = _CHARACTERS * length
         self._tokenizer = load(spec)
         inner = getattr(self._tokenizer, "tokenizer", None)
         known = int(self._tokenizer.vocab_size) if inner is None else len(inner)
@@ -41,11 +45,16 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str]) -> tuple[Any, list[int]]:
         """Tokens (N, length) as an int64 tensor, and which texts were cut to fit."""
-        texts = list(texts)
+        whole = [text if len(text) <= self._most else " ".join(text.split()) for text in texts]
+        texts = [text[: self._most] for text in whole]
         with _lock:  # transformers switches cutting on and off in the tokenizer itself
             tokens = self._tokenizer(texts, context_length=self._length)
             counts = self._counts(texts)
-        return tokens, [i for i, count in enumerate(counts) if count > self._length]
+        return tokens, [
+            i
+            for i, count in enumerate(counts)
+            if count > self._length or len(texts[i]) < len(whole[i])
+        ]
 
     def _counts(self, texts: list[str]) -> list[int]:
         """Tokens of each text, uncut."""
@@ -56,17 +65,7 @@ class Tokenizer:
         return [len(ids) for ids in inner([clean(text) for text in texts]).input_ids]
 
 
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """In a forked child: a thread of the parent may have held the lock, and is not here."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock = Lock()
 
 
 def load(spec: BackboneSpec) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from ..errors import OptionError, WeightsError
-from ..system.forks import loading
+from ..system.forks import Lock, loading
 from .device import autocast, check_precision, device_of, one_thread_in_a_fork
 from .hub import ENVIRONMENT_VARIABLE, locate
 from .spec import BackboneSpec, spec
@@ -141,17 +140,7 @@ class Tower:
 
 
 _cache: dict[Any, Any] = {}
-_cache_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """In a forked child: a thread of the parent may have held the lock, and is not here."""
-    global _cache_lock
-    _cache_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_cache_lock = Lock()
 
 
 def _reopen(

@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -71,3 +72,22 @@ class cached_property(Generic[T]):
     def __get__(self, instance: Any, owner: type) -> T:
         value: T = instance.__dict__.setdefault(self._name, self._compute(instance))
         return value
+
+
+class Lock:
+    """A lock that is open in a forked child, where no thread is left that could hold it."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(RuntimeError):  # this thread held it when it forked: the child's is open
+            self._lock.release()

@@ -124,6 +124,16 @@ def test_long_texts_are_cut_with_a_warning_that_names_them(tiny: Tiny) -> None:
     assert np.allclose(found, reference(tiny, [fits, long]), atol=1e-6)
 
 
+def test_a_giant_word_is_cut_before_it_is_tokenized(tiny: Tiny) -> None:
+    """CLIP's tokenizer takes time in proportion to the square of a word's length."""
+    giant = "x" * 100_000
+    with pytest.warns(BackboneWarning, match="1 text"):
+        found = load(tiny).embed([giant, "a dog"])
+    assert np.allclose(found[1], reference(tiny, ["a dog"])[0], atol=1e-6)
+    spaces = "a" + " " * 5000 + "dog"
+    assert np.allclose(load(tiny).embed([spaces]), reference(tiny, ["a dog"]), atol=1e-6)
+
+
 def test_the_temperature_is_the_checkpoints(tiny: Tiny, tmp_path: Path) -> None:
     assert load(tiny).temperature == pytest.approx(tiny.model.logit_scale.exp().item())
     state = {k: v for k, v in tiny.model.state_dict().items() if k != "logit_scale"}
