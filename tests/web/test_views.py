@@ -183,9 +183,9 @@ def test_a_size_that_the_profile_cannot_reach_is_an_error(
 ) -> None:
     """As the slider may ask for, with a private profile."""
     monkeypatch.setattr("clipcodec.web.views.FEWEST", 4)
-    with pytest.raises(OptionError, match="at least 6 bytes"):
-        views.view("0", 5, DEFAULT)
-    assert views.view("0", 6, DEFAULT)["bytes"] == 6
+    with pytest.raises(OptionError, match="at least 5 bytes"):
+        views.view("0", 4, DEFAULT)
+    assert views.view("0", 5, DEFAULT)["bytes"] == 5
 
 
 def test_few_items_have_few_neighbours(tmp_path: Path) -> None:
