@@ -41,5 +41,6 @@ def run(args: argparse.Namespace) -> int:
     )
     write_output(args.output, made.to_bytes(), force=args.force)
     if not args.quiet and args.output != STDIO:
-        say(f"{args.output}: {len(texts)} texts of {made.embeddings.shape[1]} dimensions")
+        count = "1 text" if len(texts) == 1 else f"{len(texts)} texts"
+        say(f"{args.output}: {count} of {made.embeddings.shape[1]} dimensions")
     return 0

@@ -26,7 +26,7 @@ from .common import STDIO, read_stream, report
 from .containers import opened
 from .formats import CONTAINER, EMBEDDINGS, PICTURES, STREAM, known, refuse_foreign
 from .inputs import embedding_rows, path_or_bytes
-from .terminal import as_json, tell, tell_json
+from .terminal import as_json, say, tell, tell_json
 from .words import is_text_embeddings, read_text_embeddings, templates_of
 
 
@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
             also="; or give --index OUT.clpc, and this verb makes it",
         )  # fmt: skip
     with opened(name, profile=args.profile) as container, placed(source=name):
+        if not len(container):
+            say(f"{'stdin' if name == STDIO else name}: no items to search")
         embedder = _embedder(container, args)
         queries, failed = _queries(embedder, args)
         if queries:
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _refuse_index_options(args: argparse.Namespace) -> None:
-    for option in ("column", "quality", "max_bytes", "min_cosine"):
+    for option in ("column", "quality", "max_bytes", "min_cosine", "mean_bytes", "texts"):
         if getattr(args, option) is not None:
             flag = "--" + option.replace("_", "-")
             raise OptionError(f"{flag} says how to compress: it needs --index FILE")

@@ -101,7 +101,7 @@ def published(spec: BackboneSpec, *, progress: bool | None, download: bool = Tru
     if not download:
         raise WeightsUnavailableError(
             f"the weights of backbone {spec.name!r} are not on this machine: run 'clipcodec fetch"
-            f" {spec.name}' once, or give a file with weights=, --weights or {ENVIRONMENT_VARIABLE}"
+            f" {spec.name}' once, or start with --weights and a file of them"
         )
     return _download(spec, repository, files, progress)
 

@@ -393,3 +393,12 @@ def test_without_weights_the_remedy_is_named(tmp_path: Path) -> None:
         done = here.run(*args, HF_HOME=str(tmp_path), CLIPCODEC_WEIGHTS="")
         assert (done.returncode, done.stdout) == (1, "")
         assert "clipcodec fetch openai-vit-b-32" in done.stderr
+
+
+def test_an_empty_container_is_named(tmp_path: Path) -> None:
+    clipcodec.create(tmp_path / "e.clpc").close()
+    np.save(tmp_path / "q.npy", np.ones(512))
+    done = World(tmp_path, "").run(
+        "search", "e.clpc", "--query", "q.npy", "--profile", "any/rotation"
+    )
+    assert (done.returncode, "e.clpc: no items to search" in done.stderr) == (0, True), done.stderr

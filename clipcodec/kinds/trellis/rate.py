@@ -136,7 +136,7 @@ class _Search:
         """For each turn of the effort, move the coefficients, starting from the last attempts."""
         if not self.turns:
             return
-        rng = np.random.default_rng(0)
+        rng = _generator()
         self.shift = np.zeros_like(self.latent)
         for _ in range(self.turns):
             step = self.engine.steps[self.quality - 1][:, None]
@@ -368,9 +368,7 @@ class RateDistortion:
 @lru_cache(maxsize=32)
 def rate_distortion(engine: Engine, last: int) -> RateDistortion:
     """Measured on random coefficients of the transform's own scale."""
-    with loading:  # numpy imports it on first use, which a fork must not cut
-        import numpy.random as random
-    rng = random.default_rng(0)
+    rng = _generator()
     y = rng.standard_normal((_SAMPLE, engine.tables.count), np.float32) * engine.encoder.scale
     grid = np.unique(np.linspace(1, last, _GRID).astype(np.int64))
     with placed(None):  # an error here is about no row of the caller's
@@ -384,6 +382,12 @@ def rate_distortion(engine: Engine, last: int) -> RateDistortion:
         return rising
 
     return RateDistortion(grid.tolist(), medians(attempt.bits, 1), medians(missing, -1))
+
+
+def _generator() -> np.random.Generator:
+    with loading:  # numpy imports it on first use, which a fork must not cut
+        import numpy.random as random
+    return random.default_rng(0)
 
 
 def _cosines(x: Embeddings, y: Embeddings) -> Doubles:
