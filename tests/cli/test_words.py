@@ -1,14 +1,16 @@
-"""`search --text`, `classify` and `embed-text` as people type them, in real subprocesses.
+"""`search --text`, `classify` and `embed-text` as people type them, many in real subprocesses.
 
 The model is tiny and random, so what comes out is compared with the Python API on the same model.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from PIL import Image
 
 import clipcodec
 from clipcodec import TextEmbeddings
+from clipcodec.cli import main
 from tests.helpers import tiny_models
 from tests.helpers.paths import ROOT
 
@@ -44,10 +47,18 @@ class World:
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
 
-    def out(self, *args: str, stdin: bytes = b"") -> str:
-        done = self.run(*args, stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def out(self, *args: str) -> str:
+        """What a command that succeeds prints; in this process, where torch is loaded already."""
+        raw, here = io.BytesIO(), os.getcwd()
+        os.chdir(self.folder)
+        try:
+            with redirect_stdout(io.TextIOWrapper(raw, "utf-8", newline="")) as out:
+                code = main(list(args))
+                out.flush()
+        finally:
+            os.chdir(here)
+        assert code == 0
+        return raw.getvalue().decode()
 
     @property
     def model(self) -> list[str]:

@@ -522,8 +522,11 @@ def test_the_messages_of_transformers_are_as_before(sam: Path) -> None:
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
 
-def test_weights_that_are_not_at_hand(sam: Path, tmp_path: Path) -> None:
-    """No network in tests: HF_HUB_OFFLINE is set."""
+def test_weights_that_are_not_at_hand(
+    sam: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No network in tests: as HF_HUB_OFFLINE has it, which is read when the hub is imported."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsUnavailableError, match=r"facebook/sam-vit-base.*HF_HUB_OFFLINE"):
         sam_regions()
     (tmp_path / "none").mkdir()
