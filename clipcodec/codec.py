@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from . import mean
 from .bitstream import DIGEST_BYTES, Header
-from .embeddings import Embeddings, as_embedding, as_rows, forget_pages, normalise
+from .embeddings import Embeddings, as_embedding, as_rows, forget_pages, normalise, squared_norms
 from .entropy import Symbols
 from .errors import (
     ClipcodecError,
@@ -162,7 +162,7 @@ def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embed
         with placed(at), np.errstate(all="ignore"):  # what overflows is an error below
             rows = profile.kind.reconstruct(symbols[part], qualities[part])  # dequantise, synthesis
             # the squares of the smallest and the largest floats lie outside of float32
-            norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+            norms = np.sqrt(squared_norms(rows.astype(np.float64)))
             valid = np.isfinite(norms) & (norms > 0)
             if not valid.all():
                 bad = np.flatnonzero(~valid)

@@ -89,6 +89,20 @@ def _normalise(rows: NDArray[Any]) -> NDArray[np.float64]:
     return unit
 
 
+def squared_norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 1) sums of squares of rows (N, D), added in one order on every machine.
+
+    The upper half is added to the lower half until one number is left (formats/predictive.md).
+    """
+    squares = rows * rows
+    width = squares.shape[1]
+    while width > 1:
+        half = (width + 1) // 2
+        squares[:, : width - half] += squares[:, half:width]
+        width = half
+    return squares[:, :1]
+
+
 def forget_pages(x: Any) -> None:
     """Tell the system that the pages read of a read-only memory map are not needed any more.
 

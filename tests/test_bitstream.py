@@ -28,7 +28,7 @@ LITERAL = {
     "5f8001": Header("huffman", 143),
     "5f8501": Header("huffman", 148),
     "6fff7f": Header("rans", 16398),  # the greatest
-    "608ccbcc60": Header("rans", digest=bytes.fromhex("8ccbcc60")),
+    "604b672b24": Header("rans", digest=bytes.fromhex("4b672b24")),
 }
 
 

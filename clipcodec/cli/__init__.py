@@ -337,6 +337,13 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--text-weight", type=float, metavar="G", help="0 to 0.99 (default: 0.6)")
     p.add_argument("--hidden", type=int, metavar="H", help="predictive: units of a stage's "
                    "network; 0: no prediction (default: by the number of rows)")  # fmt: skip
+    p.add_argument("--restore", type=int, metavar="R", help="predictive: units of the last "
+                   "network, which restores what was quantised (default: twice those)")  # fmt: skip
+    p.add_argument("--start", metavar="FILE", help="predictive: weights to start from, instead of "
+                   "the first phase")  # fmt: skip
+    p.add_argument("--replay", type=int, metavar="N", help="predictive: steps of the second phase")
+    p.add_argument("--weight-decay", type=float, metavar="W", help="predictive (default: 0.6)")
+    p.add_argument("--device", help="predictive: where torch trains, such as cuda (default: cpu)")
     p.add_argument("--shrinkage", type=float, metavar="S", help="predictive: 0 to 1, how much to "
                    "distrust the covariance (default: by the number of rows)")  # fmt: skip
     p.add_argument(

@@ -16,7 +16,7 @@ from .terminal import tell
 
 _OPTIONS = (
     "codewords", "sub_dim", "steps", "learning_rate",
-    "text_weight", "hidden", "shrinkage", "dropout",
+    "text_weight", "hidden", "restore", "shrinkage", "dropout", "weight_decay", "replay", "device",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
 
     recipe = _recipe(Recipe, given, args)
     result = train(args.embeddings, args.out, recipe, text_paths=args.text_embeddings,
-                   held_paths=args.held_out, **common)  # fmt: skip
+                   held_paths=args.held_out, start=args.start, **common)  # fmt: skip
     tell(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
     tell(f"  held out          {result.held_out} embeddings")
     tell(f"  default quality   {result.quality}")
@@ -53,7 +53,10 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
 def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
     from ..training.pqvae import Recipe, train
 
-    for name, files in (("text-embeddings", args.text_embeddings), ("held-out", args.held_out)):
+    for name, files in (
+        ("text-embeddings", args.text_embeddings), ("held-out", args.held_out),
+        ("start", args.start),
+    ):  # fmt: skip
         if files:
             raise OptionError(f"--{name}: not for --recipe pqvae")
     recipe = _recipe(Recipe, given, args)

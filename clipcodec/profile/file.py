@@ -260,5 +260,7 @@ def write_profile(path: str | os.PathLike[str], meta: Mapping[str, Any], tensors
 
     # one metadata key only: safetensors does not fix the order of several
     text = json.dumps({"version": FILE_VERSION, **meta}, sort_keys=True, ensure_ascii=True)
+    # a view would be written as its base lies in memory
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: text})
     write_atomic(path, data, overwrite=True)

@@ -127,7 +127,8 @@ def _residuals(
     for band, (a, b) in enumerate(bands):
         residual[:, a:b] = latents[:, a:b] - estimate[:, a:b]
         estimate[:, a:b] += decoded[:, a:b]
-        engine.transform.refine(estimate, band, qualities)
+        if b < latents.shape[1]:
+            engine.transform.predict(estimate, band, qualities)
     return residual
 
 

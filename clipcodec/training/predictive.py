@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,17 @@ from tqdm import tqdm
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError
-from ..kinds.trellis import quantizer as trellis
 from ..kinds.trellis.engine import Engine
+from ..kinds.trellis.network import MOST_GAIN, UNITS, Network, grid, quantised
 from ..kinds.trellis.predictive import PredictiveTransform
 from ..kinds.trellis.tables import LevelTables
 from ..profile.file import Tensors, read_profile, write_profile
-from . import level_tables
+from . import checkpoint, level_tables
+from .checkpoint import Checkpoint
 from .data import load_embeddings
 from .export import statistics
 from .klt import Klt, klt, steps_for
-from .refiner import Loop, Quantiser, Refiner, scalar
+from .refiner import Loop, Refiner, scalar
 
 QUALITIES = 100
 LOW, HIGH = 0.08, 4.0  # bits per dimension of the coarsest and the finest quality, in theory
@@ -43,8 +44,24 @@ RDO_WEIGHT = 0.4  # λ, in squared steps per bit; close to the best value at eve
 COUNTED = 2000  # rows, at most, that the tables are fitted to
 MIN_HELD = 100  # rows, at least, that the tables can be fitted to
 REPLAYED = 1 << 14  # rows that the encoder codes at a time, in the second phase
-EPOCHS = 3  # times that the network sees each of these rows
-_FRACTIONS = (0.012, 0.027, 0.047, 0.078, 0.125, 0.19, 0.28, 0.44, 0.69)  # of D: ends of the bands
+EPOCHS = 6  # times that the network sees each of these rows
+_FRACTIONS = (
+    0.012,
+    0.027,
+    0.047,
+    0.078,
+    0.125,
+    0.19,
+    0.28,
+    0.36,
+    0.44,
+    0.556,
+    0.69,
+)  # of D: ends of the bands
+_WARMING = 40  # batches that set the running values of weights from elsewhere
+_MOST_BIAS = 50_000  # as a whole number: sums of 512 inputs, with it, stay below 2**24
+_HEADROOM = 2.0  # a unit's largest value, in peaks seen in training
+_LOG_STEPS = 16  # the network's log step is in units of 1 / _LOG_STEPS
 
 
 @dataclass(frozen=True)
@@ -55,24 +72,29 @@ class Recipe:
 
     steps        of the optimiser in the first phase, with a scalar quantiser
     replay       of the optimiser in the second phase, with the real encoder
-    hidden       units of each stage's network; 0: no prediction, the KLT alone
+    hidden       units of each prediction; 0: no networks, the KLT alone
+    restore      units of the restoration; twice `hidden` if None
     batch        rows per step of the optimiser
     shrinkage    of the covariance, 0 … 1; None: estimated (`klt.oas`)
     text_weight  weight of the text embeddings in the metric, 0 … 0.99 (see `klt.klt`)
+    device       that torch trains on, such as cuda
     cosine       least mean cosine of held-out rows at the default quality
     """
 
     steps: int | None = None
     replay: int | None = None
     hidden: int | None = None
+    restore: int | None = None
     batch: int = 1024
     learning_rate: float = 2e-3
-    weight_decay: float = 5e-2
+    restore_rate: float = 5e-4
+    weight_decay: float = 0.6
     dropout: float | None = None
     shrinkage: float | None = None
     text_weight: float = 0.6
     cosine: float = 0.98
     seed: int = 0
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -82,14 +104,17 @@ class Plan:
     steps: int
     replay: int
     hidden: int
+    restore: int
     batch: int
     learning_rate: float
+    restore_rate: float
     weight_decay: float
     dropout: float
     shrinkage: float | None
     text_weight: float
     cosine: float
     seed: int
+    device: str
 
 
 def complete(recipe: Recipe, rows: int) -> Plan:
@@ -98,12 +123,13 @@ def complete(recipe: Recipe, rows: int) -> Plan:
     hidden = 0 if rows < 4_000 else 96 if rows < 30_000 else 256
     by_rows = {
         "steps": steps,
-        "replay": steps * 4 // 15,
+        "replay": min(300, rows // 100),
         "hidden": hidden,
         "dropout": 0.2 if rows < 30_000 else 0.1,
     }
     given = {name: value for name, value in asdict(recipe).items() if value is not None}
-    return Plan(**{"shrinkage": None, **by_rows, **given})
+    chosen = {"shrinkage": None, **by_rows, **given}
+    return Plan(**{"restore": 2 * chosen["hidden"], **chosen})
 
 
 @dataclass(frozen=True)
@@ -134,6 +160,7 @@ def train(
     backbone: str,
     text_paths: list[str] | None = None,
     held_paths: list[str] | None = None,
+    start: str | os.PathLike[str] | None = None,
     card: Mapping[str, Any] | None = None,
     quiet: bool = True,
 ) -> Result:
@@ -141,6 +168,8 @@ def train(
 
     text_paths  embeddings of texts, for the metric
     held_paths  embeddings for gains, tables and the result; None: some rows of `paths`
+    start       weights to start from, instead of a first phase (checkpoint.py); their KLT, bands
+                and units are kept, so shrinkage, text_weight and hidden are not asked
 
     The same files, recipe, name, card, machine and torch give the same profile. Raises
     TrainingError for the data, OptionError for the recipe.
@@ -148,6 +177,14 @@ def train(
     started = time.perf_counter()
     _check(recipe)
     x, counts = load_embeddings(paths)
+    weights = None if start is None else checkpoint.load(start)
+    if weights is not None:
+        if len(weights.klt.mean) != x.shape[1]:
+            raise OptionError(
+                f"{os.fspath(start or '')}: weights for {len(weights.klt.mean)} dimensions, the "
+                f"embeddings have {x.shape[1]}"
+            )
+        recipe = replace(recipe, hidden=weights.bias.shape[1], steps=0)
     plan = complete(recipe, len(x))
     text = _load_further(text_paths, x, "text", least=1)
     given = _load_further(held_paths, x, "held-out", least=MIN_HELD)
@@ -155,12 +192,15 @@ def train(
     held = x[kept]
     if given is not None:
         fit, held = np.arange(len(x)), given[:: -(-len(given) // COUNTED)]
-    base = klt(
+    base = weights.klt if weights else klt(
         x[fit], counts[fit].astype(np.float64),
         shrinkage=plan.shrinkage, text=text, text_weight=plan.text_weight,
     )  # fmt: skip
     trainer = Trainer(x[fit], counts[fit], base, plan, quiet=quiet)
-    trainer.phase_one()
+    if weights is None:
+        trainer.phase_one()
+    else:
+        trainer.start_from(weights)
     trainer.phase_two()
     fitted = trainer.fit_tables(held)
     tensors = trainer.tensors()
@@ -168,6 +208,7 @@ def train(
         "files": [Path(path).name for path in paths],
         "text_files": [Path(path).name for path in text_paths or []],
         "held_out_files": [Path(path).name for path in held_paths or []],
+        "start": None if start is None else Path(start).name,
         "rows": len(x),
         "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
     }
@@ -192,14 +233,20 @@ def train(
 def _check(recipe: Recipe) -> None:
     """Raise OptionError for a value out of range."""
     for name, low, high in (
-        ("steps", 0, 10**7), ("replay", 0, 10**7), ("hidden", 0, 4096), ("seed", 0, 2**32 - 1),
+        ("steps", 0, 10**7), ("replay", 0, 10**7), ("hidden", 0, 4096),
+        ("restore", 0, 8192), ("batch", 1, 10**6), ("weight_decay", 0, 100), ("seed", 0, 2**32 - 1),
         ("text_weight", 0, 0.99), ("dropout", 0, 0.9), ("shrinkage", 0, 1), ("cosine", 0, 0.9999),
     ):  # fmt: skip
         value = getattr(recipe, name)
         if value is not None and not low <= value <= high:
             raise OptionError(f"{name}={value} is not in {low} … {high}")
-    if not 0 < recipe.learning_rate <= 1:
-        raise OptionError(f"learning_rate={recipe.learning_rate} is not above 0 and at most 1")
+    for name in ("learning_rate", "restore_rate"):
+        if not 0 < getattr(recipe, name) <= 1:
+            raise OptionError(f"{name}={getattr(recipe, name)} is not above 0 and at most 1")
+    try:
+        torch.zeros(1, device=recipe.device)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(f"device={recipe.device!r}: {str(error).splitlines()[0]}") from error
 
 
 def _load_further(
@@ -251,113 +298,126 @@ class Trainer:
         self.bands = bands_for(x.shape[1])
         self.steps = steps_for(base.variance, QUALITIES, LOW, HIGH)
         self.rdo_weights = np.full(QUALITIES, RDO_WEIGHT, np.float32)
-        self.gain = np.ones((QUALITIES, len(self.bands) - 1, 2), np.float32)
+        self.gains = {
+            "predict.gain": np.ones((QUALITIES, len(self.bands) - 2), np.float32),
+            "restore.gain": np.ones(QUALITIES, np.float32),
+        }
         self.latents = ((x - base.mean) @ base.analysis).astype(np.float32)
         self.scale = np.sqrt(base.variance).astype(np.float32)
         self.share = counts / counts.sum()
         self.rng = np.random.default_rng(plan.seed)
         torch.manual_seed(plan.seed)
-        self.refiner = Refiner(self.bands, plan.hidden, plan.dropout, plan.seed)
+        self.device = torch.device(plan.device)
+        self.refiner = Refiner(self.bands, (plan.hidden, plan.restore), plan.dropout, plan.seed).to(
+            self.device
+        )
         finest = float(steps_for(base.variance, 2, LOW, LEARNED)[1])
         self.learned = int((self.steps >= finest).sum())  # the network learns qualities up to this
         ends = float(self.steps[0]), float(self.steps[self.learned - 1])
-        self.loop = Loop(self.refiner, torch.from_numpy(self.scale), ends)
-        self.optimiser = torch.optim.AdamW(
-            self.refiner.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99),
-            weight_decay=plan.weight_decay, fused=True,
-        )  # fmt: skip
-        self.done = 0  # steps of the optimiser
+        self.loop = Loop(self.refiner, torch.from_numpy(self.scale).to(self.device), ends)
 
     def phase_one(self) -> None:
-        """Train with a scalar quantiser, which is faster than the trellis quantiser."""
-        for _ in self._bar(self.plan.steps, "scalar"):
-            rows = self.rng.choice(len(self.latents), self.plan.batch, p=self.share)
-            exponent = self.rng.random((len(rows), 1), np.float32)
-            step = self.steps[0] * (self.steps[self.learned - 1] / self.steps[0]) ** exponent
-            self._step(self.latents[rows], step, scalar)
+        """Train all networks with a scalar quantiser, which is faster than the trellis."""
+        plan = self.plan
+        count = plan.steps if plan.hidden or plan.restore else 0
+        optimiser = self._optimiser(self.refiner.parameters(), plan.learning_rate)
+        for done in self._bar(count, "scalar"):
+            loss = self._scalar_loss()
+            self._step(optimiser, loss, plan.learning_rate, done / count, done)
+
+    def start_from(self, weights: Checkpoint) -> None:
+        """Take the weights, and set the running values (variances, peaks) for them."""
+        weights.copy_to(self.refiner, self.loop.center)
+        with torch.no_grad():
+            for _ in range(_WARMING):
+                self._scalar_loss()
+
+    def _scalar_loss(self) -> Tensor:
+        rows = self.rng.choice(len(self.latents), self.plan.batch, p=self.share)
+        exponent = self.rng.random((len(rows), 1), np.float32)
+        step = self.steps[0] * (self.steps[self.learned - 1] / self.steps[0]) ** exponent
+        u, s = self._tensors(self.latents[rows] / self.scale, step)
+        with self._autocast():
+            return self.loop.loss(u, s, scalar)
 
     def phase_two(self) -> None:
-        """Train with what the real encoder chose: it codes many rows, then the network learns."""
-        steps_left = self.plan.replay if self.plan.hidden else 0
-        bar = self._bar(steps_left, "trellis")
-        fitted: level_tables.Fitted | None = None
-        while steps_left:
+        """Train the restoration with what the real encoder chose: it codes many rows, then the
+        network learns.
+        """
+        plan = self.plan
+        count = plan.replay if plan.restore else 0
+        optimiser = self._optimiser(self.refiner.restoration(), plan.restore_rate)
+        bar = self._bar(count, "trellis")
+        done = 0
+        engine: Engine | None = None
+        while done < count:
             rows = self.rng.choice(len(self.latents), REPLAYED, p=self.share)
-            if fitted is None or steps_left % 1000 < REPLAYED * EPOCHS // self.plan.batch:
-                fitted = self._fit(self.latents[rows[:COUNTED]], rounds=2 if fitted else 3)
-            latents, decoded, step = self._replay(rows, self.engine(fitted))
+            engine = engine or self.engine(self._fit(self.latents[rows[:COUNTED]], rounds=3))
+            latents, estimate, step = self._replay(rows, engine)
             for _ in range(EPOCHS):
                 order = self.rng.permutation(len(latents))
-                for at in range(0, len(order), self.plan.batch):
-                    if steps_left:
-                        some = order[at : at + self.plan.batch]
-                        self._step(latents[some], step[some], replayed(decoded[some], self.bands))
-                        steps_left -= 1
+                for some in np.array_split(order, -(-len(order) // plan.batch)):
+                    if done < count:
+                        u, e, s = self._tensors(latents[some], estimate[some], step[some])
+                        with self._autocast():
+                            loss = self.loop.restoration_loss(u, e, s)
+                        self._step(optimiser, loss, plan.restore_rate, done / count, done)
+                        done += 1
                         bar.update()
         bar.close()
 
     def _replay(
         self, rows: NDArray[np.int64], engine: Engine
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Code rows at random qualities → latents, decoded residuals in steps, and steps (N, 1)."""
+        """Code rows at random qualities → latents, estimates before the restoration (both divided
+        by `scale`), and steps (N, 1).
+        """
         latents = self.latents[rows]
         qualities = self.rng.integers(1, self.learned + 1, len(rows))
-        levels = np.concatenate(
+        estimate = np.concatenate(
             [
-                engine.attempt(latents[at : at + 2048], qualities[at : at + 2048]).levels
+                engine.attempt(latents[at : at + 2048], qualities[at : at + 2048]).estimate
                 for at in range(0, len(rows), 2048)
             ]
         )  # fmt: skip
-        return (
-            latents,
-            trellis.dequantize(levels, engine.tables.bands),
-            self.steps[qualities - 1][:, None],
+        u, e = (np.asarray(y / self.scale, np.float32) for y in (latents, estimate))
+        return u, e, self.steps[qualities - 1][:, None]
+
+    def _optimiser(self, parameters: Any, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            parameters, lr=rate, betas=(0.9, 0.99), weight_decay=self.plan.weight_decay, fused=True
         )
 
     def _step(
-        self, latents: NDArray[np.float32], step: NDArray[np.float32], quantise: Quantiser
+        self, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, done: float, count: int
     ) -> None:
-        """One step of the optimiser, with latents (N, D) quantised at steps (N, 1)."""
-        plan = self.plan
-        if not plan.hidden:
-            return
-        total = plan.steps + plan.replay
-        rate = plan.learning_rate * min(1.0, (self.done + 1) / 100)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * (1 + math.cos(math.pi * self.done / total)) / 2
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = self.loop.loss(
-                torch.from_numpy(latents / self.scale), torch.from_numpy(step), quantise
-            )
-        self.optimiser.zero_grad()
+        """One step of the optimiser: warm-up, then a cosine schedule; done 0 … 1."""
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(1.0, (count + 1) / 100) * (1 + math.cos(math.pi * done)) / 2
+        optimiser.zero_grad()
         loss.backward()
-        self.optimiser.step()
-        self.done += 1
+        optimiser.step()
+
+    def _tensors(self, *arrays: NDArray[np.float32]) -> list[Tensor]:
+        return [torch.from_numpy(a).to(self.device) for a in arrays]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def _bar(self, steps: int, what: str) -> Any:
-        steps = steps if self.plan.hidden else 0
         return tqdm(
             range(steps), disable=True if self.quiet else None, unit="step", leave=False, desc=what
         )
 
     def tensors(self) -> Tensors:
         """The tensors of the profile, in the precision of the file (formats/predictive.md)."""
-        r = self.refiner
-
-        def stack(parameters: Any) -> NDArray[np.float16]:
-            return np.stack([p.detach().numpy() for p in parameters]).astype(np.float16)
-
-        bias, quality = (p.detach().numpy() for p in (r.bias, r.quality))
         return {
             "center": self.base.mean.astype(np.float32),
-            "analysis": self.base.analysis.astype(np.float32),
+            "analysis": self.base.analysis.astype(np.float16),
             "synthesis": self.base.synthesis.astype(np.float16),
             "scale": self.scale,
-            "refine.hidden": stack(r.hidden),
-            "refine.bias": bias - self.loop.center * quality,
-            "refine.quality": quality.copy(),
-            "refine.out": stack(r.out),
-            "refine.gain": self.gain,
+            **exact(self.refiner, self.scale, np.log(self.steps), self.loop.center),
+            **self.gains,
             "steps": self.steps,
             "weights": self.rdo_weights,
         }
@@ -373,9 +433,9 @@ class Trainer:
         """Set the gains and fit the tables, with rows that the network has not seen."""
         transform = self.transform()
         latents = transform.analyse(held)
-        if self.plan.hidden:
+        if self.plan.hidden or self.plan.restore:
             rough = self._fit(latents, rounds=3)
-            self.gain = gains(transform, self.engine(rough), latents)
+            self.gains = gains(transform, self.engine(rough), latents)
         return self._fit(latents, rounds=5)
 
     def _fit(self, latents: NDArray[np.float32], rounds: int) -> level_tables.Fitted:
@@ -387,19 +447,80 @@ class Trainer:
         )  # fmt: skip
 
 
-class _Calibrator:
-    """A transform that measures, band by band, which share of its network's correction to apply.
+def exact(
+    refiner: Refiner, scale: NDArray[np.float32], log_steps: NDArray[np.float32], center: float
+) -> Tensors:
+    """The networks in whole numbers (kinds/trellis/network.py), but for their gains.
 
-    gain  (bands, 2) the share with the least squared error: for coefficients decoded so far, and
-          for later ones
+    scale      (D,) standard deviation of each coefficient
+    log_steps  (Q,) logarithm of the step at each quality
+    center     see `Loop`
+    """
+    widest = float(np.abs(log_steps - center).max())
+    networks = [
+        _exact(*(_array(part[i]) for part in (r.hidden, r.out, r.bias, r.quality, r.peak)),
+               scale=scale, widest=widest)
+        for r in [refiner] for i in range(len(r.bands))
+    ]  # fmt: skip
+    *predict, restore = networks
+    joined = {"log_step": np.rint((log_steps - center) * _LOG_STEPS).astype(np.int32)}
+    for name, last in restore.items():
+        parts = [network[name] for network in predict]
+        if name in ("out", "scale"):
+            empty = np.zeros((refiner.out[0].shape[0], 0)[-last.ndim :], last.dtype)
+            joined[f"predict.{name}"] = np.concatenate([empty, *parts], axis=-1)
+        else:
+            shape = refiner.hidden[0].shape[-last.ndim :]
+            joined[f"predict.{name}"] = np.array(parts, last.dtype).reshape(len(parts), *shape)
+        joined[f"restore.{name}"] = last
+    return joined
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.detach().cpu().numpy()
+    return array
+
+
+def _exact(
+    hidden: NDArray[np.float32],
+    out: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    quality: NDArray[np.float32],
+    peak: NDArray[np.float32],
+    *,
+    scale: NDArray[np.float32],
+    widest: float,
+) -> Tensors:
+    """One network in whole numbers.
+
+    A unit's largest value is a multiple of its peak in training: what is cut off there costs up to
+    3 % of the bits, a coarser unit nothing that can be measured.
+    """
+    # neither a column's weights nor its bias become too large
+    least = (np.abs(bias) + widest * np.abs(quality)) / _MOST_BIAS
+    into, unit = quantised(hidden * (grid(scale) / scale)[:, None], least)
+    top = np.maximum(_HEADROOM * peak, 1e-6) / UNITS
+    shares, change = quantised(out * top[:, None])
+    return {
+        "hidden": into,
+        "bias": np.rint(bias / unit).astype(np.int32),
+        "quality": np.rint(quality / unit / _LOG_STEPS).astype(np.int32),
+        "unit": (unit / top).astype(np.float32),
+        "out": shares,
+        "scale": (change * scale[len(scale) - out.shape[1] :]).astype(np.float32),
+    }
+
+
+class _Calibrator:
+    """A transform that measures which share of each network's change to apply.
+
+    gain  (bands,) the share with the least squared error: of each prediction, and the restoration
     """
 
-    def __init__(
-        self, inner: PredictiveTransform, latents: NDArray[np.float32], ends: list[int]
-    ) -> None:
-        self.inner, self.latents, self.ends = inner, latents, ends
-        self.scale = inner.scale
-        self.gain = np.zeros((len(ends), 2))
+    def __init__(self, inner: PredictiveTransform, latents: NDArray[np.float32]) -> None:
+        self.inner, self.latents = inner, latents
+        self.scale, self.networks = inner.scale, inner.networks
+        self.gain = np.ones(len(self.networks.predict) + 1)
 
     def analyse(self, x: Embeddings) -> NDArray[np.float32]:
         return self.inner.analyse(x)
@@ -410,47 +531,52 @@ class _Calibrator:
     def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.inner.pull(gradient)
 
-    def refine(
+    def predict(
         self, estimate: NDArray[np.float32], band: int, qualities: NDArray[np.int64]
     ) -> None:
-        added = self.inner.correction(estimate, band, qualities)
-        end = self.ends[band]
-        for part, columns in enumerate((slice(0, end), slice(end, None))):
-            change, missing = added[:, columns], (self.latents - estimate)[:, columns]
-            power = float((change * change).sum())
-            gain = float((change * missing).sum()) / power if power else 0.0
-            self.gain[band, part] = np.clip(gain, 0, 1)
-            estimate[:, columns] += self.gain[band, part] * change
+        if self.networks.predict:
+            self._apply(self.networks.predict[band], band, estimate, qualities)
+
+    def restore(self, estimate: NDArray[np.float32], qualities: NDArray[np.int64]) -> None:
+        if self.networks.restore is not None:
+            self._apply(self.networks.restore, -1, estimate, qualities)
+
+    def _apply(
+        self,
+        network: Network,
+        place: int,
+        estimate: NDArray[np.float32],
+        qualities: NDArray[np.int64],
+    ) -> None:
+        change = network.change(estimate, qualities)
+        columns = slice(estimate.shape[1] - network.width, None)
+        missing = (self.latents - estimate)[:, columns]
+        power = float((change * change).sum())
+        gain = float((change * missing).sum()) / power if power else 0.0
+        # later predictions are trained to add what an earlier one leaves: at most one
+        self.gain[place] = np.clip(gain, 0, MOST_GAIN if network is self.networks.restore else 1)
+        estimate[:, columns] += np.float32(self.gain[place]) * change
 
 
-def gains(
-    transform: PredictiveTransform, engine: Engine, latents: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """(Q, stages, 2) shares of the network's correction to apply, as `_Calibrator` finds them.
+def gains(transform: PredictiveTransform, engine: Engine, latents: NDArray[np.float32]) -> Tensors:
+    """The shares of the networks' changes to apply at each quality, as `_Calibrator` finds them.
 
     They are measured at some qualities and interpolated between them.
     """
-    ends = [end for _, end in engine.tables.bands]
-    grid = np.unique(np.linspace(1, QUALITIES, level_tables.GRID).round().astype(np.int64))
+    some = np.unique(np.linspace(1, QUALITIES, level_tables.GRID).round().astype(np.int64))
     found = []
-    for quality in grid:
-        calibrator = _Calibrator(transform, latents, ends)
+    for quality in some:
+        calibrator = _Calibrator(transform, latents)
         own = Engine(calibrator, engine.tables, engine.steps, engine.weights)
-        own.attempt(latents, np.full(len(latents), quality))
-        found.append(calibrator.gain.ravel())
+        attempt = own.attempt(latents, np.full(len(latents), quality))
+        assert attempt.latent.size  # restores
+        found.append(calibrator.gain)
     every = np.arange(1, QUALITIES + 1)
-    columns = [np.interp(every, grid, column) for column in np.array(found).T]
-    return np.stack(columns, axis=1).reshape(QUALITIES, len(ends), 2).astype(np.float32)
-
-
-def replayed(decoded: NDArray[np.float32], bands: list[int]) -> Quantiser:
-    """A quantiser that returns what the encoder chose: `decoded` (N, D), in steps."""
-    known = torch.from_numpy(decoded)
-
-    def quantise(residual: Tensor, band: int, log_variance: Tensor) -> Tensor:
-        return known[:, bands[band] : bands[band + 1]]
-
-    return quantise
+    columns = [np.interp(every, some, column) for column in np.array(found).T]
+    gain = np.stack(columns, axis=1).astype(np.float32)
+    stages = len(engine.tables.bands) - 1
+    predict = gain[:, :-1] if gain.shape[1] > 1 else np.ones((QUALITIES, stages), np.float32)
+    return {"predict.gain": predict, "restore.gain": gain[:, -1]}
 
 
 def _default_quality(
@@ -494,6 +620,7 @@ def _write(
             "alphabet": fitted.frequencies.shape[1],
             "bands": trainer.bands,
             "hidden": trainer.plan.hidden,
+            "restore": trainer.plan.restore,
         },
         "statistics": stat_meta,
         "card": dict(card),

@@ -1,4 +1,4 @@
-"""The staged predictor in torch, and the closed loop that trains it (formats/predictive.md).
+"""The networks in torch, and the closed loop that trains them (formats/predictive.md).
 
 Closed loop: the predictor is trained on coefficients as decoded, not on the original ones.
 """
@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ..kinds.trellis.network import widths
 from .klt import ERROR
 
 SCALAR = 1.6  # step of the scalar quantiser used in place of the trellis, in steps of the trellis
@@ -20,38 +21,64 @@ _SLOPE = (
     0.13  # level one begins at (1 + _SLOPE · bits) / 2 steps, if it costs `bits` more than zero
 )
 _BINS = 8  # ranges of step sizes, each with its own variances of residuals
+_FADE = 0.999  # what is left of a unit's peak after each batch
 _UPDATE = 0.03  # share of a new batch in the running variances
 
 
 class Refiner(nn.Module):
-    """After each band: estimate += out · relu(hidden · estimate + bias + quality · log step).
+    """The networks: change = out · relu(hidden · estimate + bias + quality · log step).
 
-    Coefficients are divided by their standard deviation here.
+    One for each band but the last, which changes the coefficients still to come, then one that
+    restores all. Coefficients are divided by their standard deviation here
+    (kinds/trellis/network.py has the exact form).
+
+    units    hidden units of each prediction, and of the restoration
+    peak     for each network (H,) the largest value of each unit of late
     """
 
-    def __init__(self, bands: Sequence[int], hidden: int, dropout: float, seed: int) -> None:
+    def __init__(
+        self, bands: Sequence[int], units: tuple[int, int], dropout: float, seed: int
+    ) -> None:
         super().__init__()
         self.bands = list(pairwise(bands))
-        dim, stages = bands[-1], len(self.bands)
+        dim = bands[-1]
         generator = torch.Generator().manual_seed(seed)
         self.dropout = dropout
+        sizes = [units[0]] * (len(self.bands) - 1) + [units[1]]
         self.hidden = nn.ParameterList(
-            torch.randn(dim, hidden, generator=generator) / math.sqrt(max(end, 32))
-            for _, end in self.bands
+            torch.randn(dim, size, generator=generator) / math.sqrt(max(end, 32))
+            for size, (_, end) in zip(sizes, self.bands, strict=True)
         )
-        self.bias = nn.Parameter(torch.zeros(stages, hidden))
-        self.quality = nn.Parameter(torch.zeros(stages, hidden))
-        self.out = nn.ParameterList(torch.zeros(hidden, dim) for _ in self.bands)
+        self.bias = nn.ParameterList(torch.zeros(size) for size in sizes)
+        self.quality = nn.ParameterList(torch.zeros(size) for size in sizes)
+        self.out = nn.ParameterList(
+            torch.zeros(size, width)
+            for size, width in zip(sizes, [*widths(bands), dim], strict=True)
+        )
+        self.peak = [torch.zeros(size) for size in sizes]
+
+    def restoration(self) -> list[nn.Parameter]:
+        """The parameters of the last network."""
+        return [group[-1] for group in (self.hidden, self.bias, self.quality, self.out)]
 
     def refine(self, estimate: Tensor, band: int, log_step: Tensor) -> Tensor:
-        """The estimate (N, D) after stage `band`; log_step (N, 1)."""
+        """The estimate (N, D) after network `band`, counted from 0; log_step (N, 1)."""
+        # before the second band all other coefficients are zero
+        reads = self.bands[0][1] if band == 0 < len(self.bands) - 1 else estimate.shape[1]
         units = torch.relu(
-            estimate @ self.hidden[band] + self.bias[band] + log_step * self.quality[band]
+            estimate[:, :reads] @ self.hidden[band][:reads]
+            + self.bias[band]
+            + log_step * self.quality[band]
         )
-        if self.training and self.dropout:
-            units = nn.functional.dropout(units, self.dropout)
-        refined: Tensor = estimate + (units @ self.out[band]).float()
-        return refined
+        if self.training:
+            with torch.no_grad():
+                seen = self.peak[band].to(units.device) * _FADE
+                self.peak[band] = torch.maximum(seen, units.amax(0))
+            if self.dropout:
+                units = nn.functional.dropout(units, self.dropout)
+        change = (units @ self.out[band]).float()
+        kept = estimate.shape[1] - change.shape[1]
+        return torch.cat([estimate[:, :kept], estimate[:, kept:] + change], 1)
 
 
 Quantiser = Callable[[Tensor, int, Tensor], Tensor]
@@ -108,8 +135,18 @@ class Loop:
                 total = total + (residual**2 / torch.maximum(variance, floor)).sum(1).mean()
             estimate = torch.cat([estimate[:, :a], decoded, estimate[:, b:]], 1)
             estimate = self.refiner.refine(estimate, band, log_step - self.center)
+        return total + self.error(u, estimate, step)
+
+    def restoration_loss(self, u: Tensor, estimate: Tensor, step: Tensor) -> Tensor:
+        """The error after the restoration of an estimate (N, D), divided by `scale`."""
+        log_step = torch.log(step) - self.center
+        restored = self.refiner.refine(estimate, len(self.refiner.bands) - 1, log_step)
+        return self.error(u, restored, step)
+
+    def error(self, u: Tensor, estimate: Tensor, step: Tensor) -> Tensor:
+        """The squared error of the estimate (N, D), in units of that of a coded coefficient."""
         error = ((u - estimate) * self.scale) ** 2
-        return total + 0.5 * (error / floor).sum(1).mean()
+        return 0.5 * (error / (ERROR * step**2)).sum(1).mean()
 
     def _update_variance(self, bins: Tensor, residual: Tensor, a: int, b: int) -> None:
         for i in range(_BINS):

@@ -42,7 +42,10 @@ class Gaussian:
     def analyse(self, x: Embeddings) -> NDArray[np.float32]:
         return x
 
-    def refine(self, estimate: NDArray[np.float32], band: int, qualities: Symbols) -> None:
+    def predict(self, estimate: NDArray[np.float32], band: int, qualities: Symbols) -> None:
+        pass
+
+    def restore(self, estimate: NDArray[np.float32], qualities: Symbols) -> None:
         pass
 
     def synthesise(self, y: NDArray[np.float32]) -> Embeddings:

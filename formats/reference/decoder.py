@@ -7,8 +7,9 @@ Sections in comments are those of ../clipcodec-1.md, or of the page that is name
 
 prints profile, coder, quality, symbols and embedding; or `class: reason`, and exits with 1.
 
-Bytes become symbols in integers, symbols an embedding in double precision: the text says float32,
-and promises 1e-5. Speed is no aim. A profile's first embedding takes up to a second, others less;
+Bytes become symbols in integers. Symbols become an embedding as the text says, to the last bit, for
+profiles of kind predictive; in double precision for the others, where the text says float32 and
+promises 1e-5. Speed is no aim. A profile's first embedding takes up to a second, others less;
 a rotation of an odd width near 16384 takes a minute.
 """
 
@@ -26,7 +27,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
-from operator import add, mul, truediv
+from operator import add, mul
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,21 @@ TENSORS = {
         synthesis.linear inputs dim, synthesis.bias dim, synthesis.hidden blocks dim synthesis,
         synthesis.hidden_bias blocks synthesis, synthesis.out blocks synthesis dim,
         tables.frequencies tables codewords, tables.lengths tables codewords, tables.table_of n""",
-    "predictive": """center dim, scale dim, synthesis dim dim, refine.hidden stages dim hidden,
-        refine.bias stages hidden, refine.quality stages hidden, refine.out stages hidden dim,
-        refine.gain qualities stages 2, steps qualities, tables.frequencies rows alphabet,
+    "predictive": """center dim, scale dim, synthesis dim dim, log_step qualities,
+        predict.hidden stages dim hidden, predict.bias stages hidden,
+        predict.quality stages hidden, predict.unit stages hidden, predict.out hidden changed,
+        predict.scale changed, predict.gain qualities stages, restore.hidden dim restore,
+        restore.bias restore, restore.quality restore, restore.unit restore,
+        restore.out restore dim, restore.scale dim, restore.gain qualities,
+        steps qualities, tables.frequencies rows alphabet,
         tables.class_of qualities dim, tables.flag_of qualities flags""",
     "rotation": """steps qualities, tables.frequencies rows alphabet, tables.class_of qualities 1,
         tables.flag_of qualities 2""",
 }
-TYPES = {"F16": "e", "F32": "f", "F64": "d", "U8": "B", "U16": "H"}
+TYPES = {"F16": "e", "F32": "f", "F64": "d", "U8": "B", "U16": "H", "I8": "b", "I32": "i"}
+WHOLE = {"tables": ("U8", "U16"), "hidden": ("I8",), "out": ("I8",)} | dict.fromkeys(
+    ("bias", "quality", "log_step"), ("I32",)
+)  # tensors of whole numbers, by a part of their names; all others are floats
 
 
 class Profile:
@@ -110,15 +118,20 @@ class Profile:
             self.rule(1 <= c["qualities"] <= 255 and 2 <= tables <= 1024, "sizes")
             self.rule(4 <= self.k <= 256 and 0 <= c.get("seed", 0) <= 2**64 - 2, "sizes")
             self.rule(bands == sorted({0, *bands, dim}) and c.get("hidden", 0) <= 16384, "sizes")
-            sizes |= {"stages": len(bands) - 1, "flags": 2 * len(groups(bands))}
+            self.rule(c.get("restore", 0) <= 16384, "sizes")
+            sizes |= {"stages": len(bands) - 2, "flags": 2 * len(groups(bands))}
+            sizes["changed"] = sum(dim - end for end in bands[1:-1])
         for name, *shape in map(str.split, TENSORS[kind].split(",")):
-            types = ("U8", "U16") if name.startswith("tables.") else ("F16", "F32", "F64")
+            part, last = name.split(".")[0], name.split(".")[-1] if kind == "predictive" else ""
+            types = WHOLE.get("tables" if part == "tables" else last, ("F16", "F32", "F64"))
             right = [sizes[word] for word in shape]
             self.rule(self.header[name]["shape"] == right, f"shape of {name}")
             self.rule(self.header[name]["dtype"] in types, f"type of {name}")
             self.rule(name not in ("steps", "scale") or min(self.tensor(name)) > 0, name)
             if kind == "predictive" and name == "scale":
                 self.rule(min(self.tensor(name)) >= 1e-18, name)
+        if kind == "predictive":
+            self.rule(self.sums_are_exact(), "range of the sums")
         for t in range(tables):
             f = self.tensor("tables.frequencies", t)
             self.rule(sum(f) == 1 << 16 and (kind != "pqvae" or min(f) > 0), f"table {t}")
@@ -130,6 +143,37 @@ class Profile:
         for name in ends.keys() & self.header.keys():
             self.rule(max(self.tensor(name)) < ends[name], name)
         return str(kind)
+
+    def sums_are_exact(self) -> bool:
+        """The end of section 8 of predictive.md, and the range of the gains."""
+        most, unit = max(map(abs, self.tensor("log_step"))), self.grid()
+        for part in ("predict", "restore"):
+            hidden, out, bias, quality, gain = (
+                f"{part}.{name}" for name in ("hidden", "out", "bias", "quality", "gain")
+            )
+            stages = range(self.header[hidden]["shape"][0]) if part == "predict" else [-1]
+            columns = [c for i in stages for c in self.columns(hidden, i)]
+            into, after = (
+                255 * max((sum(map(abs, c)) for c in some), default=0)
+                for some in (columns, self.columns(out))
+            )
+            added = (
+                abs(b) + abs(q) * most
+                for b, q in zip(self.tensor(bias), self.tensor(quality), strict=True)
+            )
+            if into + max(added, default=0) >= 2**24 or after >= 2**24:
+                return False
+            if not all(0 <= g <= 4 for g in self.tensor(gain)):
+                return False
+        return all(
+            2**22 * (self.n + 2**28 * sum(map(mul, unit, map(abs, column)))) + 2**37 * abs(c)
+            < 2**53
+            for column, c in zip(self.columns("synthesis"), self.tensor("center"), strict=True)
+        )
+
+    def grid(self) -> list[float]:
+        """The unit g of each coefficient: section 4 of predictive.md."""
+        return [math.ldexp(1, math.frexp(v)[1] - 6) for v in self.tensor("scale")]
 
     def rule(self, holds: bool, what: str) -> None:
         need(holds, "unknown-profile", f"{self.path}: {what}")
@@ -143,7 +187,7 @@ class Profile:
             return self.tensor(name)[index * size : (index + 1) * size]
         first, end = self.header[name]["data_offsets"]
         found = struct.unpack(f"<{math.prod(shape)}{code}", self.values[first:end])
-        values = array("H" if code in "BH" else "f", found)
+        values = array("f" if code in "efd" else "i" if code in "bi" else "H", found)
         self.rule(all(abs(v) <= 1e18 for v in values), f"{name} is not finite")
         return values
 
@@ -413,18 +457,45 @@ def pqvae(stream: Stream) -> list[float]:
     return plus((v * scale for v in y), p.tensor("center"))
 
 
+def single(values: Iterable[float]) -> list[float]:
+    """Each value rounded to float32."""
+    return array("f", values).tolist()
+
+
+def network(p: Profile, part: str, index: int, y: list[float], quality: int, at: int) -> None:
+    """Apply a network of section 4 of predictive.md to y; its columns of `out` begin at `at`."""
+
+    def tensor(name: str) -> array[Any]:
+        return p.tensor(f"{part}.{name}", index)
+
+    first = p.config["bands"][index + 1] if index >= 0 else 0
+    own = slice(at, at + len(y) - first)
+    a = [max(-255, min(255, round(v / g))) for v, g in zip(y, p.grid(), strict=True)]
+    t = plus(times(a, p.columns(f"{part}.hidden", index)), tensor("bias"))
+    t = plus(t, (p.tensor("log_step")[quality - 1] * v for v in tensor("quality")))
+    u = [max(0, min(255, round(v))) for v in single(map(mul, t, tensor("unit")))]
+    c = times(u, p.columns(f"{part}.out")[own])
+    c = single(map(mul, c, p.tensor(f"{part}.scale")[own]))
+    gain = p.tensor(f"{part}.gain", quality - 1)[max(index, 0)]
+    y[first:] = single(plus(y[first:], single(gain * v for v in c)))
+
+
 def predictive(stream: Stream) -> list[float]:
-    p, index, values = stream.profile, stream.quality - 1, multiples(stream)
-    scale, y, log_step = p.tensor("scale"), [0.0] * stream.n, math.log(p.tensor("steps")[index])
+    p, values, y, at = stream.profile, multiples(stream), [0.0] * stream.n, 0
     for band, (begin, end) in enumerate(pairwise(stream.bands)):
-        y[begin:end] = plus(y[begin:end], values[begin:end])
-        u = times(list(map(truediv, y, scale)), p.columns("refine.hidden", band))
-        u = plus(u, p.tensor("refine.bias", band))
-        u = plus(u, (log_step * v for v in p.tensor("refine.quality", band)))
-        c = map(mul, scale, times([max(0.0, v) for v in u], p.columns("refine.out", band)))
-        known, coming = p.tensor("refine.gain", index)[2 * band : 2 * band + 2]
-        y = plus(y, map(mul, [known] * end + [coming] * (stream.n - end), c))
-    return plus(times(y, p.columns("synthesis")), p.tensor("center"))
+        y[begin:end] = single(plus(y[begin:end], values[begin:end]))
+        if p.config["hidden"] and end < stream.n:
+            network(p, "predict", band, y, stream.quality, at)
+            at += stream.n - end
+    if p.config["restore"]:
+        network(p, "restore", -1, y, stream.quality, 0)
+    grid = p.grid()
+    whole = [max(-(2**22), min(2**22, round(v * 2**9 / g))) for v, g in zip(y, grid, strict=True)]
+    sums = (
+        sum(i * round(v * g * 2**28) for i, v, g in zip(whole, column, grid, strict=True))
+        for column in p.columns("synthesis")
+    )
+    return [(z + round(c * 2**37)) / 2**37 for z, c in zip(sums, p.tensor("center"), strict=True)]
 
 
 def splitmix(a: int, count: int) -> list[int]:
@@ -462,10 +533,19 @@ def rotation(stream: Stream) -> list[float]:
     return list(map(mul, splitmix(seed, n), y))
 
 
+def length(x: Sequence[float]) -> float:
+    """The norm; its order of additions is that of section 4 of predictive.md."""
+    squares = [v * v for v in x]
+    while len(squares) > 1:
+        half = (len(squares) + 1) // 2
+        squares = plus(squares[:half], [*squares[half:], 0.0][:half])
+    return math.sqrt(squares[0])
+
+
 def unit(stream: Stream) -> list[float]:
     synthesise = {"pqvae": pqvae, "predictive": predictive, "rotation": rotation}
     x = array("f", synthesise[stream.profile.kind](stream))
-    norm = math.hypot(*x)
+    norm = length(x)
     need(0 < norm < math.inf, "corrupt", f"an embedding of norm {norm}")
     return [v / norm for v in x]
 

@@ -129,7 +129,7 @@ def private(name: str, meta: dict[str, Any], **fixed: Any) -> Path:
         tensors = {
             key: np.asarray(fixed[key], kind.table_dtypes.get(key, np.float32))
             if key in fixed
-            else (rng.standard_normal(shape) / 4).astype(np.float16)
+            else (rng.standard_normal(shape) / 4).astype(kind.table_dtypes.get(key, np.float16))
             for key, shape in kind.shapes(meta).items()
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,14 +159,17 @@ def privates() -> list[Path]:
             {
                 "kind": "predictive", "dim": 4,
                 "config": {"qualities": 1, "default_quality": 1, "rows": 4, "alphabet": 4,
-                           "bands": [0, 1, 4], "hidden": 1},
+                           "bands": [0, 1, 4], "hidden": 1, "restore": 1},
             },
             steps=[0.5], weights=[0.3], center=[0, 0, 0, 1], scale=[2, 1, 1, 1],
             analysis=np.eye(4), synthesis=np.eye(4), **{
-                "refine.hidden": [[[1], [0], [0], [0]], [[0], [0], [0.5], [0]]],
-                "refine.bias": [[1], [0]], "refine.quality": [[1], [0]],
-                "refine.out": [[[0, 0.5, 0, 0]], [[0.5, 0, 0, 0]]],
-                "refine.gain": np.ones((1, 2, 2)),
+                "log_step": [-7], "predict.hidden": [[[1], [0], [0], [0]]],
+                "predict.bias": [[100]], "predict.quality": [[10]], "predict.unit": [[0.5]],
+                "predict.out": [[2, 0, 0]], "predict.scale": [1 / 64] * 3,
+                "predict.gain": [[0.5]], "restore.hidden": [[0], [2], [1], [0]],
+                "restore.bias": [4], "restore.quality": [0], "restore.unit": [0.25],
+                "restore.out": [[3, 0, 0, 0]], "restore.scale": [1 / 32] * 4,
+                "restore.gain": [1.5],
                 "tables.frequencies": [[32768, 16384, 8192, 8192], [16384, 32768, 16384, 0],
                                        [32768, 32768, 0, 0], [16384, 49152, 0, 0]],
                 "tables.class_of": [[0, 0, 0, 0]], "tables.flag_of": [[2, 3, 2, 3]],
@@ -177,12 +180,13 @@ def privates() -> list[Path]:
             {
                 "kind": "predictive", "dim": 40,
                 "config": {"qualities": 100, "default_quality": 7, "rows": 3, "alphabet": 256,
-                           "bands": [0, 1, 18, 40], "hidden": 0},
+                           "bands": [0, 1, 18, 40], "hidden": 0, "restore": 0},
             },
             steps=np.geomspace(1, 0.001, 100), weights=np.full(100, 0.3), scale=np.ones(40), **{
                 "tables.frequencies": np.array([[65536 - 255, *[1] * 255],
                                                 [256] * 256, [49152, 16384, *[0] * 254]]),
                 "tables.class_of": np.zeros((100, 40)), "tables.flag_of": np.full((100, 10), 2),
+                "predict.gain": np.ones((100, 2)), "restore.gain": np.ones(100),
             },
         ),
         private(

@@ -216,7 +216,9 @@ def product_rate(seconds: float = 2.0) -> float:
 def multiply_adds() -> int:
     """Of decoding one embedding by the default profile: its networks and the synthesis."""
     shapes = clipcodec.Codec().profile.kind._tensors  # type: ignore[attr-defined]
-    return sum(int(shapes[name].size) for name in ("refine.hidden", "refine.out", "synthesis"))
+    names = [f"{part}.{name}" for part in ("predict", "restore") for name in ("hidden", "out")]
+    names.append("synthesis")
+    return sum(int(shapes[name].size) for name in names)
 
 
 def child(*args: str) -> tuple[float, int]:

@@ -30,6 +30,7 @@ from clipcodec.codec import Codec
 from clipcodec.kinds import Quantized
 from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.kinds.trellis.network import DTYPES
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile, write_profile
@@ -94,18 +95,27 @@ def level_tables(rng: np.random.Generator, rows: int, alphabet: int) -> np.ndarr
 
 
 def write_predictive(path: Path, bands: list[int], *, hidden: int, alphabet: int = 4) -> Path:
+    """Random networks, whose units and outputs are in the range of the rest."""
     rng = np.random.default_rng(len(bands))
     dim, rows, qualities = bands[-1], 8, 3
-    shapes = PredictiveTransform.shapes(dim, bands, hidden, qualities)
+    shapes = PredictiveTransform.shapes(bands, hidden, hidden + 1, qualities)
     tensors = {name: 0.3 * rng.normal(size=shape) for name, shape in shapes.items()}
     tensors["scale"] = np.exp(tensors["scale"])
+    for name, dtype in DTYPES.items():
+        whole = rng.integers(-128, 128, shapes[name])
+        tensors[name] = (whole if dtype == "int8" else 30 * whole).astype(dtype)
+    tensors["log_step"] //= 200
+    for part in ("predict", "restore"):
+        tensors[f"{part}.unit"] = np.abs(tensors[f"{part}.unit"]) / 40
+        tensors[f"{part}.scale"] /= 1e4
+        tensors[f"{part}.gain"] = np.abs(tensors[f"{part}.gain"])
     tensors |= {"steps": np.array([0.5, 0.1, 0.01]), "weights": np.full(3, 0.2)}
     groups = sum(-(-(b - a) // 16) for a, b in pairwise(bands))
     return write_profile_of(
-        path, {name: t.astype(np.float32) for name, t in tensors.items()},
+        path, {name: t.astype(DTYPES.get(name, np.float32)) for name, t in tensors.items()},
         kind="predictive", dim=dim, frequencies=level_tables(rng, rows, alphabet),
         config={"qualities": qualities, "default_quality": 2, "rows": rows, "alphabet": alphabet,
-                "bands": bands, "hidden": hidden},
+                "bands": bands, "hidden": hidden, "restore": hidden + 1},
         class_of=rng.integers(0, rows // 2 - 1, (qualities, dim)),
         flag_of=rng.integers(rows // 2, rows, (qualities, 2 * groups)),
     )  # fmt: skip
@@ -269,20 +279,24 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
         config=config.to_meta(), frequencies=np.array([[32768, 16384, 16384]]),
         lengths=np.array([[1, 2, 2]], np.uint8), table_of=np.zeros(7),
     )  # fmt: skip
-    shapes = PredictiveTransform.shapes(4, [0, 1, 4], 1, 1)
-    floats = {name: np.zeros(shape) for name, shape in shapes.items()}
-    floats |= {"synthesis": np.eye(4), "scale": np.array([2, 1, 1, 1.0]), "steps": np.full(1, 0.5)}
-    floats |= {"weights": np.ones(1), "refine.gain": np.ones((1, 2, 2))}
-    floats["center"][3] = 1
-    floats["refine.hidden"][0, 0, 0], floats["refine.hidden"][1, 2, 0] = 1, 0.5
-    floats["refine.out"][0, 0, 1], floats["refine.out"][1, 0, 0] = 0.5, 0.5
-    floats["refine.bias"][0, 0] = floats["refine.quality"][0, 0] = 1
+    shapes = PredictiveTransform.shapes([0, 1, 4], 1, 1, 1)
+    some = {name: np.zeros(shape, DTYPES.get(name, float)) for name, shape in shapes.items()}
+    some |= {"synthesis": np.eye(4), "scale": np.array([2, 1, 1, 1.0]), "steps": np.full(1, 0.5)}
+    some |= {"weights": np.ones(1), "center": np.array([0, 0, 0, 1.0])}
+    for name, value in {
+        "log_step": -7, "predict.bias": 100, "predict.quality": 10, "predict.unit": 0.5,
+        "predict.scale": 1 / 64, "predict.gain": 0.5, "restore.bias": 4, "restore.unit": 0.25,
+        "restore.scale": 1 / 32, "restore.gain": 1.5,
+    }.items():  # fmt: skip
+        some[name][...] = value
+    some["predict.hidden"][0, :, 0], some["predict.out"][0] = [1, 0, 0, 0], [2, 0, 0]
+    some["restore.hidden"][:, 0], some["restore.out"][0] = [0, 2, 1, 0], [3, 0, 0, 0]
     f = [[32768, 16384, 8192, 8192], [16384, 32768, 16384, 0], [32768, 32768, 0, 0],
          [16384, 49152, 0, 0]]  # fmt: skip
     stages = write_profile_of(
-        folder / "13", floats, kind="predictive", dim=4, frequencies=np.array(f),
+        folder / "13", some, kind="predictive", dim=4, frequencies=np.array(f),
         config={"qualities": 1, "default_quality": 1, "rows": 4, "alphabet": 4,
-                "bands": [0, 1, 4], "hidden": 1},
+                "bands": [0, 1, 4], "hidden": 1, "restore": 1},
         class_of=np.zeros((1, 4)), flag_of=np.array([[2, 3, 2, 3]]),
     )  # fmt: skip
     return [reference.Profile(fixed, id=14), reference.Profile(stages, id=13)]
@@ -341,7 +355,7 @@ def test_what_the_page_of_levels_rejects_is_rejected(
 
 def test_embeddings_of_the_text_hold(example: list[Any]) -> None:
     stages = reference.embedding(bytes.fromhex("6d01adc929c326a74203"), example)
-    assert stages == pytest.approx([0.410592, -0.154487, 0.821184, 0.364971], abs=1e-6)
+    assert stages == pytest.approx([0.576442, -0.125536, 0.737846, 0.327931], abs=1e-6)
     stream = bytes.fromhex("683c0434324a8802")
     assert reference.symbols(stream, reference.registered()) == [5, 1, 0, -1]
     turned = reference.embedding(stream, reference.registered())
@@ -421,7 +435,10 @@ def test_embeddings_are_equal(cases: list[Case]) -> None:
         made = case.encoded(rng, 20 if small else 4, coder) + case.drawn(rng, 2, coder)[0]
         for stream in made:
             found = reference.embedding(stream, case.at_hand)
-            np.testing.assert_allclose(found, case.codec.decode(stream), atol=1e-5)
+            decoded = case.codec.decode(stream)
+            np.testing.assert_allclose(found, decoded, atol=1e-5)
+            if case.kind == "predictive":  # exact by design: to the last bit
+                assert (np.array(found, np.float32) == decoded).all()
 
 
 @pytest.mark.parametrize("width", [1, 2, 15, 17, 251, 384, 16384])

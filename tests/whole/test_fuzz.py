@@ -24,7 +24,7 @@ import clipcodec
 from clipcodec import Codec, CorruptError, EmbeddingError, WeightsError
 from clipcodec.errors import ProfileError, TrainingError
 from clipcodec.kinds import Quantized
-from clipcodec.kinds.trellis import RotationKind
+from clipcodec.kinds.trellis import RotationKind, network
 from clipcodec.profile import registry
 from clipcodec.stream import pack
 from tests.fuzz import mutate, profiles, run, seeds, targets
@@ -208,14 +208,17 @@ def test_a_profile_file_takes_little_more_than_twice_its_size(tmp_path: Path) ->
     tensors: dict[str, np.ndarray] = {
         "analysis": np.zeros((dim, dim), np.float16), "synthesis": np.zeros((dim, dim), np.float16),
         "center": np.ones(dim, np.float16), "scale": np.ones(dim, np.float16),
-        "refine.hidden": np.zeros((1, dim, 0), np.float16), "refine.bias": np.zeros((1, 0)),
-        "refine.quality": np.zeros((1, 0)), "refine.out": np.zeros((1, 0, dim)),
-        "refine.gain": np.zeros((1, 1, 2)), "steps": np.ones(1), "weights": np.ones(1),
+        "steps": np.ones(1), "weights": np.ones(1),
         "tables.frequencies": np.full((2, 4), 1 << 14, np.uint16),
         "tables.class_of": np.zeros((1, dim), np.uint16),
         "tables.flag_of": np.zeros((1, dim // 8), np.uint16),
     }  # fmt: skip
-    config = dict(qualities=1, default_quality=1, rows=2, alphabet=4, bands=[0, dim], hidden=0)
+    tensors |= {
+        name: np.zeros(shape, network.DTYPES.get(name, np.float32))
+        for name, shape in network.shapes([0, dim], 0, 0, 1).items()
+    }
+    config = dict(qualities=1, default_quality=1, rows=2, alphabet=4, bands=[0, dim], hidden=0,
+                  restore=0)  # fmt: skip
     meta = dict(version=1, kind="predictive", name="a", backbone="b", dim=dim, card={},
                 config=config)  # fmt: skip
     data = profiles.pack(meta, tensors)

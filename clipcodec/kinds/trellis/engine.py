@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -23,14 +25,17 @@ _OVERFLOW = "the profile's numbers overflow on it: no stream can hold it"
 class Transform(Protocol):
     """Between embeddings (N, D) and coefficients (N, D); see predictive.py and rotation.py.
 
-    scale  (D,) standard deviation of each coefficient
-    pull   a gradient by the embedding, before it is of unit norm, to one by the coefficients
+    scale    (D,) standard deviation of each coefficient
+    predict  in place, after a band: the estimate of the later ones
+    restore  in place, after the last band: the estimate of all
+    pull     a gradient by the embedding, before it is of unit norm, to one by the coefficients
     """
 
     @property
     def scale(self) -> Floats: ...
     def analyse(self, x: Embeddings) -> Floats: ...
-    def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None: ...
+    def predict(self, estimate: Floats, band: int, qualities: Symbols) -> None: ...
+    def restore(self, estimate: Floats, qualities: Symbols) -> None: ...
     def synthesise(self, y: Floats) -> Embeddings: ...
     def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
@@ -39,16 +44,30 @@ class Transform(Protocol):
 class Attempt:
     """N embeddings, quantised once.
 
-    levels  (N, n)
-    bits    (N,) their ideal code length
-    latent  (N, n) coefficients as decoded
-    error   (N,) squared error of the latent
+    levels    (N, n)
+    bits      (N,) their ideal code length
+    estimate  (N, n) coefficients before the restoration
+    y         (N, n) the coefficients that were asked for
     """
 
     levels: Levels
     bits: NDArray[np.float64]
-    latent: Floats
-    error: Floats
+    estimate: Floats
+    y: Floats
+    _restore: Callable[[Floats], None]
+
+    @cached_property
+    def latent(self) -> Floats:
+        """(N, n) coefficients as decoded."""
+        latent = self.estimate.copy()
+        self._restore(latent)
+        return latent
+
+    @property
+    def error(self) -> Floats:
+        """(N,) squared error of the latent."""
+        error: Floats = ((self.y - self.latent) ** 2).sum(axis=1)
+        return error
 
 
 class Engine:
@@ -56,7 +75,6 @@ class Engine:
 
     steps    (Q,) quantiser step at each quality
     weights  (Q,) RDO weight λ at each quality: squared steps per bit
-    encoder  the transform as the encoder computes it, if that differs from the decoder's
     """
 
     def __init__(
@@ -65,10 +83,8 @@ class Engine:
         tables: LevelTables,
         steps: Floats,
         weights: Floats,
-        encoder: Transform | None = None,
     ) -> None:
         self.transform, self.tables = transform, tables
-        self.encoder = encoder or transform
         self.steps, self.weights = steps, weights
         self.coder = LevelCoder(tables)
         self._bits = tables.bits.copy()
@@ -106,12 +122,14 @@ class Engine:
                 estimate[rows, a:b] += grid * step[rows]
             more, full = tables.band_information(levels[:, a:b], classes, flags, full)
             bits += more
-            self.encoder.refine(estimate, band, qualities)
-        error = ((y - estimate) ** 2).sum(axis=1)
-        bad = np.flatnonzero(~np.isfinite(error))
+            if b < tables.count:
+                self.transform.predict(estimate, band, qualities)
+        bad = np.flatnonzero(~np.isfinite(((y - estimate) ** 2).sum(axis=1)))
         if len(bad):
             raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
-        return Attempt(levels, bits, estimate, error)
+        return Attempt(
+            levels, bits, estimate, y, partial(self.transform.restore, qualities=qualities)
+        )
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""
@@ -120,7 +138,9 @@ class Engine:
         estimate = np.zeros_like(residual)
         for band, (a, b) in enumerate(self.tables.bands):
             estimate[:, a:b] += residual[:, a:b]
-            self.transform.refine(estimate, band, qualities)
+            if b < self.tables.count:
+                self.transform.predict(estimate, band, qualities)
+        self.transform.restore(estimate, qualities)
         return estimate
 
 

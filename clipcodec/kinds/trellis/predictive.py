@@ -1,8 +1,8 @@
 """Kind `predictive`: a KLT with staged prediction (formats/predictive.md).
 
 The latent's coefficients are sent band after band. When a band is decoded it takes its place in
-the estimate. A small ReLU network then refines the whole estimate: it predicts the bands still to
-come and restores those that are there.
+the estimate, and a small ReLU network predicts from it the bands still to come. After the last one
+another network restores the whole: it brings what was quantised nearer the original.
 """
 
 from __future__ import annotations
@@ -20,134 +20,87 @@ from ...errors import WeightsError
 from ...system.forks import cached_property
 from ..base import MAX_DIM, Shapes, Tensors, config_of, integer
 from ..exact import ExactProduct
-from . import quantizer
+from . import network, quantizer
 from .engine import Engine
-from .kind import SIZES, TrellisKind
+from .kind import SIZES, TABLES, TrellisKind
+from .network import DTYPES, Networks, grid
 
 Floats = NDArray[np.float32]
 _LEAST_SCALE = 1e-18  # its inverse, times a weight, is a float32 still
 Product = Callable[[NDArray[Any]], NDArray[Any]]
-_LATENT_RANGE = 1024  # standard deviations within which exact products are exact
-_UNIT_RANGE = 64
 _STEEPEST = 1024.0  # of a gradient, in nats
 
 
-def _of_first(weights: Floats) -> Product:
-    """x ↦ x[:, :k] · weights (k, m): all later columns are zero."""
-    return lambda x: x[:, : len(weights)] @ weights
-
-
 class PredictiveTransform:
-    """Analysis, refinement and synthesis of one profile. Weights become float32 on first use.
+    """Analysis, prediction, restoration and synthesis of one profile.
 
-    exact  with products that no order of summation changes, at half the speed: for the encoder,
-           whose symbols for an embedding must not depend on the batch around it
+    Every result is the same in any batch and on any machine.
     """
 
-    def __init__(
-        self, tensors: Mapping[str, NDArray[Any]], bands: Sequence[int], *, exact: bool = False
-    ) -> None:
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], bands: Sequence[int]) -> None:
         self._tensors = tensors
-        self._ends = list(bands[1:])
-        self._exact = exact
+        self.networks = Networks(tensors, bands, self.scale)
 
     @staticmethod
     def shapes(
-        dim: int, bands: Sequence[int], hidden: int, qualities: int
+        bands: Sequence[int], hidden: int, restore: int, qualities: int
     ) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor, for bands with these bounds."""
-        stages = len(bands) - 1
+        """Name and shape of every tensor: bands with these bounds, hidden units of the networks."""
+        dim = bands[-1]
+        square = (dim, dim)
         return {
-            "center": (dim,),
-            "analysis": (dim, dim),
-            "synthesis": (dim, dim),
-            "scale": (dim,),
-            "refine.hidden": (stages, dim, hidden),
-            "refine.bias": (stages, hidden),
-            "refine.quality": (stages, hidden),
-            "refine.out": (stages, hidden, dim),
-            "refine.gain": (qualities, stages, 2),
-        }
+            "center": (dim,), "analysis": square, "synthesis": square, "scale": (dim,),
+        } | network.shapes(bands, hidden, restore, qualities)  # fmt: skip
+
+    def check(self) -> None:
+        """Raise WeightsError if a sum could be too large to be exact."""
+        network.check(self._tensors)
+        synthesis = self._tensors["synthesis"].astype(np.float32)
+        if not Synthesis.fits(synthesis, self._center, grid(self.scale)):
+            raise WeightsError("the sums of the synthesis may reach 2**53")
 
     def _floats(self, name: str) -> Floats:
         return np.ascontiguousarray(self._tensors[name], np.float32)
-
-    @cached_property
-    def _center(self) -> Floats:
-        return self._floats("center")
-
-    def _product(self, weights: Floats, limit: Floats | float) -> Product:
-        return ExactProduct(weights, limit) if self._exact else lambda x: x @ weights
-
-    @cached_property
-    def _analysis(self) -> Product:
-        return self._product(self._floats("analysis"), 2.0)
-
-    @cached_property
-    def _synthesis(self) -> Product:
-        return self._product(self._floats("synthesis"), _LATENT_RANGE * self.scale)
-
-    @cached_property
-    def _refine(self) -> list[tuple[Product, Floats, Floats, Product]]:
-        """The networks work on coefficients divided by `scale`: folded into their matrices."""
-        scale = self.scale
-        stages: list[tuple[Product, Floats, Floats, Product]] = []
-        for hidden, bias, quality, out in zip(
-            *(self._floats(f"refine.{name}") for name in ("hidden", "bias", "quality", "out")),
-            strict=True,
-        ):
-            into = self._product(hidden / scale[:, None], _LATENT_RANGE * scale)
-            if not stages and not self._exact:  # all after the first band is zero yet
-                into = _of_first(hidden[: self._ends[0]] / scale[: self._ends[0], None])
-            units = np.abs(bias) + np.abs(quality) + np.sqrt((hidden * hidden).sum(axis=0))
-            stages.append((into, bias, quality, self._product(out * scale, _UNIT_RANGE * units)))
-        return stages
 
     @cached_property
     def scale(self) -> Floats:
         """(D,) standard deviation of each coefficient."""
         return self._floats("scale")
 
+    @cached_property
+    def _center(self) -> Floats:
+        return self._floats("center")
+
+    @cached_property
+    def _analysis(self) -> Product:
+        return ExactProduct(self._floats("analysis"), 2.0)
+
     def analyse(self, x: Embeddings) -> Floats:
         """Embeddings (N, D) → coefficients (N, D), of decreasing variance."""
         y: Floats = np.asarray(self._analysis(x - self._center), np.float32)
         return y
 
-    @cached_property
-    def _log_steps(self) -> Floats:
-        return np.log(self._floats("steps"))
+    def predict(self, estimate: Floats, band: int, qualities: Symbols) -> None:
+        """After `band` has been decoded at qualities (N,): predict the later ones, in place."""
+        if self.networks.predict:
+            self.networks.predict[band].apply(estimate, qualities)
+
+    def restore(self, estimate: Floats, qualities: Symbols) -> None:
+        """After all bands have been decoded: bring the estimate nearer the original, in place."""
+        if self.networks.restore is not None:
+            self.networks.restore.apply(estimate, qualities)
 
     @cached_property
-    def _gain(self) -> Floats:
-        return self._floats("refine.gain")
-
-    def correction(self, estimate: Floats, band: int, qualities: Symbols) -> Floats:
-        """(N, D): what the network of `band` would add to the estimate at a gain of one."""
-        hidden, bias, quality, out = self._refine[band]
-        units = hidden(estimate)
-        units += bias + self._log_steps[qualities - 1, None] * quality
-        added: Floats = out(np.maximum(units, 0, out=units))
-        return added
-
-    def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None:
-        """After `band` has been decoded at qualities (N,): refine the estimate (N, D) in place."""
-        if not self._tensors["refine.hidden"].shape[2]:
-            return
-        added = self.correction(estimate, band, qualities)
-        known, unknown = self._gain[qualities - 1, band, :, None].transpose(1, 0, 2)
-        end = self._ends[band]
-        added[:, :end] *= known
-        added[:, end:] *= unknown
-        estimate += added
+    def _synthesis(self) -> Synthesis:
+        return Synthesis(self._floats("synthesis"), self._center, grid(self.scale))
 
     def synthesise(self, y: Floats) -> Embeddings:
         """Coefficients (N, D) → embeddings (N, D), not yet of unit norm."""
-        x: Embeddings = np.asarray(self._synthesis(y) + self._center, np.float32)
-        return x
+        return self._synthesis(y)
 
     @cached_property
     def _pull(self) -> Product:
-        return self._product(np.ascontiguousarray(self._floats("synthesis").T), _STEEPEST)
+        return ExactProduct(np.ascontiguousarray(self._floats("synthesis").T), _STEEPEST)
 
     def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """The gradient by embeddings (N, D), not yet of unit norm → by coefficients (N, D)."""
@@ -155,10 +108,46 @@ class PredictiveTransform:
         return pulled
 
 
+class Synthesis:
+    """y ↦ y · synthesis + center, every partial sum exact (formats/predictive.md, section 4).
+
+    Coefficients are rounded to multiples of 2**-COEFFICIENT_BITS of their grid, weights to
+    multiples of 2**-WEIGHT_BITS: whole numbers whose sums float64 holds.
+    """
+
+    COEFFICIENT_BITS = 9
+    WEIGHT_BITS = 28
+    REACH = 1 << 22  # the largest magnitude of a coefficient
+
+    BITS = COEFFICIENT_BITS + WEIGHT_BITS
+
+    def __init__(self, synthesis: Floats, center: Floats, unit: Floats) -> None:
+        exact = unit.astype(np.float64)
+        self._fine = 2.0**self.COEFFICIENT_BITS / exact
+        self._weights = np.rint(synthesis * (exact * 2.0**self.WEIGHT_BITS)[:, None])
+        self._center = np.rint(np.ldexp(center.astype(np.float64), self.BITS))
+
+    @classmethod
+    def fits(cls, synthesis: Floats, center: Floats, unit: Floats) -> bool:
+        """Whether every partial sum is below 2**53, and float64 holds it."""
+        weights = unit.astype(np.float64) @ np.abs(synthesis) * 2.0**cls.WEIGHT_BITS
+        most = cls.REACH * (weights + len(unit)) + np.ldexp(np.abs(center), cls.BITS)
+        return bool((most < 2.0**53).all())
+
+    def __call__(self, y: Floats) -> Embeddings:
+        whole = np.rint(y * self._fine)
+        np.clip(whole, -self.REACH, self.REACH, out=whole)
+        sums = whole @ self._weights
+        sums += self._center
+        x: Embeddings = np.ldexp(sums, -self.BITS).astype(np.float32)
+        return x
+
+
 class PredictiveKind(TrellisKind):
     """A trained profile of one width, at all rates."""
 
     name = "predictive"
+    table_dtypes = TABLES | DTYPES
 
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
         super().__init__(meta, tensors)
@@ -166,26 +155,22 @@ class PredictiveKind(TrellisKind):
         if not (tensors["scale"].astype(np.float32) >= _LEAST_SCALE).all():
             raise WeightsError(f"scale is not positive, or below {_LEAST_SCALE}")
         bands = meta["config"]["bands"]
-        self._engine = Engine(
-            PredictiveTransform(tensors, bands),
-            self.level_tables(bands),
-            self.steps,
-            self.weights,
-            PredictiveTransform(tensors, bands, exact=True),
-        )
+        transform = PredictiveTransform(tensors, bands)
+        transform.check()
+        self._engine = Engine(transform, self.level_tables(bands), self.steps, self.weights)
 
     @staticmethod
     def shapes(meta: Mapping[str, Any]) -> Shapes:
         """Name and shape of every tensor but the statistics'."""
-        config = config_of(meta, SIZES | {"bands", "hidden"})
+        config = config_of(meta, SIZES | {"bands", "hidden", "restore"})
         dim = integer(meta["dim"], 1, MAX_DIM, "dim")
-        hidden = integer(config["hidden"], 0, MAX_DIM, "hidden")
+        hidden, restore = (integer(config[key], 0, MAX_DIM, key) for key in ("hidden", "restore"))
         bands = config["bands"]
         if not isinstance(bands, list) or len(bands) < 2 or bands[0] != 0 or bands[-1] != dim:
             raise WeightsError(f"bands are {bands!r}, expected bounds from 0 to {dim}")
         for low, high in pairwise(bands):
             integer(high, low + 1, dim, "a band's bound")
-        return PredictiveTransform.shapes(dim, bands, hidden, config["qualities"]) | (
+        return PredictiveTransform.shapes(bands, hidden, restore, config["qualities"]) | (
             TrellisKind.table_shapes(
                 config, dim, sum(len(quantizer.groups(a, b)) for a, b in pairwise(bands))
             )

@@ -35,13 +35,14 @@ Floats = NDArray[np.float32]
 
 # First the target is bracketed. Most embeddings need few attempts; those far from the typical one
 # get more, until the bracket is this narrow, in qualities
-_BRACKETINGS, _MOST_BRACKETINGS, _NARROW = 4, 14, 4.0
+_BRACKETINGS, _MOST_BRACKETINGS, _NARROW = 3, 14, 4.0
 # Then come rounds of attempts near the point found: (shift of the point, qualities finer than its
 # own). Sizes are whole levels apart and every path is different, so several tries fill the budget
 _REFINEMENTS: Sequence[Sequence[tuple[float, int]]] = (
     ((0.0, 1), (0.0, -1)),
     ((0.0, 0), (0.0, 2)),
     ((-0.4, 0), (-0.4, 1)),
+    ((-0.3, 2), (-0.3, -1)),
 )
 _TURNS = (0, 0, 1, 2, 4, 6, 9, 14, 22, 32)  # by the effort, 1 … 9
 _TURN: Sequence[tuple[float, int]] = ((0.0, 0), (0.0, 1), (0.0, -1))  # attempts of each
@@ -102,7 +103,7 @@ class _Search:
         texts: Embeddings | None,
     ) -> None:
         self.engine, self.x, self.last = kind.engine(x.shape[1]), x, kind.qualities
-        self.latent = self.engine.encoder.analyse(x)
+        self.latent = self.engine.transform.analyse(x)
         self.header, self.profile = header, kind.profile_name
         self.levels = np.zeros(self.latent.shape, np.int64)
         self.quality = np.ones(len(x), np.int64)
@@ -120,7 +121,7 @@ class _Search:
                 found = self.engine.attempt(y, qualities, factors)
             else:
                 found = self.engine.attempt(y + self.shift[rows], qualities, factors)
-                found.error = ((y - found.latent) ** 2).sum(axis=1)
+                found.y = y
         if self.turns:
             self.decoded[rows] = found.latent
         return found
@@ -129,7 +130,7 @@ class _Search:
         """(N,) what is lost: the squared error in the transform's metric, and what texts notice."""
         if self.noticed is None:
             return attempt.error.astype(np.float64)
-        y = self.engine.encoder.synthesise(attempt.latent)
+        y = self.engine.transform.synthesise(attempt.latent)
         return attempt.error + _NOTICED * self.noticed.divergence(y, rows)
 
     def moves(self) -> Iterator[None]:
@@ -143,7 +144,7 @@ class _Search:
             if self.noticed is None:
                 self.shift = _DITHER * step * rng.standard_normal(self.latent.shape[1], np.float32)
             else:
-                encoder = self.engine.encoder
+                encoder = self.engine.transform
                 divergence, up = self.noticed.gradient(encoder.synthesise(self.decoded))
                 gradient = encoder.pull(up)
                 power = np.maximum((gradient * gradient).sum(axis=1), 1e-30)
@@ -159,14 +160,15 @@ class _Search:
         return self.header + self.engine.coder.sizes(attempt.levels, attempt.bits)
 
     def cosines(self, attempt: Attempt, rows: Symbols) -> Doubles:
-        return _cosines(self.x[rows], self.engine.encoder.synthesise(attempt.latent))
+        return _cosines(self.x[rows], self.engine.transform.synthesise(attempt.latent))
 
     def without_direction(self, attempt: Attempt) -> NDArray[np.bool_]:
         """(N,) rows whose levels are all zero and decode to a vector of norm zero."""
         empty: NDArray[np.bool_] = np.asarray(~attempt.levels.any(axis=1))
-        norms = np.linalg.norm(self.engine.encoder.synthesise(attempt.latent[empty]), axis=1)
         found: NDArray[np.bool_] = np.zeros(len(empty), np.bool_)
-        found[empty] = norms < _ZERO_NORM
+        if empty.any():
+            x = self.engine.transform.synthesise(attempt.latent[empty])
+            found[empty] = np.linalg.norm(x, axis=1) < _ZERO_NORM
         return found
 
     def at_quality(self, quality: int, weight: float) -> tuple[Symbols, Symbols]:
@@ -180,7 +182,8 @@ class _Search:
             """Attempt these rows, keep the better ones; those that are left without direction."""
             attempt = self.attempt(rows, self.quality[rows], factor)
             empty = self.without_direction(attempt)
-            cost = np.where(empty, np.inf, self.lost(attempt, rows) + bit * attempt.bits)
+            cost = bit * attempt.bits + (self.lost(attempt, rows) if self.turns else 0)
+            cost = np.where(empty, np.inf, cost)
             self._keep(attempt, rows, self.quality[rows], cost.astype(np.float32), least)
             return rows[empty]
 
@@ -369,11 +372,11 @@ class RateDistortion:
 def rate_distortion(engine: Engine, last: int) -> RateDistortion:
     """Measured on random coefficients of the transform's own scale."""
     rng = _generator()
-    y = rng.standard_normal((_SAMPLE, engine.tables.count), np.float32) * engine.encoder.scale
+    y = rng.standard_normal((_SAMPLE, engine.tables.count), np.float32) * engine.transform.scale
     grid = np.unique(np.linspace(1, last, _GRID).astype(np.int64))
     with placed(None):  # an error here is about no row of the caller's
         attempt = engine.attempt(np.repeat(y, len(grid), axis=0), np.tile(grid, _SAMPLE))
-    asked, given = engine.encoder.synthesise(y), engine.encoder.synthesise(attempt.latent)
+    asked, given = engine.transform.synthesise(y), engine.transform.synthesise(attempt.latent)
     missing = 1 - _cosines(np.repeat(asked, len(grid), axis=0), given)
 
     def medians(values: Doubles, sign: int) -> list[float]:

@@ -28,7 +28,7 @@ _PART = 1 << 17  # numbers transformed at a time
 
 
 class RotationTransform:
-    """Analysis and synthesis for width D. Nothing is learned, nothing refined.
+    """Analysis and synthesis for width D. Nothing is learned.
 
     scale  (D,) standard deviation of each coefficient
     """
@@ -47,8 +47,11 @@ class RotationTransform:
         scaled: Floats = (y * self._root).astype(np.float32)
         return scaled
 
-    def refine(self, estimate: Floats, band: int, qualities: Symbols) -> None:
+    def predict(self, estimate: Floats, band: int, qualities: Symbols) -> None:
         """Nothing is predicted."""
+
+    def restore(self, estimate: Floats, qualities: Symbols) -> None:
+        """Nothing is restored."""
 
     def synthesise(self, y: Floats) -> Embeddings:
         """Coefficients (N, D) → embeddings (N, D), not yet of unit norm."""
