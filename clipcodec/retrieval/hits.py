@@ -15,6 +15,7 @@ from ..system.forks import cached_property
 from .blocks import Block, rotation
 
 _ROWS = 2048  # scored at a time: they stay in cache
+_TILE = 64  # rows: scored as a whole number of these
 _QUERIES = 1024  # scored at a time
 
 
@@ -78,12 +79,15 @@ def best_hits(blocks: Iterable[Block], queries: Queries, k: int) -> Hits:
         asked = queries.plain if block.scale is None else queries.rotated
         for at in range(0, len(block.values), _ROWS):
             rows = block.values[at : at + _ROWS].astype(np.float32, copy=False)
+            own = len(rows)
+            if own % _TILE:  # BLAS adds in another order there: equal rows would score otherwise
+                rows = np.pad(rows, ((0, -own % _TILE), (0, 0)))
             for part, found in zip(parts, best, strict=True):
-                scores = asked[part] @ rows.T
+                scores = (asked[part] @ rows.T)[:, :own]
                 if block.scale is not None:
                     scores *= block.scale[at : at + _ROWS]
                 found.add(scores, first)
-            first += len(rows)
+            first += own
     if not best:
         return Hits(
             np.empty((0, min(k, first)), np.float32), np.empty((0, min(k, first)), np.int64)

@@ -490,12 +490,17 @@ def predictive(stream: Stream) -> list[float]:
     if p.config["restore"]:
         network(p, "restore", -1, y, stream.quality, 0)
     grid = p.grid()
-    whole = [max(-(2**22), min(2**22, round(v * 2**9 / g))) for v, g in zip(y, grid, strict=True)]
+    fine = [v * 2**9 / g for v, g in zip(y, grid, strict=True)]
+    shift = max(0, math.frexp(max(map(abs, fine)))[1] - 22)
+    whole = [round(v / 2**shift) for v in fine]
     sums = (
         sum(i * round(v * g * 2**28) for i, v, g in zip(whole, column, grid, strict=True))
         for column in p.columns("synthesis")
     )
-    return [(z + round(c * 2**37)) / 2**37 for z, c in zip(sums, p.tensor("center"), strict=True)]
+    return [
+        (z * 2**shift + round(c * 2**37)) / 2**37
+        for z, c in zip(sums, p.tensor("center"), strict=True)
+    ]
 
 
 def splitmix(a: int, count: int) -> list[int]:

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from clipcodec.entropy.tables import FrequencyTables
 from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.kinds.trellis.network import DTYPES
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.kinds.trellis.quantizer import groups
 from clipcodec.profile.file import METADATA_KEY
@@ -131,17 +132,26 @@ def _pqvae(r: Random) -> tuple[dict[str, Any], Tensors]:
 
 
 def _predictive(r: Random) -> tuple[dict[str, Any], Tensors]:
-    dim, hidden = r.choice((1, 2, 8, 16, 17, 33)), r.choice((0, 1, 3))
+    dim, hidden, restore = r.choice((1, 2, 8, 16, 17, 33)), r.choice((0, 1, 3)), r.choice((0, 2))
     bands = sorted({0, dim, *(r.randint(0, dim) for _ in range(r.randint(0, 3)))})
     number = sum(len(groups(a, b)) for a, b in pairwise(bands))
     config, tensors = _levels(r, dim, number)
-    shapes = PredictiveTransform.shapes(dim, bands, hidden, config["qualities"])
-    tensors |= {name: _floats(r, shape) for name, shape in shapes.items()}
+    shapes = PredictiveTransform.shapes(bands, hidden, restore, config["qualities"])
+    tensors |= {
+        name: _whole(r, shape, DTYPES[name]) if name in DTYPES else _floats(r, shape)
+        for name, shape in shapes.items()
+    }
+    for part in ("predict", "restore"):
+        gain = tensors[f"{part}.gain"]
+        tensors[f"{part}.gain"] = np.clip(np.abs(gain), 0, 4).astype(gain.dtype)
     tensors["scale"] = np.maximum(_positive(r, (dim,)), np.float32(1e-18))  # the least allowed
     if r.random() < 0.7:  # else an encoder and a decoder that have nothing in common
         turn = np.linalg.qr(np.random.default_rng(r.getrandbits(32)).normal(size=(dim, dim)))[0]
         tensors["analysis"], tensors["synthesis"] = turn, turn.T.copy()
-    return {"dim": dim, "config": config | {"bands": bands, "hidden": hidden}}, tensors
+    return {
+        "dim": dim,
+        "config": config | {"bands": bands, "hidden": hidden, "restore": restore},
+    }, tensors
 
 
 def _rotation(r: Random) -> tuple[dict[str, Any], Tensors]:
@@ -200,6 +210,13 @@ def _lengths(r: Random, frequencies: NDArray[np.int64]) -> NDArray[np.uint8]:
 def _rows(r: Random, shape: tuple[int, ...], below: int) -> NDArray[np.uint16]:
     rng = np.random.default_rng(r.getrandbits(32))
     return rng.integers(0, below, shape).astype(np.uint16)
+
+
+def _whole(r: Random, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """Weights of any size, biases that leave room for their sums."""
+    most = 128 if dtype == "int8" else r.choice((1, 100, 2000))
+    rng = np.random.default_rng(r.getrandbits(32))
+    return rng.integers(-most, most, shape).astype(dtype)
 
 
 def _floats(r: Random, shape: tuple[int, ...]) -> NDArray[Any]:

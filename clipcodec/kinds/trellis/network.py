@@ -122,17 +122,17 @@ class Network:
 
     def change(self, estimate: Floats, qualities: Symbols) -> Floats:
         """(N, w): what the last coefficients of the estimate (N, D) change by, at a gain of one."""
-        inputs = estimate[:, : len(self._hidden)] * self._inverse_grid
+        inputs: Floats = estimate[:, : len(self._hidden)] * self._inverse_grid
         np.rint(inputs, out=inputs)
         np.clip(inputs, -INPUTS, INPUTS, out=inputs)
-        units: Floats = inputs @ self._hidden
+        units = inputs @ self._hidden
         bias, quality = self._added
         added = bias + self._log_step[_once(qualities) - 1, None] * quality
         units += np.asarray(added, np.float32)
         units *= self._unit
         np.rint(units, out=units)
         np.clip(units, 0, UNITS, out=units)
-        change: Floats = units @ self._out
+        change = np.asarray(units @ self._out, np.float32)
         change *= self._scale
         return change
 

@@ -28,6 +28,7 @@ from .network import DTYPES, Networks, grid
 Floats = NDArray[np.float32]
 _LEAST_SCALE = 1e-18  # its inverse, times a weight, is a float32 still
 Product = Callable[[NDArray[Any]], NDArray[Any]]
+_ROWS = 128  # of a matrix, checked at a time
 _STEEPEST = 1024.0  # of a gradient, in nats
 
 
@@ -55,8 +56,7 @@ class PredictiveTransform:
     def check(self) -> None:
         """Raise WeightsError if a sum could be too large to be exact."""
         network.check(self._tensors)
-        synthesis = self._tensors["synthesis"].astype(np.float32)
-        if not Synthesis.fits(synthesis, self._center, grid(self.scale)):
+        if not Synthesis.fits(self._tensors["synthesis"], self._center, grid(self.scale)):
             raise WeightsError("the sums of the synthesis may reach 2**53")
 
     def _floats(self, name: str) -> Floats:
@@ -117,7 +117,7 @@ class Synthesis:
 
     COEFFICIENT_BITS = 9
     WEIGHT_BITS = 28
-    REACH = 1 << 22  # the largest magnitude of a coefficient
+    REACH_BITS = 22  # of the largest magnitude of a coefficient
 
     BITS = COEFFICIENT_BITS + WEIGHT_BITS
 
@@ -128,16 +128,26 @@ class Synthesis:
         self._center = np.rint(np.ldexp(center.astype(np.float64), self.BITS))
 
     @classmethod
-    def fits(cls, synthesis: Floats, center: Floats, unit: Floats) -> bool:
+    def fits(cls, synthesis: NDArray[Any], center: Floats, unit: Floats) -> bool:
         """Whether every partial sum is below 2**53, and float64 holds it."""
-        weights = unit.astype(np.float64) @ np.abs(synthesis) * 2.0**cls.WEIGHT_BITS
-        most = cls.REACH * (weights + len(unit)) + np.ldexp(np.abs(center), cls.BITS)
+        sums = np.zeros(len(unit))
+        for at in range(0, len(unit), _ROWS):  # a file's check takes little memory beside the file
+            rows = slice(at, at + _ROWS)
+            sums += unit[rows].astype(np.float64) @ np.abs(synthesis[rows].astype(np.float32))
+        weights = sums * 2.0**cls.WEIGHT_BITS
+        most = 2.0**cls.REACH_BITS * (weights + len(unit)) + np.ldexp(np.abs(center), cls.BITS)
         return bool((most < 2.0**53).all())
 
     def __call__(self, y: Floats) -> Embeddings:
-        whole = np.rint(y * self._fine)
-        np.clip(whole, -self.REACH, self.REACH, out=whole)
-        sums = whole @ self._weights
+        fine = y * self._fine
+        # a row with coefficients out of reach is divided by a power of two first
+        places = np.frexp(np.abs(fine).max(axis=1, keepdims=True))[1] - self.REACH_BITS
+        np.maximum(places, 0, out=places)
+        if places.any():
+            fine = np.ldexp(fine, -places)
+        sums = np.rint(fine, out=fine) @ self._weights
+        if places.any():
+            sums = np.ldexp(sums, places)
         sums += self._center
         x: Embeddings = np.ldexp(sums, -self.BITS).astype(np.float32)
         return x
