@@ -24,7 +24,6 @@ from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import OptionError
 from ..kinds.trellis.engine import Engine
-from ..kinds.trellis.network import MOST_GAIN, UNITS, Network, grid, quantised
 from ..kinds.trellis.predictive import PredictiveTransform
 from ..kinds.trellis.tables import LevelTables
 from ..profile.file import Tensors, read_profile, write_profile
@@ -32,8 +31,10 @@ from . import checkpoint, level_tables
 from .checkpoint import Checkpoint
 from .data import load_embeddings
 from .export import statistics
+from .gains import gains
 from .klt import Klt, klt, steps_for
 from .refiner import Loop, Refiner, scalar
+from .whole import in_whole_numbers
 
 QUALITIES = 100
 LOW, HIGH = 0.08, 4.0  # bits per dimension of the coarsest and the finest quality, in theory
@@ -46,27 +47,14 @@ MIN_HELD = 100  # rows, at least, that the tables can be fitted to
 REPLAYED = 1 << 14  # rows that the encoder codes at a time, in the second phase
 EPOCHS = 6  # times that the network sees each of these rows
 _FRACTIONS = (
-    0.012,
-    0.027,
-    0.047,
-    0.078,
-    0.125,
-    0.19,
-    0.28,
-    0.36,
-    0.44,
-    0.556,
-    0.69,
-)  # of D: ends of the bands
+    0.012, 0.027, 0.047, 0.078, 0.125, 0.19, 0.28, 0.36, 0.44, 0.556, 0.69,
+)  # fmt: skip  # of D: ends of the bands
 _WARMING = 40  # batches that set the running values of weights from elsewhere
-_MOST_BIAS = 50_000  # as a whole number: sums of 512 inputs, with it, stay below 2**24
-_HEADROOM = 2.0  # a unit's largest value, in peaks seen in training
-_LOG_STEPS = 16  # the network's log step is in units of 1 / _LOG_STEPS
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults are those of the shipped profiles.
+    """How to train; docs/training.md says how the shipped profiles were.
 
     Where a value is None, `complete` chooses it by the number of rows.
 
@@ -416,7 +404,7 @@ class Trainer:
             "analysis": self.base.analysis.astype(np.float16),
             "synthesis": self.base.synthesis.astype(np.float16),
             "scale": self.scale,
-            **exact(self.refiner, self.scale, np.log(self.steps), self.loop.center),
+            **in_whole_numbers(self.refiner, self.scale, np.log(self.steps), self.loop.center),
             **self.gains,
             "steps": self.steps,
             "weights": self.rdo_weights,
@@ -445,138 +433,6 @@ class Trainer:
             scale=self.scale.astype(np.float64), rounds=rounds,
             floor=shrinkage * float(self.base.variance.mean()),
         )  # fmt: skip
-
-
-def exact(
-    refiner: Refiner, scale: NDArray[np.float32], log_steps: NDArray[np.float32], center: float
-) -> Tensors:
-    """The networks in whole numbers (kinds/trellis/network.py), but for their gains.
-
-    scale      (D,) standard deviation of each coefficient
-    log_steps  (Q,) logarithm of the step at each quality
-    center     see `Loop`
-    """
-    widest = float(np.abs(log_steps - center).max())
-    networks = [
-        _exact(*(_array(part[i]) for part in (r.hidden, r.out, r.bias, r.quality, r.peak)),
-               scale=scale, widest=widest)
-        for r in [refiner] for i in range(len(r.bands))
-    ]  # fmt: skip
-    *predict, restore = networks
-    joined = {"log_step": np.rint((log_steps - center) * _LOG_STEPS).astype(np.int32)}
-    for name, last in restore.items():
-        parts = [network[name] for network in predict]
-        if name in ("out", "scale"):
-            empty = np.zeros((refiner.out[0].shape[0], 0)[-last.ndim :], last.dtype)
-            joined[f"predict.{name}"] = np.concatenate([empty, *parts], axis=-1)
-        else:
-            shape = refiner.hidden[0].shape[-last.ndim :]
-            joined[f"predict.{name}"] = np.array(parts, last.dtype).reshape(len(parts), *shape)
-        joined[f"restore.{name}"] = last
-    return joined
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().cpu().numpy()
-    return array
-
-
-def _exact(
-    hidden: NDArray[np.float32],
-    out: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    quality: NDArray[np.float32],
-    peak: NDArray[np.float32],
-    *,
-    scale: NDArray[np.float32],
-    widest: float,
-) -> Tensors:
-    """One network in whole numbers.
-
-    A unit's largest value is a multiple of its peak in training: what is cut off there costs up to
-    3 % of the bits, a coarser unit nothing that can be measured.
-    """
-    # neither a column's weights nor its bias become too large
-    least = (np.abs(bias) + widest * np.abs(quality)) / _MOST_BIAS
-    into, unit = quantised(hidden * (grid(scale) / scale)[:, None], least)
-    top = np.maximum(_HEADROOM * peak, 1e-6) / UNITS
-    shares, change = quantised(out * top[:, None])
-    return {
-        "hidden": into,
-        "bias": np.rint(bias / unit).astype(np.int32),
-        "quality": np.rint(quality / unit / _LOG_STEPS).astype(np.int32),
-        "unit": (unit / top).astype(np.float32),
-        "out": shares,
-        "scale": (change * scale[len(scale) - out.shape[1] :]).astype(np.float32),
-    }
-
-
-class _Calibrator:
-    """A transform that measures which share of each network's change to apply.
-
-    gain  (bands,) the share with the least squared error: of each prediction, and the restoration
-    """
-
-    def __init__(self, inner: PredictiveTransform, latents: NDArray[np.float32]) -> None:
-        self.inner, self.latents = inner, latents
-        self.scale, self.networks = inner.scale, inner.networks
-        self.gain = np.ones(len(self.networks.predict) + 1)
-
-    def analyse(self, x: Embeddings) -> NDArray[np.float32]:
-        return self.inner.analyse(x)
-
-    def synthesise(self, y: NDArray[np.float32]) -> Embeddings:
-        return self.inner.synthesise(y)
-
-    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.inner.pull(gradient)
-
-    def predict(
-        self, estimate: NDArray[np.float32], band: int, qualities: NDArray[np.int64]
-    ) -> None:
-        if self.networks.predict:
-            self._apply(self.networks.predict[band], band, estimate, qualities)
-
-    def restore(self, estimate: NDArray[np.float32], qualities: NDArray[np.int64]) -> None:
-        if self.networks.restore is not None:
-            self._apply(self.networks.restore, -1, estimate, qualities)
-
-    def _apply(
-        self,
-        network: Network,
-        place: int,
-        estimate: NDArray[np.float32],
-        qualities: NDArray[np.int64],
-    ) -> None:
-        change = network.change(estimate, qualities)
-        columns = slice(estimate.shape[1] - network.width, None)
-        missing = (self.latents - estimate)[:, columns]
-        power = float((change * change).sum())
-        gain = float((change * missing).sum()) / power if power else 0.0
-        # later predictions are trained to add what an earlier one leaves: at most one
-        self.gain[place] = np.clip(gain, 0, MOST_GAIN if network is self.networks.restore else 1)
-        estimate[:, columns] += np.float32(self.gain[place]) * change
-
-
-def gains(transform: PredictiveTransform, engine: Engine, latents: NDArray[np.float32]) -> Tensors:
-    """The shares of the networks' changes to apply at each quality, as `_Calibrator` finds them.
-
-    They are measured at some qualities and interpolated between them.
-    """
-    some = np.unique(np.linspace(1, QUALITIES, level_tables.GRID).round().astype(np.int64))
-    found = []
-    for quality in some:
-        calibrator = _Calibrator(transform, latents)
-        own = Engine(calibrator, engine.tables, engine.steps, engine.weights)
-        attempt = own.attempt(latents, np.full(len(latents), quality))
-        assert attempt.latent.size  # restores
-        found.append(calibrator.gain)
-    every = np.arange(1, QUALITIES + 1)
-    columns = [np.interp(every, some, column) for column in np.array(found).T]
-    gain = np.stack(columns, axis=1).astype(np.float32)
-    stages = len(engine.tables.bands) - 1
-    predict = gain[:, :-1] if gain.shape[1] > 1 else np.ones((QUALITIES, stages), np.float32)
-    return {"predict.gain": predict, "restore.gain": gain[:, -1]}
 
 
 def _default_quality(

@@ -43,7 +43,7 @@ class Refiner(nn.Module):
         self.bands = list(pairwise(bands))
         dim = bands[-1]
         generator = torch.Generator().manual_seed(seed)
-        self.dropout = dropout
+        self.dropout, self.units = dropout, units
         sizes = [units[0]] * (len(self.bands) - 1) + [units[1]]
         self.hidden = nn.ParameterList(
             torch.randn(dim, size, generator=generator) / math.sqrt(max(end, 32))
