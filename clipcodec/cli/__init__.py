@@ -335,8 +335,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--held-out", nargs="+", metavar="FILE", help="predictive: embeddings that "
                    "tables are fitted to (default: some of the others)")  # fmt: skip
     p.add_argument("--text-weight", type=float, metavar="G", help="0 to 0.99 (default: 0.6)")
-    p.add_argument("--hidden", type=int, metavar="H", help="predictive: units of a stage's "
-                   "network; 0: no prediction (default: by the number of rows)")  # fmt: skip
+    p.add_argument("--hidden", type=int, metavar="H", help="predictive: units of each "
+                   "prediction; 0: none (default: by the number of rows)")  # fmt: skip
     p.add_argument("--restore", type=int, metavar="R", help="predictive: units of the last "
                    "network, which restores what was quantised (default: twice those)")  # fmt: skip
     p.add_argument("--start", metavar="FILE", help="predictive: weights to start from, instead of "

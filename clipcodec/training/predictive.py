@@ -157,7 +157,8 @@ def train(
     text_paths  embeddings of texts, for the metric
     held_paths  embeddings for gains, tables and the result; None: some rows of `paths`
     start       weights to start from, instead of a first phase (checkpoint.py); their KLT, bands
-                and units are kept, so shrinkage, text_weight and hidden are not asked
+                and units are kept, so steps, hidden and shrinkage may not be given, and
+                text_weight counts nothing
 
     The same files, recipe, name, card, machine and torch give the same profile. Raises
     TrainingError for the data, OptionError for the recipe.
@@ -172,6 +173,12 @@ def train(
                 f"{os.fspath(start or '')}: weights for {len(weights.klt.mean)} dimensions, the "
                 f"embeddings have {x.shape[1]}"
             )
+        for name in ("steps", "hidden", "shrinkage"):
+            if getattr(recipe, name) is not None:
+                raise OptionError(
+                    f"{name}={getattr(recipe, name)} with weights to start from: these fix it, "
+                    "leave it out"
+                )
         recipe = replace(recipe, hidden=weights.bias.shape[1], steps=0)
     plan = complete(recipe, len(x))
     text = _load_further(text_paths, x, "text", least=1)

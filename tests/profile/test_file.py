@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from clipcodec.errors import WeightsError
-from clipcodec.profile.file import METADATA_KEY, read_profile
+from clipcodec.profile.file import METADATA_KEY, read_profile, write_profile
 from tests.helpers.kinds import pqvae
 from tests.helpers.profiles import write_tiny_profile
 
@@ -223,3 +223,13 @@ def test_statistics_of_texts_are_read_and_checked(tmp_path: Path, tiny_path: Pat
         read_profile(
             rewrite(path, tensors, {**meta, "statistics": {**meta["statistics"], "bank": 3}})
         )
+
+
+def test_views_are_written_as_their_values(tmp_path: Path) -> None:
+    """A column, a transpose: safetensors writes what lies in memory."""
+    base = np.arange(12, dtype=np.float32).reshape(3, 4)
+    views = {"column": base[:, 1], "turned": base.T, "every second": base[::2]}
+    write_profile(tmp_path / "p", {"kind": "none"}, views)
+    found = load((tmp_path / "p").read_bytes())
+    for name, view in views.items():
+        np.testing.assert_array_equal(found[name], view)

@@ -177,6 +177,17 @@ def test_any_blocks_give_what_one_sort_gives(
     assert found.scores.tolist() == np.take_along_axis(scores, order, 1).tolist()
 
 
+@pytest.mark.parametrize("count", [2, 3, 5, 17, 63, 64, 65, 300])
+def test_equal_rows_score_equally(count: int) -> None:
+    """Wherever they are: matrix products add in another order at the end of a matrix."""
+    row, query = cone(2, 512, seed=count)
+    found = hits.best_hits(
+        [blocks.Block(np.tile(row, (count, 1)))], hits.Queries(query[None]), count
+    )
+    assert len(set(found.scores[0].tolist())) == 1
+    assert found.indices[0].tolist() == list(range(count))
+
+
 @given(seed=st.integers(0, 50), norm=st.sampled_from([1e-200, 1e-3, 7.0, 1e300]))
 def test_the_norm_of_a_query_does_not_matter(rates: Profile, seed: int, norm: float) -> None:
     streams = Codec(rates).encode_embeddings(cone(20, 24))

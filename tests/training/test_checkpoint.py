@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,17 @@ def test_training_goes_on_from_them(tmp_path: Path) -> None:
     assert codec.profile.card["embeddings"]["start"] == "w.safetensors"
     assert codec.profile.card["recipe"]["hidden"] == UNITS
     assert codec.profile.card["recipe"]["steps"] == 0
+
+
+@pytest.mark.parametrize("given", [{"steps": 5}, {"hidden": 3}, {"shrinkage": 0.1}])
+def test_what_the_weights_fix_may_not_be_given(tmp_path: Path, given: dict[str, Any]) -> None:
+    """It would count nothing."""
+    np.save(tmp_path / "x.npy", cone(1200, DIM))
+    start = written(tmp_path / "w.safetensors")
+    with pytest.raises(OptionError, match="with weights to start from: these fix it"):
+        train([str(tmp_path / "x.npy")], tmp_path / "p", Recipe(**given), name="a", backbone="b",
+              start=start)  # fmt: skip
+    assert not (tmp_path / "p").exists()
 
 
 def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:
