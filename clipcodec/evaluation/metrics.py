@@ -1,141 +1,98 @@
-"""How good decoded embeddings are: fidelity, classification, neighbours, retrieval."""
+"""How good decoded embeddings are: fidelity, classification, neighbours, retrieval.
+
+Every measure compares decoded rows with the originals they came from, or uses them in a task whose
+other side (class texts, examples, captions) is not compressed.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from ..embeddings import Embeddings, as_embeddings
-from ..errors import EmbeddingError
+from ..embeddings import Embeddings
+from .sets import EmbeddingSet, Labels
 
-Labels = NDArray[np.int64]
 NEIGHBOURS = 10
 TEMPERATURE = 100.0  # CLIP multiplies cosines by it before the softmax (its learned logit scale)
-_IMAGENET = "imagenet.safetensors"
-_ZERO_SHOT = "zero-shot"
+RECALLS = (1, 5, 10)
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_BLOCK = 1024  # rows compared with all others at a time
 
 
-@dataclass(frozen=True)
-class Task:
-    """Rows (N, D) with class labels (N,), and one reference vector per class (classes, D)."""
+class Measures:
+    """What can be measured on one set; what belongs to the originals is computed once."""
 
-    name: str
-    rows: Embeddings
-    labels: Labels
-    references: Embeddings
+    def __init__(self, data: EmbeddingSet) -> None:
+        self.data = data
+        self._nearest = nearest(data.rows)
+        self._prototypes = None
+        if data.support is not None and data.support_labels is not None:
+            self._prototypes = class_means(data.support, data.support_labels)
 
+    def of(self, decoded: Embeddings) -> dict[str, float]:
+        """The measures of decoded rows (N, D) of unit norm, in the order of the set's rows.
 
-@dataclass(frozen=True)
-class Scores:
-    """Scores of decoded embeddings against their originals; all but `kl` are shares or cosines.
-
-    cosine, cosine05  mean and 5th percentile of the cosine to the original
-    zero_shot         top-1 accuracy by the most similar class text (also image → text retrieval)
-    kl                mean KL divergence of the zero-shot softmax, in nats, at logit scale 100
-    text_image        mean precision of the images most similar to a class text, as many as the
-                      class has
-    top1              for each further task: top-1 accuracy by the nearest class mean, made from
-                      uncompressed examples
-    neighbours        share of the ten nearest neighbours that stay the same if all rows are decoded
-    """
-
-    cosine: float
-    cosine05: float
-    zero_shot: float
-    kl: float
-    text_image: float
-    top1: dict[str, float]
-    neighbours: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """One codec at one rate.
-
-    series   name of the codec
-    setting  what sets its rate, as text
-    mean     mean size in bytes
-    most     largest stream in bytes; None for reference codecs, which make no streams
-    cosine   mean cosine to the original
-    scores   None for the bound, which has no decoded rows
-    """
-
-    series: str
-    setting: str
-    mean: float
-    most: int | None
-    cosine: float
-    scores: Scores | None
-
-
-class Evaluation:
-    """Scores decoded rows in several tasks.
-
-    The first task is zero-shot classification; neighbours are searched in the rows of the last.
-    `rows` (N, D) are those of all tasks, one task after the other.
-    """
-
-    def __init__(self, tasks: list[Task]) -> None:
-        self.tasks = tasks
-        self.rows: Embeddings = np.concatenate([task.rows for task in tasks])
-        self._bounds = np.cumsum([len(task.rows) for task in tasks])[:-1]
-        self._nearest = nearest(tasks[-1].rows)
-
-    def score(self, decoded: Embeddings) -> Scores:
-        """Scores of decoded rows (N, D), of any norm, in the order of `rows`."""
-        y = as_embeddings(decoded, self.rows.shape[1])
-        cosines = (y * self.rows).sum(axis=1)
-        parts = np.split(y, self._bounds)
-        first, images = self.tasks[0], parts[0]
-        return Scores(
-            cosine=float(cosines.mean()),
-            cosine05=float(np.quantile(cosines, 0.05)),
-            zero_shot=top1(images, first.references, first.labels),
-            kl=divergence(first.rows, images, first.references),
-            text_image=text_to_image(images, first.references, first.labels),
-            top1={
-                task.name: top1(part, task.references, task.labels)
-                for task, part in zip(self.tasks[1:], parts[1:], strict=True)
-            },
-            neighbours=overlap(self._nearest, nearest(parts[-1])),
-        )
+        Always:
+          cosine, cosine05   mean and 5th percentile of the cosine to the original
+          neighbours         share of the ten nearest neighbours kept, all rows being decoded
+        With labels and class texts:
+          top1, top5         zero-shot accuracy: the label is the nearest class text, or among the
+                             five nearest
+          agree              share of rows whose nearest class text stays
+          kl                 mean KL(original ‖ decoded) of the softmax over the texts, in nats, at
+                             logit scale 100
+          text_to_image      mean precision of the images nearest to a class text, as many as the
+                             class has
+        With labels and examples of each class:
+          prototype          accuracy by the nearest class mean of the examples
+          knn                accuracy by the vote of the ten nearest examples
+        With captions:
+          image_to_text_1, _5, _10 and text_to_image_1, _5, _10    recall among the first k
+        """
+        data = self.data
+        cosines = (decoded * data.rows).sum(axis=1)
+        found = {
+            "cosine": float(cosines.mean()),
+            "cosine05": float(np.quantile(cosines, 0.05)),
+            "neighbours": overlap(self._nearest, nearest(decoded)),
+        }
+        if data.texts is not None:
+            texts = data.texts
+            found["agree"] = agreement(data.rows, decoded, texts)
+            found["kl"] = divergence(data.rows, decoded, texts)
+            if data.labels is not None:
+                found["top1"] = accuracy(decoded, texts, data.labels)
+                found["top5"] = accuracy(decoded, texts, data.labels, k=5)
+                found["text_to_image"] = text_to_image(decoded, texts, data.labels)
+        if data.labels is not None and self._prototypes is not None:
+            assert data.support is not None
+            assert data.support_labels is not None
+            found["prototype"] = accuracy(decoded, self._prototypes, data.labels)
+            found["knn"] = knn(decoded, data.labels, data.support, data.support_labels)
+        if data.captions is not None and data.caption_of is not None:
+            found |= caption_recall(decoded, data.captions, data.caption_of)
+        return found
 
 
-def load_evaluation(folder: Path) -> Evaluation:
-    """Read the evaluation sets of a folder. No profile may have been trained on their rows.
-
-    imagenet.safetensors  embeddings, labels, text_ensemble (one text embedding per class),
-                          class_is_val (1: a class held out of training; only these are used)
-    test_*.safetensors    embeddings, labels, support, support_labels (examples of each class)
-
-    Raises EmbeddingError naming a file that is damaged or lacks one of these tensors, or OSError.
-    """
-    tasks = [_zero_shot(folder / _IMAGENET)]
-    for path in sorted(folder.glob("test_*.safetensors")):
-        tasks.append(_prototypes(path))
-    return Evaluation(tasks)
+def spread(original: Embeddings, decoded: Embeddings) -> list[float]:
+    """The `QUANTILES` of the cosines between rows (N, D): how much images differ."""
+    cosines = (original * decoded).sum(axis=1)
+    return [round(float(q), 5) for q in np.quantile(cosines, QUANTILES)]
 
 
-def load_training(folder: Path, imagenet: int = 3) -> Embeddings:
-    """The training rows (M, D) of a folder.
-
-    These are the rows of train.safetensors, and ImageNet's rows of the classes that are not held
-    out. The latter are repeated `imagenet` times, as in the training of the shipped profiles.
-    """
-    rows = as_embeddings(_tensors(folder / "train.safetensors", "embeddings")["embeddings"])
-    tensors = _imagenet(folder / _IMAGENET)
-    more = as_embeddings(tensors["embeddings"][~_is_val(tensors)], rows.shape[1])
-    return np.concatenate([rows] + [more] * imagenet)
+def accuracy(rows: Embeddings, references: Embeddings, labels: Labels, k: int = 1) -> float:
+    """Share of rows (N, D) whose label is among the k most similar references (C, D)."""
+    scores = rows @ references.T
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    return float(((scores > own).sum(axis=1) < k).mean())
 
 
-def top1(rows: Embeddings, references: Embeddings, labels: Labels) -> float:
-    """Share of rows (N, D) whose most similar reference is that of their label."""
-    return float(((rows @ references.T).argmax(axis=1) == labels).mean())
+def agreement(original: Embeddings, decoded: Embeddings, texts: Embeddings) -> float:
+    """Share of rows whose most similar text stays the same."""
+    before, after = ((rows @ texts.T).argmax(axis=1) for rows in (original, decoded))
+    return float((before == after).mean())
 
 
 def divergence(original: Embeddings, decoded: Embeddings, texts: Embeddings) -> float:
@@ -154,18 +111,78 @@ def text_to_image(rows: Embeddings, texts: Embeddings, labels: Labels) -> float:
     return float(np.mean(shares))
 
 
+def class_means(rows: Embeddings, labels: Labels) -> Embeddings:
+    """The mean (C, D) of the rows of each class, of unit norm; C is the largest label + 1."""
+    means = np.zeros((int(labels.max()) + 1, rows.shape[1]), np.float32)
+    np.add.at(means, labels, rows)
+    norms = np.linalg.norm(means, axis=1, keepdims=True)
+    scaled: Embeddings = means / np.where(norms > 0, norms, 1)
+    return scaled
+
+
+def knn(
+    rows: Embeddings, labels: Labels, examples: Embeddings, classes: Labels, k: int = NEIGHBOURS
+) -> float:
+    """Share of rows whose label has the most votes among the k nearest examples (M, D).
+
+    Each votes with exp(cosine / 0.07), as in Wu et al. 2018 (arXiv 1805.01978).
+    """
+    k = min(k, len(examples))
+    count = int(max(classes.max(), labels.max())) + 1
+    right = 0
+    for at in range(0, len(rows), _BLOCK):
+        scores = rows[at : at + _BLOCK] @ examples.T
+        chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        votes = np.zeros((len(scores), count))
+        weights = np.exp(np.take_along_axis(scores, chosen, axis=1) / 0.07)
+        np.add.at(votes, (np.arange(len(scores))[:, None], classes[chosen]), weights)
+        right += int((votes.argmax(axis=1) == labels[at : at + _BLOCK]).sum())
+    return right / len(rows)
+
+
+def caption_recall(
+    images: Embeddings, captions: Embeddings, caption_of: Labels
+) -> dict[str, float]:
+    """Recall at 1, 5 and 10, both ways: an image's captions (M, D), a caption's image (N, D).
+
+    caption_of  (M,) the image that each caption describes. An image counts as found if any of its
+                captions is among the first k; images without captions do not count.
+    """
+    scores = captions @ images.T
+    own = scores[np.arange(len(captions)), caption_of]
+    text_rank = (scores > own[:, None]).sum(axis=1)
+    image_rank = np.full(len(images), len(captions), np.int64)
+    for at in range(0, len(captions), _BLOCK):
+        part = slice(at, at + _BLOCK)
+        columns = caption_of[part]
+        ranks = (scores[:, columns] > own[part]).sum(axis=0)
+        np.minimum.at(image_rank, columns, ranks)
+    image_rank = image_rank[np.unique(caption_of)]
+    found = {f"image_to_text_{k}": float((image_rank < k).mean()) for k in RECALLS}
+    return found | {f"text_to_image_{k}": float((text_rank < k).mean()) for k in RECALLS}
+
+
 def nearest(rows: Embeddings, count: int = NEIGHBOURS) -> Labels:
     """Indices (N, count) of the `count` most similar other rows of each row, not sorted."""
-    similar = rows @ rows.T
-    np.fill_diagonal(similar, -np.inf)
     count = min(count, len(rows) - 1)
-    found: Labels = np.argpartition(-similar, count - 1, axis=1)[:, :count]
-    return found
+    if count < 1:
+        return np.empty((len(rows), 0), np.int64)
+    return np.concatenate(list(_nearest_blocks(rows, count)))
+
+
+def _nearest_blocks(rows: Embeddings, count: int) -> Iterator[Labels]:
+    for at in range(0, len(rows), _BLOCK):
+        similar = rows[at : at + _BLOCK] @ rows.T
+        own = np.arange(len(similar))
+        similar[own, at + own] = -np.inf
+        yield np.argpartition(-similar, count - 1, axis=1)[:, :count]
 
 
 def overlap(a: Labels, b: Labels) -> float:
     """Mean share of the numbers in a row of `a` that are also in the same row of `b`."""
-    return float(np.mean([np.isin(x, y).mean() for x, y in zip(a, b, strict=True)]))
+    if a.size == 0:
+        return 1.0
+    return float((a[:, :, None] == b[:, None, :]).any(axis=2).mean())
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -173,50 +190,3 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     z -= z.max(axis=1, keepdims=True)
     log_p: NDArray[np.float64] = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
     return log_p
-
-
-def _zero_shot(path: Path) -> Task:
-    """Zero-shot classification of the images of held-out classes by their texts."""
-    tensors = _imagenet(path)
-    chosen = _is_val(tensors)
-    classes = np.flatnonzero(tensors["class_is_val"])
-    return Task(
-        _ZERO_SHOT,
-        as_embeddings(tensors["embeddings"][chosen]),
-        np.searchsorted(classes, tensors["labels"][chosen]),
-        as_embeddings(tensors["text_ensemble"][classes]),
-    )
-
-
-def _prototypes(path: Path) -> Task:
-    """Classification by the nearest class mean of examples."""
-    tensors = _tensors(path, "embeddings", "labels", "support", "support_labels")
-    support, classes = as_embeddings(tensors["support"]), tensors["support_labels"]
-    means = [support[classes == c].mean(axis=0) for c in range(int(classes.max()) + 1)]
-    return Task(
-        path.stem.removeprefix("test_"),
-        as_embeddings(tensors["embeddings"]),
-        tensors["labels"].astype(np.int64),
-        as_embeddings(np.stack(means)),
-    )
-
-
-def _imagenet(path: Path) -> dict[str, NDArray[np.generic]]:
-    return _tensors(path, "embeddings", "labels", "class_is_val", "text_ensemble")
-
-
-def _is_val(tensors: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
-    """Which rows (N,) belong to a class held out of training."""
-    chosen: NDArray[np.bool_] = tensors["class_is_val"].astype(np.bool_)[tensors["labels"]]
-    return chosen
-
-
-def _tensors(path: Path, *names: str) -> dict[str, NDArray[np.generic]]:
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise EmbeddingError(f"{path} is not a readable .safetensors file: {error}") from error
-    missing = set(names) - tensors.keys()
-    if missing:
-        raise EmbeddingError(f"{path} has no tensors {sorted(missing)}")
-    return dict(tensors)
