@@ -113,11 +113,10 @@ def text_to_image(rows: Embeddings, texts: Embeddings, labels: Labels) -> float:
 
 def class_means(rows: Embeddings, labels: Labels) -> Embeddings:
     """The mean (C, D) of the rows of each class, of unit norm; C is the largest label + 1."""
-    means = np.zeros((int(labels.max()) + 1, rows.shape[1]), np.float32)
+    means = np.zeros((int(labels.max()) + 1, rows.shape[1]))
     np.add.at(means, labels, rows)
     norms = np.linalg.norm(means, axis=1, keepdims=True)
-    scaled: Embeddings = means / np.where(norms > 0, norms, 1)
-    return scaled
+    return np.asarray(means / np.where(norms > 0, norms, 1), np.float32)
 
 
 def knn(
