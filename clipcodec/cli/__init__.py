@@ -310,7 +310,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = _verb(verbs, "evaluate", "what codecs keep of embeddings: accuracy, neighbours, retrieval")
     p.add_argument("data", nargs="+", metavar="DATA", help="set of embeddings with labels "
-                   "(.safetensors), or a directory of such sets: see docs/evaluation.md")  # fmt: skip
+                   "(.safetensors), or a directory of such sets (docs/evaluation.md)")  # fmt: skip
     p.add_argument("--codec", nargs="+", action="extend", metavar="CODEC", help="such as "
                    "PROFILE@max_bytes=50, faiss:OPQ32,PQ32x8np, int8, scalar:0.03 (default: the "
                    "profiles that fit)")  # fmt: skip

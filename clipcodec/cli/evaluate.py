@@ -1,4 +1,4 @@
-"""`clipcodec evaluate`: what codecs keep of embeddings, measured in the tasks people use them for."""
+"""`clipcodec evaluate`: what codecs keep of embeddings, in the tasks people use them for."""
 
 from __future__ import annotations
 

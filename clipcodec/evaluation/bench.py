@@ -45,9 +45,10 @@ class Bench:
             "spread": spread(self.rows, y),
             "sets": {},
         }
-        parts = zip(self.sets, self._measures, np.split(y, self._bounds),
-                    np.split(np.broadcast_to(sizes, len(y)), self._bounds), strict=True)  # fmt: skip
-        for data, measures, part, own in parts:
+        parts, own_sizes = np.split(y, self._bounds), np.split(sizes, self._bounds)
+        for data, measures, part, own in zip(
+            self.sets, self._measures, parts, own_sizes, strict=True
+        ):
             found = {name: _rounded(value) for name, value in measures.of(part).items()}
             found["bytes"] = _rounded(own.mean())
             if data.pixels is not None:

@@ -60,7 +60,7 @@ def _original(bench: Bench, results: Results) -> None:
 def _point(bench: Bench, codec: MeasuredCodec, training: Training, results: Results) -> None:
     code = _code_of(codec)
     old = results.points.get(codec.spec, {})
-    where = {"data": bench.digest, "measured": _code_of(None)}
+    where: Point = {"data": bench.digest, "measured": _code_of(None)}
     if codec.fitted:
         where |= {"training": training.digest, "quick": training.quick}
     same = old.items() >= where.items()

@@ -1,6 +1,6 @@
 """The whole evidence of the documentation: every study, each into its result file.
 
-    python -m clipcodec.evaluation.report DATA -o docs/results [--only NAME …] [--keep DIR] [--quick]
+    python -m clipcodec.evaluation.report DATA -o docs/results [--only STUDY …] [--keep DIR]
 
 DATA holds `clip-vit-b-32-openai/` and `clip-vit-l-14-openai/`, folders of sets and training rows as
 `evaluation.sets` describes them (of the second, `test.safetensors`: `things`, `news_336px` and
@@ -39,9 +39,9 @@ L14_SIZES = (25, 50, 100, 150, 250)
 PQVAE_BITS = (400, 600, 800, 1000, 1200, 2000)  # the rates of arXiv 2509.05925, Table 1
 PEERS: tuple[str, ...] = ()
 QUICK = (
-    f"{OURS}@max_bytes=25", f"{OURS}@max_bytes=50", f"{OURS}@max_bytes=100", f"{OURS}@mean_bytes=50",
-    "openai-vit-b-32/pqvae-400", "vqvae:400", "learned-sq:1", "faiss:OPQ32,PQ32x8np", "int8",
-    "binary", "scalar:0.03", "pca:50", "bound:50",
+    f"{OURS}@max_bytes=25", f"{OURS}@max_bytes=50", f"{OURS}@max_bytes=100",
+    f"{OURS}@mean_bytes=50", "openai-vit-b-32/pqvae-400", "vqvae:400", "learned-sq:1",
+    "faiss:OPQ32,PQ32x8np", "int8", "binary", "scalar:0.03", "pca:50", "bound:50",
 )  # fmt: skip
 _QUICK_ROWS = 200
 

@@ -37,8 +37,8 @@ def _table(rows: Sequence[tuple[str, Point]]) -> str:
         cells = [COLUMNS[key][1].format(point[key]) if key in point else "" for key in used]
         lines.append([name, *cells])
     widths = [max(len(line[i]) for line in lines) for i in range(len(used) + 1)]
-    return "\n".join(
-        line[0].ljust(widths[0])
-        + "".join(f"  {c:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True))
-        for line in lines
-    )
+    text = []
+    for first, *rest in lines:
+        cells = [f"  {cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True)]
+        text.append(first.ljust(widths[0]) + "".join(cells))
+    return "\n".join(text)
