@@ -70,6 +70,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def report(session: nox.Session) -> None:
+    """Measure everything again that changed: `nox -s report -- DATA`; 40 minutes for all of it."""
+    session.install("-e", ".[evaluation]")
+    options = session.posargs or ["--help"]
+    session.run("python", "-m", "clipcodec.evaluation.report", "-o", "docs/results", *options)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Links between pages, and the code in them."""
     session.run("python", "docs/check.py")
