@@ -5,8 +5,9 @@
     python docs/render.py --open    # sentences with numbers that no claim accounts for
 
 The results are docs/results/*.json. A table stands between `<!-- results: NAME -->` and
-`<!-- /results -->`; docs/rendering/tables.py has the names. Figures need matplotlib to be drawn, but
-not to be checked: each file carries a digest of the numbers that it was drawn from.
+`<!-- /results -->`; docs/rendering/tables.py has the names. Sentences with numbers are claims, in
+docs/rendering/claimed_*.py; a number without one is found, too. Figures need matplotlib to be
+drawn, but not to be checked: each file carries a digest of the numbers that it was drawn from.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ def render(root: Path = ROOT, *, write: bool = True) -> list[str]:
     write  False: change nothing; what differs is wrong, too
     """
     kept = Kept(root / "docs" / "results")
-    faults = _tables(root, kept, write) + _figures(root, kept, write)
-    faults += claims.write_page(root, kept, write) + claims.faults(root, kept)
-    return faults
+    faults = tables(root, kept, write=write) + figures(root, kept, write=write)
+    if write:
+        claims.update(root, kept)
+    return faults + claims.write_page(root, kept, write) + claims.faults(root, kept)
 
 
-def _tables(root: Path, kept: Kept, write: bool) -> list[str]:
+def tables(root: Path, kept: Kept, *, write: bool) -> list[str]:
+    """Write the tables of all pages; returns what is wrong or differs."""
     faults = []
     for page in pages.pages(root):
         name = page.relative_to(root).as_posix()
@@ -56,7 +59,8 @@ def _tables(root: Path, kept: Kept, write: bool) -> list[str]:
     return faults
 
 
-def _figures(root: Path, kept: Kept, write: bool) -> list[str]:
+def figures(root: Path, kept: Kept, *, write: bool) -> list[str]:
+    """Draw the figures that are old or not there; returns what is wrong or old."""
     faults = []
     for name, figure in plots.FIGURES.items():
         path = root / FIGURES / f"{name}.svg"
@@ -69,7 +73,9 @@ def _figures(root: Path, kept: Kept, write: bool) -> list[str]:
             if write:
                 path.write_text(figure.svg(kept), "utf-8")
             else:
-                faults.append(f"{shown}: {'is not there' if old is None else 'drawn from others'}")
+                faults.append(
+                    f"{shown}: {'is not there' if old is None else 'drawn from other results'}"
+                )
         except Missing as error:
             faults.append(f"{shown}: {error}")
     return faults
@@ -84,10 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing")
     parser.add_argument("--open", action="store_true", help="numbers without a claim")
     args = parser.parse_args(arguments)
-    if args.open:
-        found = claims.unclaimed(ROOT)
-    else:
-        found = render(write=not args.check)
+    found = [] if args.open else render(write=not args.check)
+    found += claims.unclaimed(ROOT)
     for line in found:
         print(line)
     if not found:

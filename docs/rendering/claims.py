@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
-from .claim import Claim, text_of
-from .claimed_by_code import BY_CODE, ONCE, ELSEWHERE
-from .claimed_by_results import BY_RESULTS, WAITING
+from .claim import text_of
+from .claimed_by_code import BY_CODE
+from .claimed_by_results import BY_RESULTS
+from .claimed_elsewhere import ELSEWHERE, ONCE, WAITING
 from .kept import Kept, Missing
 from .not_run import NOT_RUN
 from .pages import BLOCK, pages
@@ -18,13 +19,20 @@ CLAIMS = [*BY_RESULTS, *BY_CODE, *ONCE, *ELSEWHERE]
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 # Digits that claim nothing: code, addresses, and names of models, formats and versions
 NAMES = re.compile(
-    r"`[^`]*`|\]\([^)]*\)|https?://\S+|<!--.*?-->|arXiv \d+\.\d+|et al\. \d{4}|section \d+|eq\. \d+|"
-    r"ViT-[BL]/\d+(@\d+px)?|RN50x4|GPT-2|SAM 2|Figure \d|Table \d|"
-    r"u?int\d+|float\d+|bf16|fp16|fp32|INT96|UTF-8|SHA-256|CRC-16|s390x|x86-64|W3C|C2PA|"
-    r"ImageNet-200|10-nn|top-1|top-5|Food101|UCF101|Caltech101|Flowers102|SUN397|127\.0\.0\.1|"
-    r"(Python|numpy|Pillow|exiftool|libvips|ImageMagick|exiv2|torch before|release|format version) "
-    r"\d[\d.]*\d|Pillow \d+|Apache-2\.0|AVX-512|(exit )?code \d+|CVE-[\d-]+|8-bit|32-bit|16-bit"
-)
+    "|".join(
+        (
+            r"`[^`]*`", r"<!--.*?-->", r"https?://\S+",
+            r"\[[^\]]*\.(md|json|py)\]\([^)]*\)", r"\]\([^)]*\)",
+            r"ViT-[BL]/\d+(@\d+px)?", r"(GPT|SAM|CRC|SHA|UTF|AVX|ImageNet)[- ]\d+", r"Apache-2\.0",
+            r"x86-64", r"\b[A-Za-z]+\d\w*", r"10-nn", r"top-[15]", r"(8|16|32)-bit",
+            r"127\.0\.0\.1", r"CVE-[\d-]+", r"arXiv \d+\.\d+", r"et al\. \d{4}",
+            r"(section|Figure|Table|eq\.|code|code is|norms?|then|token) \d+",
+            r"(Python|numpy|Pillow|exiftool|libvips|ImageMagick|exiv2|torch before) \d[\d.]*",
+            r"(release|[Ff]ormat version) \d[\d.]*",
+        )
+    )
+)  # fmt: skip
+NUMBER = r"(?:[\d.,]*\d|\w+(?:\s+points?)?)"  # 49.0, 1,024, .974, two points
 ITEM = re.compile(r"(^|\n)\s*\d+\. ")
 
 
@@ -50,6 +58,25 @@ def faults(root: Path, kept: Kept) -> list[str]:
     return found
 
 
+def update(root: Path, kept: Kept) -> None:
+    """Put today's numbers into the sentences of claims that the results or the code make."""
+    for claim in (claim for claim in CLAIMS if claim.values is not None):
+        path = root / claim.page
+        pattern = re.escape(_normal(claim.text)).replace(r"\ ", r"\s+")
+        pattern = pattern.replace(r"\{\}", f"({NUMBER})")
+        try:
+            text = path.read_text("utf-8")
+            values = claim.values(kept) if claim.values is not None else ()
+            found = re.search(pattern, text)
+        except (Missing, OSError):
+            continue
+        if found is None:
+            continue
+        for place, value in sorted(enumerate(values, 1), reverse=True):
+            text = text[: found.start(place)] + value + text[found.end(place) :]
+        path.write_text(text, "utf-8")
+
+
 def unclaimed(root: Path) -> list[str]:
     """Sentences and tables with numbers that no claim accounts for, one line each."""
     kept = Kept(root / "docs" / "results")
@@ -58,27 +85,26 @@ def unclaimed(root: Path) -> list[str]:
         name = page.relative_to(root).as_posix()
         if name == PAGE.as_posix():
             continue
-        claimed = [_normal(text) for text in _texts(name, kept)]
-        claimed += [_normal(text) for other, text in WAITING if other == name]
-        for part in _parts(page.read_text("utf-8"), claimed):
+        for part in _parts(page.read_text("utf-8"), _patterns(name, kept)):
             found.append(f"{name}: {part}")
     return found
 
 
-def _texts(page: str, kept: Kept) -> list[str]:
+def _patterns(page: str, kept: Kept) -> list[str]:
+    """Of the claims of a page, the longest first."""
     found = []
     for claim in (claim for claim in CLAIMS if claim.page == page):
         try:
-            found.append(text_of(claim, kept))
-        except Missing:
-            continue
+            found.append(re.escape(_normal(text_of(claim, kept))))
+        except Missing:  # any numbers, then
+            found.append(re.escape(_normal(claim.text)).replace(r"\{\}", NUMBER))
+    found += [re.escape(_normal(text)) for other, text in WAITING if other == page]
     return sorted(found, key=len, reverse=True)
 
 
-def _parts(text: str, claimed: Iterable[str]) -> list[str]:
+def _parts(text: str, claimed: Sequence[str]) -> list[str]:
     """Sentences and tables with digits, once claims, names and code are taken out."""
     text = re.sub(r"^( {4}|\t).*$", "", FENCED.sub("", BLOCK.sub("", text)), flags=re.MULTILINE)
-    claimed = list(claimed)
     found = []
     for part in re.split(r"\n\s*\n|\n(?=#)|\n(?=[-*] )|\n(?=\d\. )", text):
         if part.startswith("#"):
@@ -86,14 +112,14 @@ def _parts(text: str, claimed: Iterable[str]) -> list[str]:
         if part.startswith("|"):
             head = part.splitlines()[0]
             cells = NAMES.sub("", "\n".join(part.splitlines()[1:]))
-            if re.search(r"\d", cells) and _normal(head) not in claimed:
+            if re.search(r"\d", cells) and re.escape(_normal(head)) not in claimed:
                 found.append(f"table {head}")
             continue
         whole = _normal(ITEM.sub(" ", part))
         for claim in claimed:
-            whole = whole.replace(claim, " ")
-        whole = NAMES.sub("", whole)
-        found += [sentence.strip() for sentence in re.split(r"(?<=[.:;!?])\s+(?=[A-Z(*])", whole)
+            whole = re.sub(claim, " ", whole)
+        whole = NAMES.sub("…", whole)
+        found += [sentence.strip() for sentence in re.split(r"(?<=[.:;!?])\s+(?=[A-Z(*…])", whole)
                   if re.search(r"\d", sentence)]  # fmt: skip
     return found
 
@@ -116,16 +142,15 @@ def write_page(root: Path, kept: Kept, write: bool) -> list[str]:
 
 HEAD = """# Claims
 
-What makes each number in these pages. The tables between `results` markers, the figures and this page
-are written by `python docs/render.py` from [docs/results](results/); `--check`, which the tests run,
-finds a page that differs from the results, and results that are older than the code which made
-them.
+What makes each number in these pages. The tables between `results` markers, the figures and this
+page are written by `python docs/render.py` from [docs/results](results/). The tests find a page that
+differs from the results, and results that other code made than today's.
 """
 SECTIONS = (
     ("By kept results", "Sentences with numbers of the result files. The command at the head of "
      "each file makes it again.", BY_RESULTS),
     ("By tests and code", "Numbers that the code, the format or a test decides.", BY_CODE),
-    ("Measured once", "No kept command makes these again; the page says how they were found.", ONCE),
+    ("Measured once", "No kept command makes these again.", ONCE),
     ("By others", "Numbers of papers and data sets, as cited.", ELSEWHERE),
 )  # fmt: skip
 
@@ -142,8 +167,8 @@ def page_text(kept: Kept) -> str:
                 text = claim.text
             parts.append(f"| {_link(claim.page)} | {_cell(text)} | {_cell(claim.by)} |")
     if WAITING:
-        parts.append("\n## Old\n\nMeasured before the results were kept, and to be measured again.\n\n"
-                     "| page | claim |\n|---|---|")  # fmt: skip
+        parts.append("\n## Old\n\nMeasured before results were kept; to be measured again.\n")
+        parts.append("| page | claim |\n|---|---|")
         parts += [f"| {_link(page)} | {_cell(text)} |" for page, text in WAITING]
     parts.append(NOT_RUN)
     return "\n".join(parts).rstrip() + "\n"

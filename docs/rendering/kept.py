@@ -62,7 +62,7 @@ class Kept:
 
     def value(self, key: str, field: str, name: str = MAIN) -> float:
         """A number of a point; fields inside others are named with dots: sets.imagenet.top1."""
-        return field_of(self.point(key, name), field, name)
+        return float(field_of(self.point(key, name), field, name))
 
     def ours(self, size: float, field: str, target: str = "max_bytes") -> float:
         """A number of the default profile at this size."""
@@ -134,12 +134,12 @@ def whole(value: float) -> str:
 
 
 def words(number: int) -> str:
-    """one … twelve."""
-    names = ("no one two three four five six seven eight nine ten eleven twelve").split()
+    """one … ten."""
+    names = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     return names[number] if number < len(names) else str(number)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

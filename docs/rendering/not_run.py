@@ -1,4 +1,5 @@
 """What could not be run where the results were made, and what stands in for it."""
+# ruff: noqa: E501
 
 NOT_RUN = """
 ## What could not be run here

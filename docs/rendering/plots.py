@@ -11,15 +11,23 @@ from typing import Any
 from clipcodec.evaluation.metrics import QUANTILES
 from clipcodec.evaluation.plots import OURS as BLUE
 from clipcodec.evaluation.plots import byte_axis, curve_of, import_pyplot, style, svg
-from clipcodec.evaluation.results import code_digest
+from clipcodec.evaluation.results import Point, code_digest
 
-from .kept import OURS, Kept, Missing, digest, percent, short_cosine
-from .tables import LIMITS
+from .kept import OURS, PQVAE, UNTRAINED, Kept, Missing, digest, percent, short_cosine
+from .tables import LIMITS, least
 
 SIZES = (10, 260)  # bytes that the curves show
 ALLOWED = 1.0  # points of accuracy that may be lost in the figure of bars
 BYTES = (12, 16, 25, 34, 50, 75, 100, 150, 250)
-GREEN, ORANGE = "#2da44e", "#d9730d"
+GREEN, ORANGE, PURPLE, PINK, TEAL, GREY = (
+    "#2da44e", "#d9730d", "#a371f7", "#d6409f", "#12a594", "#8d8d8d"
+)  # fmt: skip
+# Curves by family: what their points' keys begin with, and their colour; the marker tells which
+FAMILIES = {
+    f"{OURS}@": BLUE, PQVAE: TEAL, f"{UNTRAINED}@": GREY, "faiss:": ORANGE,
+    "pqvae:": GREEN, "vqvae:": GREEN, "learned-sq:": GREEN, "pca:": PURPLE, "klt:": PURPLE,
+    "": PINK,
+}  # fmt: skip
 ROOT = Path(__file__).parents[2]
 CODE = ("docs/rendering/plots.py", "clipcodec/evaluation/plots.py")
 Drawn = dict[str, Any]  # what a figure shows: numbers and text, as JSON has them
@@ -60,33 +68,42 @@ def digest_in(text: str) -> str | None:
 
 
 def _loss_data(kept: Kept) -> Drawn:
-    found: dict[str, list[list[float]]] = {}
-    for point in kept.points():
-        if point["key"] == "original" or "sets" not in point:
-            continue
+    found: dict[str, dict[str, Any]] = {}
+    for point in _measured(kept):
         if SIZES[0] <= point["bytes"] <= SIZES[1]:
             kl = float(point["sets"]["imagenet"]["kl"])
             row = [point["bytes"], round(kept.lost(point["key"]), 3), kl]
-            found.setdefault(curve_of(point), []).append(row)
-    return {name: sorted(rows) for name, rows in found.items()}
+            family = next(start for start in FAMILIES if point["key"].startswith(start))
+            curve = found.setdefault(curve_of(point), {"family": family, "rows": []})
+            curve["rows"].append(row)
+    order = sorted(found, key=lambda name: list(FAMILIES).index(found[name]["family"]))
+    return {name: found[name] | {"rows": sorted(found[name]["rows"])} for name in order}
+
+
+def _measured(kept: Kept) -> list[Point]:
+    """All points with decoded rows, but for the profiles at their default quality."""
+    return [
+        point
+        for point in kept.points()
+        if "sets" in point and point["key"] not in {"original", OURS, UNTRAINED}
+    ]
 
 
 def _loss_draw(pyplot: Any, drawn: Drawn) -> Any:
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 5))
-    order = sorted(drawn, key=lambda name: "/" not in name)
     for panel, column, label in zip(panels, (1, 2), ("zero-shot accuracy lost, points",
                                                     "KL of the class probabilities, nats"),
                                     strict=True):  # fmt: skip
-        for number, name in enumerate(order):
-            rows = drawn[name]
-            look = style(name, number) | ({"color": GREEN} if "pqvae" in name else {})
-            look |= {"color": ORANGE} if name.startswith("any/") else {}
-            panel.plot([row[0] for row in rows], [row[column] for row in rows],
+        for number, (name, curve) in enumerate(drawn.items()):
+            look = style(name, number) | {"color": FAMILIES[curve["family"]]}
+            panel.plot([row[0] for row in curve["rows"]], [row[column] for row in curve["rows"]],
                        label=_short(name), zorder=3 if "/" in name else 2, **look)  # fmt: skip
         byte_axis(panel, *SIZES)
         panel.set(ylabel=label, xlim=(SIZES[0] / 1.05, SIZES[1] * 1.05))
     panels[0].set_yscale("symlog", linthresh=1, linscale=0.6)
-    panels[0].set_yticks([0, 0.5, 1, 2, 5, 10, 20, 50], ["0", "0.5", "1", "2", "5", "10", "20", "50"])
+    panels[0].set_yticks(
+        [0, 0.5, 1, 2, 5, 10, 20, 50], ["0", "0.5", "1", "2", "5", "10", "20", "50"]
+    )
     panels[0].set_ylim(-0.7, 80)
     panels[1].set_yscale("log")
     panels[1].set_yticks([0.001, 0.01, 0.1, 1], ["0.001", "0.01", "0.1", "1"])
@@ -94,7 +111,7 @@ def _loss_draw(pyplot: Any, drawn: Drawn) -> Any:
     panels[1].set_ylim(2e-4, 6)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=4,
                   fontsize="small", bbox_to_anchor=(0.06, 1.0))  # fmt: skip
-    rows_of_legend = -(-len(order) // 4)
+    rows_of_legend = -(-len(drawn) // 4)
     figure.subplots_adjust(top=0.97 - 0.045 * rows_of_legend, wspace=0.22)
     return figure
 
@@ -102,8 +119,10 @@ def _loss_draw(pyplot: Any, drawn: Drawn) -> Any:
 def _loss_say(drawn: Drawn) -> str:
     parts = [
         f"{_short(name)}: "
-        + ", ".join(f"{row[0]:.0f} bytes {row[1]:.1f} points, KL {row[2]:.3f}" for row in rows)
-        for name, rows in drawn.items()
+        + ", ".join(
+            f"{size:.0f} bytes {lost:.1f} points, KL {kl:.3f}" for size, lost, kl in curve["rows"]
+        )
+        for name, curve in drawn.items()
     ]
     return "Points of zero-shot accuracy lost, and KL, by mean bytes. " + "; ".join(parts) + "."
 
@@ -117,44 +136,46 @@ def _short(name: str) -> str:
 
 def _bars_data(kept: Kept) -> Drawn:
     series: dict[str, list[tuple[float, float]]] = {}
-    for point in kept.points():
-        if point["key"] != "original" and "sets" in point:
-            row = (float(point["bytes"]), kept.lost(point["key"]))
-            series.setdefault(curve_of(point), []).append(row)
-    found = {}
+    for point in _measured(kept):
+        row = (float(point["bytes"]), round(kept.lost(point["key"]), 3))
+        series.setdefault(curve_of(point), []).append(row)
+    bars = []
     for name, rows in series.items():
-        reached = None
-        for size, lost in sorted(rows, reverse=True):
-            if lost > ALLOWED:
-                break
-            reached = size
-        found[_short(name)] = {"bytes": reached, "ours": "/" in name}
-    order = sorted(found, key=lambda name: found[name]["bytes"] or float("inf"))
-    return {"bars": [[name, found[name]["bytes"], found[name]["ours"]] for name in order]}
+        reached = least({size: lost for size, lost in rows}, ALLOWED)
+        largest, lost = max(rows)
+        bars.append({"name": _short(name), "ours": "/" in name, "bytes": reached,
+                     "largest": largest, "lost": lost})  # fmt: skip
+    unreached = float("inf")
+    bars.sort(key=lambda bar: (bar["bytes"] or unreached, bar["lost"]))
+    return {"bars": bars}
 
 
 def _bars_draw(pyplot: Any, drawn: Drawn) -> Any:
     bars = drawn["bars"]
-    most = max([size for _, size, _ in bars if size is not None], default=1)
-    figure, axes = pyplot.subplots(figsize=(8, 0.6 + 0.34 * len(bars)))
-    for place, (_, size, ours) in enumerate(bars):
-        if size is None:
-            axes.text(0, place, " not reached", va="center", fontsize="small")
-            continue
-        axes.barh(place, size, color=BLUE if ours else "#8d8d8d", height=0.62)
-        axes.text(size, place, f" {size:,.0f}", va="center", fontsize="small")
-    axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
-    axes.invert_yaxis()
-    axes.set(xlabel="bytes, mean", xlim=(0, 1.12 * most))
+    most = max([bar["bytes"] for bar in bars if bar["bytes"] is not None], default=1)
+    figure, axes = pyplot.subplots(figsize=(8, 0.7 + 0.32 * len(bars)))
+    for place, bar in enumerate(bars):
+        if bar["bytes"] is not None:
+            axes.barh(place, bar["bytes"], color=BLUE if bar["ours"] else GREY, height=0.62)
+        axes.annotate(_reached(bar), (bar["bytes"] or 0, place), (4, 0), va="center",
+                      textcoords="offset points", fontsize="small")  # fmt: skip
+    axes.set_yticks(range(len(bars)), [bar["name"] for bar in bars])
+    axes.set(xlabel="bytes, mean", xlim=(0, 1.12 * most), ylim=(len(bars) - 0.4, -0.6))
     axes.grid(visible=False, axis="y")
+    axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     return figure
 
 
+def _reached(bar: Drawn) -> str:
+    if bar["bytes"] is not None:
+        return f"{bar['bytes']:,.0f}"
+    return f"not reached; {bar['lost']:.1f} points lost at {bar['largest']:,.0f} bytes"
+
+
 def _bars_say(drawn: Drawn) -> str:
-    parts = [f"{name} {f'{size:.0f}' if size is not None else 'not reached'}"
-             for name, size, _ in drawn["bars"]]  # fmt: skip
-    return "Smallest measured mean size with at most one point lost: " + ", ".join(parts) + "."
+    parts = [f"{bar['name']}: {_reached(bar)}" for bar in drawn["bars"]]
+    return "Smallest measured mean size with at most one point lost. " + "; ".join(parts) + "."
 
 
 # What a byte buys
@@ -215,6 +236,8 @@ def _spread_data(kept: Kept) -> Drawn:
 
 def _spread_draw(pyplot: Any, drawn: Drawn) -> Any:
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.3), sharey=True)
+    shown = [row[0] for rows in drawn.values() for row in rows]
+    ends = min(shown), max(shown)
     for panel, (target, rows), color in zip(panels, drawn.items(), (BLUE, GREEN), strict=True):
         sizes = [row[0] for row in rows]
         columns = list(zip(*[row[1:] for row in rows], strict=True))
@@ -223,8 +246,8 @@ def _spread_draw(pyplot: Any, drawn: Drawn) -> Any:
                                linewidth=0, label=_band(low, high))  # fmt: skip
         panel.plot(sizes, columns[3], color=color, marker="o", linewidth=2, markersize=4,
                    label="median")  # fmt: skip
-        byte_axis(panel, min(sizes), max(sizes))
-        panel.set(title=target, xlabel=target)
+        byte_axis(panel, *ends)
+        panel.set(title=target, xlabel=target, xlim=ends)
         panel.legend(loc="lower right", fontsize="small")
     panels[0].set_ylabel("cosine of an image")
     figure.subplots_adjust(wspace=0.06)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from clipcodec.evaluation.results import Point
 
 from .kept import (
-    L14, OURS, PQVAE, TASKS, UNTRAINED, Kept, Missing, cosine, field_of, percent, short_cosine,
-    size, table,
+    L14,
+    OURS,
+    PQVAE,
+    TASKS,
+    UNTRAINED,
+    Kept,
+    Missing,
+    cosine,
+    field_of,
+    percent,
+    short_cosine,
+    size,
+    table,
 )  # fmt: skip
 
 Column = tuple[str, Callable[[Kept, Point], str]]
@@ -20,7 +32,7 @@ GROUPS = {  # of the full table: what the keys of each begin with
     "Simple codecs": ("float16", "int8", "binary", "truncate:", "scalar:"),
     "Linear transforms, and the Gaussian bound": ("pca:", "klt:", "bound:"),
 }
-SHORT = {"openai-vit-b-32/": "", "any/rotation": "any/rotation"}
+Number = TypeVar("Number", int, float)
 
 
 def of_field(head: str, field: str, write: Callable[[float], str]) -> Column:
@@ -143,7 +155,7 @@ def losses(kept: Kept) -> dict[str, dict[int, float]]:
     return found
 
 
-def least(losses: dict[int, float], allowed: float) -> int | None:
+def least(losses: Mapping[Number, float], allowed: float) -> Number | None:
     """The smallest size from which on no measured one loses more than this; None: there is none."""
     found = None
     for limit, lost in sorted(losses.items(), reverse=True):
@@ -165,7 +177,14 @@ def uses(kept: Kept) -> str:
     for name, found in losses(kept).items():
         limits = [least(found, points) for points in allowed]
         lines.append([*rows[name], *("–" if limit is None else str(limit) for limit in limits)])
-    return table(["use", "measure", *(f"≤ {points:g} points" for points in allowed)], lines)
+    return table(
+        [
+            "use",
+            "measure",
+            *(f"≤ {points:g} point{'s' if points > 1 else ''}" for points in allowed),
+        ],
+        lines,
+    )
 
 
 def rate_distortion(kept: Kept) -> str:

@@ -1,0 +1,172 @@
+"""Claims that no kept command makes: measured once, or by others; and those to be measured again."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from .claim import listed
+
+ALONE = "single runs while the recipe was found; no kept script"
+STORY = "experiments while the codec was made; no kept script"
+HAND = "by hand"
+
+ONCE = listed({
+    "docs/choosing-a-rate.md": [
+        ("As a guide: below .95 an embedding is only roughly right, at .97 most decisions stay the "
+         "same, from .99 on few uses show a difference", "a reading of the tables"),
+    ],
+    "docs/how-it-works.md": [
+        ("what is cut off there costs up to 2 % of the bits", STORY),
+        ("| idea | result |", STORY),
+    ],
+    "docs/images-at-scale.md": [
+        ("some 300 bytes per image besides", HAND),
+        ("the lowest cosine of 32 images to their embedding in fp32 was 0.99994 with bf16 and "
+         "0.999999 with fp16", HAND),
+    ],
+    "docs/inside-other-formats.md": [
+        ("| tool | is the stream kept? |", "the tools named, by hand; exiftool also by "
+         "tests/carriers/test_carriers.py"),
+    ],
+    "docs/mutation-testing.md": [
+        ("constriction 0.5, measured when the coder", "mutmut, as the page says"),
+        ("| module | mutants | killed | survived |", "mutmut, as the page says"),
+        ("115 more mutants, of which 100 are killed. The others change names of types (3), `_BATCH` "
+         "by one (3), `strict=` of a `zip` (3), leave out `axis=1` (2), sort a permutation, which has "
+         "no ties, in another way (3), or halve frequencies before `constriction` scales them (1)",
+         "a script, once"),
+        ("| where | change | why it has no effect |", "mutmut, and reading"),
+    ],
+    "docs/profiles.md": [
+        ("five to eight minutes on one core", HAND),
+        ("1.995, 2.92, 3.88, 4.82, 5.86 and 9.54 bits of its 2, 3, 4, 5, 6 and 10", HAND),
+    ],
+    "docs/search.md": [
+        ("gains 0.2 and 0.3 points of recall at 25 and 50 bytes image → image and loses 0.1 at 100; "
+         "text → image 1.2, 0.4 and 0.3", "an experiment; no kept script"),
+        ("would gain 1.4, 1.4 and 0.6 image → image, and lose 0.9 text → image at 25",
+         "an experiment; no kept script"),
+    ],
+    "docs/testing.md": [
+        ("Before release 0.1.0 it was computed over levels in two's complement and did not: 1 in "
+         "11,000 to 45,000 passed", "tests/bench/corruption.py, on the code before"),
+        ("constriction 0.4.0 and safetensors 0.4.3; 3.11 and 3.13 with the newest of each",
+         "tests/matrix.sh"),
+        ("1, 2 and 8 threads, hash seeds 0, 1 and random", "tests/matrix.sh"),
+        ("in all 27 runs, embeddings within 1.2e-7", "tests/matrix.sh"),
+        ("within 6.6e-7 of x86", HAND),
+        ("| inputs | what | failures |", "tests/fuzz, by the seeds that the page names"),
+    ],
+    "docs/training.md": [
+        ("40,000 steps, ran on one GPU in four minutes; on two CPU cores a step takes about 0.4 s",
+         HAND),
+        ("The rest took 136 s on two cores", HAND),
+        ("Shrinkage between .02 and .5 changes the cosine of unseen photographs by .001 at most", ALONE),
+        ("had at 50 bytes", "tests/bench/cosine.py, of single runs"),
+        ("| text weight | cosine | KL over ImageNet's class texts |",
+         "tests/bench/cosine.py, of single runs"),
+        ("Without networks (text weight 0.3): weighting rows by the square root of their group's size "
+         "changes nothing; counting the 727 further rows five times gives objects +.005; shrinkage "
+         "towards the covariance of the class texts, half, +.001 and news −.003", ALONE),
+        ("Cosine at 400 bits on the rows of", ALONE),
+        ("| what | cosine |", ALONE),
+        ("And at 800 bits rank 3 and 2: .9849, .9853; at 1,200 bits .9927, .9925. In full runs of "
+         "6,000 steps a learning rate of 2.5e-3 gave .9870 at 800 bits and .9938 at 1,200; 5e-3 gave "
+         ".9865 and .9934.", ALONE),
+        ("mixing training rows (gain 0), a second pass of the encoder over the symbols (diverged), "
+         "coordinate search over the symbols after training (+.0016 in four passes", ALONE),
+    ],
+})  # fmt: skip
+
+ELSEWHERE = listed({
+    "docs/captions.md": [
+        ("with norms of about 10 for ViT-B/32", "ClipCap's users; the page says so"),
+        ("| weights | mapping network | embeddings | their norm in training |",
+         "rmokady/CLIP_prefix_caption, its README and code"),
+    ],
+    "docs/paper.md": [
+        ("by the nearest class mean of 16 examples a class", "the data set's own few-shot split"),
+    ],
+    "docs/pointing.md": [
+        ("0.2 to 0.35 for a text that fits", "common experience with CLIP; not measured here"),
+        ("(Media Fragments URI 1.0)", "the W3C's recommendation"),
+    ],
+    "docs/training.md": [
+        ("the paper's β of 0.25", "arXiv 2509.05925, its published code"),
+    ],
+    "docs/words.md": [
+        ("some 60 English words", "common experience with CLIP's tokenizer"),
+    ],
+})  # fmt: skip
+
+# Page, and sentence or first line of a table: the result file that it waits for
+WAITING: dict[tuple[str, str], str] = {}
+
+
+def _waiting(page: str, name: str, *texts: str) -> None:
+    WAITING.update({(f"docs/{page}", text): name for text in texts})
+
+
+_waiting("benchmarks.md", "scale",
+         "10,979 rows of data sets that no codec here was trained on",
+         "200 held-out classes, 82.4 % uncompressed",
+         "| codec | bytes per item | cosine | zero-shot | 10-nn | encode/s | decode/s |",
+         "The real rows of the table above decode at 14,306 rows/s at the default quality, and at "
+         "15,982 to 19,064 where streams have 25 to 100 bytes",
+         "some 650 embeddings per second")  # fmt: skip
+_waiting("benchmarks.md", "million",
+         "(2 GB, memory-mapped)",
+         "| | |",
+         "A few minutes earlier decoding ran at 12,713 rows/s, 45 % of a limit of 28,020",
+         "2.88 million multiply-adds: ten networks that refine the estimate, each 512 × 256 × 512, and "
+         "the synthesis, 512 × 512",
+         "on blocks of 512 rows",
+         "some 500 steps for a thousand rows",
+         "Encoding takes 1.9 to 2 times as much arithmetic")  # fmt: skip
+_waiting("choosing-a-rate.md", "effort",
+         "On every fourth of the ImageNet rows of 200 classes",
+         "| | bytes | cosine | KL | best class stays | ms each |",
+         "(350 rows: one is 0.3 %",
+         "So 5 is a good choice where time allows it. Above 7 others")  # fmt: skip
+_waiting("images-at-scale.md", "speed",
+         "a worker takes 5 ms to read, decode and resize a JPEG of 640 × 480, and 0.3 ms "
+         "(`--quality`) to 3 ms (`--max-bytes`, `--min-cosine`) to encode its embedding at width 512",
+         "takes 1 ms per image besides the backbone")  # fmt: skip
+_waiting("inside-other-formats.md", "corruption", "Less than one damaged stream in 60,000 passes")
+_waiting("pointing.md", "pointing",
+         "500 times 20 photos of 20 different ImageNet classes, and for each of the 20 class texts the "
+         "best of the 20 photos",
+         "| bytes | the right one of 20 is best |")  # fmt: skip
+_waiting("profiles.md", "overhead",
+         "take 2.9 to 3.2 bytes of a stream on average, beyond the information in its symbols by the "
+         "frequency tables, and at most 4.11 in these rows")  # fmt: skip
+_waiting("profiles.md", "speed",
+         "| profile | encode a batch | decode a batch | encode one | decode one |",
+         "about 40,000/s at 400 to 800 bits, 27,000/s at 2,000",
+         "decodes a stream in 0.13 to 0.16 s")  # fmt: skip
+_waiting("search.md", "search",
+         "The collection is 9,979 images",
+         "Queries are 1,000 more of these images, as floats and not in the collection, and the class "
+         "texts of ImageNet's 200 held-out classes. faiss's quantisers have 8 bits",
+         "| bytes | 25 | 34 | 50 | 75 | 100 |",
+         "OPQ's rotation was fitted to 20,000 rows in 12 iterations, with the number of dimensions "
+         "reduced to a multiple of the bytes (500, 510, 500, 450, 500), which lowers its cosine at 75 "
+         "and 100",
+         "(53 bytes) .812 and .817, `pqvae-800` (99 bytes) .896 and .881; `any/rotation` .591 and "
+         ".317 at 50 bytes, .790 and .660 at 100, .928 and .881 at 200",
+         "A million rows of 512 numbers",
+         "For an index, 100,000 rows",
+         "| | bytes per row | build time | queries/s, 1 at a time | queries/s, 64 at once |",
+         "int8 15 queries per second one at a time, 126 with 64 at once and 140 with 256; float32 16, "
+         "120 and 158")  # fmt: skip
+_waiting("security.md", "corruption", "less than one damaged stream in 60,000 passes")
+_waiting("testing.md", "corruption",
+         "Streams of 600 random embeddings per setting",
+         "the upper 95 % confidence limit",
+         "150,000 damaged streams in each column",
+         "| | 1 to 8 flipped bits | bursts of 2 to 32 bits | a byte replaced | two bytes swapped | "
+         "truncated or extended | random payload | two streams spliced | all | rate | 95 % limit |",
+         "The same 95 % limits for a single entry: 0 of 150,000 is less than 1 in 50,071; 2 is less "
+         "than 1 in 23,825; 4 is less than 1 in 16,387",
+         "In the run of the table 2 of 74,823 such streams passed, about as many as 16 bits let pass")  # fmt: skip
+_waiting("words.md", "words",
+         "take 26 seconds of one core (AMD EPYC), 20 of which are for decoding, and 123 MiB")  # fmt: skip
