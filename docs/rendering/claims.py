@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .claim import text_of
+from .claimed_by_benches import BY_BENCHES
 from .claimed_by_code import BY_CODE
 from .claimed_by_results import BY_RESULTS
-from .claimed_elsewhere import ELSEWHERE, ONCE, WAITING
+from .claimed_elsewhere import ELSEWHERE, ONCE
 from .kept import Kept, Missing
 from .not_run import NOT_RUN
 from .pages import BLOCK, pages
 
 PAGE = Path("docs/claims.md")
-CLAIMS = [*BY_RESULTS, *BY_CODE, *ONCE, *ELSEWHERE]
+CLAIMS = [*BY_RESULTS, *BY_BENCHES, *BY_CODE, *ONCE, *ELSEWHERE]
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 # Digits that claim nothing: code, addresses, and names of models, formats and versions
 NAMES = re.compile(
@@ -32,7 +33,8 @@ NAMES = re.compile(
         )
     )
 )  # fmt: skip
-NUMBER = r"(?:[\d.,]*\d|\w+(?:\s+points?)?)"  # 49.0, 1,024, .974, two points
+# 49.0, 1,024, .974, two points, 2 threads, wall-clock time
+NUMBER = r"(?:[\d.,]*\d(?: threads?)?|[\w-]+(?:\s+(?:points?|time))?)"
 ITEM = re.compile(r"(^|\n)\s*\d+\. ")
 
 
@@ -52,9 +54,6 @@ def faults(root: Path, kept: Kept) -> list[str]:
         found += [f"{claim.page}: claim {claim.text!r}: there is no {path}"
                   for path in re.findall(r"\b(?:tests|formats|clipcodec|docs)/[\w/.-]*\w", claim.by)
                   if not (root / path).exists()]  # fmt: skip
-    for (page, text), name in WAITING.items():
-        if (kept.folder / f"{name}.json").exists():
-            found.append(f"{page}: {name}.json is there now; claim what it says of {text!r}")
     return found
 
 
@@ -98,7 +97,6 @@ def _patterns(page: str, kept: Kept) -> list[str]:
             found.append(re.escape(_normal(text_of(claim, kept))))
         except Missing:  # any numbers, then
             found.append(re.escape(_normal(claim.text)).replace(r"\{\}", NUMBER))
-    found += [re.escape(_normal(text)) for other, text in WAITING if other == page]
     return sorted(found, key=len, reverse=True)
 
 
@@ -143,12 +141,12 @@ def write_page(root: Path, kept: Kept, write: bool) -> list[str]:
 HEAD = """# Claims
 
 What makes each number in these pages. The tables between `results` markers, the figures and this
-page are written by `python docs/render.py` from [docs/results](results/). The tests find a page that
-differs from the results, and results that other code made than today's.
+page are written by `python docs/render.py` from [docs/results](results/). The tests find a page
+that differs from the results, and results that other code made than today's.
 """
 SECTIONS = (
     ("By kept results", "Sentences with numbers of the result files. The command at the head of "
-     "each file makes it again.", BY_RESULTS),
+     "each file makes it again.", [*BY_RESULTS, *BY_BENCHES]),
     ("By tests and code", "Numbers that the code, the format or a test decides.", BY_CODE),
     ("Measured once", "No kept command makes these again.", ONCE),
     ("By others", "Numbers of papers and data sets, as cited.", ELSEWHERE),
@@ -166,10 +164,6 @@ def page_text(kept: Kept) -> str:
             except Missing:
                 text = claim.text
             parts.append(f"| {_link(claim.page)} | {_cell(text)} | {_cell(claim.by)} |")
-    if WAITING:
-        parts.append("\n## Old\n\nMeasured before results were kept; to be measured again.\n")
-        parts.append("| page | claim |\n|---|---|")
-        parts += [f"| {_link(page)} | {_cell(text)} |" for page, text in WAITING]
     parts.append(NOT_RUN)
     return "\n".join(parts).rstrip() + "\n"
 

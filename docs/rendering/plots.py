@@ -70,9 +70,10 @@ def digest_in(text: str) -> str | None:
 def _loss_data(kept: Kept) -> Drawn:
     found: dict[str, dict[str, Any]] = {}
     for point in _measured(kept):
-        if SIZES[0] <= point["bytes"] <= SIZES[1]:
+        size = float(point["sets"]["imagenet"]["bytes"])
+        if SIZES[0] <= size <= SIZES[1]:
             kl = float(point["sets"]["imagenet"]["kl"])
-            row = [point["bytes"], round(kept.lost(point["key"]), 3), kl]
+            row = [size, round(kept.lost(point["key"]), 3), kl]
             family = next(start for start in FAMILIES if point["key"].startswith(start))
             curve = found.setdefault(curve_of(point), {"family": family, "rows": []})
             curve["rows"].append(row)
@@ -81,7 +82,10 @@ def _loss_data(kept: Kept) -> Drawn:
 
 
 def _measured(kept: Kept) -> list[Point]:
-    """All points with decoded rows, but for the profiles at their default quality."""
+    """All points with decoded rows, but for the profiles at their default quality.
+
+    With `mean_bytes`, sets differ in size: what was lost on ImageNet's rows stands beside theirs.
+    """
     return [
         point
         for point in kept.points()
@@ -137,7 +141,7 @@ def _short(name: str) -> str:
 def _bars_data(kept: Kept) -> Drawn:
     series: dict[str, list[tuple[float, float]]] = {}
     for point in _measured(kept):
-        row = (float(point["bytes"]), round(kept.lost(point["key"]), 3))
+        row = (float(point["sets"]["imagenet"]["bytes"]), round(kept.lost(point["key"]), 3))
         series.setdefault(curve_of(point), []).append(row)
     bars = []
     for name, rows in series.items():

@@ -113,7 +113,10 @@ def pqvae(kept: Kept) -> str:
 
 def storing_many(kept: Kept) -> str:
     keys = [f"{OURS}@{how}={n}" for n in (25, 50, 100) for how in ("max_bytes", "mean_bytes")]
-    columns = [BYTES, MOST, COSINE, ("5 %", cosine05), ZERO_SHOT, KL, NEIGHBOURS]
+    own = {data: of_field(f"{name}: bytes", f"sets.{data}.bytes", size)
+           for data, name in (("imagenet", "ImageNet"), ("oxford_flowers", "flowers"))}  # fmt: skip
+    columns = [BYTES, MOST, COSINE, ("5 %", cosine05), own["imagenet"], ZERO_SHOT, KL,
+               own["oxford_flowers"], ACCURACIES[1], NEIGHBOURS]  # fmt: skip
     return rows(kept, keys, columns, "option")
 
 
