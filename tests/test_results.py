@@ -115,7 +115,8 @@ def benches() -> dict[str, list[dict[str, Any]]]:
         "corruption": [{"key": "predictive", **damaged}, {"key": "rotation", **damaged}],
         "heads": heads,
         "effort": [{"key": f"max_bytes=50 {n}", "series": "max_bytes=50", "effort": n,
-                    "labels": n == 5, "images": 1400, "bytes": 49.1, "cosine": 0.97, "kl": 0.04, "stays": 0.93,
+                    "labels": n == 5, "images": 1400, "bytes": 49.1, "cosine": 0.97,
+                    "kl": 0.04, "stays": 0.93,
                     "milliseconds": 8.123} for n in (1, 5, 9)],
         "pointing": [{"key": key, "bytes": 50.0, "right": 0.9, "trials": 500, "photos": 20}
                      for key in ("not compressed", "max_bytes=50")],

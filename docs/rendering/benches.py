@@ -159,10 +159,10 @@ def heads(kept: Kept) -> str:
         original = kept.point(f"{model}: original", "heads")
         for name in original["heads"]:
             points = [kept.point(f"{model}: {profile}@max_bytes={n}", "heads") for n in HEAD_BYTES]
-            found = [field_of(point["heads"], name) if name in point["heads"] else None
-                     for point in points]  # fmt: skip
-            if None in found:
-                raise Missing(f"heads.json: a point of {model} has no head {name}")
+            missing = [point["key"] for point in points if name not in point["heads"]]
+            if missing:
+                raise Missing(f"heads.json: {missing[0]} has no head {name}")
+            found = [point["heads"][name] for point in points]
             for measure, words, write in _head_rows(found):
                 lines.append([name.replace("_", " "), words,
                               *(write(head[measure]) for head in found)])  # fmt: skip

@@ -241,7 +241,7 @@ def _spread_data(kept: Kept) -> Drawn:
 def _spread_draw(pyplot: Any, drawn: Drawn) -> Any:
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.3), sharey=True)
     shown = [row[0] for rows in drawn.values() for row in rows]
-    ends = min(shown), max(shown)
+    ends = min(shown) / 1.06, max(shown) * 1.06
     for panel, (target, rows), color in zip(panels, drawn.items(), (BLUE, GREEN), strict=True):
         sizes = [row[0] for row in rows]
         columns = list(zip(*[row[1:] for row in rows], strict=True))
@@ -254,7 +254,7 @@ def _spread_draw(pyplot: Any, drawn: Drawn) -> Any:
         panel.set(title=target, xlabel=target, xlim=ends)
         panel.legend(loc="lower right", fontsize="small")
     panels[0].set_ylabel("cosine of an image")
-    figure.subplots_adjust(wspace=0.06)
+    figure.subplots_adjust(wspace=0.1)
     return figure
 
 
