@@ -77,7 +77,7 @@ def figures(root: Path, kept: Kept, *, write: bool) -> list[str]:
                 faults.append(
                     f"{shown}: {'is not there' if old is None else 'drawn from other results'}"
                 )
-        except Missing as error:
+        except (Missing, ImportError) as error:  # ImportError: matplotlib, to draw
             faults.append(f"{shown}: {error}")
     return faults
 

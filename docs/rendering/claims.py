@@ -155,7 +155,7 @@ SECTIONS = (
 
 def page_text(kept: Kept) -> str:
     """The page of claims."""
-    parts = [HEAD]
+    parts = [HEAD.rstrip()]
     for title, words, claims in SECTIONS:
         parts.append(f"\n## {title}\n\n{words}\n\n| page | claim | made by |\n|---|---|---|")
         for claim in claims:

@@ -26,6 +26,16 @@ TASKS = {  # of each set, the one measure of accuracy that the pages show: its n
 }
 
 
+MAKERS = {  # of result files that are no study of the report
+    "pixels": "-m clipcodec.evaluation.pixels",
+    "scale": "tests/bench/scale.py peers DATA", "million": "tests/bench/scale.py million DATA",
+    "search": "tests/bench/search.py recall DATA`, `… peers DATA` and `… speed DATA",
+    "effort": "tests/bench/effort.py DATA", "pointing": "tests/bench/pointing.py DATA",
+    "overhead": "tests/bench/overhead.py DATA", "speed": "tests/bench/speed.py",
+    "corruption": "tests/bench/corruption.py", "words": "tests/bench/words.py",
+}  # fmt: skip
+
+
 class Missing(Exception):
     """A result that a page needs is not there; the text says which, and what makes it."""
 
@@ -40,10 +50,10 @@ class Kept:
     def _read(self, name: str) -> Results:
         path = self.folder / f"{name}.json"
         if not path.exists():
-            raise Missing(
-                f"{path.name} is not there: run `python -m clipcodec.evaluation.report DATA "
-                f"-o docs/results --only {name}`"
-            )
+            made = MAKERS.get(name, f"-m clipcodec.evaluation.report DATA --only {name}")
+            if made.startswith("-m"):
+                made += f" -o docs/results{'' if 'report' in made else f'/{path.name}'}"
+            raise Missing(f"{path.name} is not there: run `python {made}`")
         try:
             return Results.load(path)
         except ClipcodecError as error:
