@@ -81,3 +81,10 @@ def report(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Links between pages, and the code in them."""
     session.run("python", "docs/check.py")
+
+
+@nox.session
+def results(session: nox.Session) -> None:
+    """Tables, figures and sentences of the pages from docs/results; `-- --check` only compares."""
+    session.install("-e", ".", "matplotlib>=3.8")
+    session.run("python", "docs/render.py", *session.posargs)

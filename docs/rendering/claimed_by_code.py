@@ -1,0 +1,216 @@
+"""Claims whose numbers the code, the format or a test decides. {} stands for a constant of the code."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from .claim import listed
+
+FORMAT, TRELLIS = "formats/clipcodec-1.md", "formats/trellis.md"
+PREDICTIVE, PQVAE = "formats/predictive.md", "formats/pqvae.md"
+STEERING, MEAN = "clipcodec/bulk/steering.py", "clipcodec/mean.py"
+METRICS = "clipcodec/evaluation/metrics.py"
+CARD = "docs/openai-vit-b-32.predictive.card.json"
+TEST_SETS = "the test sets: 1,400, 2,463, 3,783 and 3,333 images"
+HELD_OUT = "`class_is_val` of the data; clipcodec/evaluation/sets.py"
+SHIPPED = "clipcodec/profile/shipped/openai-vit-b-32.predictive.safetensors"
+SIZES = "clipcodec/evaluation/report.py, its sizes"
+RECIPE = "docs/training.md, its commands"
+SUMS = "arithmetic"
+
+BY_CODE = listed({
+    "README.md": [
+        ("a stream whose size you choose, from about 12 to 250 bytes", SIZES),
+        ("`quality=` (1 to 100) sets it", "clipcodec/target.py"),
+        ("10,979 embeddings of images never trained on", TEST_SETS),
+    ],
+    "docs/application.md": [
+        ("runs the backbone on {} images at a time", "clipcodec/codec.py:_IMAGES"),
+        ("work on {} rows at a time in numpy", "clipcodec/codec.py:_ENCODED"),
+    ],
+    "docs/benchmarks.md": [
+        ("ImageNet's 200 held-out classes", HELD_OUT),
+        ("the synthesis, 512 × 512", SHIPPED),
+        ("(2 GB, memory-mapped)", SUMS),
+    ],
+    "docs/browse.md": [
+        ("the slider shows (12 to 250)", "tests/web/test_views.py"),
+        ("at most 64 MB", "clipcodec/web/app.py"),
+        ("or {} others were dropped", "clipcodec/web/views.py:_DROPS"),
+    ],
+    "docs/captions.md": [
+        ("out of streams of at most 50 bytes", "tests/tasks/test_captioning.py"),
+        ("| option | meaning |", "tests/cli/test_caption.py"),
+        ("| option | default | meaning |", "tests/tasks/test_captioning.py"),
+        ("counted from 0", "tests/tasks/test_captioning.py"),
+    ],
+    "docs/choosing-a-rate.md": [
+        ("10,979 embeddings never trained on", TEST_SETS),
+        ("The average is within 1 % of what was asked", "tests/test_mean.py"),
+        ("or on {} that are chosen by a hash", f"{MEAN}:SAMPLE"),
+        ("found on the first {} items and then changed a little with every {}",
+         f"{STEERING}:FIRST:CHUNK"),
+        ("A weight above 1 makes each bit dearer", "tests/test_mean.py"),
+        ("four to ten encodings of 512 embeddings", MEAN),
+        ("1 is the default, and the fastest", "clipcodec/target.py"),
+        ("The profile has 512 directions of texts", "tests/kinds/trellis/test_noticed.py"),
+        ("The **5 %** column is the 5th percentile: one image in twenty", METRICS),
+        ("One point is 14 images here", SUMS),
+        ("half a bit per dimension (32 bytes at 512)", SUMS),
+        ("header and check value take about four bytes: a quarter of 16 bytes, and hardly anything "
+         "of 100", FORMAT),
+        ("by the default profile, at 10 to 250 bytes", "docs/rendering/plots.py"),
+    ],
+    "docs/command-line.md": [
+        ("Exit code 0: done; 1: some input failed and is named on stderr, and the others were "
+         "processed (unless no backbone could be loaded); 2: the command line is wrong; 130: "
+         "interrupted", "tests/cli/test_cli.py, tests/cli/test_compress_many.py"),
+        ("| file | what is read |", "tests/test_arrays.py"),
+        ("has 3.5 seconds", "clipcodec/models/hub.py"),
+    ],
+    "docs/containers.md": [
+        ("[reader of 190 lines]", "formats/reference/container.py"),
+        ("lost, at most {} items", "clipcodec/container/writer.py:BLOCK_ITEMS"),
+        ("above 8 million items only when it is closed", "tests/container/test_writer.py"),
+        ("A block of up to {} items", "clipcodec/container/writer.py:BLOCK_ITEMS"),
+        ("takes 20 bytes, plus its distinct headers", "formats/container-1.md"),
+        ("8 bytes per block", "formats/container-1.md"),
+    ],
+    "docs/figures/rate-distortion.md": [
+        ("10,979 embeddings that none was trained on: 1,400 images of 200 ImageNet classes", TEST_SETS),
+        ("where cosine ≈ 1 − E/2 for a squared error E", SUMS),
+        ("**cosine, 5 %**: mean and 5th percentile", METRICS),
+        ("among the 200 classes", HELD_OUT),
+        ("cosines times 100", METRICS),
+    ],
+    "docs/how-it-works.md": [
+        ("‖x − x̂‖² = 2 − 2·cos(x, x̂)", SUMS),
+        ("An error in a direction in which texts do not vary has weight 1 − g", SUMS),
+        ("the first 6, the next 8, …", CARD),
+        ("γ is near 0", "clipcodec/training/gains.py"),
+        ("whole numbers up to ±255, hidden units 0 … 255, so that every partial sum stays below 2²⁴",
+         PREDICTIVE),
+        ("Float32 holds such sums", PREDICTIVE),
+        ("with variance 1/D", SUMS),
+        ("step Δ at the bit cost of step 2Δ", TRELLIS),
+        ("one of {} classes of σ/Δ", "clipcodec/training/level_tables.py:CLASSES"),
+        ("code lengths to 1/4096 bit", "clipcodec/kinds/trellis/tables.py"),
+    ],
+    "docs/images-at-scale.md": [
+        ("found on the first {} items and changed a little with every {}", f"{STEERING}:FIRST:CHUNK"),
+        ("A folder of up to 768 images", f"{STEERING}: its first items and a chunk"),
+        ("| input | what is taken | id |", "tests/bulk/test_sources.py"),
+        ("Image files above 256 MiB, or above Pillow's limit of 89 million pixels, are refused",
+         "tests/test_images.py"),
+        ("SIGTERM (143), a killed worker, a full disk (1)", "tests/whole/test_faults.py"),
+        ("default {})", "clipcodec/codec.py:_IMAGES"),
+        ("at most 256 MiB of archive members", "tests/bulk/test_archives.py"),
+        ("two tasks of 8 images per worker", "clipcodec/bulk/workers.py"),
+    ],
+    "docs/inside-other-formats.md": [
+        ("lies in 0x40 … 0xE3; of a stream of the default profile it lies in 0x80 … 0xE3", FORMAT),
+        ("fits into 48 bytes", "tests/test_codec.py"),
+        ("its check value covers all 32", FORMAT),
+    ],
+    "docs/paper.md": [
+        ("codes of 400 to 2,000 bits", "docs/rendering/kept.py"),
+        ("the nearest of 200 class texts", HELD_OUT),
+        ("50, 75, 100, 125, 150 and 250, which is the same number of bits", SUMS),
+    ],
+    "docs/pointing.md": [
+        ("more than 1024 pixels", "clipcodec/tasks/locating/sam.py"),
+        ("wins at 50 bytes", "tests/tasks/test_locating.py"),
+        ("The classes are the 200 that no profile was trained on", HELD_OUT),
+    ],
+    "docs/profiles.md": [
+        ("| profile | id | embeddings | rates |", "formats/README.md"),
+        ("text weight 0.6), twelve bands, a prediction of 512 units after each, a restoration of "
+         "1,024", SHIPPED),
+        ("One file of 7.7 MB", SHIPPED),
+        ("counted four times, and 6,617 rows of 24 further collections", CARD),
+        ("ImageNet's 800 training classes and 1,568 object names", CARD),
+        ("2,000 rows that the network was not trained on", RECIPE),
+        ("40,000 steps with a scalar quantiser on one GPU, 300 of the restoration", RECIPE),
+        ("17,888 of ViT-L/14 (the 336-pixel model has nearly the same space), 13,000 of them frames "
+         "of 129 videos", "docs/openai-vit-l-14-336.predictive.card.json"),
+        ("KL over the texts of ImageNet's 1,000 classes", "clipcodec/evaluation/report.py"),
+        ("Text weight 0.15, shrinkage .15, 96 units; gains and tables come from 22 groups",
+         "docs/openai-vit-l-14-336.predictive.card.json, and docs/training.md"),
+        ("512 dimensions: 200 symbols from one shared codebook", PQVAE),
+        ("4, 8, 16, 32, 64 and 1,024 codewords; their ids are 1 … 6",
+         "clipcodec/profile/shipped/registry.json, and docs/training.md"),
+        ("On 10,979 embeddings never trained on: 1,400 of 200 ImageNet classes", TEST_SETS),
+        ("(the paper's 800/200 protocol)", HELD_OUT),
+        ("among the 200 classes; one point is 14 images", SUMS),
+        ("48,399 image embeddings of 52 public collections", "docs/openai-vit-b-32.card.json"),
+        ("5,597 of ImageNet's 800 training classes", "docs/openai-vit-b-32.card.json"),
+        ("6,000 steps (K = 1024: 3,000)", "clipcodec/training/pqvae.py, and docs/training.md"),
+        ("the first 64 principal axes", "clipcodec/profile/statistics.py"),
+    ],
+    "docs/quick-start.md": [
+        ("from about 12 to 250 bytes", SIZES),
+    ],
+    "docs/ray.md": [
+        ("each batch comes to 50 bytes on average by itself", "tests/integrations/test_ray.py"),
+    ],
+    "docs/search.md": [
+        ("faiss's quantisers have 8 bits per sub-vector", "tests/bench/search.py"),
+        ("fitted to 20,000 rows in 12 iterations, with the number of dimensions reduced to a multiple "
+         "of the bytes (500, 510, 500, 450, 500), which lowers its cosine at 75 and 100",
+         "tests/bench/search.py"),
+        ("| | work | memory |", SUMS),
+        ("less than 0.001", "tests/retrieval/test_retrieval.py"),
+        ("at D + 4 bytes", "tests/retrieval/test_retrieval.py"),
+        ("whole numbers of 64 bits with sign, one per stream, and not −1",
+         "tests/integrations/test_faiss.py"),
+        ("L2 give the same order", SUMS),
+    ],
+    "docs/security.md": [
+        ("| input | trusted? | how it is handled |", "tests/whole/test_inputs.py"),
+        ("3,300 bytes for 512 dimensions and 105 kB in any case", f"{FORMAT}, {TRELLIS}"),
+        ("reads no more than 1 MiB of a file", "tests/cli/test_cli.py"),
+        ("n ≤ 16384", FORMAT),
+        ("at most 16384", FORMAT),
+        ("256 MiB, its header 1 MiB", "formats/profile-file.md"),
+        ("carries 16 bits of CRC", FORMAT),
+    ],
+    "docs/tables.md": [
+        ("32, 64 or integers; also with lists or dimensions of size 1", "tests/integrations/test_arrow.py"),
+        ("have 50 bytes on average", "tests/integrations/test_parquet.py"),
+        ("Row groups have {} rows", "clipcodec/integrations/parquet.py:_GROUP_ROWS"),
+        ("or 64 MiB at most", "clipcodec/integrations/parquet.py"),
+    ],
+    "docs/testing.md": [
+        ("| question | tool | in CI |", "noxfile.py"),
+        ("the upper 95 % confidence limit (Poisson)", "tests/bench/corruption.py"),
+        ("about as many as 16 bits let pass", SUMS),
+        ("The check value lets one in 65,536 streams with random damage pass", SUMS),
+        ("the CRC detects every change of up to 16 of them in a row", "tests/test_bitstream.py"),
+        ("all damage within 16 adjacent bits, and up to three flipped bits", "tests/test_bitstream.py"),
+    ],
+    "docs/training.md": [
+        ("At least 1,000 distinct rows", "tests/training/test_training.py"),
+        ("| option | meaning |", "clipcodec/cli/train.py"),
+        ("a tenth, at most 2,000; for `pqvae` 2 %", "clipcodec/training/predictive.py"),
+        ("7,500 steps of 1,024 rows (fewer for fewer rows), AdamW, dropout, weight decay; rates up to "
+         "1.8 bits per dimension", "clipcodec/training/predictive.py"),
+        ("at most 300 steps: the real encoder runs over 16,384 rows", "clipcodec/training/predictive.py"),
+        ("has 512 units and a restoration of 1,024", SHIPPED),
+        ("are 2,000 of these rows that no phase has seen, `text-imagenet-800` holds the texts of "
+         "ImageNet's 800 training classes and `text-vocabulary` 1,568 object names", CARD),
+        ("22 of 159 groups of rows", "docs/openai-vit-l-14-336.predictive.card.json"),
+        ("batches of 1,024, through a straight-through estimator", "clipcodec/training/pqvae.py"),
+        ("**A high learning rate**, 5e-3", "clipcodec/training/pqvae.py"),
+        ("The 16 channels of a sub-vector span two directions (three from K = 64 on)",
+         "clipcodec/training/pqvae.py"),
+        ("used less than 3 % as often as average", "clipcodec/training/pqvae.py"),
+        ("likewise with 8 and 32 codewords; with 16 and 64, `--learning-rate 0.0025`; with 1,024,",
+         "the commands that were run"),
+    ],
+    "docs/words.md": [
+        ("(the 80 of OpenAI, as open_clip has them), `\"simple\"` (7 of these)",
+         "open_clip's lists; tests/models/test_text.py"),
+        ("77 for OpenAI's models", "tests/models/test_text.py"),
+        ("100 for OpenAI's", "tests/models/test_text.py"),
+        ("it would be 100 % of every picture", "tests/tasks/test_naming.py"),
+    ],
+})  # fmt: skip
