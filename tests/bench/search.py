@@ -36,7 +36,7 @@ import numpy as np
 from fidelity import load, unit
 
 import clipcodec
-from clipcodec.evaluation.baselines import import_faiss
+from clipcodec.evaluation.peers.faiss_codecs import import_faiss
 from clipcodec.evaluation.metrics import load_training
 
 BUDGETS = (25, 34, 50, 75, 100)

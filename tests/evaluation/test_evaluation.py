@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from clipcodec.errors import EmbeddingError
-from clipcodec.evaluation import baselines, figures, metrics, report
+from clipcodec.evaluation import figures, metrics, report
 
 DIM = 8  # of the tiny profile
 
@@ -123,66 +123,6 @@ def test_a_file_without_its_tensors_is_named(data: Path) -> None:
     (data / "imagenet.safetensors").write_bytes(b"noise")
     with pytest.raises(EmbeddingError, match=r"imagenet\.safetensors is not a readable"):
         metrics.load_evaluation(data)
-
-
-# reference codecs
-
-
-def gaussian(count: int = 4000) -> np.ndarray:
-    """Gaussian rows around a mean, their spectrum falling; norms are not one."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(count, 16)) / np.arange(1, 17) + 1
-    return x.astype(np.float32)
-
-
-def error(x: np.ndarray, coded: baselines.Coded) -> float:
-    return float(((coded.rows - x) ** 2).sum(axis=1).mean())
-
-
-def test_the_bound_is_reverse_water_filling() -> None:
-    """Four equal variances in b bits each leave 2^(−2b) of them; a dead one takes no bits."""
-    flat = np.array([1.0, 1, 1, 1]) / 4
-    assert baselines.gaussian_cosine(flat, 1) == pytest.approx(1 - 0.5 / 16, abs=1e-6)
-    uneven = np.append(flat, 1e-9)
-    assert baselines.gaussian_cosine(uneven, 1) == pytest.approx(1 - 0.5 / 16, abs=1e-6)
-    sizes = [baselines.gaussian_cosine(flat, size) for size in (0.5, 1, 2, 4)]
-    assert sizes == sorted(sizes)
-
-
-def test_scalar_codecs_lie_above_the_bound_and_gain_by_bits() -> None:
-    x = gaussian()
-    klt = baselines.plain_klt(x)
-    pca = [baselines.pca_codec(klt, x, size) for size in (2, 4, 8)]
-    assert [coded.bytes for coded in pca] == [2, 4, 8]
-    rdo = [baselines.klt_codec(klt, x, x, step) for step in (0.8, 0.4, 0.2)]
-    for coded in (*pca, *rdo):
-        least = 2 * (1 - baselines.gaussian_cosine(klt.variance, coded.bytes))
-        assert least * 0.98 < error(x, coded) < 4 * least
-    for curve in (pca, rdo):
-        assert [error(x, c) for c in curve] == sorted((error(x, c) for c in curve), reverse=True)
-    # entropy-coded levels take fewer bits for the same error
-    assert rdo[2].bytes < 8
-    at = np.interp(np.log(error(x, pca[1])), np.log([error(x, c) for c in rdo[::-1]]),
-                   [c.bytes for c in rdo[::-1]])  # fmt: skip
-    assert at < pca[1].bytes
-
-
-def test_the_size_of_unseen_rows_counts_levels_never_trained_on() -> None:
-    x = gaussian()
-    klt = baselines.plain_klt(x)
-    far = baselines.klt_codec(klt, x, 3 * x[:50], 0.2)
-    assert np.isfinite(far.bytes)
-    assert far.bytes > baselines.klt_codec(klt, x, x[:50], 0.2).bytes
-
-
-@pytest.mark.slow
-def test_faiss_codecs_have_the_size_their_name_says() -> None:
-    pytest.importorskip("faiss")
-    x = gaussian()
-    for name, size in (("PQ4x6np", 3), ("OPQ4,PQ4x6np", 3), ("RQ2x4", 1)):
-        coded = baselines.faiss_codec(name, x, x[:100])
-        assert coded.bytes == size
-        assert error(x[:100], coded) < x.var(axis=0).sum()
 
 
 # the report
