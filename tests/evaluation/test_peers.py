@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def training(folder: Path) -> Iterator[Training]:
     yield Training(folder)
-    for cache in (faiss_codecs._fitted, klt.plain_klt, simple._quantiser, simple._around_mean):
+    for cache in (faiss_codecs._fitted, klt.plain_klt, simple._tables, simple._around_mean):
         cache.cache_clear()
 
 
@@ -153,10 +153,10 @@ def test_rans_payloads_are_decoded_to_their_levels() -> None:
     """The sizes counted are those of payloads that hold everything; near the ideal size."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(500, DIM)) * np.linspace(0.1, 4, DIM)
-    quantiser = levels.fit(values)
-    chosen = quantiser.choose(3 * values[:50])  # levels that never occurred, too
-    payloads = simple.rans_payloads(chosen, quantiser)
-    left, width = simple.rans_intervals(quantiser)
+    bits = levels.table_bits(levels.rounded(values))
+    chosen = levels.rounded(3 * values[:50])  # levels that never occurred, too
+    payloads = simple.rans_payloads(chosen, bits)
+    left, width = simple.rans_intervals(bits)
     assert width.min() > 0
     assert (width.sum(axis=1) == 1 << 24).all()
     decoder = AnsDecoder(payloads)
@@ -165,26 +165,22 @@ def test_rans_payloads_are_decoded_to_their_levels() -> None:
         symbol = np.array([np.searchsorted(left[d], q, side="right") - 1 for q in quantile])
         assert (symbol - levels.HIGHEST == chosen[:, d]).all()
         decoder.advance(left[d, symbol], width[d, symbol], quantile)
-    sizes = np.array([len(payload) for payload in payloads])
-    extra = sizes - quantiser.spent(chosen) / 8
-    assert 0 < extra.mean() < 4
+    # of rows like those that the tables count: far levels are cheaper in 24 bits than in the tables
+    near = levels.rounded(values[:50])
+    sizes = np.array([len(payload) for payload in simple.rans_payloads(near, bits)])
+    ideal = np.take_along_axis(bits, near.T + levels.HIGHEST, axis=1).sum(axis=0) / 8
+    assert 0 < (sizes - ideal).mean() < 4
 
 
-def test_the_scalar_quantiser_is_no_worse_than_rounding(training: Training) -> None:
-    """At the same size, as lossyless codes: rounded levels, their own tables, ideal sizes."""
-    step = 0.1
-    mean = training.rows.mean(axis=0)
-    rounded = np.rint((training.rows - mean) / step).astype(np.int64)
-    counts = np.stack([np.bincount(c + 127, minlength=255) for c in rounded.T]) + 1e-3
-    bits = -np.log2(counts / counts.sum(axis=1, keepdims=True))
-    mine = np.rint((X - mean) / step).astype(np.int64)
-    size = np.take_along_axis(bits, mine.T + 127, axis=1).sum(axis=0).mean() / 8
-    plain = float(((mine * step + mean - X) ** 2).sum(axis=1).mean())
-    curve = [parse_codec(f"scalar:{s}").code(X, training) for s in (0.14, 0.11, 0.08, 0.06)]
-    sizes = [mean_bytes(coded) - 3 for coded in curve]  # rANS: up to three bytes a payload
-    assert sizes[0] < size < sizes[-1]
-    at = np.interp(size, sizes, np.log([error(X, coded) for coded in curve]))
-    assert np.exp(at) < plain
+def test_the_scalar_quantiser_rounds_around_the_mean(training: Training) -> None:
+    """The error is that of rounding, and half the step takes nearly one more bit a dimension."""
+    coarse, fine = (parse_codec(f"scalar:{step}").code(X, training) for step in (0.06, 0.03))
+    assert coarse.rows is not None
+    steps = (coarse.rows - training.rows.mean(axis=0)) / 0.06
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-4)
+    assert np.abs(coarse.rows - X).max() < 0.0301
+    assert error(X, fine) == pytest.approx(DIM * 0.03**2 / 12, rel=0.05)
+    assert 0.8 * DIM / 8 < mean_bytes(fine) - mean_bytes(coarse) <= DIM / 8
 
 
 # the KLT and the bound

@@ -115,9 +115,8 @@ def _fitted(name: str, training: Training) -> Any:
     settings = _set(faiss, index, _QUICK if training.quick else _SHORTER)
     path = None
     if training.kept is not None:
-        made_of = (
-            f"{name} {settings} {faiss.__version__} {hashlib.sha256(rows.tobytes()).hexdigest()}"
-        )
+        fitted_to = hashlib.sha256(rows.tobytes()).hexdigest()
+        made_of = f"{name} {settings} {faiss.__version__} {fitted_to}"
         path = training.kept / f"faiss-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.index"
         if path.exists():
             return _read(faiss, path)

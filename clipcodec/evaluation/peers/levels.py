@@ -1,12 +1,13 @@
-"""A uniform scalar quantiser with one step for all dimensions, and a table of bits for each.
+"""Levels of uniform scalar quantisers, and the bits that they take.
 
-Fitted to training values: levels are chosen by error + λ · bits, the tables count those levels, and
-a level is decoded to the mean of the training values that it coded.
+`Quantiser` has one step for all dimensions and is fitted to training values: levels are chosen by
+error + λ · bits, tables count those levels, and a level is decoded to the mean of what it coded.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +48,17 @@ class Quantiser:
         return values
 
 
+def rounded(values: NDArray[np.floating[Any]]) -> Levels:
+    """The nearest level of each value; values are in steps."""
+    levels: Levels = np.rint(values).astype(np.int64).clip(-HIGHEST, HIGHEST)
+    return levels
+
+
 def fit(values: Doubles) -> Quantiser:
     """The quantiser for training values (M, D)."""
-    levels = np.rint(values).astype(np.int64).clip(-HIGHEST, HIGHEST)
+    levels = rounded(values)
     for _ in range(_ROUNDS):
-        bits = _table_bits(levels)
+        bits = table_bits(levels)
         levels = _choose(values, bits)
     magnitude = np.minimum(np.abs(levels), 3).ravel()
     remainder = (np.abs(values) - np.abs(levels)).ravel()
@@ -61,7 +68,7 @@ def fit(values: Doubles) -> Quantiser:
     return Quantiser(bits, shift)
 
 
-def _table_bits(levels: Levels) -> Doubles:
+def table_bits(levels: Levels) -> Doubles:
     """−log2 p (D, alphabet) of each level of each dimension, from levels (M, D).
 
     Two counts are added, distributed as a two-sided geometric distribution of the same mean

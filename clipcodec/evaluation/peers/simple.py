@@ -7,12 +7,14 @@ float16          half precision
 truncate:K       the first K dimensions in int8, as for Matryoshka embeddings; CLIP is not trained
                  to put what matters first, so also truncate:pca,K, of principal components
 
-`scalar` is the plain form of lossyless (Dubois et al. 2021, arXiv 2106.10800), whose codec for CLIP
+`scalar` is the plain form of lossyless (Dubois et al. 2021, arXiv 2106.10800). Its codec for CLIP
 learns a scale and an offset for each dimension, rounds, and codes with a static learned table for
 each dimension. Here the offset is the mean, the scale is the same for all (least squared error at
-a rate wants equal steps), and the tables count training rows. Two things are better than there:
-levels are chosen by error + λ · bits, and decoded to the mean of what they coded. Sizes are those
-of real payloads, one a row, without zero bytes at their ends, headers or check values.
+a rate wants equal steps), and the tables count training rows. Decoded values are whole steps, as
+there. Choosing levels by error + λ · bits and decoding them to their means was tried: at equal
+bytes it gives a cosine up to 0.01 higher, but clearly worse classes and KL. Sizes are those of
+real payloads, one a row, without zero bytes at their ends, headers or check values: on average
+three bytes above the ideal size, one less than a coder with a state of 32 bits.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from ...training.klt import Doubles
 from ..codecs import Coded, MeasuredCodec, Training
 from . import positive, whole
 from .klt import plain_klt
-from .levels import ENOUGH, HIGHEST, Levels, Quantiser, fit
+from .levels import HIGHEST, Levels, rounded, table_bits
 
 SERIES = {
     "scalar": "scalar quantiser, rANS (lossyless, plain)", "float16": "float16",
@@ -140,34 +142,34 @@ def _scalar(spec: str, argument: str) -> MeasuredCodec:
     step = positive(spec, argument, "a step such as 0.03, for rows of unit norm")
 
     def code(x: Embeddings, training: Training) -> Coded:
-        mean, quantiser = _quantiser(training, step)
-        levels = quantiser.choose((x - mean) / step)
-        rows = (step * quantiser.values(levels) + mean).astype(np.float32)
-        payloads = rans_payloads(levels, quantiser)
+        mean, bits = _tables(training, step)
+        levels = rounded((x - mean) / step)
+        rows = (step * levels + mean).astype(np.float32)
+        payloads = rans_payloads(levels, bits)
         return Coded(rows, np.array([len(payload) for payload in payloads], np.float64))
 
     return MeasuredCodec(spec, SERIES["scalar"], argument, code, _SCALAR)
 
 
 @lru_cache(maxsize=1)
-def _quantiser(training: Training, step: float) -> tuple[Doubles, Quantiser]:
-    rows = training.sample(ENOUGH)
-    mean = training.rows.mean(axis=0, dtype=np.float64)
-    return mean, fit((rows - mean) / step)
+def _tables(training: Training, step: float) -> tuple[Embeddings, Doubles]:
+    """The mean (D,) of the training rows, and the bits (D, K) of the levels around it."""
+    mean = training.rows.mean(axis=0)
+    return mean, table_bits(rounded((training.rows - mean) / step))
 
 
-def rans_payloads(levels: Levels, quantiser: Quantiser) -> list[bytes]:
-    """One rANS payload for each row of levels (N, D), last dimension first."""
-    left, width = rans_intervals(quantiser)
+def rans_payloads(levels: Levels, bits: Doubles) -> list[bytes]:
+    """One rANS payload for each row of levels (N, D), by tables as `table_bits` gives them."""
+    left, width = rans_intervals(bits)
     encoder = AnsEncoder(np.ones(len(levels), np.int64), levels.shape[1])
     for d, column in enumerate(levels.T + HIGHEST):
         encoder.push(left[d, column], width[d, column])
     return encoder.payloads()
 
 
-def rans_intervals(quantiser: Quantiser) -> tuple[Integers, Integers]:
+def rans_intervals(bits: Doubles) -> tuple[Integers, Integers]:
     """(left, width), each (D, K), of every level in 2**24; no width is zero."""
-    shares = 2.0**-quantiser.bits
+    shares = 2.0**-bits
     upper = np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)
     alphabet = shares.shape[1]
     ends = (upper * ((1 << PRECISION) - alphabet)).astype(np.int64) + np.arange(1, alphabet + 1)
