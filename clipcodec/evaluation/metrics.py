@@ -83,10 +83,15 @@ def spread(original: Embeddings, decoded: Embeddings) -> list[float]:
 
 
 def accuracy(rows: Embeddings, references: Embeddings, labels: Labels, k: int = 1) -> float:
-    """Share of rows (N, D) whose label is among the k most similar references (C, D)."""
+    """Share of rows (N, D) whose label is among the k most similar references (C, D).
+
+    Of equally similar ones the first counts, so a codec that makes all alike gains nothing by it.
+    """
     scores = rows @ references.T
     own = np.take_along_axis(scores, labels[:, None], axis=1)
-    return float(((scores > own).sum(axis=1) < k).mean())
+    before = np.arange(len(references)) < labels[:, None]
+    rank = ((scores > own) | ((scores == own) & before)).sum(axis=1)
+    return float((rank < k).mean())
 
 
 def agreement(original: Embeddings, decoded: Embeddings, texts: Embeddings) -> float:
