@@ -329,6 +329,26 @@ def test_coding_twice_fits_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     codec.code(X[:5], training)
 
 
+def test_settings_are_those_of_the_authors_or_shorter() -> None:
+    """Few are changed: the rest, such as OPQ's 50 rounds, stays; `@authors` changes none."""
+    faiss = pytest.importorskip("faiss")
+    for name, most in (("OPQ4,PQ4x4np", 16384), ("OPQ4,PQ4x4np@authors", 65536)):
+        index, settings = faiss_codecs.unfitted(name, DIM)
+        opq = faiss.downcast_VectorTransform(index.chain.at(0))
+        assert (opq.niter, opq.max_train_points) == (50, most)
+        assert settings == ({} if "@" in name else {"max_train_points": 16384})
+    quick, _ = faiss_codecs.unfitted("LSQ4x4", DIM, quick=True)
+    shorter, _ = faiss_codecs.unfitted("LSQ4x4", DIM)
+    lsq, _ = faiss_codecs.unfitted("LSQ4x4@authors", DIM)
+    assert (lsq.lsq.train_iters, lsq.lsq.train_ils_iters) == (25, 8)
+    assert quick.lsq.train_iters < shorter.lsq.train_iters < 25
+    assert shorter.lsq.encode_ils_iters == lsq.lsq.encode_ils_iters == 16
+    rq, _ = faiss_codecs.unfitted("RQ2x4", DIM)
+    assert (rq.rq.train_type, rq.rq.max_beam_size) == (faiss.ResidualQuantizer.Train_default, 5)
+    codec = parse_codec("faiss:RQ2x4@authors")
+    assert (codec.series, codec.setting) == ("faiss RQ, authors' settings", "RQ2x4")
+
+
 def test_a_name_that_faiss_does_not_take_is_an_error_in_words(training: Training) -> None:
     pytest.importorskip("faiss")
     with pytest.raises(OptionError, match=r"no codec 'PQ5x8' for rows of 32: .*multiple"):

@@ -2,8 +2,8 @@
 
 PQ, OPQ, RQ, LSQ, SQ and RaBitQ with what may stand before them (OPQ, RR, PCAR …). Rows are encoded
 with `sa_encode` and decoded with `sa_decode`, except RaBitQ of several bits; see `_decode_rabitq`.
-Everything is as faiss's authors have set it, but for what `_SHORTER` names. Fitted indexes are kept
-in `Training.kept`.
+Everything is as faiss's authors have set it, but for what `_SHORTER` names; with `@authors` after
+the name, that is as they have set it, too. Fitted indexes are kept in `Training.kept`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,16 @@ _CODECS = {
     "PQ": "PQ", "RQ": "RQ", "LSQ": "LSQ", "PRQ": "PRQ", "PLSQ": "PLSQ", "SQ": "SQ",
     "SQtqmse": "TurboQuant", "RaBitQ": "RaBitQ", "LSH": "LSH",
 }  # fmt: skip
+AUTHORS = "@authors"
 _LEADING = {"OPQ": "OPQ", "PCA": "PCA", "PCAR": "PCA", "ITQ": "ITQ"}
 # Attributes of indexes that are set for shorter training.
 # RQ: k-means of faiss starts in few dimensions and adds more, which takes four times as long and
 # gives the same cosines to three digits here.
-_SHORTER = {"IndexResidualQuantizer": {"rq.train_type": 0}}
+_SHORTER = {
+    "IndexResidualQuantizer": {"rq.train_type": 0},
+    "OPQMatrix": {"max_train_points": 16_384},
+    "IndexLocalSearchQuantizer": {"lsq.train_iters": 8, "lsq.train_ils_iters": 2},
+}
 _QUICK = {
     "IndexPQ": {"pq.cp.niter": 4},
     "IndexResidualQuantizer": {"rq.train_type": 0, "rq.cp.niter": 2, "rq.max_beam_size": 1},
@@ -43,12 +48,13 @@ _QUICK = {
 
 
 def family(_: str, argument: str) -> MeasuredCodec:
-    """The codec `faiss:argument`.
+    """The codec `faiss:argument`, a name of the index factory or NAME@authors.
 
     Raises OptionError if the name holds no codec. That faiss does not know the name, or is missing,
     is seen when rows are coded: it depends on their width.
     """
-    kind = _series(argument)
+    factory = argument.removesuffix(AUTHORS)
+    kind = _series(factory)
     if kind is None:
         raise OptionError(
             f"codec {'faiss:' + argument!r}: expected a codec of faiss's index factory, such as "
@@ -62,11 +68,13 @@ def family(_: str, argument: str) -> MeasuredCodec:
             codes = index.sa_encode(np.ascontiguousarray(x))
             rows = _decode(faiss, index, codes)
         except RuntimeError as error:
-            raise OptionError(f"faiss's {argument!r} is no codec: {_reason(error)}") from error
+            raise OptionError(f"faiss's {factory!r} is no codec: {_reason(error)}") from error
         return Coded(rows, np.full(len(x), float(index.sa_code_size())))
 
+    if factory != argument:
+        kind += ", authors' settings"
     return MeasuredCodec(
-        f"faiss:{argument}", f"faiss {kind}", argument, code, MODULES, weights=_version(),
+        f"faiss:{argument}", f"faiss {kind}", factory, code, MODULES, weights=_version(),
         # The search of LSQ draws random numbers row after row: a row's code depends on those before
         apart="LSQ" not in argument,
     )  # fmt: skip
@@ -75,6 +83,7 @@ def family(_: str, argument: str) -> MeasuredCodec:
 def import_faiss() -> Any:
     """faiss, limited to one thread so that it gives the same codes every time.
 
+    Two threads on a machine that is busy took a hundred times as long.
     Raises MissingDependencyError naming the extra if faiss is missing.
     """
     faiss = need("faiss", "evaluation")
@@ -101,18 +110,28 @@ def _series(name: str) -> str | None:
     return " + ".join([*before, codec])
 
 
-@lru_cache(maxsize=1)
-def _fitted(name: str, training: Training) -> Any:
-    """The index of this name, fitted to the training rows or found where it was kept."""
-    faiss = import_faiss()
-    rows = np.ascontiguousarray(training.rows)
+def unfitted(argument: str, dim: int, *, quick: bool = False) -> tuple[Any, dict[str, int]]:
+    """The index for rows of `dim`, not yet fitted, and what is set in another way than by faiss.
+
+    Raises OptionError if faiss does not know the name, or it does not fit the rows.
+    """
+    faiss, name = import_faiss(), argument.removesuffix(AUTHORS)
     try:
-        index = faiss.index_factory(rows.shape[1], name)
+        index = faiss.index_factory(dim, name)
     except RuntimeError as error:
         raise OptionError(
-            f"faiss has no codec {name!r} for rows of {rows.shape[1]}: {_reason(error)}"
+            f"faiss has no codec {name!r} for rows of {dim}: {_reason(error)}"
         ) from error
-    settings = _set(faiss, index, _QUICK if training.quick else _SHORTER)
+    changed = {} if name != argument else _QUICK if quick else _SHORTER
+    return index, _set(faiss, index, changed)
+
+
+@lru_cache(maxsize=1)
+def _fitted(argument: str, training: Training) -> Any:
+    """The index of this name, fitted to the training rows or found where it was kept."""
+    faiss, name = import_faiss(), argument.removesuffix(AUTHORS)
+    rows = np.ascontiguousarray(training.rows)
+    index, settings = unfitted(argument, rows.shape[1], quick=training.quick)
     path = None
     if training.kept is not None:
         fitted_to = hashlib.sha256(rows.tobytes()).hexdigest()
