@@ -39,6 +39,7 @@ OUR_CODE = (
     "kinds/**/*.py", "entropy/*.py", "profile/file.py", "codec.py", "mean.py", "stream.py",
     "bitstream.py", "target.py", "embeddings.py",
 )  # fmt: skip
+QUICK_ROWS = 10_000  # with fewer than 39 a centroid, faiss warns of each of its clusterings
 _TARGETS = ("quality", "max_bytes", "min_cosine", "mean_bytes", "effort", "entropy")
 
 
@@ -81,7 +82,7 @@ class Training:
         if self.folder is None:
             raise OptionError("this codec is fitted to training rows: give --training FOLDER")
         rows = load_training(self.folder)
-        return self.sample(8_000, rows) if self.quick else rows
+        return self.sample(QUICK_ROWS, rows) if self.quick else rows
 
     def sample(self, count: int, rows: Embeddings | None = None) -> Embeddings:
         """`count` of the rows, the same each time."""

@@ -36,8 +36,8 @@ import numpy as np
 from fidelity import load, unit
 
 import clipcodec
-from clipcodec.evaluation.baselines import import_faiss
 from clipcodec.evaluation.metrics import load_training
+from clipcodec.evaluation.peers.faiss_codecs import import_faiss
 
 BUDGETS = (25, 34, 50, 75, 100)
 QUERIES = 1000
