@@ -60,6 +60,19 @@ class ImageSet:
                 kept.append(image)
         return replace(self, images=tuple(kept))
 
+    def only_held_out(self) -> ImageSet:
+        """The classes that no codec may be trained on, numbered anew; all, if there is no split."""
+        if self.held_out is None:
+            return self
+        number = {label: new for new, label in enumerate(self.held_out)}
+        images = [
+            LabelledImage(image.path, number[image.label])
+            for image in self.images
+            if image.label in number
+        ]
+        classes = tuple(self.classes[label] for label in self.held_out)
+        return replace(self, images=tuple(images), classes=classes, held_out=None)
+
 
 def image_set(
     source: str,

@@ -68,8 +68,10 @@ def pictures_of(
 ) -> Pictures:
     """Read all images once; with a backbone embed them and the class names.
 
-    Raises ImageError if no image can be read, and what `Backbone.load` raises.
+    Of a set with classes held out of training, only these are measured. Raises ImageError if no
+    image can be read, and what `Backbone.load` and `TextTower.load` raise.
     """
+    source = source.only_held_out()
     tower = None if backbone is None else Backbone.load(backbone, device=device, weights=weights)
     digest = hashlib.sha256(b"" if tower is None else sha256(tower.path).encode())
     kept, pixels, sizes, failed, rows = [], [], [], [], []

@@ -18,6 +18,7 @@ and with a model what `clipcodec evaluate` measures.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(given)
 
     def work() -> int:
-        source = packaged_photographs() if args.source in (None, NAME) else source_of(args)
         failed: list[str] = []
         codecs: list[PixelCodec] = []
         names = default_specs() if args.codecs is None else args.codecs
@@ -69,12 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     codecs.append(parse_pixel_codec(spec, download=args.download))
                 except (ImportError, WeightsUnavailableError) as error:
                     failed.append(f"{spec}: {error}")
-        command = " ".join(["python -m clipcodec.evaluation.pixels", *given])
+        command = shlex.join(["python", "-m", "clipcodec.evaluation.pixels", *given])
         results = Results.load(args.output, command)
         streams: list[MeasuredCodec] = []
         if args.backbone is not None:
             specs = default_streams(args.backbone) if args.streams is None else args.streams
             streams = [parse_codec(spec) for spec in specs]
+        source = packaged_photographs() if args.source in (None, NAME) else source_of(args)
         pictures = pictures_of(
             source, backbone=args.backbone, templates=templates_given(args), device=args.device,
             weights=args.weights, quiet=args.quiet,
