@@ -152,7 +152,7 @@ def measure_pixels(
         if any(old.get(name) != value for name, value in own.items()):
             try:
                 results.add({"key": key, **own, **make()})
-            except (RateError, ImportError, WeightsUnavailableError) as error:
+            except (RateError, ImageError, ImportError, WeightsUnavailableError) as error:
                 failed.append(f"{key}: {error}")
             except ClipcodecError as error:
                 raise type(error)(f"{key}: {error}") from error
@@ -183,16 +183,19 @@ def _batches(
 
 def _coded(pictures: Pictures, codec: PixelCodec, quiet: bool) -> Point:
     """Every image through a pixel codec, and the decoded one through the model."""
-    sizes, quality, rows = [], [], []
+    sizes: list[int] = []
+    quality: list[float] = []
+    rows = []
     for _, batch in _batches(pictures.images, codec.spec, quiet):
-        decoded = []
+        images = []
         for image in batch:
             if isinstance(image, ImageError):  # it could be read before
                 raise image
-            size, result = codec.code(image)
-            sizes.append(size)
-            quality.append(psnr(image, result))
-            decoded.append(result)
+            images.append(image)
+        coded = in_threads(codec.code, images) if codec.threads else list(map(codec.code, images))
+        sizes += [size for size, _ in coded]
+        decoded = [result for _, result in coded]
+        quality += map(psnr, images, decoded)
         if pictures.embed is not None:
             rows.append(pictures.embed(decoded))
     mean = float(np.mean(quality))

@@ -5,8 +5,8 @@
     cheng2020-anchor@1 … @6              the same
     avif@30,size=224                     the image is scaled first, to a shorter side of 224 pixels
 
-The encoders search as long as they can for a small file, but for AVIF and JPEG XL, whose defaults
-are used. JPEG is written both ways, baseline and progressive, and the smaller file counts.
+Encoders may take their time for a small file: WebP method 6, AVIF speed 4, JPEG XL effort 9. JPEG
+is written both ways, baseline and progressive, with tables of its own, and the smaller file counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingDependencyError, OptionError, WeightsUnavailableError
+from ..errors import ImageError, MissingDependencyError, OptionError, WeightsUnavailableError
+from ..images import describe
 from ..integrations.extras import need
 from ..system.forks import loading
 from ..system.optional import require
@@ -46,6 +47,7 @@ class PixelCodec:
     code     an RGB image to the bytes it took and the decoded RGB image, of the same size unless
              the setting has another
     weights  what names the weights of a network; ""
+    threads  whether several images may be coded at once
     """
 
     spec: str
@@ -53,6 +55,7 @@ class PixelCodec:
     setting: str
     code: Code
     weights: str = ""
+    threads: bool = True
 
 
 def default_specs() -> list[str]:
@@ -100,7 +103,7 @@ def parse_pixel_codec(spec: str, *, download: bool = False) -> PixelCodec:
     text = f"quality={number}"
     if side is not None:
         series, text, code = f"{series}, scaled", f"{text} size={side}", _scaled(side, code)
-    return PixelCodec(spec, series, text, code, weights)
+    return PixelCodec(spec, series, text, code, weights, threads=name in _PILLOW)
 
 
 def _number(text: str) -> int | None:
@@ -132,19 +135,19 @@ def _pillow(name: str, quality: int) -> Code:
         raise MissingDependencyError(
             f"this Pillow cannot write {_PILLOW[name]}: pip install --upgrade Pillow", name="PIL"
         )
-    options: list[dict[str, Any]] = [{}]
-    if name == "jpeg":
-        options = [{"optimize": True, "progressive": progressive} for progressive in (False, True)]
-    elif name == "webp":
-        options = [{"method": 6}]
 
     def code(image: Image.Image) -> tuple[int, Image.Image]:
         from PIL import Image
 
         files = []
-        for chosen in options:
+        for chosen in _OPTIONS[name]:
             file = BytesIO()
-            image.save(file, _FORMATS[name], quality=quality, **chosen)
+            try:
+                image.save(file, _FORMATS[name], quality=quality, **chosen)
+            except (OSError, ValueError) as error:  # such as too wide for the format
+                raise ImageError(
+                    f"{describe(image)} cannot be written as {_PILLOW[name]} ({error})"
+                ) from error
             files.append(file.getvalue())
         data = min(files, key=len)
         return len(data), Image.open(BytesIO(data)).convert("RGB")
@@ -153,6 +156,12 @@ def _pillow(name: str, quality: int) -> Code:
 
 
 _FORMATS = {"jpeg": "JPEG", "webp": "WEBP", "avif": "AVIF", "jxl": "JXL"}
+_OPTIONS: dict[str, list[dict[str, Any]]] = {  # of each file that is written
+    "jpeg": [{"optimize": True, "progressive": progressive} for progressive in (False, True)],
+    "webp": [{"method": 6}],
+    "avif": [{"speed": 4}],
+    "jxl": [{"effort": 9}],
+}
 
 
 def _learned(name: str, quality: int, download: bool) -> tuple[str, Code]:

@@ -30,7 +30,9 @@ from clipcodec.images import load_rgb
 from clipcodec.models import Backbone, TextTower
 from tests.helpers.pictures import TinyModel, tiny_model, write_classes, write_picture
 
-OPTIONS: dict[str, dict[str, Any]] = {"webp": {"method": 6}, "avif": {}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "webp": {"method": 6}, "avif": {"speed": 4}, "jxl": {"effort": 9},
+}  # fmt: skip
 FORMATS = {"webp": "WEBP", "avif": "AVIF", "jxl": "JXL", "jpeg": "JPEG"}
 
 
@@ -107,6 +109,18 @@ def test_an_image_can_be_scaled_to_what_clip_looks_at(tmp_path: Path) -> None:
     assert size < parse_pixel_codec("jpeg@30").code(image)[0]
     assert math.isfinite(psnr(image, decoded))
     assert parse_pixel_codec("jpeg@30,size=64").code(image)[1].size == image.size  # not enlarged
+
+
+def test_what_a_codec_cannot_write_is_said_and_the_others_go_on(
+    tmp_path: Path, results: Results
+) -> None:
+    wide = write_picture(tmp_path / "wide.png", 0, (16400, 8))  # WebP takes 16383
+    pictures = pictures_of(ImageSet("wide", (LabelledImage(wide, 0),)), quiet=True)
+    codecs = [parse_pixel_codec("webp@30"), parse_pixel_codec("jpeg@30")]
+    (said,) = measure_pixels(pictures, codecs, results, quiet=True)
+    assert said.startswith("webp@30: <PIL image, mode RGB, size (16400, 8)> cannot be written as W")
+    assert "jpeg@30" in results.points
+    assert "webp@30" not in results.points
 
 
 def test_psnr_of_known_differences() -> None:
