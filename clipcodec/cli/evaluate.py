@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,11 +56,48 @@ def _path(name: str | None) -> Path | None:
 
 
 def _sets(args: argparse.Namespace) -> tuple[list[EmbeddingSet], int]:
-    """The sets to measure on, and how many images could not be read."""
-    from ..evaluation.sets import load_sets
+    """The sets to measure on, and how many images could not be read.
 
-    sets = load_sets([Path(name) for name in args.data])
-    return [data if args.rows is None else data.first(args.rows) for data in sets], 0
+    What is no file or folder of embeddings is a source of images, which are embedded first.
+    """
+    from ..evaluation.sets import holds_sets, load_sets, of_one_width
+
+    sets, left_out = [], 0
+    for name in args.data:
+        path = Path(name)
+        if path.suffix == ".safetensors" or holds_sets(path):
+            sets += load_sets([path])
+        else:
+            data, failed = _of_images(name, args)
+            sets.append(data)
+            left_out += failed
+    sets = of_one_width(sets)
+    return [data if args.rows is None else data.first(args.rows) for data in sets], left_out
+
+
+def _of_images(name: str, args: argparse.Namespace) -> tuple[EmbeddingSet, int]:
+    """The set of a folder of images by class, or of a data set; made once, and kept."""
+    from ..evaluation.image_sets import image_set
+    from ..evaluation.images import embed_images_to_set, files_digest
+    from ..evaluation.sets import load_set
+
+    if args.keep is None:
+        raise OptionError(f"{name}: give --keep DIR, where the embeddings of its images are kept")
+    source = image_set(name, root=_path(args.root), download=args.download)
+    made_of = f"{files_digest(source)} {args.backbone} {args.weights}"
+    digest = hashlib.sha256(made_of.encode(errors="replace")).hexdigest()
+    path = Path(args.keep) / f"{source.name}-{digest[:12]}.safetensors"
+    failed: tuple[str, ...] = ()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        done = embed_images_to_set(
+            source, path, backbone=args.backbone, device=args.device, weights=args.weights,
+            quiet=args.quiet,
+        )  # fmt: skip
+        failed = done.failed
+        for reason in failed:
+            say(reason)
+    return replace(load_set(path), name=source.name), len(failed)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

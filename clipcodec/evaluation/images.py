@@ -88,7 +88,7 @@ def embed_images_to_set(
     folder = out.with_name(out.name + ".parts")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
-        _check_job(folder, {**about, "files": _files_digest(source)})
+        _check_job(folder, {**about, "files": files_digest(source)})
         texts = _texts(folder / "texts.safetensors", source, forms, backbone,
                        device, weights, precision)  # fmt: skip
         parts = [
@@ -130,7 +130,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _files_digest(source: ImageSet) -> str:
+def files_digest(source: ImageSet) -> str:
     """A digest of the names, sizes and classes of all files."""
     found = hashlib.sha256()
     for image in source.images:

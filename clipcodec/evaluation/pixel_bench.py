@@ -141,11 +141,13 @@ def measure_pixels(
     if pictures.bench is None:
         for size in STREAM_BYTES:
             points.append((f"{STREAM}@{size}", (), "", partial(_of_size, pictures, size)))
-    measured = code_digest(RATES_BY if pictures.bench is None else (*RATES_BY, *MEASURED_BY))
+    measured_by = RATES_BY if pictures.bench is None else (*RATES_BY, *MEASURED_BY)
     for key, modules, weights, make in points:
         own = {
-            "code": code_digest(modules, weights) if modules else measured,
-            "measured": measured,
+            "modules": list(modules or measured_by),
+            "weights": weights,
+            "code": code_digest(modules or measured_by, weights),
+            "measured": code_digest(measured_by),
             "data": pictures.digest,
         }
         old = results.points.get(key, {})

@@ -83,7 +83,7 @@ def load_sets(paths: Sequence[Path]) -> list[EmbeddingSet]:
     sets = []
     for path in paths:
         if path.is_dir():
-            files = [file for pattern in SETS for file in sorted(path.glob(pattern))]
+            files = _files(path)
             if not files:
                 raise EmbeddingError(
                     f"{path} holds no set of embeddings: expected {' or '.join(SETS)}"
@@ -91,12 +91,26 @@ def load_sets(paths: Sequence[Path]) -> list[EmbeddingSet]:
             sets += [load_set(file) for file in files]
         else:
             sets.append(load_set(path))
+    return of_one_width(sets)
+
+
+def of_one_width(sets: list[EmbeddingSet]) -> list[EmbeddingSet]:
+    """These sets. EmbeddingError if their widths differ."""
     widths = {data.rows.shape[1] for data in sets}
     if len(widths) > 1:
         raise EmbeddingError(
             f"sets of several widths {sorted(widths)}: measure the sets of one model at a time"
         )
     return sets
+
+
+def holds_sets(folder: Path) -> bool:
+    """Whether a folder has files of sets; a folder of images has none."""
+    return bool(_files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for pattern in SETS for file in sorted(folder.glob(pattern))]
 
 
 def load_set(path: Path) -> EmbeddingSet:
@@ -152,12 +166,11 @@ def load_training(folder: Path) -> Embeddings:
         as_embeddings(read_tensors(path, "embeddings")["embeddings"])
         for path in sorted(folder.glob(TRAINING))
     ]
-    for pattern in SETS:
-        for path in sorted(folder.glob(pattern)):
-            tensors = read_tensors(path, "embeddings")
-            if "class_is_val" in tensors and "labels" in tensors:
-                held = tensors["class_is_val"].astype(np.bool_)[tensors["labels"]]
-                parts.append(as_embeddings(tensors["embeddings"][~held]))
+    for path in _files(folder):
+        tensors = read_tensors(path, "embeddings")
+        if "class_is_val" in tensors and "labels" in tensors:
+            held = tensors["class_is_val"].astype(np.bool_)[tensors["labels"]]
+            parts.append(as_embeddings(tensors["embeddings"][~held]))
     if not parts:
         raise EmbeddingError(f"{folder} holds no rows to train on: expected {TRAINING}")
     if len({part.shape[1] for part in parts}) > 1:

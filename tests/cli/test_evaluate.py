@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from clipcodec.cli import main
+from tests.helpers.pictures import tiny_model, write_classes
 from tests.helpers.processes import run
 from tests.helpers.sets import write_folder
 
@@ -88,3 +89,45 @@ def test_a_file_that_is_no_set_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["evaluate", str(data), "-o", str(other)]) == 2
     assert "is not a result file" in capsys.readouterr().err
     assert other.read_text() == "{}"
+
+
+def test_a_folder_of_images_is_embedded_once_and_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Classes are folders; sizes are also bits per pixel; an image that is damaged is named."""
+    pytest.importorskip("open_clip")
+    model = tiny_model(tmp_path / "model")
+    folder = write_classes(tmp_path / "animals", {"owl": 4, "red_fox": 5})
+    keep = tmp_path / "kept"
+    options = ["--backbone", model.name, "--weights", str(model.weights), "--device", "cpu", "-q",
+               "--codec", "any/rotation@max_bytes=30", "--json"]  # fmt: skip
+    assert main(["evaluate", str(folder), *options]) == 2
+    assert "give --keep DIR" in capsys.readouterr().err
+    assert main(["evaluate", str(folder), "--keep", str(keep), *options]) == 0
+    first = capsys.readouterr().out
+    measured = json.loads(first.splitlines()[1])["sets"]["animals"]
+    assert measured.keys() >= {"top1", "kl", "bpp", "neighbours"}
+    bits = 8 * 9 * measured["bytes"]
+    pixels = 48 * (sum(range(40, 44)) + sum(range(40, 45)))
+    assert measured["bpp"] == pytest.approx(bits / pixels, rel=1e-3)
+    (kept,) = keep.iterdir()
+    before = kept.stat().st_mtime_ns
+    assert main(["evaluate", str(folder), "--keep", str(keep), *options]) == 0
+    assert capsys.readouterr().out == first
+    assert kept.stat().st_mtime_ns == before
+    (folder / "owl" / "broken.png").write_bytes(b"no image")
+    assert main(["evaluate", str(folder), "--keep", str(keep), *options]) == 1
+    done = capsys.readouterr()
+    assert "broken.png" in done.err
+    assert len(done.out.splitlines()) == 2
+
+
+def test_a_data_set_that_is_not_there_says_what_to_get(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torchvision")
+    where = ["--root", str(tmp_path), "--keep", str(tmp_path / "kept")]
+    assert main(["evaluate", "pets", *where]) == 1
+    assert "images.tar.gz and annotations.tar.gz from https://" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "nowhere"), *where]) == 1
+    assert "is no folder of images, and none of imagenet" in capsys.readouterr().err
