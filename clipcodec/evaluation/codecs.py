@@ -10,6 +10,7 @@ header, no check value and no file format: their sizes are those of bare codes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,6 +67,15 @@ class Training:
         self.folder, self.quick, self.kept = folder, quick, kept
 
     @cached_property
+    def digest(self) -> str:
+        """Of the names and sizes of its files, in hex; "" without a folder."""
+        if self.folder is None:
+            return ""
+        files = sorted(self.folder.glob("*.safetensors"))
+        named = " ".join(f"{path.name}:{path.stat().st_size}" for path in files)
+        return hashlib.sha256(named.encode()).hexdigest()[:16]
+
+    @cached_property
     def rows(self) -> Embeddings:
         """(M, D) of unit norm. Raises OptionError if there is no folder."""
         if self.folder is None:
@@ -99,6 +109,11 @@ class MeasuredCodec:
     modules: tuple[str, ...]
     weights: str = ""
     apart: bool = True
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it may depend on training rows: ours do not."""
+        return self.modules != OUR_CODE
 
 
 def parse_codec(spec: str) -> MeasuredCodec:

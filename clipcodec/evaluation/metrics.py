@@ -83,10 +83,15 @@ def spread(original: Embeddings, decoded: Embeddings) -> list[float]:
 
 
 def accuracy(rows: Embeddings, references: Embeddings, labels: Labels, k: int = 1) -> float:
-    """Share of rows (N, D) whose label is among the k most similar references (C, D)."""
+    """Share of rows (N, D) whose label is among the k most similar references (C, D).
+
+    Of equally similar ones the first counts, so a codec that makes all alike gains nothing by it.
+    """
     scores = rows @ references.T
     own = np.take_along_axis(scores, labels[:, None], axis=1)
-    return float(((scores > own).sum(axis=1) < k).mean())
+    before = np.arange(len(references)) < labels[:, None]
+    rank = ((scores > own) | ((scores == own) & before)).sum(axis=1)
+    return float((rank < k).mean())
 
 
 def agreement(original: Embeddings, decoded: Embeddings, texts: Embeddings) -> float:
@@ -113,11 +118,10 @@ def text_to_image(rows: Embeddings, texts: Embeddings, labels: Labels) -> float:
 
 def class_means(rows: Embeddings, labels: Labels) -> Embeddings:
     """The mean (C, D) of the rows of each class, of unit norm; C is the largest label + 1."""
-    means = np.zeros((int(labels.max()) + 1, rows.shape[1]), np.float32)
+    means = np.zeros((int(labels.max()) + 1, rows.shape[1]))
     np.add.at(means, labels, rows)
     norms = np.linalg.norm(means, axis=1, keepdims=True)
-    scaled: Embeddings = means / np.where(norms > 0, norms, 1)
-    return scaled
+    return np.asarray(means / np.where(norms > 0, norms, 1), np.float32)
 
 
 def knn(

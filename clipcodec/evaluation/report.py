@@ -1,9 +1,15 @@
-"""Measures rate and distortion of every profile and of reference codecs: a table and two figures.
+"""The whole evidence of the documentation: every study, each into its result file.
 
-    python -m clipcodec.evaluation.report FOLDER -o docs/figures
+    python -m clipcodec.evaluation.report DATA -o docs/results [--only STUDY …] [--keep DIR]
 
-FOLDER holds train.safetensors (for the reference codecs), imagenet.safetensors and
-test_*.safetensors, as `load_evaluation` and `load_training` describe them.
+DATA holds `clip-vit-b-32-openai/` and `clip-vit-l-14-openai/`, folders of sets and training rows as
+`evaluation.sets` describes them (of the second, `test.safetensors`: `things`, `news_336px` and
+`imagenet_text`), and `heads/`, linear heads as `evaluation.heads` describes them. A study whose
+folder is missing is left out, and says so.
+
+A run that was cut off goes on where it stopped; what has not changed is not measured again. With
+--quick a few hundred rows and codecs show within minutes that all works; its figures are not those
+of the documentation, so it needs a folder of its own.
 """
 
 from __future__ import annotations
@@ -12,208 +18,120 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import numpy as np
+from ..embeddings import as_embeddings
+from ..errors import ClipcodecError
+from .bench import Bench, bench_of
+from .codecs import MeasuredCodec, Training, parse_codec
+from .evaluate import evaluate
+from .results import Results
+from .sets import EmbeddingSet, digested, read_tensors
 
-from ..codec import Codec
-from ..embeddings import Embeddings
-from ..errors import ClipcodecError, OptionError, RateError
-from ..profile import registry
-from ..system.files import write_atomic
-from . import baselines
-from .figures import BOUND, import_pyplot, plot
-from .metrics import Evaluation, Point, Scores, load_evaluation, load_training
-
-BUDGETS = (12, 16, 25, 34, 50, 75, 100, 150, 200, 250)
-TABLE = "rate-distortion.md"
+B32, L14, HEADS = "clip-vit-b-32-openai", "clip-vit-l-14-openai", "heads"
+OURS = "openai-vit-b-32/predictive"
+OURS_L14 = "openai-vit-l-14-336/predictive"
+UNTRAINED = "any/rotation"
+SIZES = (12, 16, 20, 25, 34, 50, 75, 100, 125, 150, 200, 250)
+MEANS = (25, 50, 100)
+UNTRAINED_SIZES = (34, 50, 75, 100, 150, 250)
+L14_SIZES = (25, 50, 100, 150, 250)
+PQVAE_BITS = (400, 600, 800, 1000, 1200, 2000)  # the rates of arXiv 2509.05925, Table 1
+PEERS: tuple[str, ...] = ()
+QUICK = (
+    f"{OURS}@max_bytes=25", f"{OURS}@max_bytes=50", f"{OURS}@max_bytes=100",
+    f"{OURS}@mean_bytes=50", "openai-vit-b-32/pqvae-400", "vqvae:400", "learned-sq:1",
+    "faiss:OPQ32,PQ32x8np", "int8", "binary", "scalar:0.03", "pca:50", "bound:50",
+)  # fmt: skip
+_QUICK_ROWS = 200
 
 
 @dataclass(frozen=True)
-class Job:
-    """A point still to be measured; `run` returns None if the codec cannot reach the rate."""
+class Asked:
+    """What a run is asked for: where the data are, where results go, and how."""
 
-    series: str
-    setting: str
-    run: Callable[[], Point | None]
+    data: Path
+    out: Path
+    keep: Path | None
+    quick: bool
+    quiet: bool
+
+    def results(self, study: str) -> Results:
+        options = " --quick" if self.quick else ""
+        command = f"python -m clipcodec.evaluation.report DATA -o {self.out.name} --only {study}"
+        return Results.load(self.out / f"{study}.json", command + options)
+
+    @property
+    def rows(self) -> int | None:
+        """Images of each set; None: all."""
+        return _QUICK_ROWS if self.quick else None
 
 
-def codec_jobs(evaluation: Evaluation, profile: str, budgets: Sequence[int]) -> list[Job]:
-    """Jobs for `profile` at every budget, registered profiles of one rate, and the untrained one.
+def specs() -> list[str]:
+    """All codecs of the main table."""
+    ours = [OURS, *(f"{OURS}@max_bytes={size}" for size in SIZES)]
+    ours += [f"{OURS}@mean_bytes={size}" for size in MEANS]
+    ours += [f"openai-vit-b-32/pqvae-{bits}" for bits in PQVAE_BITS]
+    ours += [UNTRAINED, *(f"{UNTRAINED}@max_bytes={size}" for size in UNTRAINED_SIZES)]
+    learned = [f"vqvae:{bits}" for bits in PQVAE_BITS] + [f"learned-sq:{n}" for n in (1, 2, 3)]
+    return ours + learned + list(PEERS)
 
-    The last is measured from half a bit per dimension on: below, little of an embedding is left.
-    """
-    dim = evaluation.rows.shape[1]
-    own = Codec(profile)
-    codecs = [own] + [Codec(r.name) for r in registry.registered() if r.bits and r.dim == dim]
-    if own.profile.name != registry.UNTRAINED:
-        codecs.append(Codec(registry.UNTRAINED))
-    jobs = []
-    for codec in codecs:
-        name = codec.profile.name
-        if codec.profile.qualities:
-            least = dim / 16 if name == registry.UNTRAINED else 0
-            for budget in (b for b in budgets if b >= least):
-                run = partial(_coded, evaluation, codec, name, budget)
-                jobs.append(Job(name, f"max_bytes={budget}", run))
+
+def embeddings(asked: Asked) -> list[str]:
+    """Every codec on the sets of ViT-B/32."""
+    training = Training(asked.data / B32, quick=asked.quick, kept=asked.keep)
+    codecs, failed = _parsed(QUICK if asked.quick else specs())
+    bench = bench_of([asked.data / B32], asked.rows)
+    return failed + evaluate(
+        bench, codecs, training, asked.results("embeddings"), quiet=asked.quiet
+    )
+
+
+def l14(asked: Asked) -> list[str]:
+    """Our profile for the paper's backbone, and the untrained one, on photographs and news."""
+    path = asked.data / L14 / "test.safetensors"
+    tensors = read_tensors(path, "things", "news_336px", "imagenet_text")
+    texts = as_embeddings(tensors["imagenet_text"])
+    sets = [
+        digested(EmbeddingSet(name, as_embeddings(tensors[name]), "", texts=texts))
+        for name in ("things", "news_336px")
+    ]
+    bench = Bench([data.first(asked.rows or len(data.rows)) for data in sets])
+    sizes = L14_SIZES[1:2] if asked.quick else L14_SIZES
+    codecs, failed = _parsed([f"{name}@max_bytes={size}" for name in (OURS_L14, UNTRAINED)
+                              for size in sizes])  # fmt: skip
+    results = asked.results("l14")
+    return failed + evaluate(bench, codecs, Training(None), results, quiet=asked.quiet)
+
+
+def _parsed(wanted: Sequence[str]) -> tuple[list[MeasuredCodec], list[str]]:
+    """The codecs, and those that a missing package leaves out."""
+    codecs, failed = [], []
+    for spec in wanted:
+        try:
+            codecs.append(parse_codec(spec))
+        except ImportError as error:
+            failed.append(f"{spec}: {error}")
+    return codecs, failed
+
+
+STUDIES: dict[str, tuple[str, Callable[[Asked], list[str]]]] = {
+    "embeddings": (B32, embeddings),
+    "l14": (L14, l14),
+}
+"""Name of a study: the folder of DATA that it needs, and what runs it."""
+
+
+def run(asked: Asked, only: Sequence[str] = ()) -> list[str]:
+    """Run studies, all or some; returns what could not be measured, one line each."""
+    failed = []
+    for name in only or STUDIES:
+        folder, study = STUDIES[name]
+        if (asked.data / folder).is_dir():
+            failed += [f"{name}: {line}" for line in study(asked)]
         else:
-            jobs.append(Job(name, "", partial(_coded, evaluation, codec, name, None)))
-    return jobs
-
-
-def baseline_jobs(
-    evaluation: Evaluation, training: Embeddings, names: Sequence[str] = baselines.FAISS
-) -> list[Job]:
-    """Jobs for the reference codecs, fitted to `training`. ImportError if faiss is missing."""
-    baselines.import_faiss()
-    x = evaluation.rows
-    klt = baselines.plain_klt(training)
-
-    def job(series: str, setting: str, code: Callable[[], baselines.Coded]) -> Job:
-        def run() -> Point:
-            rows, size = code()
-            scores = evaluation.score(rows)
-            return Point(series, setting, size, None, scores.cosine, scores)
-
-        return Job(series, setting, run)
-
-    def bound(size: int) -> Point:
-        cosine = baselines.gaussian_cosine(klt.variance, size)
-        return Point(BOUND, "", size, None, cosine, None)
-
-    jobs = [
-        job(f"faiss {name.partition('Q')[0]}Q", name,
-            partial(baselines.faiss_codec, name, training, x))
-        for name in names
-    ]  # fmt: skip
-    for size in baselines.PCA_BYTES:
-        jobs.append(job("PCA, fixed length", "", partial(baselines.pca_codec, klt, x, size)))
-    for step in baselines.KLT_STEPS:
-        code = partial(baselines.klt_codec, klt, training, x, step)
-        jobs.append(job("KLT + RDO, ideal entropy", f"step {step}", code))
-    jobs += [Job(BOUND, "", partial(bound, size)) for size in baselines.BOUND_BYTES]
-    return jobs
-
-
-def _coded(evaluation: Evaluation, codec: Codec, series: str, budget: int | None) -> Point | None:
-    try:
-        streams = codec.encode_embeddings(evaluation.rows, max_bytes=budget)
-    except RateError:
-        return None
-    sizes = [len(stream) for stream in streams]
-    scores = evaluation.score(codec.decode_batch(streams))
-    setting = "" if budget is None else f"max_bytes={budget}"
-    return Point(series, setting, float(np.mean(sizes)), max(sizes), scores.cosine, scores)
-
-
-def table(
-    evaluation: Evaluation, points: Sequence[Point], unreached: Sequence[str], fitted: int
-) -> str:
-    """The Markdown page.
-
-    unreached  what codecs could not reach, as text
-    fitted     number of training rows of the reference codecs; 0: none was measured
-    """
-    tasks = [task.name for task in evaluation.tasks[1:]]
-    head = ["codec", "setting", "bytes", "most", "cosine", "5 %", "zero-shot", "KL", "text→image",
-            *tasks, "10-nn"]  # fmt: skip
-    lines = ["# Rate and distortion", "", _NOTES.format(rows=len(evaluation.rows)), ""]
-    lines += [_line(head), _line(["---"] * len(head))]
-    original = evaluation.score(evaluation.rows)
-    width = 4 * evaluation.rows.shape[1]
-    lines.append(_line(["uncompressed", "float32", f"{width}", f"{width}", *_cells(original)]))
-    for point in points:
-        size = [f"{point.mean:.1f}", "" if point.most is None else f"{point.most}"]
-        if point.scores is None:
-            cells = [f"{point.cosine:.4f}", *[""] * (len(head) - 5)]
-        else:
-            cells = _cells(point.scores)
-        lines.append(_line([point.series, point.setting, *size, *cells]))
-    if fitted:
-        lines += ["", f"The reference codecs were fitted to {fitted} rows drawn at random from "
-                      "those that the profiles were trained on."]  # fmt: skip
-    if unreached:
-        lines += ["", "Out of reach for at least one of the rows: " + "; ".join(unreached) + "."]
-    return "\n".join(lines) + "\n"
-
-
-_NOTES = """Made by `python -m clipcodec.evaluation.report`, on {rows} embeddings never trained on.
-
-- **bytes, most**: mean and largest size. For clipcodec's profiles it is that of whole streams, with
-  header and check value. The reference codecs have neither: the codes of faiss and PCA have a
-  fixed length, and KLT + RDO is the ideal size by static tables, which real streams do not quite
-  reach. The Gaussian bound is reverse water-filling on the covariance of the training rows, where
-  cosine ≈ 1 − E/2 for a squared error E.
-- **cosine, 5 %**: mean and 5th percentile of the cosine between original and decoded embedding.
-- **zero-shot**: top-1 accuracy in % by the most similar class text, for held-out classes. **KL**:
-  divergence of the softmax over these texts (cosines times 100), original to decoded, in nats; it
-  shows differences that are too small to be seen in top-1.
-- **text→image**: mean precision in % of the images most similar to a class text, as many as the
-  class has.
-- The columns after it: top-1 accuracy in % by the nearest class mean of uncompressed examples.
-- **10-nn**: % of the ten nearest neighbours within the last set that are kept, all rows decoded."""
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cells(scores: Scores) -> list[str]:
-    shares = [scores.text_image, *scores.top1.values(), scores.neighbours]
-    return [
-        f"{scores.cosine:.4f}", f"{scores.cosine05:.4f}", f"{100 * scores.zero_shot:.2f}",
-        f"{scores.kl:.4f}", *[f"{100 * share:.2f}" for share in shares],
-    ]  # fmt: skip
-
-
-def run(
-    folder: Path,
-    out: Path,
-    *,
-    profile: str = registry.DEFAULT,
-    budgets: Sequence[int] = BUDGETS,
-    rows: int = 20_000,
-    reference: bool = True,
-    faiss: Sequence[str] = baselines.FAISS,
-    figures: bool = True,
-    quiet: bool = False,
-) -> list[Point]:
-    """Measure all codecs, and write table and figures into `out`, replacing older ones.
-
-    folder     holds the embeddings, as `load_evaluation` and `load_training` describe
-    rows       number of training rows, drawn at random, to fit the reference codecs to
-    reference  whether to measure the reference codecs, too
-    faiss      which of faiss's codecs to measure
-
-    Raises ClipcodecError, ImportError (faiss or matplotlib is missing) or OSError.
-    """
-    from tqdm import tqdm
-
-    if figures:
-        import_pyplot()
-    evaluation = load_evaluation(folder)
-    jobs = codec_jobs(evaluation, profile, budgets)
-    fitted = 0
-    if reference:
-        training = load_training(folder)
-        chosen = np.random.default_rng(0).permutation(len(training))[:rows]
-        jobs += baseline_jobs(evaluation, training[chosen], faiss)
-        fitted = len(chosen)
-    points, unreached = [], []
-    bar = tqdm(jobs, disable=quiet, unit="point")
-    for job in bar:
-        bar.set_description(f"{job.series} {job.setting}".strip())
-        if (point := job.run()) is None:
-            unreached.append(f"{job.series} {job.setting}")
-        else:
-            points.append(point)
-    out.mkdir(parents=True, exist_ok=True)
-    page = table(evaluation, points, unreached, fitted)
-    write_atomic(out / TABLE, page.encode(), overwrite=True)
-    if figures:
-        plot(out, points, evaluation.score(evaluation.rows).zero_shot)
-    return points
+            failed.append(f"{name}: left out, as {asked.data / folder} is not there")
+    return failed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -222,36 +140,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="folder with the embeddings")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--profile", default=registry.DEFAULT, help="name or file; %(default)s")
-    parser.add_argument("--max-bytes", type=int, nargs="+", default=BUDGETS, metavar="N")
-    parser.add_argument("--rows", type=int, default=20_000, help="training rows; %(default)s")
-    parser.add_argument("--faiss", nargs="*", default=baselines.FAISS, metavar="INDEX",
-                        help="names in faiss's index factory; %(default)s")  # fmt: skip
-    parser.add_argument(
-        "--no-baselines", action="store_true", help="measure only clipcodec's profiles"
-    )
-    parser.add_argument("--no-figures", action="store_true", help="write only the table")
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of result files")
+    parser.add_argument("--only", nargs="+", choices=list(STUDIES), default=(), metavar="STUDY",
+                        help=f"of {', '.join(STUDIES)}")  # fmt: skip
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="where trained networks and "
+                        "fitted codecs are kept, and found again")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="few rows and codecs, in four minutes")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     args = parser.parse_args(arguments)
     try:
-        if args.rows < 1:
-            raise OptionError(f"--rows {args.rows}: at least 1")
-        run(
-            args.folder,
-            args.out,
-            profile=args.profile,
-            budgets=args.max_bytes,
-            rows=args.rows,
-            reference=not args.no_baselines,
-            faiss=args.faiss,
-            figures=not args.no_figures,
-        )
-    except (ClipcodecError, ImportError, OSError) as error:
+        failed = run(Asked(args.data, args.output, args.keep, args.quick, args.quiet), args.only)
+    except (ClipcodecError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 1
-    print(f"{args.out / TABLE}")
-    return 0
+    for line in failed:
+        print(f"report: {line}", file=sys.stderr)
+    print(args.output)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

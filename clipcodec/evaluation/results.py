@@ -30,6 +30,7 @@ from ..system.files import write_atomic
 FORMAT = "clipcodec results 1"
 PACKAGE = Path(__file__).resolve().parents[1]
 Point = dict[str, Any]
+_DESCRIBED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _VERSIONS = (
     "clipcodec", "numpy", "constriction", "safetensors", "torch", "open_clip_torch", "faiss-cpu",
     "Pillow", "compressai", "scipy",
@@ -37,9 +38,12 @@ _VERSIONS = (
 
 
 class Results:
-    """The points of one result file, in the order in which they were added; saved one by one."""
+    """The points of one result file, in the order in which they were added; saved one by one.
 
-    def __init__(self, path: Path, command: str, points: Iterable[Point] = ()) -> None:
+    path  of the file; None: they are kept in memory alone
+    """
+
+    def __init__(self, path: Path | None, command: str, points: Iterable[Point] = ()) -> None:
         self.path, self.command = path, command
         self.points = {str(point["key"]): point for point in points}
 
@@ -60,8 +64,11 @@ class Results:
             raise OptionError(f"{path} is not a result file: {error}") from error
 
     def add(self, point: Mapping[str, Any]) -> None:
-        """Add a point, or put it in the place of the one with its key, and save the file."""
-        self.points[str(point["key"])] = {**point, "made": made()}
+        """Add a point, or put it in the place of the one with its key, and save the file.
+
+        It is said to be made now, unless it says itself when.
+        """
+        self.points[str(point["key"])] = {"made": made(), **point}
         self.save()
 
     def keep_only(self, keys: Sequence[str]) -> None:
@@ -70,6 +77,8 @@ class Results:
         self.save()
 
     def save(self) -> None:
+        if self.path is None:
+            return
         lines = [json.dumps(point, ensure_ascii=False) for point in self.points.values()]
         head = f'{{"format": {json.dumps(FORMAT)},\n "command": {json.dumps(self.command)},\n'
         text = head + ' "points": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
@@ -102,8 +111,9 @@ def _code(path: Path, _changed: int) -> bytes:
     source = path.read_text("utf-8")
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
-        holder = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        if holder and ast.get_docstring(node, clean=False) is not None:
+        if not isinstance(node, _DESCRIBED):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
             words = node.body[0]
             assert words.end_lineno is not None
             for line in range(words.lineno - 1, words.end_lineno):

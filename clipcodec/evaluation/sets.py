@@ -5,9 +5,9 @@ A set is one safetensors file. Its tensors, of which only the first is needed:
     embeddings       (N, D)   of images; any norm
     labels           (N,)     class of each image, 0 … C - 1
     texts            (C, D)   one embedding for each class name; `text_ensemble` is read, too
-    class_is_val     (C,)     1: a class held out of training. If given, only images of these classes
-                              are measured, and only their texts are choices; the rows of the other
-                              classes may be trained on
+    class_is_val     (C,)     1: a class held out of training. If given, only images of these
+                              classes are measured, and only their texts are choices; the rows of
+                              the other classes may be trained on
     support          (M, D)   examples, never compressed, with `support_labels` (M,)
     captions         (K, D)   embeddings of captions, with `caption_of` (K,): the image of each
     pixels           (N,)     pixels of each source image, for bits per pixel
@@ -139,13 +139,13 @@ def load_set(path: Path) -> EmbeddingSet:
     )
     if "class_is_val" in tensors:
         data = _held_out(path, data, tensors["class_is_val"].astype(np.bool_))
-    return replace(data, digest=_digest(data))
+    return digested(data)
 
 
 def load_training(folder: Path) -> Embeddings:
     """All rows (M, D) of a folder that codecs may be trained on.
 
-    These are the rows of `train*.safetensors` and, in sets with `class_is_val`, those of the classes
+    These are the rows of `train*.safetensors` and, in sets with `class_is_val`, those of classes
     that are not held out. Raises EmbeddingError (no such rows, widths that differ), or OSError.
     """
     parts = [
@@ -196,9 +196,10 @@ def _held_out(path: Path, data: EmbeddingSet, held: NDArray[np.bool_]) -> Embedd
     )
 
 
-def _digest(data: EmbeddingSet) -> str:
+def digested(data: EmbeddingSet) -> EmbeddingSet:
+    """The set with its digest."""
     found = hashlib.sha256()
     for array in (data.rows, data.labels, data.texts, data.support, data.support_labels,
                   data.captions, data.caption_of, data.pixels):  # fmt: skip
         found.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+    return replace(data, digest=found.hexdigest())

@@ -1,48 +1,23 @@
-"""clipcodec.evaluation: metrics with known answers, reference codecs, the report as a whole."""
+"""clipcodec.evaluation: codecs by their names, measured point by point, and the report."""
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from clipcodec.errors import EmbeddingError
-from clipcodec.evaluation import baselines, figures, metrics, report
-
-DIM = 8  # of the tiny profile
-
-
-def unit(x: object) -> np.ndarray:
-    rows = np.asarray(x, np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
-def write_folder(folder: Path, *, dim: int = DIM, seed: int = 0) -> Path:
-    """A data folder of random clusters: 6 ImageNet classes, 2 held out, and one test set."""
-    rng = np.random.default_rng(seed)
-    centres = unit(rng.normal(size=(6, dim)) + 1)
-
-    def rows(labels: np.ndarray) -> np.ndarray:
-        noise = 0.05 * rng.normal(size=(len(labels), dim))
-        return unit(centres[labels] + noise).astype(np.float16)
-
-    labels = np.arange(60) % 6
-    imagenet = {
-        "embeddings": rows(labels),
-        "labels": labels,
-        "class_is_val": np.array([0, 1, 0, 0, 1, 0], np.uint8),
-        "text_ensemble": centres.astype(np.float16),
-    }
-    few = np.arange(30) % 3
-    test = {"embeddings": rows(few), "labels": few, "support": rows(few), "support_labels": few}
-    folder.mkdir()
-    save_file(imagenet, folder / "imagenet.safetensors")
-    save_file(test, folder / "test_things.safetensors")
-    save_file({"embeddings": rows(np.arange(400) % 6)}, folder / "train.safetensors")
-    return folder
+import clipcodec
+from clipcodec.errors import EmbeddingError, OptionError, ProfileError
+from clipcodec.evaluation import evaluate as module
+from clipcodec.evaluation import report
+from clipcodec.evaluation.bench import Bench, bench_of
+from clipcodec.evaluation.codecs import Coded, MeasuredCodec, Training, parse_codec
+from clipcodec.evaluation.evaluate import evaluate
+from clipcodec.evaluation.results import Results
+from clipcodec.evaluation.sets import EmbeddingSet
+from tests.helpers.sets import TRAINED, unit, write_folder
 
 
 @pytest.fixture
@@ -50,208 +25,184 @@ def data(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "data")
 
 
-# metrics
+@pytest.fixture
+def bench(data: Path) -> Bench:
+    return bench_of([data])
 
 
-def test_top1_counts_the_most_similar_reference() -> None:
-    rows = unit([[1, 0], [1, 0.1], [0, 1], [1, 2]])
-    references = unit([[1, 0], [0, 1]])
-    assert metrics.top1(rows, references, np.array([0, 0, 1, 0])) == 0.75
+class Counted:
+    """A codec that adds noise, and counts how often it is asked for how many rows."""
+
+    def __init__(self, noise: float = 0.1, *, apart: bool = True) -> None:
+        self.noise, self.apart = noise, apart
+        self.calls: list[int] = []
+
+    def code(self, x: np.ndarray, _: Training) -> Coded:
+        self.calls.append(len(x))
+        noise = self.noise * np.arange(x.shape[1], dtype=np.float32)
+        return Coded(x + noise, np.full(len(x), 3.0))
+
+    def codec(self, weights: str = "") -> MeasuredCodec:
+        return MeasuredCodec(
+            "noise:1", "noise", "1", self.code, ("evaluation/table.py",), weights, self.apart
+        )
 
 
-def test_divergence_of_two_known_distributions() -> None:
-    """An image as close to both texts, decoded a little closer to one of them."""
-    texts = unit([[1, 0], [0, 1]])
-    assert metrics.divergence(texts, texts, texts) == 0
-    even = unit([[1, 1]])
-    tilted = unit([[1, 1.02]])
-    logits = 100 * (tilted @ texts.T)[0].astype(np.float64)
-    q = np.exp(logits - logits.max())
-    q /= q.sum()
-    expected = (0.5 * np.log(0.5 / q)).sum()
-    assert metrics.divergence(even, tilted, texts) == pytest.approx(expected, rel=1e-4)
-    assert expected > 0.1
+# names of codecs
 
 
-def test_text_to_image_is_precision_at_the_class_size() -> None:
-    texts = unit([[1, 0], [0, 1]])
-    rows = unit([[1, 0.1], [1, 0.2], [0.1, 1]])
-    assert metrics.text_to_image(rows, texts, np.array([0, 0, 1])) == 1
-    # the first text finds rows 0 and 1, of which one is its own; the second row 2, which is not
-    assert metrics.text_to_image(rows, texts, np.array([0, 1, 0])) == pytest.approx((0.5 + 0) / 2)
+def test_a_profile_is_measured_as_its_users_would_use_it(tiny_path: Path, data: Path) -> None:
+    """Whole streams of the public API, header and check value included."""
+    bench = bench_of([data])
+    codec = parse_codec(str(tiny_path))
+    assert (codec.series, codec.setting, codec.apart, codec.fitted) == (
+        "private/tiny", "", True, False,
+    )  # fmt: skip
+    coded = codec.code(bench.rows, Training(None))
+    streams = clipcodec.encode_embeddings(bench.rows, profile=str(tiny_path))
+    assert coded.rows is not None
+    assert (coded.bytes == [len(stream) for stream in streams]).all()
+    assert (coded.rows == clipcodec.decode_batch(streams, profile=str(tiny_path))).all()
 
 
-def test_neighbours_leave_out_the_row_itself() -> None:
-    rows = unit([[1, 0], [1, 0.1], [0, 1], [0.1, 1]])
-    found = metrics.nearest(rows, 1)
-    assert found.tolist() == [[1], [0], [3], [2]]
-    assert metrics.nearest(rows, 10).shape == (4, 3)
-    assert metrics.overlap(found, found) == 1
-    assert metrics.overlap(np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 5]])) == 0.75
+def test_targets_follow_the_profile() -> None:
+    codec = parse_codec("any/rotation@max_bytes=30,effort=2")
+    assert (codec.series, codec.setting) == ("any/rotation", "max_bytes=30 effort=2")
+    rows = unit(np.random.default_rng(0).normal(size=(3, 32)))
+    coded = codec.code(rows, Training(None))
+    assert coded.bytes.max() <= 30
+    assert not parse_codec("any/rotation@mean_bytes=20.5").apart  # a row's bytes depend on others
 
 
-def test_only_held_out_classes_are_evaluated_and_the_others_train(data: Path) -> None:
-    evaluation = metrics.load_evaluation(data)
-    assert [task.name for task in evaluation.tasks] == ["zero-shot", "things"]
-    assert [len(task.rows) for task in evaluation.tasks] == [20, 30]
-    assert evaluation.tasks[0].references.shape == (2, DIM)
-    assert set(evaluation.tasks[0].labels.tolist()) == {0, 1}
-    assert len(metrics.load_training(data)) == 400 + 3 * 40
-    assert len(metrics.load_training(data, imagenet=1)) == 400 + 40
+@pytest.mark.parametrize(
+    ("spec", "error", "said"),
+    [
+        ("no/such", ProfileError, "no profile 'no/such'"),
+        ("any/rotation@bytes=3", OptionError, "'bytes=3' is no target"),
+        ("any/rotation@max_bytes", OptionError, "'max_bytes' is no target"),
+        ("any/rotation@max_bytes=few", OptionError, "'few' is not a number"),
+    ],
+)
+def test_a_name_that_means_nothing_says_so(spec: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        parse_codec(spec)
 
 
-def test_scores_of_the_originals_and_of_noise(data: Path) -> None:
-    evaluation = metrics.load_evaluation(data)
-    perfect = evaluation.score(7 * evaluation.rows)  # norms do not matter
-    assert perfect.cosine == pytest.approx(1)
-    assert perfect.cosine05 == pytest.approx(1)
-    assert perfect.kl == pytest.approx(0, abs=1e-5)
-    assert (perfect.zero_shot, perfect.neighbours, perfect.text_image) == (1, 1, 1)
-    assert perfect.top1 == {"things": 1}
-    rng = np.random.default_rng(0)
-    noise = evaluation.score(rng.normal(size=evaluation.rows.shape).astype(np.float32))
-    assert noise.cosine05 < noise.cosine < 0.5
-    assert noise.kl > 1
-    assert noise.zero_shot < 1
-    assert noise.neighbours < 0.8
+def test_training_rows_are_read_when_asked_for(data: Path, tmp_path: Path) -> None:
+    assert len(Training(data).rows) == TRAINED + 40
+    with pytest.raises(OptionError, match="give --training"):
+        _ = Training(None).rows
+    before = Training(data).digest
+    (data / "train.safetensors").unlink()
+    assert Training(data).digest != before
+    assert (Training(data).sample(5) == Training(data).sample(5)).all()
 
 
-def test_a_file_without_its_tensors_is_named(data: Path) -> None:
-    save_file({"embeddings": np.ones((2, DIM), np.float16)}, data / "test_things.safetensors")
-    with pytest.raises(EmbeddingError, match=r"test_things\.safetensors has no tensors \['labels'"):
-        metrics.load_evaluation(data)
-    (data / "imagenet.safetensors").write_bytes(b"noise")
-    with pytest.raises(EmbeddingError, match=r"imagenet\.safetensors is not a readable"):
-        metrics.load_evaluation(data)
+# points
 
 
-# reference codecs
+def test_a_point_has_sizes_and_every_measure_of_every_set(bench: Bench) -> None:
+    results = Results(None, "x")
+    assert evaluate(bench, [Counted().codec()], Training(None), results, quiet=True) == []
+    original, point = results.points["original"], results.points["noise:1"]
+    assert (original["cosine"], original["bytes"]) == (1, 4 * 8)
+    assert (point["bytes"], point["most"], point["bpd"]) == (3, 3, 3)
+    assert point["sets"].keys() == {"imagenet", "things"}
+    assert 0.5 < point["cosine"] < 1
+    assert point["sets"]["imagenet"]["kl"] > 0 == original["sets"]["imagenet"]["kl"]
+    together = sum(len(d.rows) * point["sets"][d.name]["cosine"] for d in bench.sets)
+    assert point["cosine"] == pytest.approx(together / len(bench.rows), abs=1e-4)
 
 
-def gaussian(count: int = 4000) -> np.ndarray:
-    """Gaussian rows around a mean, their spectrum falling; norms are not one."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(count, 16)) / np.arange(1, 17) + 1
-    return x.astype(np.float32)
+def test_bits_per_pixel_are_all_bits_over_all_pixels() -> None:
+    rows = unit(np.eye(4))
+    bench = Bench([EmbeddingSet("a", rows, "d", pixels=np.array([100, 200, 300, 400]))])
+    point = bench.measure(Coded(rows, np.array([1.0, 2, 3, 4])))
+    assert point["sets"]["a"]["bpp"] == 80 / 1000
 
 
-def error(x: np.ndarray, coded: baselines.Coded) -> float:
-    return float(((coded.rows - x) ** 2).sum(axis=1).mean())
+def test_a_bound_has_a_cosine_and_no_rows(bench: Bench) -> None:
+    point = bench.measure(Coded(None, np.array([16.0]), 0.9))
+    assert point == {"bytes": 16, "most": 16, "bpd": 16, "cosine": 0.9}
 
 
-def test_the_bound_is_reverse_water_filling() -> None:
-    """Four equal variances in b bits each leave 2^(−2b) of them; a dead one takes no bits."""
-    flat = np.array([1.0, 1, 1, 1]) / 4
-    assert baselines.gaussian_cosine(flat, 1) == pytest.approx(1 - 0.5 / 16, abs=1e-6)
-    uneven = np.append(flat, 1e-9)
-    assert baselines.gaussian_cosine(uneven, 1) == pytest.approx(1 - 0.5 / 16, abs=1e-6)
-    sizes = [baselines.gaussian_cosine(flat, size) for size in (0.5, 1, 2, 4)]
-    assert sizes == sorted(sizes)
+def test_what_is_there_is_not_measured_again(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same code and data: not at all. Other code that makes the same: a few rows. Else: all."""
+    path, counted, everything = tmp_path / "r.json", Counted(), len(bench.rows)
+
+    def measured(counted: Counted, weights: str = "", noise: float = 0.1) -> list[int]:
+        counted.calls.clear()
+        counted.noise = noise
+        evaluate(bench, [counted.codec(weights)], Training(None), Results.load(path, "x"),
+                 quiet=True)  # fmt: skip
+        return counted.calls
+
+    assert measured(counted) == [everything, everything]  # these sets are no larger than a sample
+    assert measured(counted) == []
+    made = Results.load(path).points["noise:1"]
+    assert measured(counted, "new") == [everything]
+    restamped = Results.load(path).points["noise:1"]
+    assert restamped["code"] != made["code"]
+    assert {**restamped, "code": made["code"]} == made  # the date too: nothing was measured
+    assert measured(counted, "other", noise=0.2) == [everything, everything]
+    assert Results.load(path).points["noise:1"]["cosine"] < made["cosine"]
+    monkeypatch.setattr(module, "MEASURED_BY", ("evaluation/table.py",))
+    assert measured(counted, "other", noise=0.2) == [everything, everything]
+    counted.apart = False
+    assert measured(counted, "third", noise=0.2) == [everything]
 
 
-def test_scalar_codecs_lie_above_the_bound_and_gain_by_bits() -> None:
-    x = gaussian()
-    klt = baselines.plain_klt(x)
-    pca = [baselines.pca_codec(klt, x, size) for size in (2, 4, 8)]
-    assert [coded.bytes for coded in pca] == [2, 4, 8]
-    rdo = [baselines.klt_codec(klt, x, x, step) for step in (0.8, 0.4, 0.2)]
-    for coded in (*pca, *rdo):
-        least = 2 * (1 - baselines.gaussian_cosine(klt.variance, coded.bytes))
-        assert least * 0.98 < error(x, coded) < 4 * least
-    for curve in (pca, rdo):
-        assert [error(x, c) for c in curve] == sorted((error(x, c) for c in curve), reverse=True)
-    # entropy-coded levels take fewer bits for the same error
-    assert rdo[2].bytes < 8
-    at = np.interp(np.log(error(x, pca[1])), np.log([error(x, c) for c in rdo[::-1]]),
-                   [c.bytes for c in rdo[::-1]])  # fmt: skip
-    assert at < pca[1].bytes
+def test_other_data_are_measured_anew(data: Path, bench: Bench, tmp_path: Path) -> None:
+    path, counted = tmp_path / "r.json", Counted()
+    for rows in (None, 5):
+        evaluate(bench_of([data], rows), [counted.codec()], Training(None),
+                 Results.load(path, "x"), quiet=True)  # fmt: skip
+    assert counted.calls == [50, 50, 10, 10]
 
 
-def test_the_size_of_unseen_rows_counts_levels_never_trained_on() -> None:
-    x = gaussian()
-    klt = baselines.plain_klt(x)
-    far = baselines.klt_codec(klt, x, 3 * x[:50], 0.2)
-    assert np.isfinite(far.bytes)
-    assert far.bytes > baselines.klt_codec(klt, x, x[:50], 0.2).bytes
+def test_a_run_that_is_cut_off_keeps_what_it_has(bench: Bench, tmp_path: Path) -> None:
+    path, first = tmp_path / "r.json", Counted()
+
+    def fail(*_: object) -> Coded:
+        raise KeyboardInterrupt
+
+    second = replace(Counted().codec(), spec="second", code=fail)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(bench, [first.codec(), second], Training(None), Results.load(path, "x"),
+                 quiet=True)  # fmt: skip
+    assert list(Results.load(path).points) == ["original", "noise:1"]
 
 
-@pytest.mark.slow
-def test_faiss_codecs_have_the_size_their_name_says() -> None:
-    pytest.importorskip("faiss")
-    x = gaussian()
-    for name, size in (("PQ4x6np", 3), ("OPQ4,PQ4x6np", 3), ("RQ2x4", 1)):
-        coded = baselines.faiss_codec(name, x, x[:100])
-        assert coded.bytes == size
-        assert error(x[:100], coded) < x.var(axis=0).sum()
+def test_what_cannot_be_measured_is_said_and_the_rest_goes_on(bench: Bench) -> None:
+    results = Results(None, "x")
+    codecs = [parse_codec("any/rotation@max_bytes=1"), Counted().codec()]
+    (line,) = evaluate(bench, codecs, Training(None), results, quiet=True)
+    assert line.startswith("any/rotation@max_bytes=1: embedding 0")
+    assert list(results.points) == ["original", "noise:1"]
+
+
+def test_a_codec_of_another_width_is_named(bench: Bench) -> None:
+    codec = parse_codec("openai-vit-b-32/pqvae-400")
+    with pytest.raises(EmbeddingError, match=r"^openai-vit-b-32/pqvae-400: "):
+        evaluate(bench, [codec], Training(None), Results(None, "x"), quiet=True)
 
 
 # the report
 
 
-def rows_of(page: Path) -> dict[tuple[str, str], list[str]]:
-    lines = [line for line in page.read_text("utf-8").splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-    return {(row[0], row[1]): row[2:] for row in cells}
-
-
-def test_the_report_on_a_tiny_folder(data: Path, tmp_path: Path, tiny_path: Path) -> None:
-    """The codecs' rows alone: a file of one rate, and the untrained profile where it reaches."""
-    out = tmp_path / "out"
-    arguments = ["-o", str(out), "--profile", str(tiny_path), "--max-bytes", "2", "12"]
-    done = report.main([str(data), *arguments, "--no-baselines", "--no-figures"])
-    assert done == 0
-    rows = rows_of(out / report.TABLE)
-    assert list(rows) == [
-        ("uncompressed", "float32"), ("private/tiny", ""), ("any/rotation", "max_bytes=12"),
-    ]  # fmt: skip
-    assert rows["uncompressed", "float32"][:4] == ["32", "32", "1.0000", "1.0000"]
-    mean, most, cosine = (float(c) for c in rows["any/rotation", "max_bytes=12"][:3])
-    assert 0 < mean <= most <= 12
-    assert 0.5 < cosine <= 1
-    assert "any/rotation max_bytes=2" in (out / report.TABLE).read_text("utf-8")
-    assert [path.name for path in out.iterdir()] == [report.TABLE]
-
-
-def test_a_report_with_all_of_it(
-    data: Path, tmp_path: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_report_leaves_out_what_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("faiss")
-    pytest.importorskip("matplotlib")
-    monkeypatch.setattr(baselines, "PCA_BYTES", (2,))
-    monkeypatch.setattr(baselines, "KLT_STEPS", (0.1,))
     out = tmp_path / "out"
-    options = {"profile": str(tiny_path), "budgets": [12], "rows": 300, "quiet": True,
-               "faiss": ("PQ2x4np",)}  # fmt: skip
-    points = report.run(data, out, **options)  # type: ignore[arg-type]
-    assert {point.series for point in points} == {
-        "private/tiny", "any/rotation", "faiss PQ", "PCA, fixed length",
-        "KLT + RDO, ideal entropy", "Gaussian bound",
-    }  # fmt: skip
-    assert "fitted to 300 rows" in (out / report.TABLE).read_text("utf-8")
-    first = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert sorted(first) == sorted([report.TABLE, figures.COSINE, figures.ZERO_SHOT])
-    report.run(data, out, **options)  # type: ignore[arg-type]
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    assert report.main([str(tmp_path), "-o", str(out), "--only", "l14"]) == 1
+    assert "l14: left out, as" in capsys.readouterr().err
+    assert not out.exists()
 
 
-def test_missing_extras_are_named(
-    data: Path, tmp_path: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    arguments = [str(data), "-o", str(tmp_path / "out"), "--profile", str(tiny_path)]
-    for module, option in (("faiss", "--no-figures"), ("matplotlib", "--no-baselines")):
-        monkeypatch.setitem(sys.modules, module, None)
-        assert report.main([*arguments, option]) == 1
-        error = capsys.readouterr().err
-        assert f'{module} is missing: pip install "clipcodec[evaluation]"' in error
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_unknown_profile_or_folder_is_an_error_in_words(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["-o", str(tmp_path / "out"), "--no-baselines", "--no-figures"]
-    assert report.main([str(data), *options, "--profile", "no/such"]) == 1
-    assert "no profile 'no/such'" in capsys.readouterr().err
-    assert report.main([str(tmp_path / "nowhere"), *options]) == 1
-    assert "report: " in capsys.readouterr().err
+def test_every_codec_of_the_report_has_a_name_of_its_own() -> None:
+    specs = report.specs()
+    assert len(specs) == len(set(specs))
+    assert report.OURS in specs
+    assert set(report.QUICK) <= set(specs)
