@@ -162,6 +162,8 @@ def compare(head: Head, original: Embeddings, decoded: Embeddings) -> dict[str, 
     For a logit, too:
       stay              share of rows whose decision (logit > 0) stays
       stay_at_15, …     the same at the `OTHER_LENGTHS` of the embeddings
+      positive          share of decoded rows above zero; `summary` has that of the originals.
+                        Where few are, `stay` is high even if none of them stays
     """
     before, after = head.scores(original), head.scores(decoded)
     moved = np.abs(after - before)
@@ -175,6 +177,7 @@ def compare(head: Head, original: Embeddings, decoded: Embeddings) -> dict[str, 
         "relative": float(moved.mean()) / deviation if deviation > 0 else 0.0,
     }
     if head.logit:
+        found["positive"] = float((after > 0).mean())
         found["stay"] = float(((before > 0) == (after > 0)).mean())
         for length in OTHER_LENGTHS:
             pair = [head.scores(rows, length) > 0 for rows in (original, decoded)]

@@ -62,12 +62,14 @@ class Kept:
     """The result file of one benchmark, and the table of what is put into it.
 
     name   of the script; `file` is the name of its result file, where that is another
-    study  a part of the file that is made by itself
+    study  a part of the file that is made by itself, by a verb of the script
+    verbs  all verbs that make the file, if there are several
     """
 
     def __init__(
-        self, name: str, args: argparse.Namespace, *, study: str = "", file: str = ""
-    ) -> None:
+        self, name: str, args: argparse.Namespace, *, study: str = "", verbs: str = "",
+        file: str = "",
+    ) -> None:  # fmt: skip
         self.name, self.study = name, study
         data = getattr(args, "data", None)
         self.command = _command(name, sys.argv[1:], data)
@@ -75,8 +77,8 @@ class Kept:
         self.results: Results | None = None
         if not args.no_file:
             path = args.output or RESULTS / f"{file or name}.json"
-            short = f"python tests/bench/{name}.py" + (f" {study}" if study and file else "")
-            self.results = Results.load(path, short + (" DATA" if data else ""))
+            words = ["python", f"tests/bench/{name}.py", verbs or study, "DATA" if data else ""]
+            self.results = Results.load(path, " ".join(filter(None, words)))
         self._keys: list[str] = []
         self._columns: list[str] = []
         print(f"{machine()}, numpy {np.__version__}, load {_load()}")
@@ -118,15 +120,15 @@ class Kept:
             if point.get("study", "") != self.study
         ]  # fmt: skip
         self.results.keep_only([*others, *self._keys])
-        print(self.results.path.name)
+        print(f"\n{self.results.path}")
 
     def _print(self, key: str, figures: Mapping[str, Any]) -> None:
         shown = {name: value for name, value in figures.items() if not isinstance(value, Mapping)}
         if [*shown] != self._columns:
             self._columns = [*shown]
-            print("\n" + " " * 44 + "".join(f"  {name:>9}" for name in shown))
+            print("\n" + " " * 58 + "".join(f"  {name:>9}" for name in shown))
         cells = (f"  {_text(value):>{max(9, len(name))}}" for name, value in shown.items())
-        print(f"{key:<44}" + "".join(cells), flush=True)
+        print(f"{key:<58}" + "".join(cells), flush=True)
 
 
 def script_digest(name: str) -> str:
@@ -176,7 +178,7 @@ def rounded(value: Any) -> Any:
 def _text(value: Any) -> str:
     if not isinstance(value, (float, np.floating)):
         return f"{value:,}" if isinstance(value, int) else str(value)
-    size = abs(value)
+    size = abs(float(value))
     return f"{value:,.{4 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0}f}"
 
 

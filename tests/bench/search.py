@@ -41,6 +41,7 @@ from clipcodec.integrations.extras import need
 
 BUDGETS = (25, 34, 50, 75, 100)
 SEARCH = (*kept.OUR_CODE, "retrieval/*.py", "evaluation/sets.py")
+VERBS = "recall|peers|speed"
 QUERIES = 1000
 K = 10
 BATCH = 64
@@ -62,7 +63,7 @@ class Recall:
         self.base = rows[order[count:]]
         self.queries = rows[order[:count]], texts
         self.exact = [top(self.base, queries) for queries in self.queries]
-        self.file = kept.Kept("search", args, study=args.study)
+        self.file = kept.Kept("search", args, study=args.study, verbs=VERBS)
         print(f"{len(self.base)} images; queries: {count} images, {len(texts)} texts")
 
     def report(
@@ -169,7 +170,7 @@ def speed(args: argparse.Namespace) -> None:
         noise = rng.standard_normal(rows.shape, np.float32) * (0.1 / np.sqrt(width))
         return as_embeddings(rows + noise)
 
-    file = kept.Kept("search", args, study="speed")
+    file = kept.Kept("search", args, study="speed", verbs=VERBS)
     data = kept.digest(train)
 
     def report(
