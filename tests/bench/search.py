@@ -113,9 +113,7 @@ def recall(args: argparse.Namespace) -> None:
 def peers(args: argparse.Namespace) -> None:
     faiss = need("faiss", "faiss")
     bench, train = Recall(args), load_training(args.data)
-    bench.digest = (
-        f"{bench.digest[:32]} {kept.digest(train)[:32]}"  # of what faiss is fitted to, too
-    )
+    bench.digest = f"{bench.digest[:32]} {kept.digest(train)[:32]}"  # and of its training
     width = train.shape[1]
     few = min(len(train), 20_000 if args.rows is None else 2_000)
     sample = np.random.default_rng(1).choice(len(train), few, replace=False)
