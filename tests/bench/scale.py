@@ -1,15 +1,23 @@
-"""clipcodec beside its peers at scale: size, what is kept, speed, memory; prints Markdown.
+"""clipcodec beside its peers at scale: size of what is stored, speed, memory.
 
-    python tests/bench/scale.py peers FOLDER      # FOLDER as clipcodec.evaluation.report has it
-    python tests/bench/scale.py million FOLDER    # a million rows from a file and back
+    python tests/bench/scale.py peers DATA [--rows N]      # → docs/results/scale.json
+    python tests/bench/scale.py million DATA [--items N]   # → docs/results/million.json
 
-Needs `pip install "clipcodec[evaluation]" zstandard`. All use all cores, one after the other, in
-one run. Peers are fitted to the training rows and measured on rows of other data sets, as clipcodec
-is. Timings are of whole calls, the best of three.
+Needs `pip install "clipcodec[evaluation,test]"` (faiss, zstd). All use all cores, one after the
+other, in one run, on rows that none was fitted to. What each of them keeps of the embeddings is
+measured by clipcodec.evaluation.report; here faiss's codecs are fitted to few rows in few rounds,
+which changes neither their size nor their speed.
+
+peers    bytes_per_item       everything stored; for clipcodec the whole container
+         encode_per_second, decode_per_second   of whole calls, the best of three
+million  a million rows (N) from a .npy file into a container and back, each in its own process
+
+Five and eight minutes.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import re
@@ -23,16 +31,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import kept
 import numpy as np
 
 import clipcodec
-from clipcodec.evaluation.metrics import load_evaluation, load_training
+from clipcodec.evaluation.sets import load_training
+from clipcodec.integrations.extras import need
+from clipcodec.profile.registry import DEFAULT
 
 BUDGETS = (25, 34, 50, 100)
 FAISS = ("PQ32x8np", "OPQ32,PQ32x8np", "PQ64x8np", "SQ4", "SQ8", "SQfp16")
 STEPS = (0.06, 0.03, 0.015)  # of the per-dimension quantiser, for embeddings of unit norm
+FITTED = 10_000  # rows that faiss's codecs are fitted to
 RUNS = 3
 MILLION = 1_000_000
+CONTAINER = (*kept.OUR_CODE, "container/*.py")
 AT_ONCE = 16_384
 
 
@@ -70,17 +83,18 @@ def ours() -> Iterator[Peer]:
 
 
 def faiss_peers(training: np.ndarray) -> Iterator[Peer]:
-    import faiss
-
+    faiss = need("faiss", "evaluation")
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     for name in FAISS:
         index = faiss.index_factory(training.shape[1], name, faiss.METRIC_INNER_PRODUCT)
-        index.train(training)
+        if name.startswith("OPQ"):
+            faiss.downcast_VectorTransform(index.chain.at(0)).niter = 2
+        index.train(training[:FITTED])
         yield Peer(f"faiss {name}", index.sa_encode, lambda codes: codes.nbytes, index.sa_decode)
 
 
 def float16_peers() -> Iterator[Peer]:
-    import zstandard
+    zstd = need("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "test")
 
     def npy(x: np.ndarray) -> bytes:
         file = io.BytesIO()
@@ -94,9 +108,9 @@ def float16_peers() -> Iterator[Peer]:
     for level in (3, 19):
         yield Peer(
             f"float16 .npy, zstd -{level}",
-            lambda x, level=level: zstandard.compress(npy(x), level),
+            lambda x, level=level: zstd.compress(npy(x), level),
             len,
-            lambda data: load(zstandard.decompress(data)),
+            lambda data: load(zstd.decompress(data)),
         )
 
 
@@ -148,37 +162,38 @@ def best(work: Callable[[], Any], runs: int = RUNS) -> tuple[float, Any]:
     return seconds, result
 
 
-def peers(folder: Path) -> None:
-    evaluation, training = load_evaluation(folder), load_training(folder, imagenet=1)
-    x, count = evaluation.rows, len(evaluation.rows)
-    print(machine(), end="\n\n")
-    print("| codec | bytes per item | cosine | zero-shot | 10-nn | encode/s | decode/s |")
-    print("|---|---|---|---|---|---|---|")
-    for group in (ours(), faiss_peers(training), float16_peers(), scalar_peers(training)):
+def peers(args: argparse.Namespace) -> None:
+    sets, data = kept.sets_of(args.data, args.rows)
+    x, training = np.concatenate([part.rows for part in sets]), load_training(args.data)
+    if args.rows is not None:
+        training = training[:: max(1, len(training) // 2_000)]
+    file = kept.Kept("scale", args, study="peers")
+    # what needs a package first, so that one that is missing is named before long work
+    groups = [list(float16_peers()), list(faiss_peers(training)), list(ours())]
+    for group in (groups[2], groups[1], groups[0], scalar_peers(training)):
         for peer in group:
-            slow = peer.name.startswith("scalar")
-            encode, stored = best(lambda peer=peer: peer.encode(x), 1 if slow else RUNS)
-            decode, rows = best(
-                lambda peer=peer, stored=stored: peer.decode(stored), 1 if slow else RUNS
-            )
-            scores = evaluation.score(rows)
-            print(
-                f"| {peer.name} | {peer.size(stored) / count:.1f} | {scores.cosine:.4f} | "
-                f"{100 * scores.zero_shot:.1f} % | {100 * scores.neighbours:.1f} % | "
-                f"{count / encode:,.0f} | {count / decode:,.0f} |",
-                flush=True,
-            )
+            runs = 1 if peer.name.startswith("scalar") else RUNS
+            encode, stored = best(lambda peer=peer: peer.encode(x), runs)
+            decode, _ = best(lambda peer=peer, stored=stored: peer.decode(stored), runs)
+            figures = {
+                "bytes_per_item": peer.size(stored) / len(x),
+                "encode_per_second": len(x) / encode,
+                "decode_per_second": len(x) / decode,
+            }
+            file.add(peer.name, figures, data=data, modules=CONTAINER, times=True,
+                     series=peer.name.partition(",")[0], items=len(x))  # fmt: skip
+    file.finish()
 
 
 # a million rows
 
 
-def write_rows(path: Path, source: np.ndarray) -> None:
+def write_rows(path: Path, source: np.ndarray, count: int) -> None:
     """The rows again and again, each time with a little noise, so that no two are alike."""
     rng = np.random.default_rng(0)
-    out = np.lib.format.open_memmap(path, "w+", np.float32, (MILLION, source.shape[1]))
-    for at in range(0, MILLION, AT_ONCE):
-        chosen = np.arange(at, min(at + AT_ONCE, MILLION)) % len(source)
+    out = np.lib.format.open_memmap(path, "w+", np.float32, (count, source.shape[1]))
+    for at in range(0, count, AT_ONCE):
+        chosen = np.arange(at, min(at + AT_ONCE, count)) % len(source)
         noise = rng.standard_normal((len(chosen), source.shape[1]), np.float32)
         out[at : at + len(chosen)] = source[chosen] + noise * (0.1 / source.shape[1] ** 0.5)
 
@@ -191,9 +206,9 @@ def encode_file(rows: str, container: str) -> None:
             writer.extend(codec.encode_embeddings(x[at : at + AT_ONCE]))
 
 
-def decode_file(container: str) -> None:
+def decode_file(container: str, count: str) -> None:
     with clipcodec.open(container) as box:
-        assert sum(len(block) for block in box.decode_blocks()) == MILLION
+        assert sum(len(block) for block in box.decode_blocks()) == int(count)
 
 
 def product_rate(seconds: float = 2.0) -> float:
@@ -236,32 +251,54 @@ def child(*args: str) -> tuple[float, int]:
     return time.perf_counter() - began, int(found[1]) // 1024
 
 
-def million(folder: Path) -> None:
-    rows = load_evaluation(folder).rows
+def million(args: argparse.Namespace) -> None:
+    sets, data = kept.sets_of(args.data)
+    source, items = np.concatenate([part.rows for part in sets]), args.items
+    file = kept.Kept("scale", args, study="million", file="million")
+
+    def keep(key: str, figures: dict[str, float], times: bool = True) -> None:
+        file.add(key, figures, data=data, modules=CONTAINER, weights=kept.weights_of(DEFAULT),
+                 times=times, items=items)  # fmt: skip
+
     with tempfile.TemporaryDirectory() as temporary:
         npy, container = Path(temporary) / "rows.npy", Path(temporary) / "rows.clpc"
-        write_rows(npy, rows)
-        print(machine(), end="\n\n")
+        write_rows(npy, source, items)
         rate, work = product_rate(), multiply_adds()
         encode, encode_memory = child("encode_file", str(npy), str(container))
-        decode, decode_memory = child("decode_file", str(container))
+        decode, decode_memory = child("decode_file", str(container), str(items))
         rate = (rate + product_rate()) / 2
         size = container.stat().st_size
         with clipcodec.open(container) as box:
             streams = sum(len(stream) for stream in box)
-        print(f"matrix products, float32, all cores: {rate / 1e9:.1f} G multiply-adds/s")
-        print(f"decoding takes {work:,} multiply-adds a row: at most {rate / work:,.0f} rows/s")
-        print(f"encode: {MILLION / encode:,.0f} rows/s, peak {encode_memory} MiB")
-        print(f"decode: {MILLION / decode:,.0f} rows/s, peak {decode_memory} MiB, "
-              f"{100 * MILLION / decode / (rate / work):.0f} % of that")  # fmt: skip
-        print(f"container: {size / MILLION:.2f} bytes per item; streams: {streams / MILLION:.2f}")
+    keep("matrix products, float32, all cores", {
+        "multiply_adds_per_second": rate, "multiply_adds_per_row": work,
+        "rows_per_second_at_most": rate / work,
+    })  # fmt: skip
+    keep("encode", {"rows_per_second": items / encode, "peak_mib": encode_memory})
+    keep("decode", {
+        "rows_per_second": items / decode, "peak_mib": decode_memory,
+        "share_of_limit": items / decode / (rate / work),
+    })  # fmt: skip
+    sizes = {"bytes_per_item": size / items, "bytes_per_stream": streams / items}
+    keep("container", sizes, times=False)
+    file.finish()
 
 
-def machine() -> str:
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    name = model[1] if model else "?"
-    return f"{os.cpu_count()} cores, {name}, numpy {np.__version__}, load {os.getloadavg()[0]:.1f}"
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="study", required=True)
+    one = verbs.add_parser("peers", help="size and speed of other codecs, too")
+    kept.add_common(one, data=True)
+    one.add_argument("--rows", type=int, metavar="N", help="at most N images of each set, and "
+                     "fewer rows to fit peers to")  # fmt: skip
+    one = verbs.add_parser("million", help="a million embeddings to a container and back")
+    kept.add_common(one, data=True)
+    one.add_argument("--items", type=int, default=MILLION, metavar="N")
+    args = parser.parse_args(arguments)
+    {"peers": peers, "million": million}[args.study](args)
 
 
 if __name__ == "__main__":
-    {"peers": peers, "million": million}[sys.argv[1]](Path(sys.argv[2]))
+    main()

@@ -1,45 +1,47 @@
-"""Measure search on compressed embeddings beside faiss at equal bytes; prints tables.
+"""Search on compressed embeddings, beside faiss at equal bytes; all into docs/results/search.json.
 
-    python tests/bench/search.py recall DATA
-    python tests/bench/search.py peers DATA
-    python tests/bench/search.py speed DATA [ROWS]
+    python tests/bench/search.py recall DATA [--rows N]                four minutes
+    python tests/bench/search.py peers DATA [--rows N]                 six minutes
+    python tests/bench/search.py speed DATA [--items N] [--cpu-time]   eight minutes
 
-DATA holds train.safetensors, imagenet.safetensors and test_*.safetensors as `fidelity.py` and
-`clipcodec.evaluation.report` describe them.
+Needs `pip install "clipcodec[faiss]"`.
 
 recall  Of the exact ten nearest on the original embeddings, how many are among the ten found on
-        decoded ones. All images that training never saw are one collection; 1,000 of them, drawn
-        at random, are taken out to be the queries, as floats, so that no query is in the base.
-        Texts: one embedding for each held-out class of ImageNet.
+        decoded ones: `image_to_image`, `text_to_image`. All images that training never saw are one
+        collection; 1,000 of them, drawn at random, are taken out to be the queries, as floats, so
+        that no query is in the base. Texts: one embedding for each held-out class of ImageNet.
+        `by` is how it is searched: `streams`, or `int8`, an index.
 peers   The same for faiss's product quantisers, trained on what the profile was trained on
-        (`load_training`), and searched in three ways: by inner product, by distance, and by
-        inner product with what they decode to at unit norm. OPQ's rotation is fitted to 20,000 of
-        these rows in 12 rounds instead of to all in 50, which takes half an hour.
-speed   Queries a second against ROWS (a million) rows: training rows in turn, each with noise of
-        a tenth of its norm. The first 20,000 are encoded; a tenth of ROWS, their streams repeated,
-        is searched in one pass or made an index, whose time is counted ten times, and the index
-        is filled up with copies. One thread or several as OMP_NUM_THREADS says; the best of
-        three. With CPU=1 in the environment seconds are those of the processor, for a machine
-        that others use.
+        (`load_training`), and searched in three ways: `by` inner product, distance, and `decoded`,
+        the inner product with what they decode to at unit norm. OPQ's rotation is fitted to 20,000
+        of these rows, in faiss's 50 rounds.
+speed   Queries a second, `one` at a time or `many` (64) at once, against N (a million) rows:
+        training rows in turn, each with noise of a tenth of its norm. The first 20,000 are encoded;
+        a tenth of N, their streams repeated, is searched in one pass or made an index, whose time
+        is counted ten times, and the index is filled up with copies. One thread or several as
+        OMP_NUM_THREADS says; the best of three. With --cpu-time, seconds are those of the
+        processor, for a machine that others use.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import kept
 import numpy as np
-from fidelity import load, unit
 
 import clipcodec
-from clipcodec.evaluation.metrics import load_training
-from clipcodec.evaluation.peers.faiss_codecs import import_faiss
+from clipcodec.embeddings import as_embeddings
+from clipcodec.evaluation.sets import load_training
+from clipcodec.integrations.extras import need
 
 BUDGETS = (25, 34, 50, 75, 100)
+SEARCH = (*kept.OUR_CODE, "retrieval/*.py", "evaluation/sets.py")
+VERBS = "recall|peers|speed"
 QUERIES = 1000
 K = 10
 BATCH = 64
@@ -50,40 +52,54 @@ def top(base: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 
 class Recall:
-    def __init__(self, folder: Path) -> None:
-        tasks = load(folder)
-        rows = np.concatenate([task.rows for task in tasks])
+    """The collection, its queries, and what exact search finds."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        sets, self.digest = kept.sets_of(args.data, args.rows)
+        rows = np.concatenate([part.rows for part in sets])
+        texts = next(part.texts for part in sets if part.texts is not None)
         order = np.random.default_rng(0).permutation(len(rows))
-        self.base = rows[order[QUERIES:]]
-        self.queries = rows[order[:QUERIES]], tasks[0].references
+        count = min(QUERIES, len(rows) // 2)
+        self.base = rows[order[count:]]
+        self.queries = rows[order[:count]], texts
         self.exact = [top(self.base, queries) for queries in self.queries]
-        print(f"{len(self.base)} images; queries: {QUERIES} images, {len(self.queries[1])} texts\n")
-        print(f"| {'':<40} | bytes | cosine | image→image | text→image |")
-        print("|---|---|---|---|---|")
+        self.file = kept.Kept("search", args, study=args.study, verbs=VERBS)
+        print(f"{len(self.base)} images; queries: {count} images, {len(texts)} texts")
 
     def report(
-        self, name: str, size: float, decoded: np.ndarray, find: Callable[[np.ndarray], object]
-    ) -> None:
-        cosine = (decoded * self.base).sum(axis=1).mean()
-        kept = []
+        self, name: str, by: str, size: float, decoded: np.ndarray,
+        find: Callable[[np.ndarray], object], modules: Sequence[str], weights: str = "",
+        setting: str = "",
+    ) -> None:  # fmt: skip
+        shares = []
         for queries, truth in zip(self.queries, self.exact, strict=True):
             found = np.asarray(find(queries))
-            kept.append(np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)]))
-        print(f"| {name:<40} | {size:5.1f} | {cosine:6.4f} | {kept[0]:11.3f} | {kept[1]:10.3f} |",
-              flush=True)  # fmt: skip
+            pairs = zip(truth, found, strict=True)
+            shares.append(np.mean([np.isin(a, b).mean() for a, b in pairs]))
+        figures = {
+            "bytes": size, "cosine": (decoded * self.base).sum(axis=1).mean(),
+            "image_to_image": shares[0], "text_to_image": shares[1],
+        }  # fmt: skip
+        key = " ".join(filter(None, (name, setting, f"by {by}")))
+        self.file.add(key, figures, data=self.digest, modules=modules, weights=weights,
+                      series=name, setting=setting, by=by, images=len(self.base),
+                      queries=len(self.queries[0]), texts=len(self.queries[1]))  # fmt: skip
 
 
-def recall(folder: Path) -> None:
-    bench = Recall(folder)
+def recall(args: argparse.Namespace) -> None:
+    bench = Recall(args)
 
     def coded(name: str, **options: Any) -> None:
         streams = clipcodec.encode_embeddings(bench.base, profile=name, **options)
         size = float(np.mean([len(stream) for stream in streams]))
         decoded = clipcodec.decode_batch(streams)
-        label = ", ".join([name, *(f"{k}={v}" for k, v in options.items())])
         index = clipcodec.SearchIndex(streams)
-        bench.report(label, size, decoded, lambda q: clipcodec.search(streams, q, K).indices)
-        bench.report("- SearchIndex, int8", size, decoded, lambda q: index.search(q, K).indices)
+        setting = ", ".join(f"{key}={value}" for key, value in options.items())
+        for by, find in (
+            ("streams", lambda q: clipcodec.search(streams, q, K).indices),
+            ("int8", lambda q: index.search(q, K).indices),
+        ):
+            bench.report(name, by, size, decoded, find, SEARCH, kept.weights_of(name), setting)
 
     for budget in BUDGETS:
         coded("openai-vit-b-32/predictive", max_bytes=budget)
@@ -91,80 +107,97 @@ def recall(folder: Path) -> None:
         coded(name)
     for budget in (50, 100, 200):
         coded("any/rotation", max_bytes=budget)
+    bench.file.finish()
 
 
-def peers(folder: Path) -> None:
-    faiss = import_faiss()
-    bench, train = Recall(folder), load_training(folder)
+def peers(args: argparse.Namespace) -> None:
+    faiss = need("faiss", "faiss")
+    bench, train = Recall(args), load_training(args.data)
+    bench.digest = f"{bench.digest[:32]} {kept.digest(train)[:32]}"  # and of its training
     width = train.shape[1]
-    sample = np.random.default_rng(1).choice(len(train), 20_000, replace=False)
-    for m in BUDGETS:
-        for name in (
-            f"Pad{-(-width // m) * m},PQ{m}x8np", f"OPQ{m}_{width // m * m},PQ{m}x8np"
-        ):  # fmt: skip
+    few = min(len(train), 20_000 if args.rows is None else 2_000)
+    sample = np.random.default_rng(1).choice(len(train), few, replace=False)
+    if args.rows is not None:
+        train = train[sample]
+        sample = np.arange(few)
+    for m in BUDGETS if args.rows is None else BUDGETS[:1]:
+        for kind, name in (
+            ("PQ", f"Pad{-(-width // m) * m},PQ{m}x8np"),
+            ("OPQ", f"OPQ{m}_{width // m * m},PQ{m}x8np"),
+        ):
             index = faiss.index_factory(width, name, faiss.METRIC_INNER_PRODUCT)
             first = faiss.downcast_VectorTransform(index.chain.at(0))
             if isinstance(first, faiss.OPQMatrix):
-                first.niter = 12
                 first.train(train[sample])
             index.train(train)
             index.add(bench.base)
-            decoded = unit(index.reconstruct_n(0, len(bench.base)))
-            bench.report(f"faiss {name}", m, decoded, lambda q, i=index: i.search(q, K)[1])
+            decoded = as_embeddings(index.reconstruct_n(0, len(bench.base)))
+
+            def report(
+                by: str, find: Callable[[np.ndarray], object], series: str = f"faiss {kind}",
+                m: int = m, decoded: np.ndarray = decoded, name: str = name,
+            ) -> None:  # fmt: skip
+                bench.report(series, by, m, decoded, find, ("evaluation/sets.py",), setting=name)
+
+            report("inner product", lambda q, i=index: i.search(q, K)[1])
             index.metric_type = index.index.metric_type = faiss.METRIC_L2
-            bench.report("- by distance", m, decoded, lambda q, i=index: i.search(q, K)[1])
-            bench.report("- decoded, at unit norm", m, decoded, lambda q, r=decoded: top(r, q))
+            report("distance", lambda q, i=index: i.search(q, K)[1])
+            report("decoded", lambda q, r=decoded: top(r, q))
+    bench.file.finish()
 
 
-CLOCK = time.process_time if os.environ.get("CPU") else time.perf_counter
-
-
-def seconds(work: Callable[[], object], runs: int) -> float:
+def seconds(work: Callable[[], object], runs: int, clock: Callable[[], float]) -> float:
     times = []
     for _ in range(runs):
-        began = CLOCK()
+        began = clock()
         work()
-        times.append(CLOCK() - began)
+        times.append(clock() - began)
     return min(times)
 
 
-def speed(folder: Path, count: int) -> None:
-    faiss = import_faiss()
-    faiss.omp_set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-    train = load_training(folder)
+def speed(args: argparse.Namespace) -> None:
+    faiss = need("faiss", "faiss")
+    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
+    faiss.omp_set_num_threads(threads)
+    clock, count = time.process_time if args.cpu_time else time.perf_counter, args.items
+    train = load_training(args.data)
     rng = np.random.default_rng(0)
-    queries = load(folder)[-1].rows[:BATCH]
+    queries = kept.sets_of(args.data)[0][-1].rows[:BATCH]
     width = train.shape[1]
 
     def block(at: int, size: int) -> np.ndarray:
         rows = train[np.arange(at, at + size) % len(train)]
-        return unit(rows + rng.standard_normal(rows.shape, np.float32) * (0.1 / np.sqrt(width)))
+        noise = rng.standard_normal(rows.shape, np.float32) * (0.1 / np.sqrt(width))
+        return as_embeddings(rows + noise)
 
-    print(f"{count} rows of {width}; {faiss.omp_get_max_threads()} threads; "
-          f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
-    print(f"| {'':<44} | bytes per row | build s | 1 query/s | {BATCH} at once, queries/s |")
-    print("|---|---|---|---|---|")
+    file = kept.Kept("search", args, study="speed", verbs=VERBS)
+    data = kept.digest(train)
 
     def report(
-        name: str, size: float, build: float, find: Callable[[np.ndarray], object], times: int = 1
-    ) -> None:
+        name: str, series: str, size: float, build: float | None,
+        find: Callable[[np.ndarray], object], times: int = 1,
+    ) -> None:  # fmt: skip
         runs = 3 if times == 1 else 1
-        one = 1 / (seconds(lambda: find(queries[:1]), runs) * times)
-        many = BATCH / (seconds(lambda: find(queries), runs) * times)
-        print(f"| {name:<44} | {size:11.1f} | {build:7.1f} | {one:9.3g} | {many:9.3g} |"
-              f" <!-- load {os.getloadavg()[0]:.1f} -->", flush=True)  # fmt: skip
+        one = seconds(lambda: find(queries[:1]), runs, clock) * times
+        many = seconds(lambda: find(queries), runs, clock) * times
+        figures = {"bytes_per_row": size, "build_seconds": build, "one": 1 / one,
+                   "many": len(queries) / many}  # fmt: skip
+        shown = {key: value for key, value in figures.items() if value is not None}
+        file.add(name, shown, data=data, modules=SEARCH, times=True, series=series, items=count,
+                 at_once=len(queries), threads_used=threads,
+                 clock="processor" if args.cpu_time else "wall")  # fmt: skip
 
-    few = block(0, 20_000)
+    few = block(0, min(20_000, count // 10))
     for name in ("openai-vit-b-32/predictive", "any/rotation"):
         streams = clipcodec.encode_embeddings(few, profile=name, quality=50)
         size = float(np.mean([len(stream) for stream in streams]))
         streams = (streams * -(-count // 10 // len(streams)))[: count // 10]
-        report(f"search, one pass: {name}", size, 0,
+        report(f"search, one pass: {name}", "search", size, None,
                lambda q, s=streams: clipcodec.search(s, q, K), 10)  # fmt: skip
         for exact in (False, True) if name.endswith("predictive") else (False,):
-            began = CLOCK()
+            began = clock()
             index = clipcodec.SearchIndex(streams, exact=exact)
-            built = 10 * (CLOCK() - began)
+            built = 10 * (clock() - began)
             parts = index._blocks
             for _ in range(9):
                 index._blocks = index._blocks + [
@@ -172,31 +205,41 @@ def speed(folder: Path, count: int) -> None:
                     for b in parts
                 ]
             assert len(index) == count
-            report(f"SearchIndex, {'float32' if exact else 'int8'}: {name}",
+            report(f"SearchIndex, {'float32' if exact else 'int8'}: {name}", "SearchIndex",
                    index.nbytes / count, built, lambda q, i=index: i.search(q, K))  # fmt: skip
             del index, parts
     rows = np.concatenate([block(at, 20_000) for at in range(0, count, 20_000)])[:count]
     for name in ("Flat", "PQ64x8np", "IVF1024,SQ8"):
         index = faiss.index_factory(width, name, faiss.METRIC_INNER_PRODUCT)
-        began = CLOCK()
+        began = clock()
         index.train(train[::4])
         index.add(rows)
-        built = CLOCK() - began
+        built = clock() - began
         if name.startswith("IVF"):
             index.nprobe = 16
         stored = index.sa_code_size() if hasattr(index, "sa_code_size") else 0
-        report(f"faiss {name}", stored, built, lambda q, i=index: i.search(q, K))
+        report(f"faiss {name}", "faiss", stored, built, lambda q, i=index: i.search(q, K))
         del index
+    file.finish()
 
 
-def main() -> None:
-    if len(sys.argv) < 3 or sys.argv[1] not in ("recall", "peers", "speed"):
-        sys.exit(__doc__)
-    folder = Path(sys.argv[2])
-    if sys.argv[1] == "speed":
-        speed(folder, int(sys.argv[3]) if len(sys.argv) > 3 else 1_000_000)
-    else:
-        {"recall": recall, "peers": peers}[sys.argv[1]](folder)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="study", required=True)
+    for study, words in (("recall", "clipcodec"), ("peers", "faiss")):
+        one = verbs.add_parser(study, help=f"recall of {words}")
+        kept.add_common(one, data=True)
+        one.add_argument("--rows", type=int, metavar="N", help="at most N images of each set, and "
+                         "one size of faiss, for a quick look")  # fmt: skip
+    one = verbs.add_parser("speed", help="queries a second")
+    kept.add_common(one, data=True)
+    one.add_argument("--items", type=int, default=1_000_000, metavar="N", help="rows searched; a "
+                     "multiple of 10 (%(default)s)")  # fmt: skip
+    one.add_argument("--cpu-time", action="store_true", help="seconds of the processor")
+    args = parser.parse_args(arguments)
+    {"recall": recall, "peers": peers, "speed": speed}[args.study](args)
 
 
 if __name__ == "__main__":

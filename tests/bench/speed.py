@@ -1,10 +1,15 @@
-"""Measure how fast encoding and decoding are on this machine; prints a table, asserts nothing.
+"""How fast encoding and decoding are on this machine; asserts nothing.
 
-    python tests/bench/speed.py [PROFILE …]
+    python tests/bench/speed.py [PROFILE …] [--rows N]
 
 Embeddings are drawn from each profile's own statistics. Profiles of all rates take two lines: their
-default quality, and a cap. Batches: the best of several runs, so that
-other work on the machine counts as little as possible; single calls and commands: the median.
+default quality, and a limit of bytes. Six minutes.
+
+    encode_per_second, decode_per_second   in a batch of N (10,000): the best of several runs, so
+                                           that other work on the machine counts as little as
+                                           possible
+    encode_ms, decode_ms                   one alone: the median
+    seconds                                of a fresh process: the median
 """
 
 from __future__ import annotations
@@ -13,15 +18,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import kept
 import numpy as np
 
 import clipcodec
 from clipcodec.profile.registry import by_name
 
-ROWS = 10_000
 CAP = 50
+DATA = "rows drawn from the profile's statistics, seed 0"
 
 
 def seconds(work: Callable[[], object], runs: int) -> list[float]:
@@ -33,15 +39,15 @@ def seconds(work: Callable[[], object], runs: int) -> list[float]:
     return out
 
 
-def samples(name: str) -> np.ndarray:
+def samples(name: str, rows: int) -> np.ndarray:
     statistics = by_name(name).statistics
     if statistics is not None:
-        return statistics.draw(ROWS, seed=0)
-    return np.random.default_rng(0).standard_normal((ROWS, 512), np.float32)
+        return statistics.draw(rows, seed=0)
+    return np.random.default_rng(0).standard_normal((rows, 512), np.float32)
 
 
-def profile_row(name: str, cap: int | None) -> str:
-    x = samples(name)
+def profile_figures(name: str, cap: int | None, rows: int) -> dict[str, float]:
+    x = samples(name, rows)
     streams = clipcodec.encode_embeddings(x, profile=name, max_bytes=cap)
     clipcodec.decode_batch(streams)
 
@@ -51,34 +57,46 @@ def profile_row(name: str, cap: int | None) -> str:
     def single() -> object:
         return clipcodec.encode_embedding(x[0], profile=name, max_bytes=cap)
 
-    encode = ROWS / min(seconds(batch, 3))
-    decode = ROWS / min(seconds(lambda: clipcodec.decode_batch(streams), 5))
-    one = statistics.median(seconds(single, 50))
-    back = statistics.median(seconds(lambda: clipcodec.decode(streams[0]), 200))
-    label = name if cap is None else f"{name}, {cap} bytes"
-    return f"{label:<38} {encode:>9,.0f} {decode:>9,.0f} {1e3 * one:>9.2f} {1e3 * back:>9.2f}"
+    return {
+        "bytes": float(np.mean([len(stream) for stream in streams])),
+        "encode_per_second": rows / min(seconds(batch, 3)),
+        "decode_per_second": rows / min(seconds(lambda: clipcodec.decode_batch(streams), 5)),
+        "encode_ms": 1e3 * statistics.median(seconds(single, 50)),
+        "decode_ms": 1e3 * statistics.median(
+            seconds(lambda: clipcodec.decode(streams[0]), 200)
+        ),
+    }  # fmt: skip
 
 
-def command(*args: str) -> float:
+def command(*args: str) -> dict[str, float]:
     """Median seconds of a whole fresh process."""
-    return statistics.median(
-        seconds(lambda: subprocess.run(args, check=True, stdout=subprocess.DEVNULL), 9)
-    )
+    run = seconds(lambda: subprocess.run(args, check=True, stdout=subprocess.DEVNULL), 9)
+    return {"seconds": statistics.median(run)}
 
 
-def main() -> None:
-    names = sys.argv[1:] or [row.name for row in clipcodec.profiles()]
-    print(f"{'profile':<38} {'encode/s':>9} {'decode/s':>9} {'encode ms':>9} {'decode ms':>9}")
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = kept.parser(__doc__)
+    parser.add_argument("profiles", nargs="*", metavar="PROFILE", help="default: all")
+    parser.add_argument("--rows", type=int, default=10_000, metavar="N")
+    args = parser.parse_args(arguments)
+    names = args.profiles or [row.name for row in clipcodec.profiles()]
+    file = kept.Kept("speed", args)
     for name in names:
         for cap in (None, CAP) if by_name(name).kind.qualities else (None,):
-            print(profile_row(name, cap), flush=True)
-    x = samples(names[0])[0]
-    stream = clipcodec.encode_embedding(x, profile=names[0])
+            setting = "" if cap is None else f"max_bytes={cap}"
+            figures = profile_figures(name, cap, args.rows)
+            file.add(f"{name} {setting}".strip(), figures, data=DATA, modules=kept.OUR_CODE,
+                     weights=kept.weights_of(name), times=True, series=name, setting=setting,
+                     rows=args.rows)  # fmt: skip
+    stream = clipcodec.encode_embedding(samples(names[0], 1)[0], profile=names[0])
     code = f"import clipcodec; clipcodec.decode(bytes.fromhex('{stream.hex()}'))"
-    print(f"fresh interpreter, import and decode: {command(sys.executable, '-c', code):.3f} s")
-    print(f"fresh interpreter, nothing:           {command(sys.executable, '-c', ''):.3f} s")
-    print(f"clipcodec --help:                     "
-          f"{command(sys.executable, '-m', 'clipcodec', '--help'):.3f} s")  # fmt: skip
+    for key, words in (
+        ("fresh interpreter, import and decode", (sys.executable, "-c", code)),
+        ("fresh interpreter, nothing", (sys.executable, "-c", "")),
+        ("clipcodec --help", (sys.executable, "-m", "clipcodec", "--help")),
+    ):
+        file.add(key, command(*words), data="", modules=("**/*.py",), times=True, series="process")
+    file.finish()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,192 @@
+"""The benchmarks run, on little data, and keep what they measure; kept figures are of this code.
+
+Their figures are not looked at, but for what must hold of any.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tests.helpers.paths import ROOT
+from tests.helpers.profiles import drawn
+from tests.helpers.scripts import load
+
+BENCH = ROOT / "tests" / "bench"
+SCRIPTS = sorted(
+    path for path in BENCH.glob("*.py") if path.stem not in ("__init__", "kept", "test_bench")
+)
+RESULTS = ("corruption", "effort", "million", "overhead", "pointing", "scale", "search", "speed",
+           "words")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kept() -> ModuleType:
+    return load(BENCH / "kept.py")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images of three held-out classes, a test set, and rows to train on."""
+    folder = tmp_path_factory.mktemp("data")
+    rows, texts = drawn(32), drawn(4, seed=1)
+    labels = np.arange(12) % 3 + 1
+    imagenet: dict[str, np.ndarray] = {
+        "embeddings": rows[:12].copy(), "labels": labels, "text_ensemble": texts,
+        "class_is_val": np.array([0, 1, 1, 1], np.uint8),
+    }  # fmt: skip
+    save_file(imagenet, folder / "imagenet.safetensors")
+    save_file({"embeddings": rows[12:20].copy()}, folder / "test_few.safetensors")
+    save_file({"embeddings": rows[20:].copy()}, folder / "train.safetensors")
+    return folder
+
+
+def run(
+    kept: ModuleType, name: str, out: Path, monkeypatch: pytest.MonkeyPatch, *words: str,
+    **less: object,
+) -> dict[str, Any]:  # fmt: skip
+    """The points of one benchmark, by key; `less` are constants of the script to take instead."""
+    assert kept is sys.modules["kept"]
+    arguments = [*words, "-o", str(out)]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    script = load(BENCH / f"{name}.py")
+    for constant, value in less.items():
+        monkeypatch.setattr(script, constant, value)
+    script.main(arguments)
+    assert kept.stale(out) == []
+    return {point["key"]: point for point in json.loads(out.read_text("utf-8"))["points"]}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_each_is_a_program_with_help(path: Path) -> None:
+    done = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True,
+                          timeout=120, check=True)  # fmt: skip
+    assert f"python tests/bench/{path.name}" in done.stdout
+
+
+def test_effort(
+    kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, asked = (str(data), "--step", "6"), ({"quality": 30},)
+    points = run(kept, "effort", tmp_path / "a.json", monkeypatch, *words, ASKED=asked)
+    assert [point["effort"] for point in points.values()] == [1, 3, 5, 7, 9, 5]
+    point = points["quality=30 effort=5 labels"]
+    assert (point["effort"], point["labels"], point["images"]) == (5, True, 2)
+    assert point["command"] == "python tests/bench/effort.py DATA --step 6"
+    assert point["top1"] in (0, 0.5, 1)
+    assert "times" not in point
+
+
+def test_pointing(
+    kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (str(data), "--trials", "2", "--max-bytes", "100")
+    points = run(kept, "pointing", tmp_path / "a.json", monkeypatch, *words)
+    assert list(points) == ["not compressed", "max_bytes=100"]
+    assert all(0 <= point["right"] <= 1 for point in points.values())
+
+
+def test_overhead_is_a_few_bytes(
+    kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "openai-vit-b-32/pqvae-400"
+    points = run(kept, "overhead", tmp_path / "a.json", monkeypatch, str(data), "--profile", name)
+    assert 2 < points[name]["beyond"] <= points[name]["beyond_most"] < 6
+    assert points[name]["images"] == 20
+
+
+def test_recall(
+    kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of the file that another study made stays; what this one no longer makes goes."""
+    out = tmp_path / "a.json"
+    old = [{"key": "speed: x", "study": "speed"}, {"key": "recall: x", "study": "recall"}]
+    made = {"times": True, "made": {}}
+    out.write_text(json.dumps(
+        {"format": "clipcodec results 1", "command": "", "points": [point | made for point in old]}
+    ))  # fmt: skip
+    search = load(BENCH / "search.py")
+    monkeypatch.setattr(search, "BUDGETS", (50,))
+    arguments = ["recall", str(data), "--rows", "4", "-o", str(out)]
+    monkeypatch.setattr(sys, "argv", ["search.py", *arguments])
+    search.main(arguments)
+    points = {point["key"]: point for point in json.loads(out.read_text("utf-8"))["points"]}
+    assert "speed: x" in points
+    assert "recall: x" not in points
+    point = points["recall: openai-vit-b-32/predictive max_bytes=50 by streams"]
+    assert (point["by"], point["images"], point["queries"]) == ("streams", 4, 4)
+    assert 0 < point["image_to_image"] <= 1
+
+
+def test_a_few_rows_to_a_container_and_back(kept: ModuleType, tmp_path: Path) -> None:
+    scale = load(BENCH / "scale.py")
+    rows, container = tmp_path / "rows.npy", tmp_path / "rows.clpc"
+    scale.write_rows(rows, drawn(8), 20)
+    assert np.load(rows).shape == (20, 512)
+    scale.encode_file(str(rows), str(container))
+    scale.decode_file(str(container), "20")
+    with pytest.raises(AssertionError):
+        scale.decode_file(str(container), "21")
+    assert scale.multiply_adds() > 1_000_000
+
+
+def test_damage(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of what was damaged is counted once, among seven ways."""
+    words = ("--count", "700", "--jobs", "1", "--only", "pqvae, raw")
+    points = run(kept, "corruption", tmp_path / "a.json", monkeypatch, *words)
+    point = points["pqvae, raw"]
+    assert point["damaged"] == 700
+    assert len(point["ways"]) == 7
+    assert [way["damaged"] for way in point["ways"].values()] == [100] * 7
+    assert sum(way["damaged"] for way in point["detail"].values()) == 700
+    assert point["passed"] == sum(way["passed"] for way in point["ways"].values())
+
+
+def test_speed(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are never old, and say so."""
+    speed = load(BENCH / "speed.py")
+    assert len(speed.seconds(lambda: None, 3)) == 3
+    found = speed.profile_figures("openai-vit-b-32/pqvae-400", None, 4)
+    assert all(value > 0 for value in found.values())
+    args = kept.parser("").parse_args(["-o", str(tmp_path / "a.json")])
+    monkeypatch.setattr(sys, "argv", ["speed.py"])
+    file = kept.Kept("speed", args)
+    for times in (True, False):
+        file.add(f"{times}", found, data="", modules=("codec.py",), weights="", times=times)
+    assert kept.stale(tmp_path / "a.json") == []
+    monkeypatch.setattr(kept, "code_digest", lambda *a, **b: "other code")
+    assert kept.stale(tmp_path / "a.json") == ["False"]
+
+
+def test_paths_and_the_result_file_are_no_part_of_a_command(kept: ModuleType) -> None:
+    given = ["recall", "/a/b", "--rows", "3", "-o", "/c", "--cpu-time"]
+    assert kept._command("search", given, Path("/a/b")) == (
+        "python tests/bench/search.py recall DATA --rows 3 --cpu-time"
+    )
+
+
+def test_without_a_file_nothing_is_written(
+    kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "RESULTS", tmp_path)
+    file = kept.Kept("speed", kept.parser("").parse_args(["--no-file"]))
+    file.add("a", {"seconds": 1.0}, data="", modules=("codec.py",))
+    file.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_is_kept_was_made_by_this_code(kept: ModuleType, name: str) -> None:
+    """Run the benchmark again where this fails; the points name the command."""
+    path = ROOT / "docs" / "results" / f"{name}.json"
+    if not path.exists():
+        pytest.skip(f"{path.name} has not been made yet")
+    assert kept.stale(path) == []
