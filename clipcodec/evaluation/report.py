@@ -25,6 +25,7 @@ from ..errors import ClipcodecError
 from .bench import Bench, bench_of
 from .codecs import MeasuredCodec, Training, parse_codec
 from .evaluate import evaluate
+from .heads import study
 from .results import Results
 from .sets import EmbeddingSet, digested, read_tensors
 
@@ -115,9 +116,16 @@ def _parsed(wanted: Sequence[str]) -> tuple[list[MeasuredCodec], list[str]]:
     return codecs, failed
 
 
+def heads(asked: Asked) -> list[str]:
+    """Scores that linear heads give, before and after."""
+    return study(asked.data, asked.data / HEADS, asked.results("heads"), rows=asked.rows,
+                 kept=asked.keep, quick=asked.quick, quiet=asked.quiet)  # fmt: skip
+
+
 STUDIES: dict[str, tuple[str, Callable[[Asked], list[str]]]] = {
     "embeddings": (B32, embeddings),
     "l14": (L14, l14),
+    "heads": (HEADS, heads),
 }
 """Name of a study: the folder of DATA that it needs, and what runs it."""
 
