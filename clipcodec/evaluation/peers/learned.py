@@ -24,6 +24,7 @@ from ...entropy.tables import Symbols
 from ...errors import OptionError
 from ...kinds.pqvae.config import PqvaeConfig
 from ..codecs import Coded, MeasuredCodec, Training
+from ..results import code_digest
 
 if TYPE_CHECKING:
     from .networks import Settings
@@ -35,7 +36,12 @@ _LEVELS_BITS = (1, 2, 3)
 _STEPS, _QUICK_STEPS = 1200, 60
 _BATCH = 256  # many steps of few rows do better in the same time than few of many
 _NAMES = ("vqvae", "pqvae", "learned-sq")
-_MODULE = "evaluation/peers/learned.py"
+# What decides a network, and what else decides a codec
+_TRAINED_BY = (
+    "evaluation/peers/networks.py", "training/network.py", "training/codebook.py",
+    "training/pqvae.py", "kinds/pqvae/*.py", "kinds/exact.py",
+)  # fmt: skip
+_MODULES = ("evaluation/peers/learned.py", *_TRAINED_BY)
 
 
 class CodebookUse(NamedTuple):
@@ -95,9 +101,7 @@ def family(name: str, argument: str) -> MeasuredCodec:
         size = -(-symbols.shape[1] * _bits(shape.codewords) // 8)
         return Coded(rows, np.full(len(x), float(size)))
 
-    from .networks import MODULES
-
-    return MeasuredCodec(spec, shape.series, argument, code, (_MODULE, *MODULES))
+    return MeasuredCodec(spec, shape.series, argument, code, _MODULES)
 
 
 def codebook_use(spec: str, x: Embeddings, training: Training) -> CodebookUse:
@@ -141,7 +145,7 @@ def _settings(shape: Shape, training: Training) -> Settings:
         steps=_QUICK_STEPS if training.quick else _STEPS,
         warmup=20 if training.quick else 100,
     )  # fmt: skip
-    return Settings(config, recipe, shape.own)
+    return Settings(config, recipe, shape.own, code_digest(_TRAINED_BY))
 
 
 def _shape(name: str, argument: str) -> Shape:

@@ -24,13 +24,8 @@ from ...training.codebook import Nearest
 from ...training.network import Network
 from ...training.pqvae import Recipe, optimise
 from ..codecs import Training
-from ..results import code_digest
 from ..sets import TRAINING, read_tensors
 
-MODULES = (
-    "evaluation/peers/networks.py", "training/network.py", "training/codebook.py",
-    "training/pqvae.py", "kinds/pqvae/*.py", "kinds/exact.py",
-)  # fmt: skip
 _LLOYD = 4  # rounds of k-means at the start
 _BLOCK = 1024  # rows coded at a time
 _last: dict[str, Network] = {}  # the network used last, by its digest
@@ -40,12 +35,14 @@ _last: dict[str, Network] = {}  # the network used last, by its digest
 class Settings:
     """What a network is, and how it is trained.
 
-    own  each sub-vector has a codebook of its own; False: one codebook is shared by all
+    own   each sub-vector has a codebook of its own; False: one codebook is shared by all
+    code  digest of the code that trains it
     """
 
     config: PqvaeConfig
     recipe: Recipe
     own: bool
+    code: str
 
     @property
     def network(self) -> type[Network]:
@@ -160,7 +157,7 @@ def trained(settings: Settings, training: Training) -> Network:
 
 
 def _digest(settings: Settings, training: Training) -> str:
-    found = hashlib.sha256(repr((asdict(settings), code_digest(MODULES))).encode())
+    found = hashlib.sha256(repr(asdict(settings)).encode())
     found.update(np.ascontiguousarray(training.rows).tobytes())
     found.update(_weights(training).tobytes())
     return found.hexdigest()
