@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ..kinds.pqvae.config import PqvaeConfig
 from ..kinds.pqvae.transform import PqvaeTransform
-from .codebook import Codebook
+from .codebook import Codebook, Nearest
 
 _RIDGE = 1e-2  # of least squares, per row
+_FEW = 256  # rows of a batch, enough for the moving averages
 
 
 class Network(nn.Module):
@@ -28,8 +29,13 @@ class Network(nn.Module):
     scale: Tensor
     lift: Tensor
 
-    def __init__(self, config: PqvaeConfig, x: Tensor, generator: torch.Generator) -> None:
-        """Initialise from training rows x (N, D), as `_initialise` says."""
+    def __init__(
+        self, config: PqvaeConfig, x: Tensor, generator: torch.Generator, *, fit: bool = True
+    ) -> None:
+        """Initialise from training rows x (N, D), as `_initialise` says.
+
+        fit  False: leave all weights zero, since others are to be loaded
+        """
         super().__init__()
         self.config = config
         self.step = config.positions * config.rank  # latent values of one group
@@ -47,7 +53,8 @@ class Network(nn.Module):
             }
         )
         self.codebook = Codebook(config.codewords, config.rank, generator)
-        self._initialise((x - self.center) / self.scale, generator)
+        if fit:
+            self._initialise((x - self.center) / self.scale, generator)
 
     @torch.no_grad()
     def _initialise(self, x: Tensor, generator: torch.Generator) -> None:
@@ -66,8 +73,7 @@ class Network(nn.Module):
             axes = torch.arange(step) % x.shape[1]
             order = values.argsort(descending=True)[axes]
             whiten = vectors[:, order] / values[order].clamp(min=1e-6).sqrt()
-            quantized = self.codebook.nearest(self._sub_vectors(residual @ whiten)).values
-            quantized = quantized.reshape(len(x), step)
+            quantized = self.first(residual @ whiten, group).values.reshape(len(x), step)
             back = _least_squares(quantized, residual)
             at = group * step
             w["analysis_linear"][:, at : at + step] = whiten
@@ -81,6 +87,18 @@ class Network(nn.Module):
                            ("synthesis_hidden", 1.0), ("synthesis_out", 0.1)):  # fmt: skip
             std = gain * math.sqrt(2 / w[name].shape[-2])
             w[name].normal_(0, std, generator=generator)
+
+    def first(self, latent: Tensor, group: int) -> Nearest:
+        """As `nearest`, while the group is initialised."""
+        return self.nearest(latent, group)
+
+    def nearest(self, latent: Tensor, group: int) -> Nearest:
+        """Latent of one group (N, positions·rank) → nearest codewords, as `Codebook.nearest`."""
+        return self.codebook.nearest(self._sub_vectors(latent))
+
+    def update(self, latent: Tensor, symbols: Tensor) -> None:
+        """Move the codewords towards the latents (N, n·rank) that symbols (N, n) code."""
+        self.codebook.update(self._sub_vectors(latent[:_FEW]), symbols[:_FEW].reshape(-1))
 
     def _sub_vectors(self, latent: Tensor) -> Tensor:
         return latent.reshape(-1, self.config.rank)
@@ -109,7 +127,7 @@ class Network(nn.Module):
                 latent = latent + torch.cat(chosen, dim=1) @ feedback
             latent = latent.float()
             with torch.no_grad():
-                nearest = self.codebook.nearest(self._sub_vectors(latent.detach()))
+                nearest = self.nearest(latent.detach(), group)
                 quantized = nearest.values.reshape(latent.shape)
             latents.append(latent)
             chosen.append(latent + (quantized - latent).detach())

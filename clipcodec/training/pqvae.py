@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -148,9 +148,12 @@ def _hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def optimise(
-    x: Tensor, weights: Tensor, config: PqvaeConfig, recipe: Recipe, *, quiet: bool = True
-) -> Network:
+    x: Tensor, weights: Tensor, config: PqvaeConfig, recipe: Recipe, *,
+    kind: Callable[[PqvaeConfig, Tensor, torch.Generator], Network] = Network, quiet: bool = True,
+) -> Network:  # fmt: skip
     """Minimise eq. 7 over rows x (N, D), drawn in proportion to weights (N,).
+
+    kind  makes the network from its config, some rows and a source of random numbers
 
     AdamW; the learning rate rises during the warm-up, then falls to zero along a cosine.
     """
@@ -161,7 +164,7 @@ def optimise(
         where = torch.rand(count, generator=generator, dtype=torch.float64)
         return x[torch.searchsorted(cumulative, where).clamp(max=len(x) - 1)]
 
-    network = Network(config, draw(20_000), generator)
+    network = kind(config, draw(20_000), generator)
     optimiser = torch.optim.AdamW(
         network.parameters(),
         lr=recipe.learning_rate,
@@ -186,10 +189,7 @@ def optimise(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        few = slice(0, 256)  # rows enough for the moving averages
-        network.codebook.update(
-            latent[few].detach().reshape(-1, config.rank), symbols[few].reshape(-1)
-        )
+        network.update(latent.detach(), symbols)
         if step % 50 == 0:
             bar.set_postfix(cosine=f"{cosine.item():.4f}", restarts=network.codebook.restarts)
     return network
