@@ -246,7 +246,8 @@ def test_the_size_of_unseen_rows_counts_levels_never_trained_on() -> None:
 FAISS = [
     ("PQ4x6np", 3, "faiss PQ"), ("OPQ4,PQ4x6np", 3, "faiss OPQ"),
     ("OPQ3_30,PQ3x8np", 3, "faiss OPQ"), ("RQ2x4", 1, "faiss RQ"),
-    ("LSQ4x4", 2, "faiss LSQ, fewer rounds"), ("SQ4", 16, "faiss SQ"), ("PCAR32,SQ4", 16, "faiss PCA + SQ"),
+    ("LSQ4x4", 2, "faiss LSQ, fewer rounds"), ("SQ4", 16, "faiss SQ"),
+    ("PCAR32,SQ4", 16, "faiss PCA + SQ"),
     ("RR,RaBitQ", 12, "faiss RaBitQ"), ("RR,SQtqmse4", 16, "faiss TurboQuant"),
 ]  # fmt: skip
 
