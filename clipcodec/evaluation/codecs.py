@@ -100,6 +100,7 @@ class MeasuredCodec:
     code     encodes and decodes rows (N, D) of unit norm
     modules  globs of the code that decides its numbers, from the package's folder
     weights  digest of the file of its weights; "" if it has none
+    more     further figures of the codec on rows (N, D), for its point
     apart    whether each row is coded on its own, so that some rows stand for all
     """
 
@@ -110,6 +111,7 @@ class MeasuredCodec:
     modules: tuple[str, ...]
     weights: str = ""
     apart: bool = True
+    more: Callable[[Embeddings, Training], dict[str, float]] | None = None
 
     @property
     def fitted(self) -> bool:

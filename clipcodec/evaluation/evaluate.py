@@ -75,7 +75,9 @@ def _point(bench: Bench, codec: MeasuredCodec, training: Training, results: Resu
         "key": codec.spec, "series": codec.series, "setting": codec.setting, "code": code,
         "sample": sample,
     }  # fmt: skip
-    results.add({**point, **where, **bench.measure(coded)})
+    more = codec.more(bench.rows, training) if codec.more else {}
+    more = {name: round(value, 5) for name, value in more.items()}
+    results.add({**point, **where, **bench.measure(coded), **more})
 
 
 def _code_of(codec: MeasuredCodec | None) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ..embeddings import as_embeddings
 from ..errors import ClipcodecError
+from . import ablation
 from .bench import Bench, bench_of
 from .codecs import MeasuredCodec, Training, parse_codec
 from .evaluate import evaluate
@@ -38,7 +39,16 @@ MEANS = (25, 50, 100)
 UNTRAINED_SIZES = (34, 50, 75, 100, 150, 250)
 L14_SIZES = (25, 50, 100, 150, 250)
 PQVAE_BITS = (400, 600, 800, 1000, 1200, 2000)  # the rates of arXiv 2509.05925, Table 1
-PEERS: tuple[str, ...] = ()
+FAISS = (
+    "PQ16x8np", "PQ32x8np", "PQ64x6np", "PQ64x8np", "PQ128x8np", "OPQ32,PQ32x8np",
+    "OPQ50_500,PQ50x8np", "RQ16x8", "RQ25x8", "RQ50x8", "LSQ16x8", "SQ4", "SQ6", "SQ8",
+    "RR,RaBitQ", "RR,RaBitQ2", "RR,RaBitQ3", "RR,RaBitQ4", "RR,SQtqmse2", "RR,SQtqmse4",
+)  # fmt: skip
+STEPS = (0.1, 0.075, 0.06, 0.05, 0.035, 0.03, 0.02, 0.015)
+PCA_BYTES = (16, 25, 34, 50, 75, 100, 150, 250)
+KLT_STEPS = (0.08, 0.06, 0.05, 0.04, 0.03, 0.023, 0.017, 0.011)
+TRUNCATED = ("50", "100", "250", "pca,25", "pca,50", "pca,100", "pca,250")
+BOUND_BYTES = (12, 16, 25, 34, 50, 75, 100, 150, 200, 250)
 QUICK = (
     f"{OURS}@max_bytes=25", f"{OURS}@max_bytes=50", f"{OURS}@max_bytes=100",
     f"{OURS}@mean_bytes=50", "openai-vit-b-32/pqvae-400", "vqvae:400", "learned-sq:1",
@@ -75,7 +85,11 @@ def specs() -> list[str]:
     ours += [f"openai-vit-b-32/pqvae-{bits}" for bits in PQVAE_BITS]
     ours += [UNTRAINED, *(f"{UNTRAINED}@max_bytes={size}" for size in UNTRAINED_SIZES)]
     learned = [f"vqvae:{bits}" for bits in PQVAE_BITS] + [f"learned-sq:{n}" for n in (1, 2, 3)]
-    return ours + learned + list(PEERS)
+    peers = ["float16", "int8", "binary", "binary:centred"]
+    peers += [f"truncate:{name}" for name in TRUNCATED] + [f"faiss:{name}" for name in FAISS]
+    peers += [f"scalar:{step}" for step in STEPS] + [f"pca:{size}" for size in PCA_BYTES]
+    peers += [f"klt:{step}" for step in KLT_STEPS] + [f"bound:{size}" for size in BOUND_BYTES]
+    return ours + learned + peers
 
 
 def embeddings(asked: Asked) -> list[str]:
@@ -86,6 +100,14 @@ def embeddings(asked: Asked) -> list[str]:
     return failed + evaluate(
         bench, codecs, training, asked.results("embeddings"), quiet=asked.quiet
     )
+
+
+def sub_vectors(asked: Asked) -> list[str]:
+    """The paper's ablation: sizes of sub-vectors, a shared codebook or one each."""
+    training = Training(asked.data / B32, quick=asked.quick, kept=asked.keep)
+    codecs, failed = _parsed(ablation.SHARED[400][:2] if asked.quick else ablation.CELLS)
+    bench, results = bench_of([asked.data / B32], asked.rows), asked.results("ablation")
+    return failed + evaluate(bench, codecs, training, results, quiet=asked.quiet)
 
 
 def l14(asked: Asked) -> list[str]:
@@ -124,6 +146,7 @@ def heads(asked: Asked) -> list[str]:
 
 STUDIES: dict[str, tuple[str, Callable[[Asked], list[str]]]] = {
     "embeddings": (B32, embeddings),
+    "ablation": (B32, sub_vectors),
     "l14": (L14, l14),
     "heads": (HEADS, heads),
 }

@@ -12,9 +12,11 @@ from safetensors.numpy import save_file
 from clipcodec.embeddings import Embeddings, as_embeddings
 from clipcodec.errors import OptionError
 from clipcodec.evaluation import ablation
+from clipcodec.evaluation.bench import Bench
 from clipcodec.evaluation.codecs import Training, parse_codec
-from clipcodec.evaluation.evaluate import Bench
+from clipcodec.evaluation.evaluate import evaluate
 from clipcodec.evaluation.peers import learned, networks
+from clipcodec.evaluation.results import Results
 from clipcodec.evaluation.sets import EmbeddingSet
 
 DIM = 64
@@ -159,7 +161,9 @@ def test_rows_of_labelled_sets_count_three_times(tmp_path: Path) -> None:
 
 def test_a_cell_of_the_ablation_says_how_codewords_are_used(training: Training) -> None:
     bench = Bench([EmbeddingSet("things", rows(60, 1), "digest")])
-    point = ablation.study("pqvae:16,32", training, bench)
+    results = Results(None, "x")
+    evaluate(bench, [parse_codec("pqvae:16,32")], training, results, quiet=True)
+    point = results.points["pqvae:16,32"]
     assert point["bytes"] == 10
     assert 0 < point["used"] <= 1
     assert 0 < point["entropy"] <= point["limit"] == 4
@@ -185,8 +189,3 @@ def test_a_cell_of_the_ablation_says_how_codewords_are_used(training: Training) 
 def test_what_is_no_codec_is_named(spec: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         parse_codec(spec)
-
-
-def test_codebook_use_of_another_codec_is_refused(training: Training) -> None:
-    with pytest.raises(OptionError, match="has no codebook"):
-        learned.codebook_use("faiss:PQ4", rows(4, 1), training)

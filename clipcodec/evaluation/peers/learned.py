@@ -35,28 +35,12 @@ _MAX_CODEWORDS = 4096  # more would take hours to train without a GPU
 _LEVELS_BITS = (1, 2, 3)
 _STEPS, _QUICK_STEPS = 1200, 60
 _BATCH = 256  # many steps of few rows do better in the same time than few of many
-_NAMES = ("vqvae", "pqvae", "learned-sq")
 # What decides a network, and what else decides a codec
 _TRAINED_BY = (
     "evaluation/peers/networks.py", "training/network.py", "training/codebook.py",
     "training/pqvae.py", "kinds/pqvae/*.py", "kinds/exact.py",
 )  # fmt: skip
 _MODULES = ("evaluation/peers/learned.py", *_TRAINED_BY)
-
-
-class CodebookUse(NamedTuple):
-    """How well codebooks are used; means over the codebooks, if there are several.
-
-    used     share of the codewords that some row uses
-    entropy  of a codebook's symbols, in bits
-    limit    log2 K: what the entropy is at most
-    ideal    bits of a row, if each symbol were coded by the frequencies at its place
-    """
-
-    used: float
-    entropy: float
-    limit: float
-    ideal: float
 
 
 class Shape(NamedTuple):
@@ -101,27 +85,28 @@ def family(name: str, argument: str) -> MeasuredCodec:
         size = -(-symbols.shape[1] * _bits(shape.codewords) // 8)
         return Coded(rows, np.full(len(x), float(size)))
 
-    return MeasuredCodec(spec, shape.series, argument, code, _MODULES)
+    def more(x: Embeddings, training: Training) -> dict[str, float]:
+        return _codebook_use(shape, coder(x, training)[0])
+
+    return MeasuredCodec(spec, shape.series, argument, code, _MODULES, more=more)
 
 
-def codebook_use(spec: str, x: Embeddings, training: Training) -> CodebookUse:
-    """How the codec of a spec of this module uses its codebooks on rows x (N, D).
+def _codebook_use(shape: Shape, symbols: Symbols) -> dict[str, float]:
+    """How well codebooks are used, from symbols (N, n); means, if there are several codebooks.
 
-    Raises OptionError for another spec.
+    used     share of the codewords that some row uses
+    entropy  of a codebook's symbols, in bits
+    limit    log2 K: what the entropy is at most
+    ideal    bytes of a row, if each symbol were coded by the frequencies at its place
     """
-    name, _, argument = spec.partition(":")
-    if name not in _NAMES:
-        raise OptionError(f"codec {spec!r} has no codebook: expected one of {', '.join(_NAMES)}")
-    shape = _shape(name, argument)
-    symbols, _ = _coder(shape)(x, training)
     counts = np.stack([np.bincount(column, minlength=shape.codewords) for column in symbols.T])
     books = counts if shape.own else counts.sum(axis=0, keepdims=True)
-    return CodebookUse(
-        used=float((books > 0).mean()),
-        entropy=float(_entropy(books).mean()),
-        limit=float(_bits(shape.codewords)),
-        ideal=float(_entropy(counts).sum()),
-    )
+    return {
+        "used": float((books > 0).mean()),
+        "entropy": float(_entropy(books).mean()),
+        "limit": float(_bits(shape.codewords)),
+        "ideal": float(_entropy(counts).sum()) / 8,
+    }
 
 
 def _coder(shape: Shape) -> Callable[[Embeddings, Training], tuple[Symbols, Embeddings]]:
