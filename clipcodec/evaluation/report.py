@@ -41,7 +41,7 @@ L14_SIZES = (25, 50, 100, 150, 250)
 PQVAE_BITS = (400, 600, 800, 1000, 1200, 2000)  # the rates of arXiv 2509.05925, Table 1
 FAISS = (
     "PQ16x8np", "PQ32x8np", "PQ64x6np", "PQ64x8np", "PQ128x8np", "OPQ32,PQ32x8np",
-    "OPQ50_500,PQ50x8np", "RQ16x8", "RQ25x8", "RQ50x8", "LSQ16x8", "SQ4", "SQ6", "SQ8",
+    "OPQ50_500,PQ50x8np", "RQ16x8", "RQ25x8", "LSQ16x8", "SQ4", "SQ6", "SQ8",
     "RR,RaBitQ", "RR,RaBitQ2", "RR,RaBitQ3", "RR,RaBitQ4", "RR,SQtqmse2", "RR,SQtqmse4",
 )  # fmt: skip
 STEPS = (0.1, 0.075, 0.06, 0.05, 0.035, 0.03, 0.02, 0.015)

@@ -176,6 +176,7 @@ def _head_rows(found: Sequence[Point]) -> list[tuple[str, str, Callable[[float],
     ]
     if all("stay" in head for head in found):
         rows.append(("stay", "decisions that stay, %", percent))
+        rows.append(("positive", "called generated, %", percent))
     return rows
 
 
@@ -195,10 +196,17 @@ def ablation(kept: Kept) -> str:
     return table(head, lines)
 
 
+_PIXEL_CODECS = ("jpeg", "webp", "avif", "jxl")
+_PIXEL_QUALITIES = ("5", "30", "90")
+
+
 def pixels(kept: Kept) -> str:
     """paper.md, Figure 6: rates of pixel codecs and of streams on the same photographs."""
     lines = []
     for point in kept.points("pixels"):
+        name, _, setting = point["key"].partition("@")
+        if name in _PIXEL_CODECS and setting.partition(",")[0] not in _PIXEL_QUALITIES:
+            continue
         quality = f"{point['psnr']:.1f}" if "psnr" in point else ""
         accuracy = [data["top1"] for data in point.get("sets", {}).values() if "top1" in data]
         lines.append([f"`{point['key']}`", f"{point['bpp']:.2g}", whole(point["bytes"]), quality,
