@@ -69,7 +69,7 @@ class Asked:
 
     def results(self, study: str) -> Results:
         options = " --quick" if self.quick else ""
-        command = f"python -m clipcodec.evaluation.report DATA -o {self.out.name} --only {study}"
+        command = f"python -m clipcodec.evaluation.report DATA -o docs/results --only {study}"
         return Results.load(self.out / f"{study}.json", command + options)
 
     @property
