@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import ClipcodecError, RateError
 from .bench import Bench
 from .codecs import Coded, MeasuredCodec, Training
+from .progress import progress
 from .results import Point, Results, code_digest
 
 MEASURED_BY = ("evaluation/metrics.py", "evaluation/bench.py")
@@ -32,9 +32,7 @@ def evaluate(
     """
     failed = []
     _original(bench, results)
-    bar = tqdm(codecs, disable=True if quiet else None, unit="codec", leave=False)
-    for codec in bar:
-        bar.set_description(codec.spec)
+    for codec in progress(codecs, lambda codec: codec.spec, quiet=quiet):
         try:
             _point(bench, codec, training, results)
         except (RateError, ImportError) as error:

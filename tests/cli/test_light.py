@@ -17,6 +17,7 @@ import clipcodec
 from clipcodec.cli import build_parser
 from tests.helpers.processes import PACKAGE
 from tests.helpers.profiles import drawn
+from tests.helpers.sets import write_folder
 
 # Python runs this file before anything else, in worker processes, too.
 BLOCK = """
@@ -51,11 +52,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with clipcodec.create(folder / "regions.clpc") as writer:
         writer.append(streams[0], id="a.jpg#xywh=0,0,4,4")
     (folder / "photos").mkdir()
-    for path in (folder / "a.jpg", folder / "photos" / "b.jpg"):
+    (folder / "classes" / "cat").mkdir(parents=True)
+    for path in (folder / "a.jpg", folder / "photos" / "b.jpg", folder / "classes/cat/c.jpg"):
         Image.new("RGB", (8, 8)).save(path)
     (folder / "with.jpg").write_bytes(clipcodec.attach(folder / "a.jpg", streams[0]))
     (folder / "shard.tar").write_bytes(bytes(10240))
     Image.new("RGB", (8, 8)).save(folder / "a.gif")
+    write_folder(folder / "sets", dim=32)
     (folder / "t.parquet").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
     return folder
 
@@ -69,6 +72,7 @@ def light(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 WORKS = [
+    "evaluate sets --codec any/rotation@max_bytes=20 -o r.json",
     "compress row.npy -o 1.clip",
     "compress row.npy rows.npy -o out/",
     "compress rows.npy -o 1.clpc",
@@ -95,6 +99,8 @@ WORKS = [
     "demo --count 1",
 ]
 NEEDS = {
+    "evaluate classes --keep kept": "huggingface_hub",
+    "evaluate sets --codec faiss:SQ8 --training sets": "faiss",
     "compress a.jpg": "Pillow",
     "compress row.pt": "torch",
     "compress row.pt -o 7.clpc": "torch",
