@@ -13,6 +13,11 @@ ONCE = listed({
     "docs/choosing-a-rate.md": [
         ("As a guide: below .95 an embedding is only roughly right, at .97 most decisions stay the "
          "same, from .99 on few uses show a difference", "a reading of the tables"),
+        ("The order of images by an aesthetic score is kept well from 50 bytes on; a sharp limit on the "
+         "score needs 100 or more. Do not look for generated pictures in streams of less than 250 "
+         "bytes", "a reading of the table"),
+        ("length of the raw embedding, which the data do not have; 20 is assumed",
+         "clipcodec/evaluation/heads.py"),
         ("So 5 is a good choice where time allows it. Above 7 others", "a reading of the table"),
     ],
     "docs/how-it-works.md": [

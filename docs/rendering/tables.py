@@ -239,7 +239,7 @@ def equal_bytes(kept: Kept) -> str:
 
 
 def winners(kept: Kept) -> str:
-    """Each codec that has no more bytes than ours at some size, and is better by some measure."""
+    """Each codec that needs no more bytes than ours may have, and is better by some measure."""
     measures: dict[str, Callable[[Point], float]] = {
         "cosine": lambda p: float(p["cosine"]),
         "KL": lambda p: -float(p["sets"]["imagenet"]["kl"]),
@@ -251,7 +251,7 @@ def winners(kept: Kept) -> str:
     for other in others(kept):
         for limit in sorted(kept.ladder(), reverse=True):
             ours = kept.point(f"{OURS}@max_bytes={limit}")
-            if other["bytes"] > ours["bytes"]:
+            if other["bytes"] > limit:
                 continue
             better = [name for name, value in measures.items() if value(other) > value(ours)]
             if better:
