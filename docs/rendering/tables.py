@@ -249,7 +249,7 @@ def winners(kept: Kept) -> str:
     }  # fmt: skip
     lines = []
     for other in others(kept):
-        for limit in sorted(kept.ladder(), reverse=True):
+        for limit in sorted(kept.ladder()):  # the smallest that it fits in
             ours = kept.point(f"{OURS}@max_bytes={limit}")
             if other["bytes"] > limit:
                 continue
