@@ -15,8 +15,10 @@ of the documentation, so it needs a folder of its own.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,6 +167,20 @@ def run(asked: Asked, only: Sequence[str] = ()) -> list[str]:
     return failed
 
 
+def side_by_side(arguments: Sequence[str], names: Sequence[str], jobs: int) -> int:
+    """Run each study in a process of its own, `jobs` at a time; 1 if one of them failed.
+
+    arguments  of the command, without --only and --jobs
+    """
+    command = [sys.executable, "-m", "clipcodec.evaluation.report", *arguments, "--jobs", "1"]
+
+    def work(name: str) -> int:
+        return subprocess.run([*command, "--only", name], check=False).returncode
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return max(pool.map(work, names))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m clipcodec.evaluation.report",
@@ -178,8 +194,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where trained networks and "
                         "fitted codecs are kept, and found again")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few rows and codecs, in four minutes")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="studies at a time, each "
+                        "in a process of its own; %(default)s")  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     args = parser.parse_args(arguments)
+    names = list(args.only) or list(STUDIES)
+    if args.jobs > 1 and len(names) > 1:
+        kept = ["-o", str(args.output), *(["--keep", str(args.keep)] if args.keep else [])]
+        flags = [flag for flag, on in (("--quick", args.quick), ("-q", args.quiet)) if on]
+        return side_by_side([str(args.data), *kept, *flags], names, args.jobs)
     try:
         failed = run(Asked(args.data, args.output, args.keep, args.quick, args.quiet), args.only)
     except (ClipcodecError, OSError) as error:

@@ -206,3 +206,13 @@ def test_every_codec_of_the_report_has_a_name_of_its_own() -> None:
     assert len(specs) == len(set(specs))
     assert report.OURS in specs
     assert set(report.QUICK) <= set(specs)
+
+
+def test_studies_run_side_by_side(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each in a process of its own, whose messages and exit code are not lost."""
+    out = tmp_path / "out"
+    asked = [str(tmp_path), "-o", str(out), "--quick", "--jobs", "2", "--only", "l14", "heads"]
+    assert report.main(asked) == 1
+    said = capfd.readouterr().err
+    assert "l14: left out, as" in said
+    assert "heads: left out, as" in said
