@@ -184,6 +184,8 @@ def ablation(kept: Kept) -> str:
     """paper.md, Figure 5: sub-vectors of several sizes at equal bits."""
     lines = []
     for point in kept.points("ablation"):
+        if point["key"] == "original":
+            continue
         spec = point["key"].partition(":")[2].split(",")
         zero_shot = field_of(point, "sets.imagenet.top1", "ablation")
         codebook = "one each" if "own" in spec else "shared"
