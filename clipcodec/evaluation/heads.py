@@ -37,11 +37,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from tqdm import tqdm
 
 from ..embeddings import Embeddings, as_embeddings
 from ..errors import ClipcodecError, EmbeddingError, OptionError, RateError
 from .codecs import Coded, MeasuredCodec, Training, parse_codec
-from .progress import progress
 from .results import Point, Results, code_digest
 from .sets import EmbeddingSet, load_sets, read_tensors
 
@@ -325,7 +325,9 @@ def study(
             results.add(original)
         own = [f"{PROFILES[part.model]}@max_bytes={size}" for size in SIZES]
         own += [f"{PROFILES[part.model]}@mean_bytes={size}" for size in MEANS]
-        for spec in progress([*own, *specs], str, quiet=quiet):
+        bar = tqdm([*own, *specs], disable=True if quiet else None, unit="codec", leave=False)
+        for spec in bar:
+            bar.set_description(spec)
             try:
                 codec = parse_codec(spec)
                 point = part.point(codec)
