@@ -8,7 +8,7 @@ from clipcodec.evaluation.results import Point
 
 from .kept import L14, OURS, Kept, Missing, cosine, field_of, percent, size, table, whole
 
-RECALL_BYTES = (25, 50, 100)
+RECALL_BYTES = (25, 50)
 MODELS = {"clip-vit-b-32-openai": OURS, "clip-vit-l-14-openai": L14}
 HEAD_BYTES = (12, 16, 25, 34, 50, 75, 100, 250)
 

@@ -162,7 +162,7 @@ BY_CODE = listed({
     "docs/search.md": [
         ("faiss's quantisers have 8 bits per sub-vector", "tests/bench/search.py"),
         ("fitted to 20,000 rows, with the number of dimensions reduced to a multiple of the bytes "
-         "(500), which lowers its cosine at 100", "tests/bench/search.py"),
+         "(500)", "tests/bench/search.py"),
         ("| | work | memory |", SUMS),
         ("less than 0.001", "tests/retrieval/test_retrieval.py"),
         ("at D + 4 bytes", "tests/retrieval/test_retrieval.py"),
