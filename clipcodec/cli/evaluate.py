@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation import table
     from ..evaluation.bench import Bench
     from ..evaluation.codecs import Training, parse_codec
-    from ..evaluation.evaluate import evaluate
+    from ..evaluation.evaluate import ORIGINAL, evaluate
     from ..evaluation.results import Results
 
     if args.rows is not None and args.rows < 2:
@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     command = "clipcodec evaluate " + " ".join(Path(name).name for name in args.data)
     path = _path(args.output)
     results = Results(None, command) if path is None else Results.load(path, command)
+    if results.points.get(ORIGINAL, {}).get("data", bench.digest) != bench.digest:
+        raise OptionError(f"-o {path} holds results of other data: give another file")
     failed = evaluate(bench, codecs, training, results, quiet=args.quiet)
     for line in failed:
         say(line)

@@ -22,9 +22,12 @@ def evaluate(
     training: Training,
     results: Results,
     *,
+    only: bool = False,
     quiet: bool = False,
 ) -> list[str]:
     """Measure all codecs and keep each point in the result file as soon as it is there.
+
+    only  whether points of other codecs, which the file has from before, are dropped
 
     Points that the file has are not measured again if they were made from the same data by the same
     code and weights; nor if the code has changed, but still makes the same of a few rows. Returns
@@ -39,7 +42,10 @@ def evaluate(
             failed.append(f"{codec.spec}: {error}")
         except ClipcodecError as error:
             raise type(error)(f"{codec.spec}: {error}") from error
-    results.keep_only([ORIGINAL, *[codec.spec for codec in codecs]])
+    keys = [ORIGINAL, *[codec.spec for codec in codecs]]
+    results.keep_only(
+        keys if only else [*keys, *(key for key in results.points if key not in keys)]
+    )
     return failed
 
 

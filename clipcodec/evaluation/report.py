@@ -109,7 +109,7 @@ def sub_vectors(asked: Asked) -> list[str]:
     training = Training(asked.data / B32, quick=asked.quick, kept=asked.keep)
     codecs, failed = _parsed(ablation.SHARED[400][:2] if asked.quick else ablation.CELLS)
     bench, results = bench_of([asked.data / B32], asked.rows), asked.results("ablation")
-    return failed + evaluate(bench, codecs, training, results, quiet=asked.quiet)
+    return failed + evaluate(bench, codecs, training, results, only=True, quiet=asked.quiet)
 
 
 def l14(asked: Asked) -> list[str]:
@@ -126,7 +126,7 @@ def l14(asked: Asked) -> list[str]:
     codecs, failed = _parsed([f"{name}@max_bytes={size}" for name in (OURS_L14, UNTRAINED)
                               for size in sizes])  # fmt: skip
     results = asked.results("l14")
-    return failed + evaluate(bench, codecs, Training(None), results, quiet=asked.quiet)
+    return failed + evaluate(bench, codecs, Training(None), results, only=True, quiet=asked.quiet)
 
 
 def _parsed(wanted: Sequence[str]) -> tuple[list[MeasuredCodec], list[str]]:

@@ -131,3 +131,19 @@ def test_a_data_set_that_is_not_there_says_what_to_get(
     assert "images.tar.gz and annotations.tar.gz from https://" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "nowhere"), *where]) == 1
     assert "is no folder of images, and none of imagenet" in capsys.readouterr().err
+
+
+def test_a_result_file_gathers_codecs_and_holds_one_data_set(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an earlier run measured is not lost; results of other data are not mixed in."""
+    out = tmp_path / "r.json"
+    for size in ("20", "25"):
+        codec = f"any/rotation@max_bytes={size}"
+        assert main(["evaluate", str(data), "--codec", codec, "-o", str(out), "-q"]) == 0
+    points = json.loads(out.read_text("utf-8"))["points"]
+    assert [point["key"][-2:] for point in points[1:]] == ["25", "20"]
+    before = out.read_bytes()
+    assert main(["evaluate", str(data), "--rows", "5", "-o", str(out), "-q"]) == 2
+    assert f"-o {out} holds results of other data" in capsys.readouterr().err
+    assert out.read_bytes() == before
