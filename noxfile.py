@@ -71,7 +71,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Measure everything again that changed: `nox -s report -- DATA`; 40 minutes for all of it."""
+    """Measure again what changed: `nox -s report -- DATA`; all of it takes most of an hour."""
     session.install("-e", ".[evaluation]")
     options = session.posargs or ["--help"]
     session.run("python", "-m", "clipcodec.evaluation.report", "-o", "docs/results", *options)

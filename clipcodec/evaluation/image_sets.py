@@ -217,15 +217,22 @@ def _imagenet(root: Path, split: str, download: bool) -> tuple[list[LabelledImag
     return images, list(open_clip.IMAGENET_CLASSNAMES), "val"
 
 
+def _parts(
+    kind: Any, root: Path, parts: Sequence[str], files: str, download: bool
+) -> tuple[list[LabelledImage], list[str], str]:
+    """Parts of one of torchvision's data sets; files: its attribute with the paths of images."""
+    images: list[LabelledImage] = []
+    for part in parts:
+        found = kind(str(root), split=part, download=download)
+        images += map(LabelledImage, getattr(found, files), found._labels)
+    return images, list(found.classes), "+".join(parts)
+
+
 def _pets(root: Path, split: str, download: bool) -> tuple[list[LabelledImage], list[str], str]:
     from torchvision.datasets import OxfordIIITPet
 
     parts = ("trainval", "test") if split == "paper" else ("test",)
-    images: list[LabelledImage] = []
-    for part in parts:
-        found: Any = OxfordIIITPet(str(root), split=part, download=download)
-        images += map(LabelledImage, found._images, found._labels)
-    return images, list(found.classes), "+".join(parts)
+    return _parts(OxfordIIITPet, root, parts, "_images", download)
 
 
 def _caltech101(
@@ -246,11 +253,8 @@ def _food101(root: Path, split: str, download: bool) -> tuple[list[LabelledImage
     from torchvision.datasets import Food101
 
     parts = ("train", "test") if split == "paper" else ("test",)
-    images: list[LabelledImage] = []
-    for part in parts:
-        found: Any = Food101(str(root), split=part, download=download)
-        images += map(LabelledImage, found._image_files, found._labels)
-    return images, [spaced(name) for name in found.classes], "+".join(parts)
+    images, classes, part = _parts(Food101, root, parts, "_image_files", download)
+    return images, [spaced(name) for name in classes], part
 
 
 def _tiny_imagenet(

@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help=f"of {', '.join(STUDIES)}")  # fmt: skip
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where trained networks and "
                         "fitted codecs are kept, and found again")  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="few rows and codecs, in four minutes")
+    parser.add_argument("--quick", action="store_true", help="few rows and codecs, in minutes")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="studies at a time, each "
                         "in a process of its own; %(default)s")  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
