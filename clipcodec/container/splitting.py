@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate, repeat
@@ -44,7 +45,8 @@ def split(
         parts: How many parts there are, whose numbers of items differ by 1 at most.
         name: What the parts are called; without it, as the source's file.
         overwrite: Whether files in `folder` may be replaced.
-        partial: Whether to take what is good of a container that is cut or damaged.
+        partial: Whether to take what is good of a container that is cut or damaged; a block that
+            is left out is named in a warning.
         block_items: As in `clipcodec.create`.
 
     Returns:
@@ -107,7 +109,8 @@ def split_streams(
         source: A container, open or as a path or a binary file.
         folder: Where the files go; it is made if it is not there.
         overwrite: Whether files in `folder` may be replaced.
-        partial: Whether to take what is good of a container that is cut or damaged.
+        partial: Whether to take what is good of a container that is cut or damaged; a block that
+            is left out is named in a warning.
 
     Returns:
         The paths of the files, in the order of the items.
@@ -153,12 +156,12 @@ def _opened(source: Splittable, *, partial: bool) -> Iterator[Container]:
 
 
 def _good_items(container: Container, *, partial: bool) -> Iterator[tuple[int, Item]]:
-    """Items with their positions; blocks that are damaged are passed over if `partial`."""
+    """Items with their positions; if `partial`, damaged blocks are passed over with a warning."""
 
-    def ignore(error: DecodeError) -> None:
-        pass
+    def warn(error: DecodeError) -> None:
+        warnings.warn(f"left out: {error}", stacklevel=2)
 
-    for first, items in container.blocks(ignore if partial else None):
+    for first, items in container.blocks(warn if partial else None):
         yield from enumerate(items, first)
 
 
