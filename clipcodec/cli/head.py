@@ -39,8 +39,7 @@ def run(args: argparse.Namespace) -> int:
                 rows.append(_row(place, item, container.codec))
             except DecodeError as error:
                 rows.append(_Row(place, item.id, None, None, len(item.stream)))
-                with placed(source=f"item {place}"):
-                    error.source = f"item {place}"
+                error.source = f"item {place}"
                 report(name, error)
                 failed += 1
     if args.json:

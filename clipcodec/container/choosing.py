@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from heapq import nlargest
 
 from .reader import Container
 
 _TRIED = 2000  # ids that are compared letter by letter
 _NEAR = 3
+_ALIKE = 0.6  # of 1: letters that two ids have in common, in the same order
 
 
 def positions(container: Container, ids: Collection[str]) -> dict[str, int]:
@@ -45,12 +46,9 @@ def near(container: Container, id: str) -> list[str]:
         others = nlargest(_TRIED, others)
     if alike:
         return [*alike]
-    whole = {other: other for _, other in others}
-    names = {_key(other): other for _, other in others}
-    return next(
-        ([tried[match] for match in matches] for sought, tried in ((id, whole), (_key(id), names))
-         if (matches := get_close_matches(sought, tried, _NEAR))), []
-    )
+    scored = [(max(_ratio(other, id), _ratio(_key(other), sought)), other) for _, other in others]
+    best = nlargest(_NEAR, dict.fromkeys(scored))
+    return [other for score, other in best if score >= _ALIKE]
 
 
 def _key(id: str) -> str:
@@ -60,3 +58,7 @@ def _key(id: str) -> str:
 def _shared(a: str, b: str) -> int:
     """How many letters they have in common, at their places, roughly."""
     return sum(map(str.__eq__, a, b)) + sum(map(str.__eq__, a[::-1], b[::-1]))
+
+
+def _ratio(a: str, b: str) -> float:
+    return SequenceMatcher(None, a, b).ratio()

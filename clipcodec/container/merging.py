@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ..errors import DecodeError, LockedError, OptionError, placed
+from ..errors import DecodeError, InputError, LockedError, OptionError, placed
 from . import layout
 from .layout import Item
 from .metadata import common
@@ -24,6 +24,7 @@ from .writer import BLOCK_ITEMS, PART, ContainerWriter
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
 
+OnBad = Callable[[DecodeError], object]
 Mergeable = str | os.PathLike[str] | BinaryIO | Container
 _SHOWN = 3  # ids that are named
 
@@ -93,8 +94,8 @@ def merge(
         What was found and done.
 
     Raises:
-        OptionError: There are no sources, `out` is one of them, or ids are the same and that is
-            refused.
+        OptionError: There are no sources, or `out` is one of them.
+        InputError: Ids are the same, and that is refused; or the path of a stream cannot be an id.
         DecodeError: A source is no container and no stream, or damaged. Nothing is written.
         OutputExistsError: `out` exists, and may not be replaced.
         LockedError: Another process writes `out`, or wrote a source meanwhile.
@@ -114,7 +115,8 @@ def merge(
     reading = _Reading(sources, profile, partial=partial)
     found = reading.survey()
     if found.ids and same_id == "refuse":
-        raise OptionError(f"{same_ids(found.ids, found.differ, reading.ids_of(found))}: refused")
+        what = same_ids(found.ids, found.differ, reading.ids_of(found))
+        raise InputError(f"{what}: refused, nothing is written")
     kept, not_common = (metadata, ()) if metadata is not None else common(reading.metadata)
     left_out = found.left_out(same_id)
     writer = ContainerWriter(
@@ -144,9 +146,10 @@ def merge(
 def same_ids(ids: int, differ: int, examples: Iterable[str]) -> str:
     """In words: how many ids several items have."""
     named = ", ".join(map(repr, examples))
-    count = "1 id is" if ids == 1 else f"{ids} ids are"
-    streams = "with the same stream" if not differ else f"{differ} of them with other streams"
-    return f"{count} there more than once, {streams}: {named}{', …' if ids > _SHOWN else ''}"
+    if ids == 1:
+        return f"the id {named} is used more than once, for {'different' if differ else 'equal'} streams"
+    which = f"{differ} of them for different" if differ else "for equal"
+    return f"{ids:,} ids are used more than once, {which} streams: {named}{', …' if ids > _SHOWN else ''}"
 
 
 def _refuse_itself(sources: list[Mergeable], out: object) -> None:
@@ -213,7 +216,7 @@ class _Reading:
         for source, length in zip(self._sources, self._lengths, strict=True):
             end = place + length
             with self._opened(source) as (name, container):
-                for item in self._read(source, name, container, lambda error: None):
+                for item in self._read(source, name, container, None):
                     if place < end:
                         yield place, item
                     place += 1
@@ -257,14 +260,16 @@ class _Reading:
             yield name, container
 
     def _read(
-        self, source: Mergeable, name: str, container: Container | None, on_bad: Any
+        self, source: Mergeable, name: str, container: Container | None, on_bad: OnBad | None
     ) -> Iterator[Item]:
+        """The items of one source. on_bad: of damaged blocks; None: it was all read before."""
         if container is not None:
-            for _, items in container.blocks(on_bad if self._partial else None):
+            ignore = on_bad or (lambda error: None)
+            for _, items in container.blocks(ignore if self._partial else None):
                 yield from items
             return
         assert not isinstance(source, Container)
-        stream = read_stream(source, self._codec)
+        stream = read_stream(source, self._codec if on_bad else None)
         with placed(source=name):
             named = isinstance(source, (str, os.PathLike))
             yield Item(stream, id_of_stream(name) if named else None)

@@ -33,11 +33,11 @@ def _name(header: Header) -> str:
     return names.get(header.profile_id, f"id {header.profile_id}, unknown here")
 
 
-def read_stream(source: str | os.PathLike[str] | BinaryIO, codec: Codec) -> bytes:
+def read_stream(source: str | os.PathLike[str] | BinaryIO, codec: Codec | None) -> bytes:
     """The bytes of a file that holds one stream, checked in full if its profile is at hand.
 
-    Without the profile, only the name of the file, `….clip`, says that it is a stream. Raises
-    DecodeError naming the file, or OSError.
+    Without the profile, only the name of the file, `….clip`, says that it is a stream. Without a
+    codec, nothing is checked. Raises DecodeError naming the file, or OSError.
     """
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else _called(source)
     if isinstance(source, (str, os.PathLike)):
@@ -50,7 +50,8 @@ def read_stream(source: str | os.PathLike[str] | BinaryIO, codec: Codec) -> byte
         if len(data) > layout.MAX_STREAM:
             raise DecodeError(f"more than {layout.MAX_STREAM} bytes: not a stream of one embedding")
         try:
-            codec.info(data)
+            if codec is not None:
+                codec.info(data)
         except UnknownProfileError:
             if not name.lower().endswith(STREAM_SUFFIX):
                 raise
