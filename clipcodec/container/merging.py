@@ -136,7 +136,7 @@ def merge(
         writer.discard()
         raise
     return Merged(
-        items=items, bytes=writer.size, inputs=reading.counts, same_ids=found.ids,
+        items=items, bytes=writer.size, inputs=dict(reading.counts), same_ids=found.ids,
         differ=found.differ, examples=reading.ids_of(found), left_out=len(left_out),
         damaged=tuple(reading.damaged), metadata=kept or {}, not_common=not_common,
         profiles=dict(reading.profiles),
@@ -147,9 +147,11 @@ def same_ids(ids: int, differ: int, examples: Iterable[str]) -> str:
     """In words: how many ids several items have."""
     named = ", ".join(map(repr, examples))
     if ids == 1:
-        return f"the id {named} is used more than once, for {'different' if differ else 'equal'} streams"
-    which = f"{differ} of them for different" if differ else "for equal"
-    return f"{ids:,} ids are used more than once, {which} streams: {named}{', …' if ids > _SHOWN else ''}"
+        streams = "different" if differ else "equal"
+        return f"the id {named} is used more than once, for {streams} streams"
+    streams = f"{differ:,} of them for different" if differ else "for equal"
+    more = ", …" if ids > _SHOWN else ""
+    return f"{ids:,} ids are used more than once, {streams} streams: {named}{more}"
 
 
 def _refuse_itself(sources: list[Mergeable], out: object) -> None:
