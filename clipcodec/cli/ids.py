@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from ..container import Item
-from ..errors import ClipcodecError, DecodeError, InputError, placed
-from .common import STDIO, refuse_terminal_or_existing, report
-from .containers import opened
+from ..errors import ClipcodecError, DecodeError, InputError
+from .common import STDIO, refuse_terminal_or_existing
+from .containers import opened, report_part
 from .formats import CONTAINER, refuse_foreign
 from .terminal import say, shown, tell, tell_json
 
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
         except BrokenPipeError:
             raise
         except (ClipcodecError, OSError) as error:
-            report(name, error)
+            report_part(name, error)
             failed += 1
     return 1 if failed else 0
 
@@ -33,7 +33,7 @@ def _ids(name: str, args: argparse.Namespace) -> None:
     label = "stdin" if name == STDIO else name
     refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
     escaped = 0
-    with opened(name, profile=None, partial=args.partial) as container, placed(source=label):
+    with opened(name, profile=None, partial=args.partial) as container:
         for place, item in enumerate(container.items()):
             if args.json:
                 tell_json({"file": name, "item": place, "id": item.id})

@@ -73,7 +73,7 @@ def _say(done: Merged, args: argparse.Namespace) -> None:
         rest = (
             f"{what}, {counted(done.left_out, 'item')} left out"
             if what
-            else ("all are kept, and the last is found by its id (--same-id first, last or refuse)")
+            else ("all are kept, and the id finds the last (--same-id first, last or refuse)")
         )
         say(f"{same_ids(done.same_ids, done.differ, done.examples)}: {rest}")
     if done.not_common:

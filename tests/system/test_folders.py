@@ -42,9 +42,10 @@ def test_files_come_beside_those_that_are_there(tmp_path: Path) -> None:
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "x" / "y"):
-        with pytest.raises(KeyError), filling(folder, overwrite=False) as made:
-            (made / "a").write_text("new")
-            raise KeyError
+        with pytest.raises(FileNotFoundError), filling(folder, overwrite=False) as made:
+            (made / "a").rename(made / "b")
+        with pytest.raises(OSError, match="."):
+            fill(folder, "a", "a/b")
         assert below(tmp_path) == set()
 
 
@@ -72,7 +73,7 @@ def test_what_was_moved_goes_again_if_a_later_file_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the folder that could not be written."""
-    moved = []
+    moved: list[Path] = []
 
     def move(source: Path, target: Path, *, overwrite: bool) -> None:
         if moved:
