@@ -9,10 +9,10 @@ from pathlib import Path
 from ..container import Container, ContainerWriter, Item
 from ..container.choosing import near, positions
 from ..container.splitting import write_streams
-from ..errors import DecodeError, InputError, OptionError, placed
+from ..errors import InputError, OptionError
 from .common import STDIO, refuse_terminal_or_existing, report, write_output
-from .containers import opened
-from .formats import CONTAINER, STREAM, refuse_foreign, refuse_other_format
+from .containers import opened, require_container
+from .formats import STREAM, refuse_other_format
 from .h2 import ARROW, counted, is_directory, is_unseen, label_of, size_text
 from .suffixes import CONTAINER_SUFFIX
 from .terminal import note
@@ -24,8 +24,7 @@ def run(args: argparse.Namespace) -> int:
     if not count:
         raise OptionError("no items: name them by id, or by position with --index N")
     form = _form(args.output, count)
-    with placed(source=label_of(name)):
-        refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
+    require_container(name)
     with opened(name, profile=None, partial=args.partial) as container:
         places = _places(container, name, ids, args.index)
         if places is None:

@@ -20,12 +20,13 @@ import numpy as np
 
 from ..codec import Codec
 from ..container import Container
-from ..container.layout import MAGIC
+from ..container.layout import MAGIC, OPENING, check_opening
 from ..container.streams import profile_name
 from ..embeddings import Embeddings
-from ..errors import ClipcodecError, DecodeError, OptionError
+from ..errors import ClipcodecError, DecodeError, OptionError, placed
 from ..system.files import open_directly, replacing, written_directly
 from .common import STDIO, is_unnamed, read_stream, refuse_terminal_or_existing, report
+from .formats import CONTAINER, refuse_foreign
 from .inputs import first_bytes, seekable
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, say, tell, tell_json
@@ -39,6 +40,16 @@ def is_container(name: str) -> bool:
         return first_bytes(name, len(MAGIC)) == MAGIC
     except OSError:
         return False
+
+
+def require_container(name: str) -> None:
+    """Raise DecodeError, naming the input, or OSError unless it begins as a container does.
+
+    So that no more is read of a pipe that is none.
+    """
+    with placed(source="stdin" if name == STDIO else name):
+        refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
+        check_opening(first_bytes(name, len(OPENING)))
 
 
 @contextmanager

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 from ..codec import Codec
 from ..container import Item
 from ..container.streams import profile_name
-from ..errors import DecodeError, OptionError, UnknownProfileError, placed
-from .common import STDIO, report
-from .containers import opened
-from .formats import CONTAINER, refuse_foreign
+from ..errors import DecodeError, OptionError, UnknownProfileError
+from .common import report
+from .containers import opened, require_container
 from .terminal import shown, tell, tell_json
 
 
@@ -30,8 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1:
         raise OptionError(f"-n {args.count}: at least 1")
     name = args.container
-    with placed(source="stdin" if name == STDIO else name):
-        refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
+    require_container(name)
     failed, rows = 0, list[_Row]()
     with opened(name, profile=args.profile, partial=args.partial) as container:
         for place, item in enumerate(islice(container.items(), args.count)):

@@ -6,10 +6,9 @@ import argparse
 import sys
 
 from ..container import Item
-from ..errors import ClipcodecError, DecodeError, InputError
+from ..errors import ClipcodecError, InputError
 from .common import STDIO, refuse_terminal_or_existing
-from .containers import opened, report_part
-from .formats import CONTAINER, refuse_foreign
+from .containers import opened, report_part, require_container
 from .terminal import say, shown, tell, tell_json
 
 
@@ -31,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 def _ids(name: str, args: argparse.Namespace) -> None:
     """The ids of one container, read a block at a time. Of an item without one, an empty line."""
     label = "stdin" if name == STDIO else name
-    refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
+    require_container(name)
     escaped = 0
     with opened(name, profile=None, partial=args.partial) as container:
         for place, item in enumerate(container.items()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from contextlib import ExitStack
@@ -10,9 +11,10 @@ from typing import BinaryIO
 
 from ..codec import Codec
 from ..container.merging import Mergeable, Merged, merge, same_ids
-from ..errors import ClipcodecError, DecodeError, OptionError
+from ..errors import ClipcodecError, DecodeError, OptionError, placed
 from ..system.files import open_directly, written_directly
-from .common import STDIO, refuse_terminal_or_existing, report
+from .common import STDIO, read_stream, refuse_terminal_or_existing, report
+from .containers import is_container
 from .formats import CONTAINER, STREAM, refuse_foreign, refuse_other_format
 from .h2 import ARROW, counted, is_unseen, label_of, size_text
 from .inputs import is_pipe, seekable
@@ -26,13 +28,13 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("stdin can be only one input")
     refuse_other_format(args.output, CONTAINER)
     refuse_terminal_or_existing(args.output, force=args.force)
-    if not _all_fit(args.inputs, Codec(args.profile)):
+    codec = Codec(args.profile)
+    if not _all_fit(args.inputs, codec):
         return 1
     with ExitStack() as stack:
         sources: list[Mergeable] = []
         for name in args.inputs:
-            source = seekable(name)
-            sources.append(source if isinstance(source, str) else stack.enter_context(source))
+            sources.append(_source(name, codec, stack))
         done = merge(
             sources, _output(args.output, stack), same_id=args.same_id, overwrite=args.force,
             partial=args.partial, profile=args.profile,
@@ -56,6 +58,25 @@ def _all_fit(names: list[str], codec: Codec) -> bool:
             report(name, error)
             fit = False
     return fit
+
+
+class _Stream(io.BytesIO):
+    """A stream that came through a pipe."""
+
+    name: str
+
+
+def _source(name: str, codec: Codec, stack: ExitStack) -> Mergeable:
+    """A path; or all of a pipe, of which no more is read than a stream has, if it is none."""
+    if not is_pipe(name):
+        return name
+    if is_container(name):
+        source = seekable(name)
+        return source if isinstance(source, str) else stack.enter_context(source)
+    with placed(source=label_of(name)):
+        stream = _Stream(read_stream(name, codec))
+    stream.name = label_of(name)
+    return stream
 
 
 def _output(name: str, stack: ExitStack) -> str | BinaryIO:

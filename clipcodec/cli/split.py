@@ -6,10 +6,9 @@ import argparse
 import os
 
 from ..container import split, split_streams
-from ..errors import DecodeError, OptionError, placed
+from ..errors import OptionError
 from .common import STDIO
-from .containers import opened
-from .formats import CONTAINER, refuse_foreign
+from .containers import opened, require_container
 from .h2 import ARROW, counted, is_directory, label_of, size_text
 from .terminal import note
 
@@ -22,8 +21,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output == STDIO:
         raise OptionError("-o -: many files are written: name a directory")
     is_directory(args.output, "many files")
-    with placed(source=label_of(name)):
-        refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
+    require_container(name)
     with opened(name, profile=None, partial=args.partial) as container:
         options = {"overwrite": args.force, "partial": args.partial}
         if args.streams:
