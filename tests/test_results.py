@@ -285,6 +285,26 @@ def test_figures_are_drawn_from_today_s_results(render: ModuleType, root: Path) 
     ]
 
 
+def test_the_figures_in_the_package_are_those_of_the_results(
+    render: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A file that differs is found, and written anew; what is missing is named."""
+    kept, other = render.Kept(root / "docs" / "results"), tmp_path_factory.mktemp("package")
+    path = other / render.measured.PATH
+    path.parent.mkdir(parents=True)
+    differs = [f"{render.measured.PATH}: differs from docs/results"]
+    assert render.shipped(other, kept, write=False) == differs
+    assert render.shipped(other, kept, write=True) == []
+    assert render.shipped(other, kept, write=False) == []
+    shown = json.loads(path.read_text("utf-8"))["cosine"]
+    key = f"{OURS}@max_bytes=50"
+    assert shown[key] == pytest.approx(kept.value(key, "cosine"), abs=1e-4)
+    path.write_text(path.read_text("utf-8").replace("0.9", "0.8", 1), "utf-8")
+    assert render.shipped(other, kept, write=False) == differs
+    empty = render.shipped(other, render.Kept(other), write=True)
+    assert empty[0].startswith(f"{render.measured.PATH}: embeddings.json is not there")
+
+
 def test_a_sentence_with_a_number_needs_a_claim(render: ModuleType, root: Path) -> None:
     """Names, code and addresses are no claims; a table written by hand is one by its head."""
     page = root / "docs" / "browse.md"

@@ -28,7 +28,7 @@ _TRIES = 32  # at a group that is said to hold levels other than zero
 
 
 def draw(profile: Profile, count: int, *, seed: int = 0) -> Embeddings:
-    """Random embeddings (count, D), float32 of unit norm, equal for equal seeds.
+    """Random embeddings (count, D), float32 of unit norm, equal for equal seeds; count >= 1.
 
     Of a trained profile of another kind they come from a Gaussian with the profile's statistics.
 
