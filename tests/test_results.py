@@ -139,6 +139,8 @@ def benches() -> dict[str, list[dict[str, Any]]]:
                    "peak_mib": 123.4} for name in ("labels", "one")],
         "ablation": [{"key": spec, "bytes": 50, "cosine": 0.96, "sets": sets, "used": 1.0,
                       "entropy": 1.99, "limit": 2} for spec in ("pqvae:4,16", "pqvae:4,16,own")],
+        "install": [{"key": way, "download": 3_000_000_000, "disk": 136_400_000, "packages": 4}
+                    for way in ("full", "cpu", "light")],
         "pixels": [{"key": "jpeg:10", "bpp": 0.31, "bytes": 2_000, "psnr": 27.1},
                    {"key": "stream@50", "bpp": 0.0023, "bytes": 50}],
     }  # fmt: skip
