@@ -25,6 +25,7 @@ from ..errors import (
     each_row,
 )
 from ..models import BATCH
+from ..profile.samples import draw
 from ..system.files import refuse_existing
 from ..target import Target
 from .archives import Archive
@@ -336,11 +337,10 @@ class Job:
         return round(total)
 
     def _image_size(self) -> float | None:
-        """Bytes of an image's stream, measured on samples of the profile's statistics."""
-        statistics = self.codec.profile.statistics
-        if statistics is None:
+        """Bytes of an image's stream, measured on samples that the profile draws."""
+        if self.codec.profile.statistics is None:
             return self.target.max_bytes
-        return self._mean_size(list(statistics.draw(_SAMPLES, seed=0)))
+        return self._mean_size(list(draw(self.codec.profile, _SAMPLES)))
 
     def _mean_size(self, embeddings: list[Any]) -> float | None:
         """Mean bytes of their streams; None if none can be encoded."""
