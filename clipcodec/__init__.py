@@ -157,4 +157,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    """The public names: what `dir`, completion and a misspelt name's suggestion show."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

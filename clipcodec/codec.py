@@ -222,6 +222,22 @@ class Codec:
         weights = None if self._weights is None else os.path.abspath(self._weights)
         return {**self.__dict__, "_weights": weights}
 
+    def __repr__(self) -> str:
+        from .system.shown import brief, shown
+
+        def parts() -> Iterator[object]:
+            profile = self._profile
+            name = registry.DEFAULT if profile is None else profile.name
+            yield brief(name)
+            own = [row.backbone for row in registry.registered() if row.name == name]
+            model = self._backbone or (own[0] if profile is None else profile.backbone)
+            yield "any backbone" if model == registry.ANY_BACKBONE else f"backbone {model}"
+            yield f"device {self._device or 'chosen when needed'}"
+            yield self._precision
+            yield None if self._weights is None else f"weights {os.fspath(self._weights)!r}"
+
+        return shown("Codec", parts)
+
     @property
     def profile(self) -> Profile:
         """The profile to encode with. The default is loaded when first needed, not to decode."""

@@ -67,6 +67,11 @@ _LONGEST_REASON = 400  # characters
 T = TypeVar("T")
 
 
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 class RowNumbers(Protocol):
     """A list or array of row numbers."""
 

@@ -28,6 +28,18 @@ class ParsedStream(NamedTuple):
     parameters: Parameters
     payload: bytes
 
+    def __repr__(self) -> str:
+        from .system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            size = len(self.start) + len(self.payload)
+            quality = self.parameters.quality
+            return [counted(size, "byte"), f"profile {brief(self.profile.name)}",
+                    f"quality {quality}" if quality else None, f"entropy coder {self.header.coder}",
+                    counted(self.dim, "dimension")]  # fmt: skip
+
+        return shown("ParsedStream", parts)
+
     @property
     def dim(self) -> int:
         """Width D of its embedding."""
@@ -149,6 +161,17 @@ class StreamInfo:
     header_size: int
     information: float  # ideal payload in bytes: what the frequency tables say these symbols hold
     bits_per_dimension: float
+
+    def __repr__(self) -> str:
+        from .system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            quality = None if self.quality is None else f"quality {self.quality:g}"
+            return [counted(self.size, "byte"), f"profile {brief(self.profile)}", quality,
+                    f"entropy coder {self.entropy}", counted(self.dim, "dimension"),
+                    f"{self.bits_per_dimension:.2f} bits per dimension"]  # fmt: skip
+
+        return shown("StreamInfo", parts)
 
 
 def describe(parsed: ParsedStream) -> StreamInfo:

@@ -111,6 +111,18 @@ class Target:
             kind = int if name == "max_bytes" else float
             object.__setattr__(self, name, kind(getattr(self, name)))
 
+    def __repr__(self) -> str:
+        from .system.shown import array, fields
+
+        found = fields(self, (*_GOALS, "weight"))
+        if self.effort != 1:
+            found += f"{', ' * bool(found)}effort={self.effort}"
+        if self.texts is not None:
+            found += f"{', ' * bool(found)}texts=<{array(self.texts)}>"
+        if self.entropy != AUTO:
+            found += f"{', ' * bool(found)}entropy={self.entropy!r}"
+        return f"Target({found})"
+
     def check(self, profile: Checkable, *, one: bool = False) -> None:
         """Raise OptionError unless streams of this profile can be asked for this.
 

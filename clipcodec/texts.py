@@ -84,6 +84,16 @@ class TextEmbeddings:
             raise EmbeddingError(f"{len(self.embeddings)} embeddings of {len(self.names)} texts")
         check_temperature(self.temperature)
 
+    def __repr__(self) -> str:
+        from .system.shown import counted, named, shown
+
+        def parts() -> list[object]:
+            return [f"{counted(len(self.names), 'text')} ({named(self.names)})",
+                    counted(self.embeddings.shape[1], "dimension"),
+                    f"backbone {self.backbone or 'unknown'}"]  # fmt: skip
+
+        return shown("TextEmbeddings", parts)
+
     def __len__(self) -> int:
         return len(self.names)
 

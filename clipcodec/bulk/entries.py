@@ -63,6 +63,11 @@ class LeftOut:
     count: int
     names: list[str]
 
+    def __repr__(self) -> str:
+        from ..system.shown import named, shown
+
+        return shown("bulk.LeftOut", lambda: [f"{self.count:,} {self.why}: {named(self.names)}"])
+
 
 class Tally:
     """Counts what is left out, for each reason."""

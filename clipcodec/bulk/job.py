@@ -79,6 +79,15 @@ class Plan:
     bytes: int | None
     left_out: list[LeftOut] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown, sized
+
+        def parts() -> list[object]:
+            size = "of unknown size" if self.bytes is None else f"about {sized(self.bytes)}"
+            return [f"{counted(len(self.ids), 'input')} to compress", size, *_counts(self)]
+
+        return shown("bulk.Plan", parts)
+
     @property
     def failed(self) -> int:
         """How many images or rows would fail."""
@@ -108,6 +117,15 @@ class JobResult:
     bytes_per_item: float = 0.0
     adapted: bool = False
     left_out: list[LeftOut] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown, sized
+
+        def parts() -> list[object]:
+            return [f"{counted(self.compressed, 'stream')} added", sized(self.bytes),
+                    *_counts(self), f"{self.seconds:.1f} s"]  # fmt: skip
+
+        return shown("bulk.JobResult", parts)
 
     @property
     def failed(self) -> int:
@@ -172,6 +190,16 @@ class Job:
             raise OptionError(f"mode={mode!r}: expected {', '.join(_WRITER_MODES)}")
         if not self.sources:
             raise OptionError("no sources: give one at least")
+
+    def __repr__(self) -> str:
+        from ..system.shown import named, shown
+
+        def parts() -> list[object]:
+            to = f"{named(self.sources)} to {self.out!r}"
+            return [f"from {to}", repr(self.target), f"profile {self.codec.profile.name!r}",
+                    f"mode {self._mode!r}"]  # fmt: skip
+
+        return shown("bulk.Job", parts)
 
     def plan(self) -> Plan:
         """What `run` would do. Nothing is written, no image decoded, no backbone loaded."""
@@ -354,6 +382,13 @@ class Job:
             sizes = [len(stream) for stream in streams if isinstance(stream, bytes)]
             return float(np.mean(sizes)) if sizes else None
         return None
+
+
+def _counts(found: Plan | JobResult) -> list[str]:
+    """What else became of the inputs, for `repr`."""
+    counts = [(found.there_already, "there already"), (found.failed, "failed"),
+              (sum(one.count for one in found.left_out), "left out")]  # fmt: skip
+    return [f"{count:,} {what}" for count, what in counts if count]
 
 
 class _Sample:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["attach", "dimensions", "extract", "format_of"]
 
 
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 class _Format(NamedTuple):
     """The functions of one file format's module.
 

@@ -8,3 +8,8 @@ from .reader import Container, open_container, read_items
 from .writer import ContainerWriter, create
 
 __all__ = ["Container", "ContainerWriter", "Item", "create", "open_container", "read_items"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

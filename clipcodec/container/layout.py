@@ -44,6 +44,14 @@ class Item(NamedTuple):
     stream: bytes
     id: str | None
 
+    def __repr__(self) -> str:
+        from ..system.shown import brief, shown, sized
+
+        def parts() -> list[object]:
+            return [None if self.id is None else brief(self.id), sized(len(self.stream))]
+
+        return shown("Item", parts)
+
 
 class Head(NamedTuple):
     """The head of a block. size: bytes of its body; items: how many it holds (DATA only)."""

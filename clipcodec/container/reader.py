@@ -110,6 +110,17 @@ class Container:
         self._partial = state["partial"]
         self._begin(state["codec"], file, survey if file.grew_from(survey.state) else None)
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, filed, shown, sized
+
+        def parts() -> list[object]:
+            closed = getattr(self._file._file, "closed", False)
+            return [filed(self._file.name), counted(self._len, "item"), sized(self.size),
+                    None if self.complete else "not complete",
+                    "closed" if closed else "open"]  # fmt: skip
+
+        return shown("Container", parts)
+
     def __len__(self) -> int:
         return self._len
 

@@ -162,6 +162,19 @@ class ContainerWriter:
             self._end, self._tail = self._end - last, last
         return True
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, filed, shown, sized
+
+        def parts() -> list[object]:
+            path = self._path is not None
+            name = self._target.name if path else getattr(self._file, "name", None)
+            waiting = f"{len(self._streams)} of them not written yet" if self._streams else None
+            return [None if name is None else filed(str(name)), counted(len(self), "item"),
+                    sized(self._end + self._tail), waiting,
+                    "closed" if self._file is None else "open"]  # fmt: skip
+
+        return shown("ContainerWriter", parts)
+
     def __len__(self) -> int:
         """Items of the container, also those that are not on the disk yet."""
         return self._written + len(self._streams)

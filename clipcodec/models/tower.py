@@ -51,6 +51,15 @@ class Tower:
         """Load the network from `self.path` and put it on the device."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            return [brief(self.spec.name), counted(self.dim, "dimension"), f"device {self.device}",
+                    self.precision, f"weights {self.path.name!r}"]  # fmt: skip
+
+        return shown(f"models.{type(self).__name__}", parts)
+
     def __reduce__(self) -> tuple[Any, ...]:
         path = os.path.abspath(self.path)
         return _reopen, (type(self), self.spec, self.device, path, self.precision)

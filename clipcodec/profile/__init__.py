@@ -3,3 +3,8 @@
 from .file import Profile, read_profile, write_profile
 
 __all__ = ["Profile", "read_profile", "write_profile"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -60,6 +60,17 @@ class Profile:
     path: str
     reopen: Reopen
 
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            rate = f"qualities 1 … {self.qualities}" if self.qualities else f"{self.bits} bits"
+            return [brief(self.name), "private" if self.id is None else f"id {self.id}",
+                    "any width" if self.dim is None else counted(self.dim, "dimension"),
+                    f"backbone {self.backbone}", rate]  # fmt: skip
+
+        return shown("profile.Profile", parts)
+
     @property
     def coders(self) -> tuple[str, ...]:
         """The entropy coders that its streams may use, in the order they are tried."""

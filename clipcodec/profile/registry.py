@@ -38,6 +38,17 @@ class ProfileInfo:
     sha256: str
     file: str
 
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            return [brief(self.name), f"id {self.id}",
+                    "any width" if self.dim is None else counted(self.dim, "dimension"),
+                    f"backbone {self.backbone}", f"kind {self.kind}",
+                    "any rate" if self.bits is None else f"{self.bits} bits"]  # fmt: skip
+
+        return shown("ProfileInfo", parts)
+
 
 @lru_cache(maxsize=1)
 def registered() -> tuple[ProfileInfo, ...]:

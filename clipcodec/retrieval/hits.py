@@ -29,6 +29,18 @@ class Hits(NamedTuple):
     scores: NDArray[np.float32]
     indices: NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown
+
+        def parts() -> list[object]:
+            queries, k = self.scores.shape
+            best = None
+            if queries and k:
+                best = f"the first finds item {self.indices[0, 0]}, {self.scores[0, 0]:.3f}"
+            return [counted(queries, "query", "queries"), f"{counted(k, 'hit')} each", best]
+
+        return shown("Hits", parts)
+
 
 class Queries:
     """Queries of unit norm, from (D,) or (Q, D) of any norm. Raises EmbeddingError.

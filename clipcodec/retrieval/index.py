@@ -69,6 +69,16 @@ class SearchIndex:
     def __len__(self) -> int:
         return sum(len(block.values) for block in self._blocks)
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown, sized
+
+        def parts() -> list[object]:
+            dim = self.dim
+            return [counted(len(self), "item"), None if dim is None else counted(dim, "dimension"),
+                    sized(self.nbytes), "exact" if self._exact else "int8"]  # fmt: skip
+
+        return shown("SearchIndex", parts)
+
     @property
     def dim(self) -> int | None:
         """Width D of the embeddings; None while there are none."""

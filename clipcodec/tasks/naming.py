@@ -44,6 +44,20 @@ class Classes(NamedTuple):
     indices: NDArray[np.int64]
     probabilities: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, named, shown
+
+        def parts() -> list[object]:
+            rows, k = self.indices.shape
+            first = None
+            if rows and k:
+                label = brief(self.labels[int(self.indices[0, 0])])
+                first = f"the first is {label}, {float(self.probabilities[0, 0]):.2f}"
+            best = f"the best {k} of {counted(len(self.labels), 'label')} ({named(self.labels)})"
+            return [counted(rows, "embedding"), best, first]
+
+        return shown("Classes", parts)
+
     @property
     def names(self) -> list[list[str]]:
         """The labels themselves: N lists of k."""
