@@ -146,7 +146,29 @@ def qualities_of(streams: Sequence[ParsedStream]) -> Symbols:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What a stream is. Sizes in bytes; `digest` (hex) names a private profile's file."""
+    """What a stream is; `info` makes it.
+
+    Attributes:
+        version: Of the format (formats/clipcodec-1.md).
+        profile: Its name.
+        profile_id: Its registered number; None: a private profile.
+        digest: SHA-256 of a private profile's file, in hex; None: a registered one.
+        backbone: The model that makes the embeddings; "any": unknown.
+        entropy: The entropy coder.
+        quality: As in `Target`; None for a profile of one rate.
+        dim: Width D of the embedding.
+        symbols: How many the payload holds.
+        size: Bytes of the whole stream.
+        header_size: Bytes before the payload.
+        information: Bytes: what the frequency tables say that these symbols hold, the least that a
+            payload could take.
+        bits_per_dimension: 8 · size / D.
+
+    Examples:
+        >>> found = clipcodec.info(clipcodec.open("photos.clpc")[0])
+        >>> found.entropy, found.header_size < found.size
+        ('rans', True)
+    """
 
     version: int
     profile: str

@@ -1,4 +1,7 @@
-"""Profiles: the file that holds one, the registry of those that ship, and where their data lie."""
+"""Profiles: the file that holds one, the registry of those that ship, and where their data lie.
+
+A profile is all that a stream relies on: tables, and the numbers of a transform.
+"""
 
 from .file import Profile, read_profile, write_profile
 

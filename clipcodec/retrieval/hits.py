@@ -22,8 +22,16 @@ _QUERIES = 1024  # scored at a time
 class Hits(NamedTuple):
     """What a search found: the best first; of equal scores, the first in the source.
 
-    scores   (Q, k) float32, cosines of query and decoded embedding
-    indices  (Q, k) int64, places in the source
+    Attributes:
+        scores: (Q, k) float32, cosines of query and decoded embedding.
+        indices: (Q, k) int64, positions in the source.
+
+    Examples:
+        >>> scores, indices = clipcodec.search(
+        ...     clipcodec.open("photos.clpc"), np.load("embeddings.npy")[:2], k=3
+        ... )
+        >>> indices[:, 0].tolist()  # each embedding finds itself
+        [0, 1]
     """
 
     scores: NDArray[np.float32]

@@ -35,9 +35,15 @@ _ROWS = 4096
 class Classes(NamedTuple):
     """What `classify` found: for each embedding the k most probable labels, the best first.
 
-    labels         (L) all labels, in the order given
-    indices        (N, k) int64, places in `labels`
-    probabilities  (N, k) float32; those of all L labels together give 1
+    Attributes:
+        labels: All L labels, in the order given.
+        indices: (N, k) int64, positions in `labels`.
+        probabilities: (N, k) float32; those of all L labels together give 1.
+
+    Examples:
+        >>> found = clipcodec.classify(clipcodec.open("photos.clpc"), "labels.safetensors", k=2)
+        >>> found.indices.shape, found.probabilities.dtype
+        ((200, 2), dtype('float32'))
     """
 
     labels: tuple[str, ...]
@@ -76,25 +82,41 @@ def classify(
     device: str | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> Classes:
-    """The k most probable labels of each stream or embedding.
+    """Find the k most probable labels of each stream or embedding.
 
-    source       an open container, several streams, a pyarrow column of them, or embeddings (N, D)
-                 or (D,) of any norm
-    labels       texts, for which the model's text tower is loaded; or `TextEmbeddings`, or the path
-                 of a file of them, which need no torch
-    templates    "imagenet", "simple", or sentences with {} for the label. None: the labels as they
-                 are. Only for labels given as texts
-    temperature  factor of the cosines; None: the model's own, exp(logit_scale), 100 for OpenAI's
-    profile      a private profile's file; a container brings its own
-    backbone     the model, where neither the streams nor the labels say it
-    device, weights   for the text tower, as for `encode`
+    The cosines of an embedding to the labels, times the model's temperature, go through a softmax
+    (Radford et al. 2021, section 3.1). Memory does not grow with the source, but for the result.
 
-    Memory does not grow with the source, but for the result. Raises OptionError (labels, k,
-    templates, temperature), EmbeddingError (widths, models that differ), DecodeError naming the
-    streams at fault by their place, or WeightsError.
+    Args:
+        source: An open container, several streams, a pyarrow column of them, or embeddings (N, D)
+            or (D,) of any norm.
+        labels: Texts, for which the model's text tower is loaded; or `TextEmbeddings`, or the path
+            of a file of them, which need no torch.
+        k: How many labels for each; all L if there are fewer.
+        templates: "imagenet", "simple", or sentences with {} for the label. None: the labels as
+            they are. Only for labels given as texts.
+        temperature: Factor of the cosines; None: the model's own, exp(logit_scale), 100 for
+            OpenAI's.
+        profile: A private profile's file; a container brings its own.
+        backbone: The model, where neither the streams nor the labels say it.
+        device: For the text tower, as for `encode`.
+        weights: For the text tower, as for `encode`.
 
-    >>> classify(clipcodec.open("photos.clpc"), ["cat", "dog"], templates="simple").names[0]
-    ['dog', 'cat']
+    Returns:
+        Labels, their positions and their probabilities, (N, k) each.
+
+    Raises:
+        OptionError: Labels, k, templates or temperature are not usable.
+        EmbeddingError: Widths or models of labels and source differ.
+        DecodeError: Names the streams at fault by their position.
+        WeightsError: The text tower's weights are missing or damaged.
+
+    Examples:
+        >>> found = clipcodec.classify(
+        ...     clipcodec.open("photos.clpc"), ["cat", "dog", "horse"], k=2, templates="simple"
+        ... )
+        >>> len(found.names), len(found.names[0])
+        (200, 2)
     """
     count = check_k(k)
     asked = Asked(labels, templates, temperature)
