@@ -27,7 +27,7 @@ PACKAGES = {
     "bulk", "carriers", "container", "entropy", "errors", "integrations", "integrations.arrow",
     "integrations.faiss", "integrations.pandas", "integrations.parquet", "integrations.ray",
     "kinds", "models", "profile", "retrieval", "tasks", "tasks.captioning", "tasks.locating",
-    "training",
+    "tasks.naming", "training",
 }  # fmt: skip
 
 

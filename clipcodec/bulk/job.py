@@ -126,7 +126,7 @@ class JobResult:
         >>> from clipcodec.bulk import Job
         >>> result = Job("embeddings.npy", "new.clpc", clipcodec.Target(quality=9), workers=0).run()
         >>> result.compressed, result.failures
-        (200, [])
+        (100, [])
     """
 
     compressed: int
@@ -186,10 +186,10 @@ class Job:
 
     Examples:
         >>> from clipcodec.bulk import Job, Target
-        >>> job = Job(["photos/", "embeddings.npy"], "new.clpc", Target(max_bytes=50), workers=0)
+        >>> job = Job(["photos/", "embeddings.npy"], "new.clpc", Target(quality=20), workers=0)
         >>> result = job.run(on_failure=lambda failure: print(failure.name, failure.error))
         >>> result.compressed
-        203
+        103
     """
 
     def __init__(
@@ -248,7 +248,7 @@ class Job:
         Examples:
             >>> from clipcodec.bulk import Job
             >>> Job("embeddings.npy", "new.clpc", clipcodec.Target(mean_bytes=50)).plan()
-            <clipcodec.bulk.Plan: 200 inputs to compress, about 10.0 kB>
+            <clipcodec.bulk.Plan: 100 inputs to compress, about 5.0 kB>
         """
         with Begun(self.out, resume=self._mode == "resume") as begun:
             sources, root = self._find(begun)
@@ -298,7 +298,7 @@ class Job:
 
         Examples:
             >>> from clipcodec.bulk import Job
-            >>> result = Job("photos/", "new.clpc", clipcodec.Target(max_bytes=50), workers=0).run()
+            >>> result = Job("photos/", "new.clpc", clipcodec.Target(quality=20), workers=0).run()
             >>> result.compressed, clipcodec.open("new.clpc").ids
             (3, ['cat.jpg', 'dog.jpg', 'photo.jpg'])
         """

@@ -55,7 +55,7 @@ def open_container(
     Examples:
         >>> with clipcodec.open("photos.clpc") as photos:
         ...     print(len(photos), len(photos[-1]) <= 50, photos.decode_all().shape)
-        200 True (200, 512)
+        100 True (100, 512)
     """
     return Container(source, profile=profile, partial=partial)
 
@@ -86,7 +86,7 @@ class Container:
     Examples:
         >>> with clipcodec.open("photos.clpc") as photos:
         ...     print(len(photos), len(photos["7.jpg"]) <= 50, "8.jpg" in photos)
-        200 True True
+        100 True True
     """
 
     def __init__(
@@ -345,7 +345,7 @@ class Container:
 
         Examples:
             >>> clipcodec.open("photos.clpc").decode_all().shape
-            (200, 512)
+            (100, 512)
         """
         at = 0
         for rows in self.decode_blocks():
@@ -373,8 +373,8 @@ class Container:
 
         Examples:
             >>> photos = clipcodec.open("photos.clpc")
-            >>> [part.shape for part in photos.decode_blocks(rows=150)]
-            [(150, 512), (50, 512)]
+            >>> [part.shape for part in photos.decode_blocks(rows=80)]
+            [(80, 512), (20, 512)]
         """
         for embeddings, _ in self.decode_items(rows):
             yield embeddings
@@ -392,10 +392,10 @@ class Container:
             DecodeError: As `decode_blocks`.
 
         Examples:
-            >>> for embeddings, ids in clipcodec.open("photos.clpc").decode_items(rows=150):
+            >>> for embeddings, ids in clipcodec.open("photos.clpc").decode_items(rows=80):
             ...     print(embeddings.shape, ids[0])
-            (150, 512) 0.jpg
-            (50, 512) 150.jpg
+            (80, 512) 0.jpg
+            (20, 512) 80.jpg
         """
         if rows < 1:
             raise OptionError(f"rows={rows}: at least 1")
@@ -463,7 +463,7 @@ def read_items(file: Readable) -> Iterator[Item]:
         >>> with open("photos.clpc", "rb") as pipe:  # or sys.stdin.buffer
         ...     sizes = [len(stream) for stream, id in clipcodec.read_items(pipe)]
         >>> len(sizes)
-        200
+        100
     """
     layout.check_opening(exactly(file, len(layout.OPENING)))
     last, place, entries = b"", 0, list[tuple[int, int]]()

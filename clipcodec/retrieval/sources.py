@@ -71,7 +71,7 @@ def decoded(source: Any, codec: Codec) -> Iterator[Embeddings]:
         >>> from clipcodec.retrieval import codec_of, decoded
         >>> photos = clipcodec.open("photos.clpc")
         >>> [rows.shape for rows in decoded(photos, codec_of(photos, None))]
-        [(200, 512)]
+        [(100, 512)]
     """
     for part in parts(source, codec):
         yield decode(codec, part)

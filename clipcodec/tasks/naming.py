@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 
     Labels = list[str] | tuple[str, ...] | TextEmbeddings | str | os.PathLike[str]
 
+__all__ = ["Classes", "classify"]
+
 _SCORES = 1 << 22  # numbers at a time: bounds memory for any number of labels
 _ROWS = 4096
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 class Classes(NamedTuple):
@@ -43,7 +50,7 @@ class Classes(NamedTuple):
     Examples:
         >>> found = clipcodec.classify(clipcodec.open("photos.clpc"), "labels.safetensors", k=2)
         >>> found.indices.shape, found.probabilities.dtype
-        ((200, 2), dtype('float32'))
+        ((100, 2), dtype('float32'))
     """
 
     labels: tuple[str, ...]
@@ -116,7 +123,7 @@ def classify(
         ...     clipcodec.open("photos.clpc"), ["cat", "dog", "horse"], k=2, templates="simple"
         ... )
         >>> len(found.names), len(found.names[0])
-        (200, 2)
+        (100, 2)
     """
     count = check_k(k)
     asked = Asked(labels, templates, temperature)
