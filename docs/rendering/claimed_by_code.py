@@ -153,9 +153,6 @@ BY_CODE = listed({
         ("6,000 steps (K = 1024: 3,000)", "clipcodec/training/pqvae.py, and docs/training.md"),
         ("the first 64 principal axes", "clipcodec/profile/statistics.py"),
     ],
-    "docs/quick-start.md": [
-        ("from about 12 to 250 bytes", SIZES),
-    ],
     "docs/ray.md": [
         ("each batch comes to 50 bytes on average by itself", "tests/integrations/test_ray.py"),
     ],
