@@ -16,6 +16,8 @@ EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\s*$).*)*", re.MULTILINE)
 
 
 def fenced(docstring: str) -> str:
+    if "```" in docstring:
+        return docstring
     return EXAMPLE.sub(lambda found: f"```pycon\n{found[0]}\n```", docstring)
 
 
@@ -23,3 +25,6 @@ class Examples(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **others: Any) -> None:
         if obj.docstring is not None:
             obj.docstring.value = fenced(obj.docstring.value)
+
+    def on_package(self, *, pkg: griffe.Module, **others: Any) -> None:
+        self.on_object(obj=pkg)

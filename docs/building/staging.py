@@ -28,6 +28,12 @@ OPENING = "<!-- README: opening -->"
 # where the site has the sections of the README that other pages link to
 SECTIONS = {"": "index.md", "install": "install.md", "fidelity-by-size": "docs/choosing-a-rate.md"}
 
+# what stands in the site for a file of the code
+MADE = {
+    "clipcodec/__init__.py": "python/clipcodec.md",
+    "clipcodec/errors.py": "python/clipcodec.errors.md",
+}
+
 # a fenced block, code in a line, or the address of a link
 PARTS = re.compile(
     r"(?P<code>^(?P<fence>```|~~~).*?^(?P=fence)|(?P<tick>`+)(?!`).*?(?P=tick))"
@@ -85,6 +91,8 @@ def relinked(text: str, page: str, place: str, places: dict[str, str], root: Pat
             if anchor not in SECTIONS:
                 raise Broken(f"{page}: {link}: the site has no such section of the README")
             goal, anchor = SECTIONS[anchor], ""
+        elif full in MADE:
+            goal = MADE[full]
         elif full in places:
             goal = places[full]
         elif (root / full).exists():
