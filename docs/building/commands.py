@@ -17,7 +17,7 @@ def parsers() -> dict[str, tuple[argparse.ArgumentParser, str]]:
     """The parser of each verb, and the line that says what it does, in the order of the help."""
     sys.path.insert(0, str(ROOT))  # this checkout's, not an installed one
     try:
-        from clipcodec.cli import build_parser
+        from clipcodec.cli.arguments.parser import build_parser
     finally:
         sys.path.remove(str(ROOT))
     for action in build_parser()._actions:
