@@ -22,3 +22,8 @@ __all__ = [
     "split",
     "split_streams",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

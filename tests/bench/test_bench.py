@@ -24,7 +24,7 @@ BENCH = ROOT / "tests" / "bench"
 SCRIPTS = sorted(
     path for path in BENCH.glob("*.py") if path.stem not in ("__init__", "kept", "test_bench")
 )
-RESULTS = ("corruption", "effort", "million", "overhead", "pointing", "scale", "search", "speed",
+RESULTS = ("corruption", "effort", "install", "million", "overhead", "pointing", "scale", "search", "speed",
            "words")  # fmt: skip
 
 
