@@ -152,6 +152,21 @@ def million(kept: Kept) -> str:
     return table(["", ""], lines)
 
 
+def service(kept: Kept) -> str:
+    """cookbook/web-service.md: one request, and the same in a batch."""
+    lines = []
+    for point in kept.points("service"):
+        what = point["verb"]
+        if what != "embed an image":
+            what += f", `{point['profile']}`"
+        target = ", ".join(f"`{name}={value}`" for name, value in point["options"].items())
+        lines.append([what, target, *(f"{figure(point[name])} ms" for name in
+                                      ("ms", "ms_95", "batch_ms")),
+                      f"{whole(point['peak_mib'])} MiB"])  # fmt: skip
+    head = ["request", "target", "one, median", "95 %", "each of 32 at once", "memory"]
+    return table(head, lines)
+
+
 def heads(kept: Kept) -> str:
     """Scores of published heads: rank correlation, and the mean change in deviations."""
     lines = []
@@ -233,6 +248,7 @@ BENCHES: dict[str, Callable[[Kept], str]] = {
     "search-speed": search_speed,
     "scale": scale,
     "million": million,
+    "service": service,
     "heads": heads,
     "ablation": ablation,
     "pixels": pixels,

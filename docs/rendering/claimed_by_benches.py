@@ -8,10 +8,11 @@ from clipcodec.evaluation.results import Point
 
 from .benches import figure
 from .claim import Claim
-from .kept import PQVAE, Kept, Missing, field_of, whole
+from .kept import OURS, PQVAE, Kept, Missing, field_of, whole
 
 EFFORT, POINTING = "docs/results/effort.json", "docs/results/pointing.json"
 CORRUPTION, SEARCH = "docs/results/corruption.json", "docs/results/search.json"
+SERVICE = "docs/results/service.json"
 SPEED, SCALE = "docs/results/speed.json", "docs/results/scale.json"
 
 
@@ -82,6 +83,18 @@ def limited(kept: Kept) -> list[str]:
     rates = [point["encode_per_second"] for point in kept.points("scale")
              if "max_bytes" in point["key"]]  # fmt: skip
     return [rounded(median(rates))]
+
+
+def request(kept: Kept, field: str = "ms", target: str = "", verb: str = "encode") -> float:
+    """A figure of one request with the default profile."""
+    return kept.value(f"{verb}: {OURS} {target}".strip(), field, "service")
+
+
+def served(kept: Kept) -> list[str]:
+    """How many times as long `max_bytes` takes: for one request, and of each in a batch."""
+    limit = "max_bytes=50"
+    return [f"{request(kept, field, limit) / request(kept, field):.0f}"
+            for field in ("ms", "batch_ms")]  # fmt: skip
 
 
 def recall(kept: Kept) -> Point:
