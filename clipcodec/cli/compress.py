@@ -15,7 +15,7 @@ from ..errors import (
     WeightsError,
 )
 from ..target import Target
-from . import STREAM_SUFFIX, compress_many, tables
+from . import compress_many, tables
 from .common import (
     STDIO,
     codec_of,
@@ -29,6 +29,7 @@ from .common import (
 )
 from .formats import EMBEDDINGS, PICTURES, STREAM, refuse_file_name, refuse_foreign
 from .inputs import embedding_rows, path_or_bytes
+from .suffixes import STREAM_SUFFIX
 
 
 def run(args: argparse.Namespace) -> int:

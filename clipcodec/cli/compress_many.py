@@ -10,9 +10,9 @@ from ..bulk.sources import holds_many
 from ..errors import OptionError
 from ..models import BATCH
 from ..system.optional import require
-from . import CONTAINER_SUFFIX
 from .common import STDIO, progress_bar, target_of, words
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
+from .suffixes import CONTAINER_SUFFIX
 from .terminal import say, tell
 
 
