@@ -14,7 +14,7 @@ HEAD_BYTES = (12, 16, 25, 34, 50, 75, 100, 250)
 
 
 def effort(kept: Kept) -> str:
-    """choosing-a-rate.md: what an effort gains and costs."""
+    """effort.md: what an effort gains and costs."""
     lines = []
     for point in kept.points("effort"):
         name = f"effort {point['effort']}"

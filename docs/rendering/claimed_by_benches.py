@@ -116,13 +116,13 @@ BY_BENCHES = [
     ),
     Claim("docs/benchmarks.md", "some {} embeddings per second", SCALE, limited),
     Claim(
-        "docs/choosing-a-rate.md",
+        "docs/effort.md",
         "On {} images of 200 ImageNet classes that neither",
         EFFORT,
         lambda r: [whole(r.points("effort")[0]["images"])],
     ),
     Claim(
-        "docs/choosing-a-rate.md",
+        "docs/effort.md",
         "(One image is {} %, so",
         EFFORT,
         lambda r: [f"{100 / r.points('effort')[0]['images']:.2f}"],

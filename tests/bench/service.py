@@ -4,9 +4,9 @@
 
 A request is one item, from an embedding or image in memory to its stream, or from a stream to its
 embedding; HTTP is not counted. Each line is a process of its own, so that its memory is its own.
-Embeddings are drawn from the profile's statistics. The image is a JPEG of 640 × 480; the backbone is
-ViT-B/32 with random weights, which take as long as others. Nothing is kept but the figures. Needs
-Linux; the line of the image needs torch and open_clip. Four minutes.
+Embeddings are drawn from the profile's statistics. The image is a JPEG of 640 × 480; the backbone
+is ViT-B/32 with random weights, which take as long as others. Nothing is kept but the figures.
+Needs Linux; the line of the image needs torch and open_clip. Four minutes.
 
     ms, ms_95   median and 95th percentile of N requests (200), one after another
     batch_ms    the same work with 32 items at once, for each of them

@@ -182,7 +182,7 @@ def test_service_embeds_an_image(kept: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     service = load(BENCH / "service.py")
     service.random_weights(tmp_path / "weights.safetensors")
-    request, batch = service.images(str(tmp_path / "weights.safetensors"))
+    request, _ = service.images(str(tmp_path / "weights.safetensors"))
     assert request(0).shape == (1, 512)
     assert service.key_of("encode", "any/rotation", {"max_bytes": 50, "effort": 5}) == (
         "encode: any/rotation max_bytes=50,effort=5"
