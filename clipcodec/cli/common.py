@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..system.files import open_number, refuse_existing, write_atomic, written_directly
 from ..target import Target
-from .formats import STREAM, Format, refuse_file_name, refuse_foreign, refuse_other_format
+from .formats import STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import STDIO as STDIO
 from .inputs import open_input
 from .terminal import say
@@ -76,25 +76,60 @@ def write_result(path: str, data: bytes, args: argparse.Namespace) -> None:
 
 
 def output_path(
-    name: str, output: str | None, inputs: int, suffix: str, made: Format | None = None
+    name: str,
+    output: str | None,
+    inputs: int,
+    suffix: str,
+    made: Format | None = None,
+    *,
+    instead: str = "",
 ) -> str:
     """Where the result of the input `name` goes: beside it, to `output`, or into that directory.
 
-    inputs  how many inputs there are
-    made    what is written; the name of a file must not promise another format
+    inputs   how many inputs there are
+    made     what is written; the name of a file must not promise another format
+    instead  as for `is_directory`
     """
     if output is None:
         return STDIO if is_unnamed(name) else name + suffix
-    if output == STDIO and inputs > 1:
-        raise OptionError("several results cannot share stdout: use -o DIRECTORY")
-    if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
-        if Path(output).exists() and not Path(output).is_dir():
-            raise OptionError(f"{output} is not a directory: several results need one")
-        refuse_file_name(output, "several results")
-        return str(Path(output) / (("stdin" if name == STDIO else Path(name).name) + suffix))
+    several = f"{inputs} results" if inputs > 1 else None
+    if output == STDIO:
+        if several:
+            raise OptionError(f"{several} cannot share stdout: give -o DIRECTORY/{instead}")
+        return output
+    if is_directory(output, several, instead):
+        return path_in(output, name, suffix)
     if made is not None:
         refuse_other_format(output, made)
     return output
+
+
+def is_directory(output: str, several: str | None, instead: str = "") -> bool:
+    """Is the output a directory, there already or to be made? Its name says so if it ends with /.
+
+    several  what cannot share one file, such as "3 results": then it must be a directory, and
+             OptionError is raised if it is a file, or its name is that of a file
+    instead  another remedy, for the message
+    """
+    if Path(output).is_dir():
+        return True
+    slash = output.endswith(("/", os.sep))
+    if not slash and several is None:
+        return False
+    if Path(output).exists():
+        need = f", and {several} need one" if several else ""
+        raise OptionError(f"-o {output}: it is a file, not a directory{need}{instead}")
+    if not slash and Path(output).suffix:
+        raise OptionError(
+            f"-o {output}: {several} need a directory, and this is the name of a file: give "
+            f"-o {output}/ for a directory of that name{instead}"
+        )
+    return True
+
+
+def path_in(directory: str, name: str, suffix: str = "") -> str:
+    """The file in a directory of results that belongs to this input."""
+    return str(Path(directory) / (("stdin" if name == STDIO else Path(name).name) + suffix))
 
 
 def is_unnamed(name: str) -> bool:

@@ -6,7 +6,6 @@ So every verb knows the files of the others, and says which verb takes them.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from .. import arrays
@@ -95,22 +94,6 @@ def refuse_other_format(output: str | None, made: Format) -> None:
             raise OptionError(
                 f"{output}: its name says {promised.words}, and {made.words} would be written: "
                 f"name it …{made.suffixes[0]}" + (f", or {remedy}" if remedy else "")
-            )
-
-
-def refuse_file_name(output: str, what: str) -> None:
-    """Raise OptionError if a directory would be made whose name is that of a file.
-
-    what  what the directory is for, for the message
-    """
-    suffix = os.path.splitext(output)[1].lower()
-    if output.endswith(os.sep) or Path(output).exists():
-        return
-    for promised in _ALL:
-        if suffix in promised.suffixes:
-            raise OptionError(
-                f"{output}: {what} need a directory, and this name says {promised.words}: "
-                f"end it with {os.sep} for a directory of that name"
             )
 
 
