@@ -21,7 +21,6 @@ from ..errors import (
     placed,
 )
 from ..target import Target
-from . import STREAM_SUFFIX
 from .common import (
     STDIO,
     codec_of,
@@ -37,6 +36,7 @@ from .common import (
 )
 from .formats import IMAGES, PICTURES, STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import path_or_bytes
+from .suffixes import STREAM_SUFFIX
 
 
 def run(args: argparse.Namespace) -> int:

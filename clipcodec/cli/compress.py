@@ -17,7 +17,7 @@ from ..errors import (
     WeightsError,
 )
 from ..target import Target
-from . import CONTAINER_SUFFIX, STREAM_SUFFIX, compress_many, tables
+from . import compress_many, tables
 from .common import (
     STDIO,
     codec_of,
@@ -34,6 +34,7 @@ from .common import (
 from .formats import EMBEDDINGS, PICTURES, STREAM, refuse_foreign
 from .inputs import embedding_rows, path_or_bytes
 from .results import Results, size_of
+from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import counted
 
 

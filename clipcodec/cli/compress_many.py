@@ -20,11 +20,11 @@ from ..bulk.sources import holds_many
 from ..errors import ClipcodecError, OptionError
 from ..models import BATCH
 from ..system.optional import require
-from . import CONTAINER_SUFFIX
 from .common import STDIO, progress_bar, target_of, words
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
 from .inputs import is_pipe
 from .results import Results, label_of
+from .suffixes import CONTAINER_SUFFIX
 from .terminal import counted, say, size_text, tell
 
 _OPTIONS = ("workers", "batch_size", "precision", "resume", "dry_run")  # for containers only

@@ -26,9 +26,9 @@ from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..profile.registry import registered
 from ..system.files import open_directly, replacing, written_directly
-from . import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .common import STDIO, is_unnamed, read_stream, refuse_terminal_or_existing, report
 from .inputs import first_bytes, seekable
+from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, say, tell, tell_json
 
 _NPY_HEADER = 128  # bytes

@@ -17,7 +17,7 @@ import numpy as np
 from ..codec import Codec
 from ..errors import ClipcodecError, DecodeError, OptionError
 from ..stream import StreamInfo
-from . import STREAM_SUFFIX, containers, describe, tables
+from . import containers, describe, tables
 from .common import (
     STDIO,
     is_unnamed,
@@ -28,6 +28,7 @@ from .common import (
     write_output,
 )
 from .formats import ARRAY, IDS, LINES, known, refuse_other_format
+from .suffixes import STREAM_SUFFIX
 from .terminal import as_json, tell, tell_json
 
 

@@ -15,7 +15,7 @@ from ..embeddings import Embeddings
 from ..errors import MissingDependencyError, OptionError, WeightsUnavailableError
 from ..profile.registry import DEFAULT, registered
 from ..system.optional import missing_named
-from . import STREAM_SUFFIX
+from .suffixes import STREAM_SUFFIX
 from .terminal import tell
 
 _BUDGETS = (25, 50, 100)  # for profiles of all rates

@@ -15,8 +15,8 @@ from ..codec import Codec
 from ..container.layout import MAGIC
 from ..errors import ClipcodecError, OptionError
 from ..texts import is_text_file
-from . import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .inputs import first_bytes
+from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 
 
 class Format(NamedTuple):

@@ -31,6 +31,7 @@ FORMAT = "clipcodec results 1"
 PACKAGE = Path(__file__).resolve().parents[1]
 Point = dict[str, Any]
 _DESCRIBED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_SHOWING = ("__repr__", "__dir__")  # methods that decide what an interpreter shows, and no result
 _VERSIONS = (
     "clipcodec", "numpy", "constriction", "safetensors", "torch", "open_clip_torch", "faiss-cpu",
     "Pillow", "compressai", "scipy",
@@ -92,8 +93,8 @@ def code_digest(modules: Sequence[str], weights: str = "", root: Path = PACKAGE)
     modules  globs from `root`, the package's folder; each must match a file
     weights  any text that stands for the weights, such as their SHA-256
 
-    Comments, docstrings and empty lines are left out, so that a better explanation makes no result
-    look old.
+    Comments, docstrings, empty lines, and functions called `__repr__` or `__dir__` are left out, so
+    that a better explanation makes no result look old.
     """
     found = hashlib.sha256(weights.encode())
     for pattern in modules:
@@ -113,11 +114,14 @@ def _code(path: Path, _changed: int) -> bytes:
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, _DESCRIBED):
             continue
-        if ast.get_docstring(node, clean=False) is not None:
+        if isinstance(node, ast.FunctionDef) and node.name in _SHOWING:
+            first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
+            assert node.end_lineno is not None
+            lines[first - 1 : node.end_lineno] = [""] * (node.end_lineno - first + 1)
+        elif ast.get_docstring(node, clean=False) is not None:
             words = node.body[0]
             assert words.end_lineno is not None
-            for line in range(words.lineno - 1, words.end_lineno):
-                lines[line] = ""
+            lines[words.lineno - 1 : words.end_lineno] = [""] * (words.end_lineno - words.lineno + 1)
     code = [line.strip() for line in lines if not re.match(r"\s*(#|$)", line)]
     return "\n".join(re.sub(r"\s+#\s.*", "", line) for line in code).encode()
 

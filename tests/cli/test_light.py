@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import clipcodec
-from clipcodec.cli import build_parser
+from clipcodec.cli.arguments.parser import build_parser
 from tests.helpers.processes import PACKAGE
 from tests.helpers.profiles import drawn
 from tests.helpers.sets import write_folder

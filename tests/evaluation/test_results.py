@@ -86,3 +86,22 @@ def test_the_digest_follows_code_and_weights_and_not_words(tmp_path: Path) -> No
     assert code_digest(["*.py"], root=tmp_path) != first
     with pytest.raises(OptionError, match=r"no module matches 'none\.py'"):
         code_digest(["none.py"], root=tmp_path)
+
+
+def test_the_digest_leaves_out_what_an_interpreter_shows(tmp_path: Path) -> None:
+    """`__repr__` and `__dir__`, in a class or a module, however long; other methods count."""
+    path = tmp_path / "m.py"
+    plain = "class A:\n    x = 1\n\n    def size(self):\n        return 2\n"
+    path.write_text(plain)
+    first = code_digest(["*.py"], root=tmp_path)
+    shown = (
+        "\n    @final  # a decorator belongs to it\n    def __repr__(self):\n"
+        '        """Words."""\n        from b import c\n\n        return c(\n            1,\n        )\n'
+    )
+    path.write_text(plain + shown + "\n\ndef __dir__():\n    return ['A']\n")
+    assert code_digest(["*.py"], root=tmp_path) == first
+    path.write_text(plain.replace("    x = 1\n", shown.replace("c(", "d(") + "\n    x = 1\n"))
+    assert code_digest(["*.py"], root=tmp_path) == first
+    for name in ("__str__", "repr", "__repr"):
+        path.write_text(plain + shown.replace("__repr__", name))
+        assert code_digest(["*.py"], root=tmp_path) != first
