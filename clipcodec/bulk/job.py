@@ -129,7 +129,8 @@ class Job:
                 first 512 items, and then changed a little every 256
     profile, backbone, device, weights, precision   as for `Codec`
     workers     processes that decode images and encode embeddings; 0: this process does all the
-                work; None: one per core, or none for a few rows of arrays. A script needs `if __name__ == "__main__":` for them
+                work; None: one per core, but 0 for a few rows of arrays. A script needs
+                `if __name__ == "__main__":` for them
     batch_size  images that the backbone embeds at a time
     mode        "new": raise OutputExistsError if the container exists; "resume": add what is
                 missing, with the options that it was begun with; "replace": begin anew

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from ..profile.registry import ANY_BACKBONE
 from .common import progress_bar, refuse_terminal_or_existing, report, target_of
 from .embedded import Block, Embedded
 from .formats import Format, refuse_other_format
-from .terminal import say, tell, tell_json
+from .results import Results
+from .terminal import counted, say, tell, tell_json
 
 if TYPE_CHECKING:
     from ..tasks.captioning import Captioner
@@ -112,11 +114,15 @@ def _train(args: argparse.Namespace) -> int:
         if kept.exists():
             say(f"whole epochs are in {kept}: the same command with --resume goes on")
         raise
-    tell(f"{args.output}: trained in {result.seconds:.0f} s on {result.captions} captions of "
-         f"{result.rows} embeddings")  # fmt: skip
-    tell(f"  loss     {result.losses[-1]:.4f} nats per token, after {result.steps} steps")
-    if result.stream_bytes is None:
-        tell("  streams  none: the embeddings were used as they are")
-    else:
-        tell(f"  streams  {result.stream_bytes:.1f} bytes, cosine {result.cosine:.4f}")
-    return 0
+    streams = "none: the embeddings were used as they are"
+    if result.stream_bytes is not None:
+        streams = f"{result.stream_bytes:.1f} bytes, cosine {result.cosine:.4f}"
+    loss = f"{result.losses[-1]:.4f} nats per token, after {counted(result.steps, 'step')}"
+    results = Results(args, 1)
+    results.done(
+        args.embeddings, args.output, os.path.getsize(args.output),
+        was=f"{counted(result.captions, 'caption')} of {counted(result.rows, 'embedding')}",
+        more=f"trained in {result.seconds:.0f} s",
+        facts=[f"loss     {loss}", f"streams  {streams}"],
+    )  # fmt: skip
+    return results.end()

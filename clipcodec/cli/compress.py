@@ -79,7 +79,7 @@ class _Work:
         args, codec, target = self._args, self._codec, self._target
         refuse_foreign(name, "an image or embeddings", *EMBEDDINGS, *PICTURES, error=InputError)
         source = path_or_bytes(name)
-        size = size_of(name, source)
+        size = size_of(source)
         rows = embedding_rows(source, name)
         if rows is not None and len(rows) > 1:
             self._several(name, source, rows, size)

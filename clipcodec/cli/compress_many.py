@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .. import arrays
+from ..bulk.archives import is_archive
 from ..bulk.job import Failure, Job, JobResult, Mode
 from ..bulk.sources import holds_many
 from ..errors import ClipcodecError, OptionError
@@ -23,7 +24,7 @@ from ..system.optional import require
 from .common import STDIO, progress_bar, target_of, words
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
 from .inputs import is_pipe
-from .results import Results, label_of
+from .results import Results, label_of, together
 from .suffixes import CONTAINER_SUFFIX
 from .terminal import counted, say, size_text, tell
 
@@ -71,12 +72,11 @@ def run(args: argparse.Namespace) -> int:
             raise OptionError(f"{name}: {error}") from error
     if any(map(holds_many, args.inputs)):
         require("PIL")  # images are known by the suffixes of formats that Pillow reads
-    name = args.inputs[0] if len(args.inputs) == 1 else f"{len(args.inputs)} inputs"
     job = _job(args, args.inputs, args.output)
     results = Results(args, 1)
-    size = None
-    if all(map(arrays.kind_of_file, args.inputs)):
-        size = sum(map(os.path.getsize, args.inputs))
+    name, size = together(args.inputs)
+    if any(map(is_archive, args.inputs)) or any(name.endswith(".txt") for name in args.inputs):
+        size = None  # it holds more than images, or names them
     _do(job, name, _thing(args.inputs), size, args.output, args, results)
     return results.end()
 

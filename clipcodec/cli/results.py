@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 
 from ..system.files import written_directly
 from .common import STDIO, report
@@ -43,6 +44,7 @@ class Results:
         was: str = "",
         made: str = "",
         more: str = "",
+        facts: Iterable[str] = (),
     ) -> None:
         """An input is done.
 
@@ -52,10 +54,14 @@ class Results:
         words           what was done; None: the sizes say it
         was, made       what these are, such as "50,000 embeddings"
         more            said at the end, in brackets
+        facts           lines that follow
         """
         self._done += 1
         self._after += after
-        self._before = None if None in (before, self._before) else before + self._before  # type: ignore[operator]
+        if before is None or self._before is None:
+            self._before = None
+        else:
+            self._before += before
         if self._quiet or is_unseen(output):
             return
         self._shown += 1
@@ -64,6 +70,8 @@ class Results:
         change = words or (f"{there} {ARROW} {here}" if there else here)
         where = "" if output == name else f", {output}"
         note(f"{label_of(name)}: {change}{where}" + (f" ({more})" if more else ""))
+        for fact in facts:
+            note(f"  {fact}")
 
     def fail(self, name: str, error: Exception) -> None:
         """Name an input that failed, and why."""
@@ -96,6 +104,12 @@ def is_unseen(output: str) -> bool:
     return output == STDIO or written_directly(output)
 
 
-def size_of(name: str, source: str | bytes) -> int:
-    """Bytes of an input that was read, or is to be read, from `source`."""
+def size_of(source: str | bytes) -> int:
+    """Bytes of an input: of its file, or as they were read."""
     return len(source) if isinstance(source, bytes) else os.path.getsize(source)
+
+
+def together(names: list[str]) -> tuple[str, int | None]:
+    """Inputs with one result: what messages call them, and their bytes if all are files."""
+    name = names[0] if len(names) == 1 else counted(len(names), "input")
+    return name, sum(map(os.path.getsize, names)) if all(map(os.path.isfile, names)) else None
