@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codec import Codec
-from ..errors import EmbeddingError, OptionError
+from ..errors import EmbeddingError
 from ..profile.registry import ANY_BACKBONE
-from .common import progress_bar, refuse_terminal_or_existing, report, target_of
+from .common import progress_bar, refuse_no_folder, refuse_terminal_or_existing, report, target_of
 from .embedded import Block, Embedded
 from .formats import Format, refuse_other_format
 from .results import Results
@@ -85,8 +84,7 @@ def _train(args: argparse.Namespace) -> int:
     refuse_other_format(args.output, _MADE)
     if not args.resume:
         refuse_terminal_or_existing(args.output, force=args.force)
-    if not Path(args.output).absolute().parent.is_dir():
-        raise OptionError(f"-o {args.output}: there is no such directory")
+    refuse_no_folder(args.output)
     recipe = Recipe(
         kind=args.kind, prefix_length=args.prefix_length, clip_length=args.clip_length,
         layers=args.layers, epochs=args.epochs, batch_size=args.batch_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -11,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import ClipcodecError, DecodeError, OptionError
+from ..errors import ClipcodecError, DecodeError, OptionError, UnknownProfileError
 from ..system.files import open_number, refuse_existing, write_atomic, written_directly
 from ..target import Target
 from .formats import STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import STDIO as STDIO
 from .inputs import open_input
+from .spelling import typed
+from .suffixes import STREAM_SUFFIX
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -57,6 +60,17 @@ def read_stream(name: str, codec: Codec) -> bytes:
     if len(data) > _LONGEST:
         raise DecodeError(f"more than {_LONGEST} bytes: not a stream of one embedding")
     return data
+
+
+@contextmanager
+def as_stream(name: str) -> Iterator[None]:
+    """Bytes of a file of another name that cannot be decoded were perhaps never a stream."""
+    try:
+        yield
+    except DecodeError as error:
+        if not name.lower().endswith(STREAM_SUFFIX) and not isinstance(error, UnknownProfileError):
+            error.reason = f"no stream, or a damaged one: {error.reason}"
+        raise
 
 
 def write_output(name: str, data: bytes, *, force: bool) -> None:
@@ -101,7 +115,17 @@ def output_path(
         return path_in(output, name, suffix)
     if made is not None:
         refuse_other_format(output, made)
+    refuse_no_folder(output)
     return output
+
+
+def refuse_no_folder(output: str, option: str = "-o") -> None:
+    """Raise before long work if the folder of the output file is not there."""
+    if output == STDIO:
+        return
+    folder = Path(output).parent
+    if not folder.is_dir():
+        raise OptionError(f"{option} {output}: there is no folder {folder}: make it first")
 
 
 def is_directory(output: str, several: str | None, instead: str = "") -> bool:
@@ -118,7 +142,9 @@ def is_directory(output: str, several: str | None, instead: str = "") -> bool:
         return False
     if Path(output).exists():
         need = f", and {several} need one" if several else ""
-        raise OptionError(f"-o {output}: it is a file, not a directory{need}{instead}")
+        raise OptionError(
+            f"-o {output}: it is a file, not a directory{need}: give another name{instead}"
+        )
     if not slash and Path(output).suffix:
         raise OptionError(
             f"-o {output}: {several} need a directory, and this is the name of a file: give "
@@ -163,11 +189,22 @@ def words(error: Exception, name: str = "") -> str:
     """What an error says, on one line. Its file is named, unless the line begins with `name`."""
     if isinstance(error, ClipcodecError) and error.source == ("stdin" if name == STDIO else name):
         error.source = None
-    text = str(error)
+    text = typed(str(error))
     if isinstance(error, OSError) and error.strerror:
         named = error.filename not in (None, name)
         text = f"{error.filename}: {error.strerror}" if named else error.strerror
-    return " ".join(text.split())
+    for quoted in (f"{name!r}: ", f"{name!r} "):
+        text = text.removeprefix(quoted) if name else text
+    return _relative(" ".join(text.split()))
+
+
+def _relative(text: str) -> str:
+    """Paths in the working directory, which the library may have resolved, as they are typed."""
+    try:
+        here = os.path.join(os.getcwd(), "")
+    except OSError:  # it is gone
+        return text
+    return text if here == os.sep else re.sub(rf"(?<![\w/]){re.escape(here)}", "", text)
 
 
 def refuse_shared(outputs: Iterable[str]) -> None:

@@ -18,10 +18,10 @@ from .. import arrays
 from ..bulk.archives import is_archive
 from ..bulk.job import Failure, Job, JobResult, Mode
 from ..bulk.sources import holds_many
-from ..errors import ClipcodecError, OptionError
+from ..errors import ClipcodecError, MissingDependencyError, OptionError, WeightsError
 from ..models import BATCH
 from ..system.optional import require
-from .common import STDIO, progress_bar, target_of, words
+from .common import STDIO, progress_bar, refuse_no_folder, target_of, words
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
 from .inputs import is_pipe
 from .results import Results, label_of, together
@@ -72,13 +72,23 @@ def run(args: argparse.Namespace) -> int:
             raise OptionError(f"{name}: {error}") from error
     if any(map(holds_many, args.inputs)):
         require("PIL")  # images are known by the suffixes of formats that Pillow reads
+    refuse_no_folder(args.output)
     job = _job(args, args.inputs, args.output)
     results = Results(args, 1)
     name, size = together(args.inputs)
     if any(map(is_archive, args.inputs)) or any(name.endswith(".txt") for name in args.inputs):
         size = None  # it holds more than images, or names them
-    _do(job, name, _thing(args.inputs), size, args.output, args, results)
+    try:
+        _do(job, name, _thing(args.inputs), size, args.output, args, results)
+    except (WeightsError, MissingDependencyError):
+        for name in filter(_is_missing, args.inputs):  # no work was begun that would name them
+            say(f"{name}: there is no such file or folder: check the path")
+        raise
     return results.end()
+
+
+def _is_missing(name: str) -> bool:
+    return name != STDIO and not os.path.lexists(name) and not glob.has_magic(name)
 
 
 def one(

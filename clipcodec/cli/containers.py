@@ -26,7 +26,7 @@ from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, OptionError, OutputExistsError
 from ..profile.registry import registered
 from ..system.files import open_directly, replacing, written_directly
-from .common import STDIO, is_unnamed, read_stream, refuse_terminal_or_existing
+from .common import STDIO, as_stream, is_unnamed, read_stream, refuse_terminal_or_existing
 from .inputs import first_bytes, seekable
 from .results import Results, together
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
@@ -98,16 +98,14 @@ def _facts(name: str, container: Container) -> dict[str, Any]:
 
 def _words(known: dict[str, Any]) -> list[str]:
     label = "stdin" if known["file"] == STDIO else Path(known["file"]).name
+    profiles = known["profiles"].items()
     per_item = "" if not known["items"] else f", {known['bytes_per_item']:.1f} per item"
     return [
         f"{label}: clipcodec container, version 1, {'' if known['complete'] else 'not '}complete",
         f"  items      {known['items']:,}, {known['ids']:,} of them with ids",
         f"  size       {size_text(known['size'])}{per_item}; "
         f"{size_text(known['stream_bytes'])} of streams",
-        *(
-            f"  profile    {name}: {counted(count, 'stream')}"
-            for name, count in known["profiles"].items()
-        ),
+        *(f"  profile    {name}: {counted(count, 'stream')}" for name, count in profiles),
         *(f"  metadata   {key}: {as_json(value)}" for key, value in known["metadata"].items()),
     ]
 
@@ -200,7 +198,10 @@ _Block = tuple[Embeddings, list["str | None"]]
 def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Block]:
     """Embeddings and ids of one input, some thousand at a time; a single stream has no id."""
     if not is_container(name):
-        yield codec.decode(read_stream(name, codec))[None], [None]
+        stream = read_stream(name, codec)
+        with as_stream(name):
+            row = codec.decode(stream)
+        yield row[None], [None]
         return
     with opened(name, profile=args.profile, partial=args.partial) as container:
         yield from container.decode_items()

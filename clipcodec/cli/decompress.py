@@ -20,9 +20,11 @@ from ..stream import StreamInfo
 from . import containers, describe, tables
 from .common import (
     STDIO,
+    as_stream,
     is_directory,
     path_in,
     read_stream,
+    refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
     report,
@@ -43,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     outputs = _outputs(args)
     if outputs is None:
         refuse_other_format(args.output, LINES if args.json else ARRAY)
+        refuse_no_folder(args.output or STDIO)
     refuse_other_format(args.ids, IDS)
+    refuse_no_folder(args.ids or STDIO, "--ids")
     if any(map(containers.is_container, args.inputs)):
         return containers.decompress(args, codec, outputs)
     if args.ids:
@@ -88,7 +92,8 @@ def _separately(codec: Codec, outputs: list[str], args: argparse.Namespace) -> i
         try:
             refuse_terminal_or_existing(output, force=args.force)
             stream = read_stream(name, codec)
-            data = _npy(codec.decode(stream))
+            with as_stream(name):
+                data = _npy(codec.decode(stream))
             write_result(output, data, args)
         except BrokenPipeError:
             raise
@@ -99,9 +104,16 @@ def _separately(codec: Codec, outputs: list[str], args: argparse.Namespace) -> i
     return results.end()
 
 
+def _decoded(codec: Codec, name: str) -> Any:
+    stream = read_stream(name, codec)
+    with as_stream(name):
+        return codec.decode(stream)
+
+
 def _json(codec: Codec, name: str) -> str:
     stream = read_stream(name, codec)
-    embedding = codec.decode(stream)
+    with as_stream(name):
+        embedding = codec.decode(stream)
     row = {
         "file": name,
         "profile": codec.parse(stream).profile.name,
@@ -114,7 +126,7 @@ def _together(codec: Codec, args: argparse.Namespace) -> int:
     """All inputs into one file, as rows (N, D) or lines; nothing is written if one fails."""
     refuse_terminal_or_existing(args.output, force=args.force)
     rows: list[Any] = []
-    read = _json if args.json else lambda codec, name: codec.decode(read_stream(name, codec))
+    read = _json if args.json else _decoded
     failed = _for_each(args.inputs, lambda name: rows.append(read(codec, name)))
     if failed:
         return failed
@@ -145,7 +157,9 @@ def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
     if found is not None and describe.describes(found):
         describe.info(name, found, codec, args)
         return
-    info = codec.info(read_stream(name, codec))
+    stream = read_stream(name, codec)
+    with as_stream(name):
+        info = codec.info(stream)
     if args.json:
         tell_json({"file": name, **asdict(info)})
     else:

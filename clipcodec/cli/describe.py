@@ -94,9 +94,8 @@ def _rows_words(known: Facts) -> list[tuple[str, str]]:
         lines.append(("norms", f"{least} to {most}, mean {mean}{part}"))
     for key, what in (("zero", "all zero"), ("not_finite", "with NaN or infinite values")):
         if known[key]:
-            lines.append(
-                ("fault", f"{counted(known[key], 'row')} {what}, which cannot be encoded{part}")
-            )
+            rows = counted(known[key], "row")
+            lines.append(("fault", f"{rows} {what}, which cannot be encoded{part}"))
     profiles = ", ".join(known["profiles"]) or "none of this width"
     return [*lines, ("profiles", profiles)]
 

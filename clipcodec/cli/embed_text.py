@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..texts import TextEmbeddings, check_size
-from .common import codec_of, progress, refuse_terminal_or_existing, write_output
+from .common import codec_of, progress, refuse_no_folder, refuse_terminal_or_existing, write_output
 from .formats import TEXTS, refuse_other_format
 from .results import Results
 from .terminal import counted, size_text
@@ -20,6 +20,7 @@ _BATCH = 256  # texts between two steps of the progress bar
 
 def run(args: argparse.Namespace) -> int:
     refuse_other_format(args.output, TEXTS)
+    refuse_no_folder(args.output)
     refuse_terminal_or_existing(args.output, force=args.force)
     texts = [text for name in args.inputs for text in read_lines(name)] + list(args.text or [])
     if not texts:

@@ -71,6 +71,7 @@ _ALL = (
 )  # fmt: skip
 
 _REMEDIES = {  # (what would be written, what the name says)
+    (STREAM, ARRAY): "….clpc for a container of many embeddings",
     (TABLE, CONTAINER): "leave out --column: a table becomes a table, with a column of streams",
     (ARRAY, LINES): "give --json",
     (LINES, ARRAY): "leave out --json",
@@ -120,7 +121,7 @@ _MANY_VERBS = "`clipcodec compress … -o OUT.clpc` makes a container of its ima
 _VERBS = {
     STREAM: "`clipcodec info` and `clipcodec decompress` read it",
     CONTAINER: "`clipcodec info`, `clipcodec decompress` and `clipcodec search` read it",
-    **dict.fromkeys(EMBEDDINGS, "`clipcodec compress` makes streams of its rows"),
+    **dict.fromkeys(EMBEDDINGS, "`clipcodec compress` makes a container of its rows"),
     TABLE: "`clipcodec compress --column NAME` and `clipcodec decompress --column NAME` convert it",
     IMAGE: _IMAGE_VERBS,
     SAFETENSORS: "as it is a profile, `clipcodec profiles FILE` shows it, and --profile takes it",

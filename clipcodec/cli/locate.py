@@ -44,6 +44,7 @@ from .common import (
     codec_of,
     output_path,
     progress,
+    refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
     report,
@@ -105,6 +106,7 @@ def _check_usage(args: argparse.Namespace) -> None:
         if args.keep == STDIO:
             raise OptionError("--keep: stdout has the results; name a file")
         refuse_existing(Path(args.keep), overwrite=args.force)
+        refuse_no_folder(args.keep, "--keep")
 
 
 def _outputs(args: argparse.Namespace) -> list[str | None]:

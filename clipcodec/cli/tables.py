@@ -26,6 +26,7 @@ from .common import (
     is_directory,
     path_in,
     progress_bar,
+    refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
     report,
@@ -138,6 +139,7 @@ def _output_path(name: str, output: str | None, inputs: int, rename: Callable[[s
     if is_directory(output, f"{inputs} tables" if inputs > 1 else None):
         return path_in(output, name)
     refuse_other_format(output, TABLE)
+    refuse_no_folder(output)
     return output
 
 

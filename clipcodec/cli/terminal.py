@@ -65,12 +65,10 @@ def size_text(size: float) -> str:
     """
     if round(size) < _PLAIN:
         return counted(round(size), "byte")
-    for unit in _UNITS:
-        size /= 1000
-        rounded = float(f"{size:.3g}")
-        if rounded < 1000:
-            break
-    return f"{rounded:g} {unit}"
+    power = 1
+    while power < len(_UNITS) and float(f"{size / 1000**power:.3g}") >= 1000:
+        power += 1
+    return f"{float(f'{size / 1000**power:.3g}'):g} {_UNITS[power - 1]}"
 
 
 def counted(count: int, thing: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import OptionError, TrainingError
-from .common import refuse_terminal_or_existing
+from .common import refuse_no_folder, refuse_terminal_or_existing
 from .formats import PROFILE, refuse_other_format
 from .results import Results, together
 from .terminal import counted
@@ -25,8 +25,7 @@ _OPTIONS = (
 def run(args: argparse.Namespace) -> int:
     refuse_other_format(args.out, PROFILE)
     refuse_terminal_or_existing(args.out, force=args.force)
-    if not Path(args.out).absolute().parent.is_dir():
-        raise OptionError(f"--out {args.out}: there is no such directory")
+    refuse_no_folder(args.out)
     card = _card(args.card)
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     common: dict[str, Any] = dict(
