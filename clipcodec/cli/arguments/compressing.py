@@ -38,6 +38,7 @@ def add(verbs: Verbs) -> None:
     options.profile(p, "profile file that private streams were made with")
     options.table(p, "streams in .parquet inputs (default: the one marked so)")
     options.force(p)
+    options.quiet(p)
 
     p = verb(verbs, "info", "what a stream, a container or another file is", module="decompress")
     p.add_argument("inputs", nargs="+", metavar="FILE", help="stream, container (.clpc), "

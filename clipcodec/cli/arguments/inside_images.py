@@ -27,3 +27,4 @@ def add(verbs: Verbs) -> None:
                    f"for stdout; default: IMAGE{STREAM_SUFFIX}")  # fmt: skip
     options.profile(p, "of several streams, the one of this profile (name or file)")
     options.force(p)
+    options.quiet(p)
