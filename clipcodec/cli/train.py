@@ -21,14 +21,14 @@ _OPTIONS = (
 
 
 def run(args: argparse.Namespace) -> int:
-    refuse_other_format(args.out, PROFILE)
-    refuse_terminal_or_existing(args.out, force=args.force)
-    if not Path(args.out).absolute().parent.is_dir():
-        raise OptionError(f"--out {args.out}: there is no such directory")
+    refuse_other_format(args.output, PROFILE)
+    refuse_terminal_or_existing(args.output, force=args.force)
+    if not Path(args.output).absolute().parent.is_dir():
+        raise OptionError(f"-o {args.output}: there is no such directory")
     card = _card(args.card)
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     common: dict[str, Any] = dict(
-        backbone=args.backbone, card=card, name=args.name or f"private/{Path(args.out).stem}",
+        backbone=args.backbone, card=card, name=args.name or f"private/{Path(args.output).stem}",
         quiet=args.quiet,
     )  # fmt: skip
     if args.recipe == "pqvae":
@@ -40,9 +40,9 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
     from ..training.predictive import Recipe, train
 
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.out, recipe, text_paths=args.text_embeddings,
+    result = train(args.embeddings, args.output, recipe, text_paths=args.text_embeddings,
                    held_paths=args.held_out, start=args.start, **common)  # fmt: skip
-    tell(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
+    tell(f"{args.output}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
     tell(f"  held out          {result.held_out} embeddings")
     tell(f"  default quality   {result.quality}")
     tell(f"  cosine            {result.cosine:.4f}")
@@ -60,8 +60,8 @@ def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, An
         if files:
             raise OptionError(f"--{name}: not for --recipe pqvae")
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.out, recipe, **common)
-    tell(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
+    result = train(args.embeddings, args.output, recipe, **common)
+    tell(f"{args.output}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
     tell(f"  held out          {result.held_out} embeddings")
     tell(f"  cosine            {result.cosine:.4f}")
     tell(f"  stream            {result.bytes:.1f} bytes")
