@@ -49,7 +49,9 @@ def measure(way: str, torch: Sequence[str] | None) -> dict[str, object]:
             # `download` does not look at what is installed: it is told to keep that
             there.write_text(_packages(python))
             kept_as_it_is = ["--constraint", str(there), "--find-links", str(files)]
-            subprocess.run([*pip, "download", "-d", str(files), *kept_as_it_is, *wanted], check=True)
+            subprocess.run(
+                [*pip, "download", "-d", str(files), *kept_as_it_is, *wanted], check=True
+            )
             offline = ["--no-index", "--find-links", str(files), *_offline(wanted)]
             subprocess.run([*pip, "install", *offline], check=True)
         subprocess.run([python, "-m", "clipcodec", "demo", "--count", "1"], check=True, cwd=folder)
