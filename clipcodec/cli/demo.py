@@ -12,7 +12,7 @@ import numpy as np
 
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import MissingDependencyError, OptionError, WeightsUnavailableError
+from ..errors import MissingDependencyError, WeightsUnavailableError
 from ..profile.registry import DEFAULT, registered
 from ..system.optional import missing_named
 from .suffixes import STREAM_SUFFIX
@@ -25,8 +25,6 @@ _HEAD = (
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.count < 1:
-        raise OptionError(f"--count {args.count}: at least 1")
     statistics = Codec(DEFAULT).profile.statistics
     assert statistics is not None  # the default profile is a trained one
     samples = statistics.draw(args.count, seed=0)
