@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError, RateError
 from ..system.optional import missing_named
 from .arguments.parser import build_parser
+from .spelling import speak, typed
 from .terminal import flush, give_up_stdout, note, say, standard_streams
 
 
@@ -29,10 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    speak(parser, args)
     try:
         with _stoppable(), missing_named(), warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {typed(str(message))}")
             if getattr(args, "quiet", False):
                 warnings.simplefilter("ignore", BackboneWarning)
             code: int = import_module(f".{args.module}", __name__).run(args)

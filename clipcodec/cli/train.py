@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import OptionError, TrainingError
-from .common import refuse_terminal_or_existing
+from .common import refuse_no_folder, refuse_terminal_or_existing
 from .formats import PROFILE, refuse_other_format
-from .terminal import tell
+from .results import Results, together
+from .terminal import counted
 
 _OPTIONS = (
     "codewords", "sub_dim", "steps", "learning_rate",
@@ -23,8 +25,7 @@ _OPTIONS = (
 def run(args: argparse.Namespace) -> int:
     refuse_other_format(args.output, PROFILE)
     refuse_terminal_or_existing(args.output, force=args.force)
-    if not Path(args.output).absolute().parent.is_dir():
-        raise OptionError(f"-o {args.output}: there is no such directory")
+    refuse_no_folder(args.output)
     card = _card(args.card)
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     common: dict[str, Any] = dict(
@@ -42,12 +43,13 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
     recipe = _recipe(Recipe, given, args)
     result = train(args.embeddings, args.output, recipe, text_paths=args.text_embeddings,
                    held_paths=args.held_out, start=args.start, **common)  # fmt: skip
-    tell(f"{args.output}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
-    tell(f"  held out          {result.held_out} embeddings")
-    tell(f"  default quality   {result.quality}")
-    tell(f"  cosine            {result.cosine:.4f}")
-    tell(f"  stream            {result.bytes:.1f} bytes")
-    return 0
+    facts = [
+        f"held out          {counted(result.held_out, 'embedding')}",
+        f"default quality   {result.quality}",
+        f"cosine            {result.cosine:.4f}",
+        f"stream            {result.bytes:.1f} bytes",
+    ]
+    return _done(args, result.rows, result.seconds, facts)
 
 
 def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
@@ -61,14 +63,25 @@ def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, An
             raise OptionError(f"--{name}: not for --recipe pqvae")
     recipe = _recipe(Recipe, given, args)
     result = train(args.embeddings, args.output, recipe, **common)
-    tell(f"{args.output}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
-    tell(f"  held out          {result.held_out} embeddings")
-    tell(f"  cosine            {result.cosine:.4f}")
-    tell(f"  stream            {result.bytes:.1f} bytes")
-    tell(f"  information       {result.bits_per_symbol:.3f} bits per symbol")
-    tell(f"  codewords in use  {result.codewords_used} of {recipe.codewords} "
-          f"({result.restarts} restarts)")  # fmt: skip
-    return 0
+    facts = [
+        f"held out          {counted(result.held_out, 'embedding')}",
+        f"cosine            {result.cosine:.4f}",
+        f"stream            {result.bytes:.1f} bytes",
+        f"information       {result.bits_per_symbol:.3f} bits per symbol",
+        f"codewords in use  {result.codewords_used} of {recipe.codewords} "
+        f"({result.restarts} restarts)",
+    ]
+    return _done(args, result.rows, result.seconds, facts)
+
+
+def _done(args: argparse.Namespace, rows: int, seconds: float, facts: list[str]) -> int:
+    name, _ = together(args.embeddings)
+    results = Results(args, 1)
+    results.done(
+        name, args.output, os.path.getsize(args.output), was=counted(rows, "embedding"),
+        more=f"trained in {seconds:.0f} s", facts=facts,
+    )  # fmt: skip
+    return results.end()
 
 
 R = TypeVar("R")

@@ -24,7 +24,7 @@ VERBS = {name: p for family in verbs().values() for name, p in family.items()}
 EXAMPLES = [(name, command) for name, p in VERBS.items() for _, command in p.examples]
 # the values of arguments that are neither files nor words of a list
 PLAIN = {"N", "C", "Q", "E", "K", "P", "R", "S", "T", "G", "H", "W", "D", "NAME", "TEXT", "CODEC",
-         "PROFILE", "BACKBONE", "DEVICE", "VERB"}  # fmt: skip
+         "PROFILE", "BACKBONE", "DEVICE", "VERB", "ID"}  # fmt: skip
 
 
 def parsed(*args: str) -> argparse.Namespace:
@@ -69,7 +69,7 @@ def test_help_has_all_of_it(
     assert len(text[: text.index("\n\n")].splitlines()) <= 2  # not every option
     assert str(p.description) in text
     for _, command in p.examples:
-        assert f"    {command}\n" in text
+        assert f"  {command}\n" in text
     assert text.endswith(f"\n\nMore: {p.url}\n")
     for action in p._actions:
         for flag in action.option_strings or [str(action.metavar)]:
@@ -138,6 +138,7 @@ def test_short_options_run_together() -> None:
     args = parsed("compress", "-qf", "x", "-oout.clip")
     assert (args.quiet, args.force, args.output) == (True, True, "out.clip")
     assert parsed("search", "x", "-k5").k == 5
+    assert parsed("cat", "x.clpc", "--index", "0", "-1", "-o", "y/").index == [0, -1]
 
 
 def test_values_may_begin_with_a_minus() -> None:
@@ -195,6 +196,8 @@ def test_values_may_begin_with_a_minus() -> None:
         ("train", "--embeddings and -o/--output are missing"),
         ("compress x --max-bytes 5 --quality 5",
          "--quality and --max-bytes contradict each other: give one of them"),
+        ("split x.clpc -o y", "one of --items, --parts, --streams is missing"),
+        ("cat x.clpc --index one", "--index one: expected a whole number"),
         ("profiles a b", "b: one argument too many"),
         ("search x.clpc --text two dogs",
          "dogs: one argument too many (a text of several words is put in quotes)"),

@@ -56,6 +56,7 @@ def add(verbs: Verbs) -> None:
     options.profile(p, _PRIVATE)
     options.table(p, "streams in .parquet inputs (default: the one marked so)")
     options.json(p, "one line per stream")
+    options.quiet(p)
 
     p = verb(
         verbs, "info", "what a stream, a container or another file is", page="containers",
