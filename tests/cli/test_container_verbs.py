@@ -406,12 +406,8 @@ def test_split_of_a_pipe(here: Path) -> None:
     [
         (["photos.clpc", "-o", "parts"], 2, "--items"),
         (["photos.clpc", "--items", "2"], 2, "-o"),
-        (["photos.clpc", "-o", "parts", "--items", "2", "--streams"], 2, "contradict each other"),
-        (
-            ["photos.clpc", "-o", "parts", "--items", "0"],
-            2,
-            "--items 0: expected a whole number",
-        ),
+        (["photos.clpc", "-o", "parts", "--items", "2", "--streams"], 2, "contradict"),
+        (["photos.clpc", "-o", "parts", "--items", "0"], 2, "--items 0: expected a whole number"),
         (["photos.clpc", "-o", "parts", "--parts", "9"], 2, "9 parts of 5 items"),
         (["photos.clpc", "-o", "x.clpc", "--parts", "2"], 2, "x.clpc/"),
         (["photos.clpc", "-o", "more.clpc", "--parts", "2"], 2, "more.clpc"),

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-
 from . import options
-from .options import Verbs, verb
-from .usage import FORM, INPUT_OUTPUT
+from .options import Verbs, choice, verb
+from .usage import FORM, ITEMS
 from .values import whole
 
 _FILE = "container (.clpc); - for stdin"
-_PRIVATE = "profile file that private streams were made with"
-_PAGE = "containers"
 
 
 def add(verbs: Verbs) -> None:
     p = verb(
-        verbs, "ids", "the ids of the items of containers", page=_PAGE,
+        verbs, "ids", "the ids of the items of containers", page="containers",
         examples=[
-            ("A line for each item, empty if it has no id", "clipcodec ids photos.clpc"),
-            ("The streams of some of them, a file each",
-             "clipcodec ids photos.clpc --null | grep -z beach | xargs -0 clipcodec cat "
-             "photos.clpc -o beach/"),
+            ("One per line", "clipcodec ids photos.clpc"),
+            ("With the position of each, for programs", "clipcodec ids photos.clpc --json"),
+            ("For names with line breaks: xargs -0 reads this", "clipcodec ids -z photos.clpc"),
         ],
     )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="FILE", help=_FILE)
@@ -33,89 +28,80 @@ def add(verbs: Verbs) -> None:
     options.quiet(p)
 
     p = verb(
-        verbs, "head", "the first items of a container: id, profile, quality, bytes", page=_PAGE,
+        verbs, "head", "the first items of a container: id, profile, quality, bytes",
+        page="containers",
         examples=[
             ("The first ten", "clipcodec head photos.clpc"),
-            ("All that another program wants to know of three",
-             "clipcodec head photos.clpc -n 3 --json"),
+            ("The first hundred, for programs", "clipcodec head photos.clpc -n 100 --json"),
         ],
     )  # fmt: skip
     p.add_argument("container", metavar="FILE", help=_FILE)
-    p.add_argument("-n", dest="count", type=whole(1), default=10, metavar="N",
-                   help="how many (default: 10)")  # fmt: skip
     options.partial(p)
-    options.profile(p, _PRIVATE)
+    p.group(ITEMS).add_argument("-n", dest="count", type=whole(1), default=10, metavar="N",
+                                help="how many (default: 10)")  # fmt: skip
+    options.profile(p, "profile file that private streams were made with")
     options.json(p, "one line per item")
 
     p = verb(
-        verbs, "cat", "streams of chosen items of a container", page=_PAGE,
+        verbs, "cat", "streams of chosen items of a container", page="containers",
         examples=[
-            ("The stream of one item", "clipcodec cat photos.clpc beach.jpg -o beach.clip"),
-            ("Two items in a container of their own",
-             "clipcodec cat photos.clpc beach.jpg dog.jpg -o two.clpc"),
-            ("The first and the last item, a file each",
-             "clipcodec cat photos.clpc --index 0 -1 -o some/"),
+            ("One item, by its id, to a file", "clipcodec cat photos.clpc beach.jpg -o beach.clip"),
+            ("The first and the last, to a container of two",
+             "clipcodec cat photos.clpc --index 0 -1 -o two.clpc"),
+            ("A stream in a file for each",
+             "clipcodec cat photos.clpc beach.jpg hill.jpg -o streams/"),
         ],
     )  # fmt: skip
     p.add_argument("container", metavar="FILE", help=_FILE)
     p.add_argument("ids", nargs="*", default=[], metavar="ID", help="items by id; if several "
                    "items have it, the last")  # fmt: skip
-    p.add_argument("--index", nargs="+", action="extend", type=_position, default=[], metavar="N",
-                   help="items by position, from 0, or from the end: -1 is the last; they follow "
-                   "those chosen by id")  # fmt: skip
     options.output(p, "one item: a file (default: stdout); any number: OUT.clpc, or DIR/ for a "
                    "file each")  # fmt: skip
-    options.force(p)
     options.partial(p)
+    options.force(p)
+    p.group(ITEMS).add_argument("--index", nargs="+", action="extend", type=whole(), default=[],
+                                metavar="N", help="items by position, from 0, or from the end: -1 "
+                                "is the last; they follow those chosen by id")  # fmt: skip
     options.quiet(p)
 
     p = verb(
-        verbs, "merge", "containers and streams to one container", page=_PAGE,
+        verbs, "merge", "containers and streams to one container", page="containers",
         examples=[
-            ("Containers, one after the other", "clipcodec merge a.clpc b.clpc -o all.clpc"),
-            ("Streams in files of their own", "clipcodec merge streams/*.clip -o all.clpc"),
-            ("Where ids are the same, what came last", "clipcodec merge old.clpc new.clpc "
-             "--same-id last -o all.clpc"),
+            ("Two containers to one", "clipcodec merge a.clpc b.clpc -o all.clpc"),
+            ("Single streams, too", "clipcodec merge a.clpc beach.jpg.clip -o all.clpc"),
+            ("What is new in the second takes the place of what has its id",
+             "clipcodec merge old.clpc new.clpc --same-id last -o all.clpc"),
         ],
     )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="FILE", help="container (.clpc), or stream (.clip) "
                    "whose id becomes its path without .clip; - for stdin")  # fmt: skip
     options.output(p, "container to write; - for stdout", metavar="OUT.clpc", required=True)
-    options.force(p)
-    options.choice(p.group(INPUT_OUTPUT), "--same-id", ("keep", "first", "last", "refuse"),
-                   default="keep", help="of items with the same id: keep all (default; the id "
-                   "finds the last), only the first, only the last; or refuse to "
-                   "merge")  # fmt: skip
     options.partial(p)
+    options.force(p)
+    choice(p.group(ITEMS), "--same-id", ("keep", "first", "last", "refuse"), default="keep",
+           help="of items with the same id: keep all (default; the id finds the last), only the "
+           "first, only the last; or refuse to merge")  # fmt: skip
     options.profile(p, "profile file of private streams in files of their own, to check them")
     options.quiet(p)
 
     p = verb(
-        verbs, "split", "a container to several, or to a file for each stream", page=_PAGE,
+        verbs, "split", "a container to several, or to a file for each stream", page="containers",
         examples=[
-            ("Containers of a thousand items, parts/photos.0000.clpc, …",
-             "clipcodec split photos.clpc -o parts/ --items 1000"),
-            ("Four containers", "clipcodec split photos.clpc -o parts/ --parts 4"),
-            ("A file for each stream, streams/beach.jpg.clip, …",
-             "clipcodec split photos.clpc -o streams/ --streams"),
+            ("Containers of 1000 items each", "clipcodec split photos.clpc -o parts/ --items 1000"),
+            ("Four of the same size, for four machines",
+             "clipcodec split photos.clpc -o parts/ --parts 4"),
+            ("A file for each stream", "clipcodec split photos.clpc -o streams/ --streams"),
         ],
     )  # fmt: skip
     p.add_argument("container", metavar="FILE", help=_FILE)
     options.output(p, "directory for the parts", metavar="DIR", required=True)
-    how = p.group(INPUT_OUTPUT).add_mutually_exclusive_group(required=True)
-    how.add_argument("--items", type=whole(1), metavar="N", help="containers of N items each")
+    options.partial(p)
+    options.force(p)
+    how = p.group(ITEMS).add_mutually_exclusive_group(required=True)
+    how.add_argument("--items", type=whole(1), metavar="N", help="containers of N items each: "
+                     "FILE.0000.clpc, FILE.0001.clpc, …")  # fmt: skip
     how.add_argument("--parts", type=whole(1), metavar="N", help="N containers, whose numbers of "
                      "items differ by one at most")  # fmt: skip
     how.add_argument("--streams", action="store_true", help="a file for each stream, named by its "
                      "id")  # fmt: skip
-    options.force(p)
-    options.partial(p)
     options.quiet(p)
-
-
-def _position(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        words = f"{text}: expected a position, such as 0 or -1"
-        raise argparse.ArgumentTypeError(words) from None
