@@ -20,7 +20,7 @@ from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError,
 from ..system.optional import missing_named
 from .arguments.parser import build_parser
 from .spelling import speak, typed
-from .terminal import flush, give_up_stdout, say, standard_streams
+from .terminal import flush, give_up_stdout, note, say, standard_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,9 +45,10 @@ def _run(argv: Sequence[str] | None) -> int:
         give_up_stdout()  # the reader has gone
         return 1
     except (ClipcodecError, OSError) as error:
-        say(import_module(".common", __name__).words(error))
-        give_up_stdout()
+        words = import_module(".common", __name__).words
         usage = isinstance(error, (OptionError, ProfileError)) and not isinstance(error, RateError)
+        note(f"clipcodec {args.verb}: {words(error)}") if usage else say(words(error))
+        give_up_stdout()
         return 2 if usage else 1
     except KeyboardInterrupt:
         say("interrupted")

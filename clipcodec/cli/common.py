@@ -187,8 +187,10 @@ def report(name: str, error: Exception) -> None:
 
 def words(error: Exception, name: str = "") -> str:
     """What an error says, on one line. Its file is named, unless the line begins with `name`."""
-    if isinstance(error, ClipcodecError) and error.source == ("stdin" if name == STDIO else name):
-        error.source = None
+    label = "stdin" if name == STDIO else name
+    if isinstance(error, ClipcodecError) and error.source is not None:
+        part = f"{error.source}: ".removeprefix(f"{label}: ")  # such as "items 5 to 9: "
+        error.source = part.removesuffix(": ") or None
     text = typed(str(error))
     if isinstance(error, OSError) and error.strerror:
         named = error.filename not in (None, name)

@@ -23,13 +23,13 @@ _OPTIONS = (
 
 
 def run(args: argparse.Namespace) -> int:
-    refuse_other_format(args.out, PROFILE)
-    refuse_terminal_or_existing(args.out, force=args.force)
-    refuse_no_folder(args.out)
+    refuse_other_format(args.output, PROFILE)
+    refuse_terminal_or_existing(args.output, force=args.force)
+    refuse_no_folder(args.output)
     card = _card(args.card)
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     common: dict[str, Any] = dict(
-        backbone=args.backbone, card=card, name=args.name or f"private/{Path(args.out).stem}",
+        backbone=args.backbone, card=card, name=args.name or f"private/{Path(args.output).stem}",
         quiet=args.quiet,
     )  # fmt: skip
     if args.recipe == "pqvae":
@@ -41,7 +41,7 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
     from ..training.predictive import Recipe, train
 
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.out, recipe, text_paths=args.text_embeddings,
+    result = train(args.embeddings, args.output, recipe, text_paths=args.text_embeddings,
                    held_paths=args.held_out, start=args.start, **common)  # fmt: skip
     facts = [
         f"held out          {counted(result.held_out, 'embedding')}",
@@ -62,7 +62,7 @@ def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, An
         if files:
             raise OptionError(f"--{name}: not for --recipe pqvae")
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.out, recipe, **common)
+    result = train(args.embeddings, args.output, recipe, **common)
     facts = [
         f"held out          {counted(result.held_out, 'embedding')}",
         f"cosine            {result.cosine:.4f}",
@@ -78,7 +78,7 @@ def _done(args: argparse.Namespace, rows: int, seconds: float, facts: list[str])
     name, _ = together(args.embeddings)
     results = Results(args, 1)
     results.done(
-        name, args.out, os.path.getsize(args.out), was=counted(rows, "embedding"),
+        name, args.output, os.path.getsize(args.output), was=counted(rows, "embedding"),
         more=f"trained in {seconds:.0f} s", facts=facts,
     )  # fmt: skip
     return results.end()
