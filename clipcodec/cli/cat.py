@@ -10,12 +10,12 @@ from ..container import Container, ContainerWriter, Item
 from ..container.choosing import near, positions
 from ..container.splitting import write_streams
 from ..errors import InputError, OptionError
-from .common import STDIO, refuse_terminal_or_existing, report, write_output
+from .common import STDIO, is_directory, refuse_terminal_or_existing, report, write_output
 from .containers import opened, require_container
 from .formats import STREAM, refuse_other_format
-from .h2 import ARROW, counted, is_directory, is_unseen, label_of, size_text
+from .results import is_unseen, label_of
 from .suffixes import CONTAINER_SUFFIX
-from .terminal import note
+from .terminal import ARROW, counted, note, size_text
 
 
 def run(args: argparse.Namespace) -> int:

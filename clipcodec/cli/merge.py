@@ -16,9 +16,9 @@ from ..system.files import open_directly, written_directly
 from .common import STDIO, read_stream, refuse_terminal_or_existing, report
 from .containers import is_container
 from .formats import CONTAINER, STREAM, refuse_foreign, refuse_other_format
-from .h2 import ARROW, counted, is_unseen, label_of, size_text
 from .inputs import is_pipe, seekable
-from .terminal import note, say
+from .results import is_unseen, label_of
+from .terminal import ARROW, counted, note, say, size_text
 
 _LEFT_OUT = {"first": "the first is kept", "last": "the last is kept"}
 

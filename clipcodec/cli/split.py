@@ -7,10 +7,10 @@ import os
 
 from ..container import split, split_streams
 from ..errors import OptionError
-from .common import STDIO
+from .common import STDIO, is_directory
 from .containers import opened, require_container
-from .h2 import ARROW, counted, is_directory, label_of, size_text
-from .terminal import note
+from .results import label_of
+from .terminal import ARROW, counted, note, size_text
 
 
 def run(args: argparse.Namespace) -> int:
