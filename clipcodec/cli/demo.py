@@ -91,9 +91,7 @@ def _real() -> dict[str, float]:
     return cosines
 
 
-def _line(
-    profile: str, budget: int | None, embeddings: Embeddings, real: dict[str, float]
-) -> None:
+def _line(profile: str, budget: int | None, embeddings: Embeddings, real: dict[str, float]) -> None:
     codec = Codec(profile)
     # loading is not what is timed
     codec.decode(codec.encode_embedding(embeddings[0], max_bytes=budget))

@@ -2,11 +2,10 @@
 
     python tests/bench/install.py [WAY …]       # full, cpu, light; default: all
 
-Each way is installed into a new virtual
-environment, in a folder that is deleted afterwards, from files downloaded just before; then
-`clipcodec demo --count 1` must run in it. `full` downloads some GB. Where the index of CPU-only
-torch cannot be reached, `--torch REQUIREMENT …` takes the place of that index and of what README
-takes from it.
+Each way is installed into a new virtual environment, in a folder that is deleted afterwards, from
+files downloaded just before; then `clipcodec demo --count 1` must run in it. `full` downloads some
+GB. Where the index of CPU-only torch cannot be reached, `--torch REQUIREMENT …` takes the place of
+that index and of what README takes from it.
 
     download     bytes of the files that pip takes
     disk         bytes of the environment's files
@@ -16,7 +15,6 @@ takes from it.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -49,7 +47,9 @@ def measure(way: str, torch: Sequence[str] | None) -> dict[str, object]:
             # `download` does not look at what is installed: it is told to keep that
             there.write_text(_packages(python))
             kept_as_it_is = ["--constraint", str(there), "--find-links", str(files)]
-            subprocess.run([*pip, "download", "-d", str(files), *kept_as_it_is, *wanted], check=True)
+            subprocess.run(
+                [*pip, "download", "-d", str(files), *kept_as_it_is, *wanted], check=True
+            )
             offline = ["--no-index", "--find-links", str(files), *_offline(wanted)]
             subprocess.run([*pip, "install", *offline], check=True)
         subprocess.run([python, "-m", "clipcodec", "demo", "--count", "1"], check=True, cwd=folder)
