@@ -135,6 +135,11 @@ def benches() -> dict[str, list[dict[str, Any]]]:
              "share_of_limit": 0.84},
             {"key": "million: container", "bytes_per_item": 73.2, "bytes_per_stream": 74.34},
         ],
+        "service": [{"key": f"{verb}: {OURS} {target}".strip(), "verb": verb, "profile": OURS,
+                     "options": {"max_bytes": 50} if target else {}, "ms": 20.1 + len(target),
+                     "ms_95": 40.2, "batch_ms": 1.31 + len(target), "peak_mib": 81.4}
+                    for verb, target in (("encode", ""), ("encode", "max_bytes=50"),
+                                         ("decode", ""), ("embed an image", ""))],
         "words": [{"key": f"classify items.clpc --labels {name}.safetensors", "cpu_seconds": 26.1,
                    "peak_mib": 123.4} for name in ("labels", "one")],
         "ablation": [{"key": spec, "bytes": 50, "cosine": 0.96, "sets": sets, "used": 1.0,

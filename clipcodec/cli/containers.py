@@ -18,15 +18,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..bitstream import split
 from ..codec import Codec
 from ..container import Container
-from ..container.layout import MAGIC
+from ..container.layout import MAGIC, OPENING, check_opening
+from ..container.streams import profile_name
 from ..embeddings import Embeddings
-from ..errors import ClipcodecError, DecodeError, OptionError
-from ..profile.registry import registered
+from ..errors import ClipcodecError, DecodeError, OptionError, placed
 from ..system.files import open_directly, replacing, written_directly
 from .common import STDIO, is_unnamed, read_stream, refuse_terminal_or_existing, report
+from .formats import CONTAINER, refuse_foreign
 from .inputs import first_bytes, seekable
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, say, tell, tell_json
@@ -40,6 +40,16 @@ def is_container(name: str) -> bool:
         return first_bytes(name, len(MAGIC)) == MAGIC
     except OSError:
         return False
+
+
+def require_container(name: str) -> None:
+    """Raise DecodeError, naming the input, or OSError unless it begins as a container does.
+
+    So that no more is read of a pipe that is none.
+    """
+    with placed(source="stdin" if name == STDIO else name):
+        refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
+        check_opening(first_bytes(name, len(OPENING)))
 
 
 @contextmanager
@@ -56,6 +66,14 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
         yield container
 
 
+def report_part(name: str, error: Exception) -> None:
+    """As `report`; an error of a part of a container, such as its items 5 to 9, names that, too."""
+    label = "stdin" if name == STDIO else name
+    if isinstance(error, ClipcodecError) and (error.source or "").startswith(f"{label}: "):
+        error.source = (error.source or "").removeprefix(f"{label}: ")
+    report(name, error)
+
+
 # info
 
 
@@ -70,15 +88,10 @@ def info(name: str, args: argparse.Namespace) -> None:
 
 
 def _facts(name: str, container: Container) -> dict[str, Any]:
-    names = {row.id: row.name for row in registered()}
     profiles: Counter[str] = Counter()
     streams = named = 0
     for stream, id in container.items():
-        header, _ = split(stream)
-        owner = f"private, {(header.digest or b'').hex()}"
-        if header.profile_id is not None:
-            owner = names.get(header.profile_id, f"id {header.profile_id}, unknown here")
-        profiles[owner] += 1
+        profiles[profile_name(stream)] += 1
         streams += len(stream)
         named += id is not None
     return {
@@ -198,7 +211,7 @@ def _all_blocks(
             try:
                 block = next(blocks, None)
             except (ClipcodecError, OSError) as error:
-                report(name, error)
+                report_part(name, error)
                 yield name, None
                 break
             if block is None:

@@ -23,10 +23,23 @@ ProfileLike = str | os.PathLike[str] | Profile | None
 
 @dataclass(frozen=True)
 class ProfileInfo:
-    """One registered profile.
+    """One registered profile, as `profiles` lists it.
 
-    dim   width of its embeddings; None: any
-    bits  packed size of its symbols, header and check aside; None: the rate is chosen on encoding
+    Attributes:
+        name: What `profile=` takes.
+        id: Its registered number, which streams hold.
+        kind: What it does between embeddings and payloads (formats/README.md).
+        backbone: The model whose embeddings it is for; "any": of any.
+        dim: Width D of its embeddings; None: any.
+        bits: Bits of its packed symbols, header and check value aside; None: the rate is chosen on
+            encoding.
+        sha256: Of its file, in hex.
+        file: Its name in the installation.
+
+    Examples:
+        >>> row = next(row for row in clipcodec.profiles() if row.name == "any/rotation")
+        >>> row.backbone, row.dim, row.bits
+        ('any', None, None)
     """
 
     name: str
@@ -37,6 +50,17 @@ class ProfileInfo:
     bits: int | None
     sha256: str
     file: str
+
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            return [brief(self.name), f"id {self.id}",
+                    "any width" if self.dim is None else counted(self.dim, "dimension"),
+                    f"backbone {self.backbone}", f"kind {self.kind}",
+                    "any rate" if self.bits is None else f"{self.bits} bits"]  # fmt: skip
+
+        return shown("ProfileInfo", parts)
 
 
 @lru_cache(maxsize=1)

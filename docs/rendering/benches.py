@@ -14,7 +14,7 @@ HEAD_BYTES = (12, 16, 25, 34, 50, 75, 100, 250)
 
 
 def effort(kept: Kept) -> str:
-    """choosing-a-rate.md: what an effort gains and costs."""
+    """effort.md: what an effort gains and costs."""
     lines = []
     for point in kept.points("effort"):
         name = f"effort {point['effort']}"
@@ -152,6 +152,21 @@ def million(kept: Kept) -> str:
     return table(["", ""], lines)
 
 
+def service(kept: Kept) -> str:
+    """cookbook/web-service.md: one request, and the same in a batch."""
+    lines = []
+    for point in kept.points("service"):
+        what = point["verb"]
+        if what != "embed an image":
+            what += f", `{point['profile']}`"
+        target = ", ".join(f"`{name}={value}`" for name, value in point["options"].items())
+        lines.append([what, target, *(f"{figure(point[name])} ms" for name in
+                                      ("ms", "ms_95", "batch_ms")),
+                      f"{whole(point['peak_mib'])} MiB"])  # fmt: skip
+    head = ["request", "target", "one, median", "95 %", "each of 32 at once", "memory"]
+    return table(head, lines)
+
+
 def heads(kept: Kept) -> str:
     """Scores of published heads: rank correlation, and the mean change in deviations."""
     lines = []
@@ -254,6 +269,7 @@ BENCHES: dict[str, Callable[[Kept], str]] = {
     "search-speed": search_speed,
     "scale": scale,
     "million": million,
+    "service": service,
     "heads": heads,
     "ablation": ablation,
     "pixels": pixels,

@@ -22,3 +22,8 @@ from .layout import Layout
 from .training import Recipe, Result, train
 
 __all__ = ["Captioner", "Layout", "Recipe", "Result", "train"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
