@@ -7,8 +7,8 @@ import sys
 
 from ..container import Item
 from ..errors import ClipcodecError, InputError
-from .common import STDIO, refuse_terminal_or_existing
-from .containers import opened, report_part, require_container
+from .common import STDIO, refuse_terminal_or_existing, report
+from .containers import opened, require_container
 from .terminal import say, shown, tell, tell_json
 
 
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
         except BrokenPipeError:
             raise
         except (ClipcodecError, OSError) as error:
-            report_part(name, error)
+            report(name, error)
             failed += 1
     return 1 if failed else 0
 

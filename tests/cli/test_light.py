@@ -131,8 +131,8 @@ NEEDS = {
     "demo --count 1 a.jpg": "Pillow",
     "browse a.clpc": "starlette",
     "fetch": "huggingface_hub",
-    "train --embeddings rows.npy --out p.safetensors": "torch",
-    "train --embeddings rows.npy --out p.safetensors --recipe pqvae": "torch",
+    "train --embeddings rows.npy -o p.safetensors": "torch",
+    "train --embeddings rows.npy -o p.safetensors --recipe pqvae": "torch",
 }
 
 
