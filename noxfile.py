@@ -78,7 +78,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """Whether a release could be made; `nox -s release -- --light` makes one, `-- --help` says how."""
+    """Whether a release could be made; `-- --light` makes one, `-- --help` says how."""
     session.install("-e", ".[release]")
     session.run("python", "tests/releases/release.py", *(session.posargs or ["--check"]))
 

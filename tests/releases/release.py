@@ -34,11 +34,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-import archives  # noqa: E402
-import frozen  # noqa: E402
-
+sys.path[:0] = [str(ROOT)]
 from tests.helpers.readme import lines, pip_arguments  # noqa: E402
+from tests.releases import archives, frozen  # noqa: E402
 
 _SECTION = re.compile(r"^## (\S+) \((.*)\)$", re.MULTILINE)
 _README_NEEDS = "arrow,evaluation,web"  # the extras that README's commands use
@@ -172,8 +170,7 @@ def try_out(python: Path, way: str, source: Path, folder: Path) -> None:
     shutil.unpack_archive(source, folder, filter="data")
     (tree,) = folder.iterdir()
     shutil.rmtree(tree / "clipcodec")
-    demo = [python, "-m", "clipcodec", "demo"]
-    run(*demo, cwd=folder, quiet=True)
+    run(python, "-m", "clipcodec", "demo", cwd=folder, quiet=True)
     if way == "light":
         # the registry is a link into the package: the checks look for it beside the vectors
         run(python, tree / "formats" / "tools" / "check_vectors.py", cwd=tree, quiet=True)
