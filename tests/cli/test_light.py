@@ -165,6 +165,24 @@ def test_an_image_is_described_by_its_header(folder: Path) -> None:
     assert "pip install Pillow" in other["note"]
 
 
+def test_a_page_without_pictures_needs_the_web_packages_alone(folder: Path) -> None:
+    for module in ("starlette", "uvicorn"):
+        pytest.importorskip(module)
+    (folder / "web").mkdir()
+    block = BLOCK.replace(', "starlette", "uvicorn"', "")
+    assert block != BLOCK
+    (folder / "web" / "sitecustomize.py").write_text(block)
+    path = os.pathsep.join([str(folder / "web"), str(PACKAGE)])
+    with subprocess.Popen(
+        [sys.executable, "-m", "clipcodec", "browse", "a.clpc", "--port", "0"], cwd=folder,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path},
+    ) as page:  # fmt: skip
+        assert page.stderr is not None
+        said = page.stderr.readline()
+        page.terminate()
+        assert "40 pictures at http://127.0.0.1:" in said, said + page.stderr.read()
+
+
 def test_what_every_image_lacks_is_said_once(folder: Path) -> None:
     for line in ("compress a.jpg photos/b.jpg -o mixed/", "search a.clpc --query a.jpg a.jpg"):
         done = light(folder, "-m", "clipcodec", *line.split())
