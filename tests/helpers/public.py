@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, is_typeddict
 
 import numpy as np
 
@@ -78,11 +78,13 @@ def _methods(name: str, kind: type) -> Iterator[Public]:
 
 
 def fields_of(kind: type) -> list[str] | None:
-    """The fields of a dataclass or named tuple; None: it is neither."""
+    """The fields of a dataclass, named tuple or typed dictionary; None: it is none of these."""
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind) if not field.name.startswith("_")]
-    fields: list[str] | None = getattr(kind, "_fields", None)
-    return None if fields is None else list(fields)
+    if is_typeddict(kind):
+        return [*kind.__annotations__]
+    fields: tuple[str, ...] | None = getattr(kind, "_fields", None)
+    return None if fields is None else [*fields]
 
 
 def write_folder(folder: Path) -> Path:

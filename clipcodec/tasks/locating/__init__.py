@@ -7,10 +7,11 @@ locate   regions compressed, and compared with texts; kept in containers
 ids      names of regions in a container
 drawing  regions drawn into an image
 
->>> from clipcodec.tasks.locating import locate, sam_regions
->>> found = locate("photo.jpg", "the red cup", regions=sam_regions(), max_bytes=50)
->>> found.candidates[0][0].box
-(412, 96, 530, 247)
+>>> from clipcodec.tasks.locating import locate
+>>> boxes = [(0, 0, 48, 64), (48, 0, 96, 64)]  # or sam_regions()
+>>> found = locate("photo.jpg", "the red cup", regions=boxes, max_bytes=50)
+>>> found.candidates[0][0].box in boxes
+True
 """
 
 from .boxes import parse_boxes
