@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import inspect
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,6 +26,7 @@ MODULES = (
     "clipcodec.profile", "clipcodec.retrieval", "clipcodec.tasks.captioning",
     "clipcodec.tasks.locating", "clipcodec.tasks.naming",
 )  # fmt: skip
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 COUNT = 100  # rows in embeddings.npy, items in photos.clpc
 
 
@@ -85,6 +88,18 @@ def fields_of(kind: type) -> list[str] | None:
         return [*kind.__annotations__]
     fields: tuple[str, ...] | None = getattr(kind, "_fields", None)
     return None if fields is None else [*fields]
+
+
+def run_examples(public: Public) -> list[str]:
+    """Run the examples of one docstring; what did not give what it shows."""
+    names: dict[str, Any] = {"clipcodec": clipcodec, "np": np}
+    file = getattr(public.value, "__module__", public.name)
+    test = doctest.DocTestParser().get_doctest(public.doc, names, public.name, file, 0)
+    said: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", clipcodec.BackboneWarning)
+        doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=said.append)
+    return said
 
 
 def write_folder(folder: Path) -> Path:
