@@ -25,6 +25,7 @@ from ..errors import (
     each_row,
 )
 from ..models import BATCH
+from ..profile.samples import draw
 from ..system.files import refuse_existing
 from ..target import Target
 from .archives import Archive
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _NAMES_SHOWN = 5  # of what is left out for one reason
 _SAMPLES = 64  # embeddings that are encoded to estimate a size
+_FEW = 4096  # rows of arrays that are encoded before workers would have started
 _TOGETHER = 2048  # rows of an array that are read at a time, to find a quality
 
 Mode = Literal["new", "resume", "replace"]
@@ -174,7 +176,8 @@ class Job:
         weights: As for `Codec`.
         precision: As for `Codec`.
         workers: Processes that decode images and encode embeddings; 0: this process does all the
-            work; None: one per core. A script needs `if __name__ == "__main__":` for them.
+            work; None: one per core, but 0 for a few rows of arrays. A script needs
+            `if __name__ == "__main__":` for them.
         batch_size: Images that the backbone embeds at a time.
         mode: "new": raise OutputExistsError if the container exists; "resume": add what is missing,
             with the options that it was begun with; "replace": begin anew.
@@ -364,9 +367,15 @@ class Job:
     ) -> Any:
         entries = (entry for source in sources for entry in source.entries(ledger.wanted))
         return compress(
-            self.codec, entries, target, workers=self._workers, batch_size=self._batch_size,
-            steering=steering,
+            self.codec, entries, target, workers=self._chosen_workers(sources),
+            batch_size=self._batch_size, steering=steering,
         )  # fmt: skip
+
+    def _chosen_workers(self, sources: list[Source]) -> int | None:
+        if self._workers is None and not any(source.images for source in sources):
+            rows = sum(source.count or 0 for source in sources)
+            return 0 if rows <= _FEW else None
+        return self._workers
 
     def _to_mean(
         self, begun: Begun, sources: list[Source], ledger: _Ledger, identity: dict[str, Any]
@@ -427,11 +436,10 @@ class Job:
         return round(total)
 
     def _image_size(self) -> float | None:
-        """Bytes of an image's stream, measured on samples of the profile's statistics."""
-        statistics = self.codec.profile.statistics
-        if statistics is None:
+        """Bytes of an image's stream, measured on samples that the profile draws."""
+        if self.codec.profile.statistics is None:
             return self.target.max_bytes
-        return self._mean_size(list(statistics.draw(_SAMPLES, seed=0)))
+        return self._mean_size(list(draw(self.codec.profile, _SAMPLES)))
 
     def _mean_size(self, embeddings: list[Any]) -> float | None:
         """Mean bytes of their streams; None if none can be encoded."""

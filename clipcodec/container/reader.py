@@ -7,7 +7,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, OptionError, TruncatedError, placed
+from ..errors import CorruptError, DecodeError, OptionError, TruncatedError, placed
 from . import layout
 from .layout import Item
 from .survey import Readable, SeekableFile, Survey, check_index, exactly, read_survey
@@ -258,9 +258,48 @@ class Container:
             >>> for stream, id in clipcodec.open("photos.clpc").items():
             ...     assert len(stream) <= 50, id
         """
-        for number in range(len(self._firsts)):
-            streams, ids = self._block(number)
-            yield from map(Item, streams, ids or [None] * len(streams))
+        for _, items in self.blocks():
+            yield from items
+
+    def blocks(
+        self, on_bad: Callable[[DecodeError], object] | None = None
+    ) -> Iterator[tuple[int, list[Item]]]:
+        """Give the items of each block of the file, about a thousand at a time.
+
+        Args:
+            on_bad: Called with the error of a block that is damaged, which is then passed over.
+                By default the error is raised.
+
+        Yields:
+            The position of the block's first item, and the items.
+
+        Raises:
+            DecodeError: A block is damaged, and there is no `on_bad`.
+
+        Examples:
+            >>> for first, items in clipcodec.open("photos.clpc").blocks():
+            ...     print(first, len(items))
+            0 3
+        """
+        for number, first in enumerate(self._firsts):
+            try:
+                streams, ids = self._block(number)
+            except DecodeError as error:
+                if on_bad is None:
+                    raise
+                on_bad(error)
+                continue
+            yield first, list(map(Item, streams, ids or [None] * len(streams)))
+
+    @property
+    def name(self) -> str:
+        """The path that it was opened by, or what the file object is called.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").name
+            'photos.clpc'
+        """
+        return self._file.name
 
     @property
     def ids(self) -> list[str | None]:

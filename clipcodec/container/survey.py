@@ -201,7 +201,7 @@ def _without_index(
     why = why or found
     raise type(why)(
         f"{why}; its first {entries[:, 1].sum()} items can be read with partial=True "
-        "(--partial), and writing goes on after them with mode 'a' (--resume)"
+        "(--partial), and --resume (mode='a') goes on writing after them"
     )
 
 

@@ -212,6 +212,11 @@ class ContainerWriter:
         """Items of the container, also those that are not on the disk yet."""
         return self._written + len(self._streams)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file so far; after `close`, of the whole container."""
+        return self._end + self._tail
+
     def append(self, stream: bytes | Item, id: str | None = None) -> None:
         """Add one stream.
 
@@ -334,6 +339,23 @@ class ContainerWriter:
         with suppress(OSError):  # the error that led here matters more
             self._write_block()
             self._sync()
+        self._release()
+
+    def discard(self) -> None:
+        """Remove what was written of a new container, which `abandon` would keep.
+
+        What a container that is appended to holds stays. May be called after an error of `close`.
+        """
+        if self._file is None:
+            return
+        self._streams, self._ids, self._waiting = [], [], 0
+        if self._path is None:
+            abort(self._file)
+        elif self._path != self._target:
+            if sys.platform == "win32":  # an open file cannot be removed there
+                self._release()
+            with suppress(OSError):  # the error that led here matters more
+                self._path.unlink()
         self._release()
 
     def __enter__(self) -> ContainerWriter:

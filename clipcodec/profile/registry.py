@@ -88,12 +88,26 @@ def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
 
 
 def by_name(name: str) -> Profile:
-    """The shipped profile of that name; ProfileError lists what exists."""
+    """The shipped profile of that name; ProfileError names those like it, else all."""
     for row in registered():
         if row.name == name:
             return _load(row)
-    known = ", ".join(row.name for row in registered())
-    raise ProfileError(f"no profile {name!r}; known: {known}; or give the path of a profile file")
+    known = [row.name for row in registered()]
+    if near := _near(name, known):
+        raise ProfileError(f"no profile {name!r}; did you mean {' or '.join(near)}?")
+    raise ProfileError(
+        f"no profile {name!r}; known: {', '.join(known)}; or give the path of a profile file"
+    )
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """The names that were perhaps meant: of one part, such as "predictive", or misspelt."""
+    from difflib import get_close_matches
+
+    parts = {part: None for row in known for part in row.split("/")}
+    for part in get_close_matches(name, parts, n=1, cutoff=0.8):
+        return [row for row in known if part in row.split("/")]
+    return get_close_matches(name, known, n=1)
 
 
 def for_backbone(backbone: str) -> str:
