@@ -104,9 +104,10 @@ def compress_dataset(
         ProfileError: There is no such profile.
 
     Examples:
+        >>> import pyarrow.parquet as pq
         >>> import ray
         >>> from clipcodec.integrations.ray import compress_dataset
-        >>> ds = ray.data.read_parquet("table.parquet")
+        >>> ds = ray.data.from_arrow(pq.read_table("table.parquet"))  # or read_parquet
         >>> ds = compress_dataset(ds, "embedding", max_bytes=48)
         >>> len(ds.take(1)[0]["embedding"]) <= 48
         True

@@ -120,10 +120,9 @@ def write_folder(folder: Path) -> Path:
         streams = clipcodec.encode_embeddings(rows, quality=20)  # quicker than max_bytes
         assert max(map(len, streams)) <= 50
         writer.extend(streams, ids=[f"{i}.jpg" for i in range(COUNT)])
-    noise = np.random.default_rng(0).standard_normal((3, 512)) * 0.02
-    texts = clipcodec.TextEmbeddings(
-        ("cat", "dog", "horse"), statistics.text + noise, "openai-vit-b-32"
-    )
+    noise = np.random.default_rng(0).standard_normal((3, 512)) / 50
+    rows_of_texts = (statistics.text + noise).astype(np.float32)
+    texts = clipcodec.TextEmbeddings(("cat", "dog", "horse"), rows_of_texts, "openai-vit-b-32")
     texts.save(folder / "labels.safetensors")
     for seed, name in enumerate(("photo.jpg", "cat.jpg", "dog.jpg")):
         write_picture(folder / name, seed, (96, 64))
