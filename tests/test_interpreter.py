@@ -19,7 +19,7 @@ import pytest
 
 import clipcodec
 from clipcodec.bulk import Job, JobResult, LeftOut, Plan
-from clipcodec.container import read_items
+from clipcodec.container import merge, read_items
 from clipcodec.profile import Profile
 from clipcodec.tasks.locating import Located, Region
 
@@ -177,6 +177,18 @@ def test_containers_say_what_they_hold_and_whether_they_are_open(
     assert (
         repr(clipcodec.create(io.BytesIO()))
         == "<clipcodec.ContainerWriter: 0 items, 8 bytes, open>"
+    )
+
+
+def test_a_merge_says_what_it_made(tmp_path: Path, streams: list[bytes]) -> None:
+    path, out = tmp_path / "a.clpc", tmp_path / "b.clpc"
+    with clipcodec.create(path) as writer:
+        writer.extend(streams, ids=map(str, range(20)))
+    with clipcodec.open(path) as container:
+        merged = merge([container, path], out, same_id="first")
+    assert repr(merged) == (
+        f"<clipcodec.container.Merged: 20 items, {out.stat().st_size} bytes, from 1 source, "
+        "20 left out>"
     )
 
 

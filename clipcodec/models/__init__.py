@@ -1,16 +1,16 @@
 """CLIP through open_clip: RGB images and texts → embeddings, by the two towers of one checkpoint.
 
-spec        which networks there are: names, architectures, tags of open_clip
-hub         where a weights file is: given by the user, in the Hugging Face cache, or downloaded
-weights     reading a weights file without running any code in it
-build       the network as open_clip builds it, with checked weights put in
-tower       what both towers share
-vision      the image tower, `Backbone`
-preprocess  RGB image → the pixels that it takes
-text        the text tower, `TextTower`
-tokens      texts → the tokens that it takes
-templates   sentences around a class name
-device      where a network runs, and in which precision
+    spec        which networks there are: names, architectures, tags of open_clip
+    hub         where a weights file is: given by the user, in the Hugging Face cache, or downloaded
+    weights     reading a weights file without running any code in it
+    build       the network as open_clip builds it, with checked weights put in
+    tower       what both towers share
+    vision      the image tower, `Backbone`
+    preprocess  RGB image → the pixels that it takes
+    text        the text tower, `TextTower`
+    tokens      texts → the tokens that it takes
+    templates   sentences around a class name
+    device      where a network runs, and in which precision
 
 open_clip gives no error when it loads weights with the wrong activation function or resamples the
 position embeddings of another architecture, and it retries a dead network connection for half a

@@ -1,11 +1,11 @@
 """Pointing: the region of an image that words name, by compressed embeddings (docs/pointing.md).
 
-regions  a part of an image, and how it is cut out
-sam      regions by SAM or another network for masks, through transformers
-boxes    files of boxes
-locate   regions compressed, and compared with texts; kept in containers
-ids      names of regions in a container
-drawing  regions drawn into an image
+    regions  a part of an image, and how it is cut out
+    sam      regions by SAM or another network for masks, through transformers
+    boxes    files of boxes
+    locate   regions compressed, and compared with texts; kept in containers
+    ids      names of regions in a container
+    drawing  regions drawn into an image
 
 >>> from clipcodec.tasks.locating import locate
 >>> boxes = [(0, 0, 48, 64), (48, 0, 96, 64)]  # or sam_regions()
