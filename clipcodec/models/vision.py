@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-BATCH = 64  # images that go through the network at once
+BATCH = 64
+"""Images that go through the network at once."""
 
 
 class Backbone(Tower):
