@@ -253,6 +253,27 @@ def pixels(kept: Kept) -> str:
     return table(["codec", "bits per pixel", "bytes", "PSNR, dB", "zero-shot, %"], lines)
 
 
+_WAYS = {
+    "full": ("**full**", "images, texts, training"),
+    "cpu": ("**full, without CUDA**", "the same, without an NVIDIA card"),
+    "light": ("**light**", "decoding, and encoding embeddings that you have"),
+}
+
+
+def install(kept: Kept) -> str:
+    """README.md: what each way to install costs."""
+    points = {way: kept.point(way, "install") for way in _WAYS}
+    lines = [[*_WAYS[way], amount(point["download"]), amount(point["disk"]),
+              str(point["packages"])] for way, point in points.items()]  # fmt: skip
+    return table(["installation", "for", "download", "on disk", "packages"], lines)
+
+
+def amount(size: float) -> str:
+    """3.1 GB, 280 MB: two or three digits."""
+    giga = size / 1e9
+    return f"{giga:.1f} GB" if giga >= 1 else f"{size / 1e6:.0f} MB"
+
+
 def figure(value: float) -> str:
     """A figure of a machine, to three digits: 40,100, 123, 10.2, 0.22."""
     rounded = float(f"{value:.3g}")
@@ -275,4 +296,5 @@ BENCHES: dict[str, Callable[[Kept], str]] = {
     "heads": heads,
     "ablation": ablation,
     "pixels": pixels,
+    "install": install,
 }

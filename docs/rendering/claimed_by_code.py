@@ -14,7 +14,7 @@ TEST_SETS = "the test sets: 1,400, 2,463, 3,783 and 3,333 images"
 HELD_OUT = "`class_is_val` of the data; clipcodec/evaluation/sets.py"
 SHIPPED = "clipcodec/profile/shipped/openai-vit-b-32.predictive.safetensors"
 SIZES = "clipcodec/evaluation/report.py, its sizes"
-RECIPE = "docs/training.md, its commands"
+RECIPE = "docs/recipes.md, its commands"
 SUMS = "arithmetic"
 
 BY_CODE = listed({
@@ -139,28 +139,27 @@ BY_CODE = listed({
          "of 129 videos", "docs/openai-vit-l-14-336.predictive.card.json"),
         ("KL over the texts of ImageNet's 1,000 classes", "clipcodec/evaluation/report.py"),
         ("Text weight 0.15, shrinkage .15, 96 units; gains and tables come from 22 groups",
-         "docs/openai-vit-l-14-336.predictive.card.json, and docs/training.md"),
+         "docs/openai-vit-l-14-336.predictive.card.json, and docs/recipes.md"),
         ("512 dimensions: 200 symbols from one shared codebook", PQVAE),
         ("4, 8, 16, 32, 64 and 1,024 codewords; their ids are 1 … 6",
-         "clipcodec/profile/shipped/registry.json, and docs/training.md"),
+         "clipcodec/profile/shipped/registry.json, and docs/recipes.md"),
         ("On 10,979 embeddings never trained on: 1,400 of 200 ImageNet classes", TEST_SETS),
         ("(the paper's 800/200 protocol)", HELD_OUT),
         ("among the 200 classes; one point is 14 images", SUMS),
         ("48,399 image embeddings of 52 public collections", "docs/openai-vit-b-32.card.json"),
         ("5,597 of ImageNet's 800 training classes", "docs/openai-vit-b-32.card.json"),
-        ("6,000 steps (K = 1024: 3,000)", "clipcodec/training/pqvae.py, and docs/training.md"),
+        ("6,000 steps (K = 1024: 3,000)", "clipcodec/training/pqvae.py, and docs/recipes.md"),
         ("the first 64 principal axes", "clipcodec/profile/statistics.py"),
-    ],
-    "docs/quick-start.md": [
-        ("from about 12 to 250 bytes", SIZES),
     ],
     "docs/ray.md": [
         ("each batch comes to 50 bytes on average by itself", "tests/integrations/test_ray.py"),
     ],
-    "docs/search.md": [
+    "docs/search-measured.md": [
         ("faiss's quantisers have 8 bits per sub-vector", "tests/bench/search.py"),
         ("fitted to 20,000 rows, with the number of dimensions reduced to a multiple of the bytes "
          "(500)", "tests/bench/search.py"),
+    ],
+    "docs/search.md": [
         ("| | work | memory |", SUMS),
         ("less than 0.001", "tests/retrieval/test_retrieval.py"),
         ("at D + 4 bytes", "tests/retrieval/test_retrieval.py"),
@@ -204,6 +203,8 @@ BY_CODE = listed({
         ("At least 1,000 distinct rows", "tests/training/test_training.py"),
         ("| option | meaning |", "clipcodec/cli/train.py"),
         ("a tenth, at most 2,000; for `pqvae` 2 %", "clipcodec/training/predictive.py"),
+    ],
+    "docs/recipes.md": [
         ("7,500 steps of 1,024 rows (fewer for fewer rows), AdamW, dropout, weight decay; rates up to "
          "1.8 bits per dimension", "clipcodec/training/predictive.py"),
         ("at most 300 steps: the real encoder runs over 16,384 rows", "clipcodec/training/predictive.py"),

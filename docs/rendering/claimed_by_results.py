@@ -86,7 +86,7 @@ BY_RESULTS = [
         lambda r: [untrained_cosine(r, 50), untrained_cosine(r, 100)],
     ),
     Claim(
-        "docs/training.md",
+        "docs/recipes.md",
         "The default quality was set to 50 afterwards; there zero-shot accuracy is within {} of "
         "the original.",
         EMBEDDINGS,
