@@ -181,7 +181,9 @@ def service(kept: Kept) -> str:
         what = point["verb"]
         if what != "embed an image":
             what += f", `{point['profile']}`"
-        target = ", ".join(f"`{name}={value}`" for name, value in point["options"].items())
+        options = [f"`{name}={value}`" for name, value in point["options"].items()]
+        plain = "the default" if what.startswith("encode") else ""
+        target = ", ".join(options) or plain
         lines.append([what, target, *(f"{figure(point[name])} ms" for name in
                                       ("ms", "ms_95", "batch_ms")),
                       f"{whole(point['peak_mib'])} MiB"])  # fmt: skip
