@@ -44,18 +44,8 @@ BY_CODE = listed({
         ("counted from 0", "tests/tasks/test_captioning.py"),
     ],
     "docs/choosing-a-rate.md": [
-        ("10,979 embeddings never trained on", TEST_SETS),
-        ("The average is within 1 % of what was asked", "tests/test_mean.py"),
-        ("or on {} that are chosen by a hash", f"{MEAN}:SAMPLE"),
-        ("found on the first {} items and then changed a little with every {}",
-         f"{STEERING}:FIRST:CHUNK"),
-        ("A weight above 1 makes each bit dearer", "tests/test_mean.py"),
-        ("four to ten encodings of 512 embeddings", MEAN),
-        ("1 is the default, and the fastest", "clipcodec/target.py"),
-        ("The profile has 512 directions of texts", "tests/kinds/trellis/test_noticed.py"),
         ("The **5 %** column is the 5th percentile: one image in twenty", METRICS),
         ("One point is 14 images here", SUMS),
-        ("half a bit per dimension (32 bytes at 512)", SUMS),
         ("header and check value take about four bytes: a quarter of 16 bytes, and hardly anything "
          "of 100", FORMAT),
         ("by the default profile, at 10 to 250 bytes", "docs/rendering/plots.py"),
@@ -110,6 +100,10 @@ BY_CODE = listed({
         ("lies in 0x40 … 0xE3; of a stream of the default profile it lies in 0x80 … 0xE3", FORMAT),
         ("fits into 48 bytes", "tests/test_codec.py"),
         ("its check value covers all 32", FORMAT),
+    ],
+    "docs/effort.md": [
+        ("1 is the default, and the fastest", "clipcodec/target.py"),
+        ("The profile has 512 directions of texts", "tests/kinds/trellis/test_noticed.py"),
     ],
     "docs/evaluation.md": [
         ("| tensor | shape | what |", "clipcodec/evaluation/sets.py"),
@@ -178,6 +172,15 @@ BY_CODE = listed({
         ("256 MiB, its header 1 MiB", "formats/profile-file.md"),
         ("carries 16 bits of CRC", FORMAT),
     ],
+    "docs/storing-many.md": [
+        ("10,979 embeddings never trained on", TEST_SETS),
+        ("The average is within 1 % of what was asked", "tests/test_mean.py"),
+        ("or on {} that are chosen by a hash", f"{MEAN}:SAMPLE"),
+        ("found on the first {} items and then changed a little with every {}",
+         f"{STEERING}:FIRST:CHUNK"),
+        ("A weight above 1 makes each bit dearer", "tests/test_mean.py"),
+        ("four to ten encodings of 512 embeddings", MEAN),
+    ],
     "docs/tables.md": [
         ("32, 64 or integers; also with lists or dimensions of size 1", "tests/integrations/test_arrow.py"),
         ("have 50 bytes on average", "tests/integrations/test_parquet.py"),
@@ -212,6 +215,12 @@ BY_CODE = listed({
         ("used less than 3 % as often as average", "clipcodec/training/pqvae.py"),
         ("likewise with 8 and 32 codewords; with 16 and 64, `--learning-rate 0.0025`; with 1,024,",
          "the commands that were run"),
+    ],
+    "docs/which-embeddings.md": [
+        ("| from | model | profile |", "the packages' and models' own names; LAION's by its pages"),
+        ("The cosine is close to 1 if the model is the same", SUMS),
+        ("For ViT-B/32 it has 768 numbers", "tests/models/test_other_packages.py"),
+        ("the evaluation rows, of 512 numbers", TEST_SETS),
     ],
     "docs/words.md": [
         ("(the 80 of OpenAI, as open_clip has them), `\"simple\"` (7 of these)",

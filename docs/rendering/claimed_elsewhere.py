@@ -21,11 +21,8 @@ ONCE = listed({
     "docs/choosing-a-rate.md": [
         ("As a guide: below .95 an embedding is only roughly right, at .97 most decisions stay the "
          "same, from .99 on few uses show a difference", "a reading of the tables"),
-        ("The order of images by an aesthetic score is kept well from 50 bytes on; a sharp limit on the "
-         "score needs 100 or more. Do not look for generated pictures in streams of less than 250 "
-         "bytes", "a reading of the table"),
-        ("length of the raw embedding, which the data do not have; 20 is assumed",
-         "clipcodec/evaluation/heads.py"),
+    ],
+    "docs/effort.md": [
         ("So 5 is a good choice where time allows it. Above 7 others", "a reading of the table"),
     ],
     "docs/how-it-works.md": [
@@ -58,6 +55,13 @@ ONCE = listed({
     "docs/profiles.md": [
         ("five to eight minutes on one core", HAND),
         ("1.995, 2.92, 3.88, 4.82, 5.86 and 9.54 bits of its 2, 3, 4, 5, 6 and 10", HAND),
+    ],
+    "docs/scores.md": [
+        ("The order of images by an aesthetic score is kept well from 50 bytes on; a sharp limit on the "
+         "score needs 100 or more. Do not look for generated pictures in streams of less than 250 "
+         "bytes", "a reading of the table"),
+        ("length of the raw embedding, which the data do not have; 20 is assumed",
+         "clipcodec/evaluation/heads.py"),
     ],
     "docs/search-measured.md": [
         ("gains 0.2 and 0.3 points of recall at 25 and 50 bytes image → image and loses 0.1 at 100; "

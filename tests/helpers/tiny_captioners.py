@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = 32
+PREFIX = 4  # tokens that a mapping network makes
 END = "<|endoftext|>"
 CAPTIONS = [
     "A dog runs on the beach.",
@@ -42,3 +43,23 @@ def write_language_model(folder: Path, *, width: int = WIDTH, seed: int = 0, **c
         )
     network.save_pretrained(folder)
     return folder
+
+
+def write_published(
+    path: Path, lm: str, *, kind: str = "mlp", dim: int = 512, **sizes: int
+) -> Path:
+    """A state dict as ClipCap's authors save it, with the buffers of an old transformers."""
+    from clipcodec.tasks.captioning import Layout
+    from clipcodec.tasks.captioning.mapping import mapping_of
+
+    torch, transformers = map(import_module, ("torch", "transformers"))
+    layout = Layout(kind, dim, WIDTH, **({"prefix_length": PREFIX} | sizes))
+    torch.manual_seed(0)
+    state = {f"clip_project.{k}": v for k, v in mapping_of(layout).state_dict().items()}
+    gpt = transformers.GPT2LMHeadModel.from_pretrained(lm)
+    state |= {f"gpt.{k}": v for k, v in gpt.state_dict().items()}
+    for layer in range(2):
+        state[f"gpt.transformer.h.{layer}.attn.bias"] = torch.ones(1, 1, 64, 64).tril().byte()
+        state[f"gpt.transformer.h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    torch.save(state, path)
+    return path

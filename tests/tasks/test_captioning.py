@@ -34,14 +34,19 @@ from clipcodec.tasks.captioning.files import read
 from clipcodec.tasks.captioning.layout import check_shapes, found_layout
 from clipcodec.tasks.captioning.training import checkpoint_path
 from tests.helpers.profiles import drawn, one_torch_thread
-from tests.helpers.tiny_captioners import CAPTIONS, WIDTH, write_language_model
+from tests.helpers.tiny_captioners import (
+    CAPTIONS,
+    PREFIX,
+    WIDTH,
+    write_language_model,
+    write_published,
+)
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 TARGET = Target(max_bytes=50)
 FAST = "openai-vit-b-32/pqvae-400"
-PREFIX = 4
 # overfits the planted pairs in about a second
 QUICK = Recipe(
     prefix_length=PREFIX, epochs=60, batch_size=6, learning_rate=1e-2, warmup=5,
@@ -84,22 +89,6 @@ def speaks(trained: Path, lm: str, tmp_path_factory: pytest.TempPathFactory) -> 
     captioner.language.network.save_pretrained(folder)
     captioner.language.tokenizer.save_pretrained(folder)
     return str(folder)
-
-
-def published(path: Path, lm: str, *, kind: str = "mlp", dim: int = 512, **sizes: int) -> Path:
-    """A state dict as ClipCap's authors save it, with the buffers of an old transformers."""
-    from clipcodec.tasks.captioning.mapping import mapping_of
-
-    layout = Layout(kind, dim, WIDTH, **({"prefix_length": PREFIX} | sizes))
-    torch.manual_seed(0)
-    state = {f"clip_project.{k}": v for k, v in mapping_of(layout).state_dict().items()}
-    gpt = transformers.GPT2LMHeadModel.from_pretrained(lm)
-    state |= {f"gpt.{k}": v for k, v in gpt.state_dict().items()}
-    for layer in range(2):
-        state[f"gpt.transformer.h.{layer}.attn.bias"] = torch.ones(1, 1, 64, 64).tril().byte()
-        state[f"gpt.transformer.h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
-    torch.save(state, path)
-    return path
 
 
 # the whole way
@@ -149,7 +138,7 @@ def test_the_mapping_network_alone_is_trained_by_default(
 
 def test_beam_search_finds_likelier_captions_than_greedy(lm: str, tmp_path: Path) -> None:
     """On untrained weights, where the two differ: by the mean log likelihood of a token."""
-    captioner = Captioner.load(published(tmp_path / "c.pt", lm), scale=1, language_model=lm)
+    captioner = Captioner.load(write_published(tmp_path / "c.pt", lm), scale=1, language_model=lm)
     rows = drawn(6, seed=3)
 
     def score(row: np.ndarray, caption: str) -> float:
@@ -287,7 +276,7 @@ def test_a_published_state_dict_is_loaded(
 ) -> None:
     """Its GPT-2 counts, not that of the folder; old buffers are left out."""
     sizes = {} if kind == "mlp" else {"clip_length": 3, "layers": 2, "heads": 8}
-    path = published(tmp_path / "coco_weights.pt", lm, kind=kind, **sizes)
+    path = write_published(tmp_path / "coco_weights.pt", lm, kind=kind, **sizes)
     state = torch.load(path, weights_only=True)
     state["gpt.transformer.wte.weight"] += 1
     state["gpt.lm_head.weight"] = state["gpt.transformer.wte.weight"]
@@ -304,7 +293,7 @@ def test_a_published_state_dict_is_loaded(
 def test_a_state_dict_as_safetensors_and_in_half_precision(lm: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    state = torch.load(published(tmp_path / "c.pt", lm), weights_only=True)
+    state = torch.load(write_published(tmp_path / "c.pt", lm), weights_only=True)
     half = {name: t.clone().half() for name, t in state.items() if ".attn.bias" not in name}
     save_file(half, tmp_path / "c.safetensors")
     captioner = Captioner.load(tmp_path / "c.safetensors", language_model=lm, scale=1)
@@ -355,7 +344,7 @@ def test_the_transformer_computes_what_clipcap_publishes(rows: np.ndarray) -> No
 
 def test_the_scale_reaches_the_mapping_network(lm: str, tmp_path: Path, rows: np.ndarray) -> None:
     """A published MLP does not say its scale, which is warned of."""
-    path = published(tmp_path / "c.pt", lm)
+    path = write_published(tmp_path / "c.pt", lm)
     with pytest.warns(UserWarning, match=r"norm is about 10.*--scale"):
         one = Captioner.load(path, language_model=lm)
     ten = Captioner.load(path, language_model=lm, scale=10)
@@ -401,13 +390,13 @@ def test_weights_of_another_prefix_length(lm: str, trained: Path, tmp_path: Path
     with pytest.raises(WeightsError, match="has 4 prefix vectors, and 10 were asked for"):
         Captioner.load(trained, prefix_length=10)
     assert Captioner.load(trained, prefix_length=4).layout.prefix_length == 4
-    state = torch.load(published(tmp_path / "c.pt", lm), weights_only=True)
+    state = torch.load(write_published(tmp_path / "c.pt", lm), weights_only=True)
     for name in ("model.2.weight", "model.2.bias"):  # the hidden layer is of another
         state[f"clip_project.{name}"] = state[f"clip_project.{name}"][: 3 * WIDTH]
     torch.save(state, tmp_path / "c.pt")
     with pytest.raises(WeightsError, match="another prefix length"):
         Captioner.load(tmp_path / "c.pt", language_model=lm)
-    long = published(tmp_path / "long.pt", lm, prefix_length=64)
+    long = write_published(tmp_path / "long.pt", lm, prefix_length=64)
     with pytest.raises(WeightsError, match="no room for words"):
         Captioner.load(long, language_model=lm, scale=1)
 
@@ -417,7 +406,7 @@ def test_weights_for_a_language_model_of_another_width(
 ) -> None:
     wide = str(write_language_model(tmp_path / "wide", width=48))
     with pytest.raises(WeightsError, match=r"GPT-2 and the language model .* differ"):
-        Captioner.load(published(tmp_path / "c.pt", lm), language_model=wide, scale=1)
+        Captioner.load(write_published(tmp_path / "c.pt", lm), language_model=wide, scale=1)
     state = torch.load(tmp_path / "c.pt", weights_only=True)
     torch.save({k: v for k, v in state.items() if k.startswith("clip_project")}, tmp_path / "m.pt")
     with pytest.raises(WeightsError, match=r"no prefix vectors of width 48.*--language-model"):
@@ -465,7 +454,7 @@ def test_embeddings_of_another_width_or_backbone(trained: Path, rows: np.ndarray
 def test_state_dicts_that_are_not_whole(
     change: dict[str, Any], message: str | None, lm: str, tmp_path: Path
 ) -> None:
-    state = torch.load(published(tmp_path / "c.pt", lm), weights_only=True) | change
+    state = torch.load(write_published(tmp_path / "c.pt", lm), weights_only=True) | change
     torch.save({k: v for k, v in state.items() if v is not None}, tmp_path / "c.pt")
     if message is None:
         Captioner.load(tmp_path / "c.pt", language_model=lm, scale=1)
@@ -664,7 +653,7 @@ def test_training_leaves_random_numbers_of_the_program_alone(
 
 def test_training_goes_on_from_published_weights(lm: str, rows: np.ndarray, tmp_path: Path) -> None:
     """Their GPT-2 stays in the new file; sizes come from them, and others are refused."""
-    begun = published(tmp_path / "c.pt", lm)
+    begun = write_published(tmp_path / "c.pt", lm)
     out = tmp_path / "out.safetensors"
     recipe = replace(ONE_EPOCH, prefix_length=None, learning_rate=1e-9)
     train(rows, CAPTIONS, out, recipe, target=TARGET, start=begun, language_model=lm)
