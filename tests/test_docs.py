@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import re
 from pathlib import Path
@@ -103,9 +104,21 @@ def test_every_page_is_in_the_navigation_once(staging: ModuleType) -> None:
 
 
 def test_every_verb_has_a_page_with_its_options(staging: ModuleType) -> None:
-    pages = importlib.import_module("building.commands").pages()
+    """Options with their meanings, examples as commands, the link as one that is checked."""
+    commands = importlib.import_module("building.commands")
+    pages = commands.pages()
     assert {"commands/compress.md", "commands/search.md"} <= set(pages)
     assert "`--max-bytes N`\n:   " in pages["commands/compress.md"]
+    parser = argparse.ArgumentParser("clipcodec do", epilog=(
+        "Examples:\n  One:\n    clipcodec do a_b\n  Two:\n    clipcodec do *\n\n"
+        "More: https://clipcodec.github.io/clipcodec/docs/a-page/"
+    ))  # fmt: skip
+    parser.add_argument("a_b", help="*one* --dry-run", metavar="A_B")
+    page = commands.page("do", parser, "does it")
+    assert "\nDoes it\n" in page
+    assert "`A_B`\n:   \\*one\\* `--dry-run`\n" in page
+    assert "```sh\n# One\nclipcodec do a_b\n\n# Two\nclipcodec do *\n```\n" in page
+    assert page.endswith("More: [a-page](../docs/a-page.md)\n")
 
 
 def test_every_public_name_has_a_page(staging: ModuleType) -> None:
