@@ -72,6 +72,10 @@ BY_CODE = listed({
         ("among the 200 classes", HELD_OUT),
         ("cosines times 100", METRICS),
     ],
+    "docs/glossary.md": [
+        ("1 if they point the same way, near 0 if they have nothing in common", SUMS),
+        ("ViT-B/32 has 512", "formats/README.md"),
+    ],
     "docs/how-it-works.md": [
         ("‖x − x̂‖² = 2 − 2·cos(x, x̂)", SUMS),
         ("An error in a direction in which texts do not vary has weight 1 − g", SUMS),
