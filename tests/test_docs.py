@@ -78,6 +78,11 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(
     ):
         text = staging.relinked(f"![x]({link}) `[y](no.md)`", page, place, places, tmp_path)
         assert text == f"![x]({expected}) `[y](no.md)`"
+    for words, expected in (("a.md", "Title"), ("docs/a.md", "Title"), ("how a.md", "how a.md")):
+        text = staging.relinked(
+            f"[{words}](a.md#x)", "docs/b.md", "docs/b.md", places, tmp_path, {"docs/a.md": "Title"}
+        )
+        assert text == f"[{expected}](a.md#x)"
     code = "```sh\n[g](none.md)\n```\n"
     assert staging.relinked(code, "docs/a.md", "docs/a.md", places, tmp_path) == code
     for link in ("none.md", "../README.md#nothing"):
