@@ -70,7 +70,7 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(
         ("docs/a.md", "docs/a.md", "https://example.org/a.md", "https://example.org/a.md"),
         ("docs/a.md", "docs/a.md", "mailto:a@example.org", "mailto:a@example.org"),
         ("docs/a.md", "docs/a.md", "../README.md#install", "../install.md"),
-        ("docs/a.md", "docs/a.md", "../README.md", "../index.md"),
+        ("docs/a.md", "docs/a.md", "../README.md", f"{github}/blob/main/README.md"),
         ("docs/a.md", "docs/a.md", "../src/code.py#L3", f"{github}/blob/main/src/code.py#L3"),
         ("docs/a.md", "docs/a.md", "data/x%20y.json", f"{github}/blob/main/docs/data/x%20y.json"),
         ("docs/a.md", "docs/a.md", "data/", f"{github}/tree/main/docs/data"),

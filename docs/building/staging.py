@@ -26,7 +26,7 @@ PICTURES = ("docs/figures/*.svg", "docs/figures/*.png")
 FRONT = "docs/index.md"
 OPENING = "<!-- README: opening -->"
 # where the site has the sections of the README that other pages link to
-SECTIONS = {"": "index.md", "install": "install.md", "fidelity-by-size": "docs/choosing-a-rate.md"}
+SECTIONS = {"install": "install.md"}
 
 # what stands in the site for a file of the code
 MADE = {
@@ -108,7 +108,7 @@ def relinked(
             return link, ""
         path, _, anchor = unquote(link).partition("#")
         full = os.path.normpath(PurePosixPath(page).parent / path)
-        if full == "README.md":
+        if full == "README.md" and anchor:
             if anchor not in SECTIONS:
                 raise Broken(f"{page}: {link}: the site has no such section of the README")
             goal, anchor = SECTIONS[anchor], ""
