@@ -127,7 +127,8 @@ BY_BENCHES = [
     ),
     Claim(
         "docs/cookbook/web-service.md",
-        "In a batch of 32 it takes {} times less by `quality`, and {} times less by `max_bytes=50`.",
+        "In a batch of 32 it takes {} times less by `quality`, and {} times less by "
+        "`max_bytes=50`.",
         SERVICE,
         together,
     ),

@@ -40,6 +40,8 @@ BY_CODE = listed({
     "docs/captions.md": [
         ("out of streams of at most 50 bytes", "tests/tasks/test_captioning.py"),
         ("| option | meaning |", "tests/cli/test_caption.py"),
+    ],
+    "docs/training-captioners.md": [
         ("| option | default | meaning |", "tests/tasks/test_captioning.py"),
         ("counted from 0", "tests/tasks/test_captioning.py"),
     ],
