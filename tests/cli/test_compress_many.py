@@ -104,7 +104,9 @@ def test_a_directory_becomes_the_streams_of_its_images(
     assert done.out == ""
     size = (tmp_path / "o.clpc").stat().st_size
     each = f"{size / COUNT:.1f} bytes each"
-    assert f"{world.images}: {COUNT} images → {size:,} bytes, {tmp_path}/o.clpc ({each})" in done.err
+    assert (
+        f"{world.images}: {COUNT} images → {size:,} bytes, {tmp_path}/o.clpc ({each})" in done.err
+    )
     assert len(done.err.splitlines()) == 1
 
 
