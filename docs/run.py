@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snippets.running import Report
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
-
-from snippets.running import Report, run_page  # noqa: E402
 
 PAGES = ("*.md", "docs/**/*.md", "formats/**/*.md", "examples/**/*.md")
 
@@ -46,6 +48,8 @@ def say(report: Report, verbose: bool) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    from snippets.running import run_page  # here, as worker processes read this file, too
+
     names = [name for name in arguments if name != "-v"]
     chosen = [Path(name).resolve() for name in names] or pages()
     reports = []

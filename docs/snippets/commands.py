@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -27,9 +28,11 @@ ELSEWHERE = {
     "ssh": "needs a network", "docker": "needs a network", "nox": "takes minutes",
     "pre-commit": "needs a network", "pytest": "takes minutes",
 }  # fmt: skip
+NOT_EVERYWHERE = {"exiftool"}  # a program that may not be installed
 NAMED = {  # in a command, or in Python: what it needs
     re.compile(r"\b(s3|gs|hdfs)://"): "needs object storage",
-    re.compile(r"\b(DATA|IMAGES)\b"): "needs data sets of gigabytes",
+    re.compile(r"\b(DATA|IMAGES)\b|--download"): "needs data sets of gigabytes",
+    re.compile(r"docs/render.py"): "writes the pages",
 }
 SPECIAL = set("|&;<>()$`{}")
 EXIT = re.compile(r"#.*\bexit(?:s with)?(?: code)? (\d+)")
@@ -65,6 +68,8 @@ def elsewhere(command: str) -> str | None:
         name = words[0].rpartition("/")[2] if words else ""
         if name in ELSEWHERE:
             return f"{name} {ELSEWHERE[name]}"
+        if name in NOT_EVERYWHERE and shutil.which(name) is None:
+            return f"{name} is not installed"
     return named(command)
 
 
@@ -74,28 +79,32 @@ def named(code: str) -> str | None:
 
 
 def run(command: str, folder: Path, programs: dict[str, str]) -> None:
-    """Run one command in `folder`.
+    """Run one command in `folder`, where the files that it names are.
 
     programs  environment of programs that are started
 
-    A command that would only overwrite what one before it has made is run again with that removed:
-    a block often shows several ways to make the same file. Raises CommandError.
+    A command that would only overwrite what one before it has made is run again with -f: a block
+    often shows several ways to make the same file. Raises CommandError.
     """
-    prepare(_without_outputs(command), folder)
+    prepare(_without_comment(_without_outputs(command)), folder)
     expected = EXIT.search(command)
+    code, said = _once(command, folder, programs)
+    if code and not expected and EXISTS.search(said):
+        code, said = _once(f"{_without_comment(command)} -f", folder, programs)
+    if code != int(expected[1] if expected else 0):
+        raise CommandError(f"exit code {code}\n{said.strip()}")
+
+
+def _once(command: str, folder: Path, programs: dict[str, str]) -> tuple[int, str]:
+    """The exit code, and what it said on standard error."""
     words = _words(command, folder)
-    while True:
-        if words and words[0] == "clipcodec":
-            code, said = _in_process(words[1:])
-        else:
-            code, said = _in_shell(command, folder, programs)
-        if code == int(expected[1] if expected else 0):
-            return
-        exists = EXISTS.search(said)
-        path = folder / exists[1] if exists else folder
-        if not path.is_file():
-            raise CommandError(f"exit code {code}\n{said.strip()}")
-        path.unlink()
+    if words is None or words[0] != "clipcodec":
+        return _in_shell(command, folder, programs)
+    return _in_process(words[1:])
+
+
+def _without_comment(command: str) -> str:
+    return re.sub(r"(^|\s)#[^'\"]*$", "", command)
 
 
 def _without_outputs(command: str) -> str:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import clipcodec
 from clipcodec.bulk import Job
 from clipcodec.profile import registry
-from tests.helpers.pictures import write_picture
+from tests.helpers.pictures import write_classes, write_picture
 from tests.helpers.tiny_captioners import CAPTIONS, write_language_model, write_published
 from tests.helpers.tiny_sam import make_sam
 
@@ -51,6 +51,11 @@ def picture(path: Path) -> None:
 def pictures(folder: Path) -> None:
     for name in (*PICTURES, *(f"{number:04d}" for number in range(MANY - len(PICTURES)))):
         picture(folder / f"{name}.jpg")
+
+
+def by_class(folder: Path) -> None:
+    """Pictures of three classes, a folder for each."""
+    write_classes(folder, {"cat": 4, "dog": 4, "horse": 4})
 
 
 def array(path: Path) -> None:
@@ -226,6 +231,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     "photos/": pictures,
     "shots/": pictures,
     "images/": tables_of_images,
+    "by-class/": by_class,
     "photos.clpc": container,
     "cut.clpc": cut_container,
     "embeddings.npy": array,
@@ -317,5 +323,12 @@ NAMES: dict[str, tuple[str, Callable[[], Any]]] = {
     "another_stream": ("bytes of one stream", lambda: clipcodec.encode_embedding(rows(2)[1])),
     "stream": ("bytes of one stream", lambda: clipcodec.encode_embedding(rows(1)[0])),
     "streams": ("a list of streams", lambda: clipcodec.encode_embeddings(rows(FEW))),
+    "some_rows": ("(N, 512) float32", lambda: rows(FEW)),
+    "some_embeddings": ("(N, 512) float32", lambda: rows(FEW)),
+    "more_streams": ("a list of streams", lambda: clipcodec.encode_embeddings(rows(FEW, 8))),
+    "embeddings": ("(N, 512) float32", lambda: rows(FEW)),
+    "array": ("(H, W, 3) uint8", lambda: np.asarray(_image())),
+    "labels": ("(N,) integers", lambda: np.arange(FEW) % 3),
+    "class_names": ("a list of names", lambda: ["cat", "dog", "horse"]),
     "log": ("a logger", _log),
 }

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from clipcodec.errors import OutputExistsError
 from tests.helpers.stand_in import stand_in
@@ -28,7 +29,7 @@ from .prepared import NAMES, prepare
 PYTHON, SHELL = ("python", "py"), ("sh", "bash", "shell")
 SESSIONS = ("console", "pycon")  # what is typed after `$ ` or `>>> `, and what is printed
 DATA = ("", "text", "txt", "json", "xml", "toml", "yaml", "ini", "csv", "mermaid", "bibtex")
-OUTPUT = re.compile(r"""(?:create|save|save_pretrained)\(["']([^"']+)["']""")  # what code makes
+OUTPUT = re.compile(r"""(create|save|save_pretrained)\(["'][^"']+["']""")  # what code makes
 OTHERS = ("open_clip:ViT-B-16-SigLIP:webli",)  # backbones that pages name, besides ours
 
 
@@ -78,6 +79,8 @@ def _place(root: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         folder = Path(made).resolve() / "work"
         folder.mkdir()
         stack.enter_context(stand_in(*OTHERS))
+        caches = {"HF_DATASETS_CACHE": str(folder.parent / "datasets")}
+        stack.enter_context(patch.dict(os.environ, caches))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         programs = commands.write_programs(folder.parent / "bin", root)
@@ -149,18 +152,18 @@ def _placed(block: Block) -> str:
 
 def _run_python(block: Block, names: dict[str, Any], folder: Path) -> str | None:
     """Run a block in the page's namespace; the error, if there is one."""
-    created = OUTPUT.findall(block.code)
     said = io.StringIO()
     try:
         _set_names(block.code, names)
-        prepare(OUTPUT.sub("", block.code), folder)
+        prepare(OUTPUT.sub(r"\1", block.code), folder)
         code = compile(_placed(block), str(block.page), "exec")
         with redirect_stdout(said), redirect_stderr(said):
             try:
                 exec(code, names)
-            except OutputExistsError:  # pages show several ways to make the same file
-                for name in created:
-                    (folder / name).unlink(missing_ok=True)
+            except OutputExistsError as error:  # pages show several ways to make the same file
+                found = commands.EXISTS.search(str(error))
+                assert found is not None
+                (folder / found[1]).unlink()
                 exec(code, names)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
