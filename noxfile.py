@@ -84,6 +84,14 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """The documentation site, into site/; `nox -s site -- --serve` shows it while you write."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    session.install(*project["optional-dependencies"]["docs"])  # the code is read, not installed
+    session.run("python", "docs/build_site.py", *session.posargs)
+
+
+@nox.session
 def results(session: nox.Session) -> None:
     """Tables, figures and sentences of the pages from docs/results; `-- --check` only compares."""
     session.install("-e", ".", "matplotlib>=3.8")

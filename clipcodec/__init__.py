@@ -1,8 +1,12 @@
 """clipcodec: an image's meaning in a few dozen bytes.
 
->>> import clipcodec
->>> stream = clipcodec.encode("photo.jpg")      # bytes
->>> embedding = clipcodec.decode(stream)        # float32 (512,), unit norm
+>>> stream = clipcodec.encode("photo.jpg", max_bytes=50)
+>>> len(stream) <= 50
+True
+>>> clipcodec.decode(stream).shape  # float32, unit norm
+(512,)
+
+Every name below is imported when it is first used: `import clipcodec` costs almost nothing.
 """
 
 from __future__ import annotations
@@ -157,4 +161,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    """The public names: what `dir`, completion and a misspelt name's suggestion show."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

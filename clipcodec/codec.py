@@ -175,19 +175,36 @@ def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embed
 
 
 class Codec:
-    """Encoder and decoder for one profile; decodes the streams of all registered ones too.
+    """Encoder and decoder for one profile; decodes the streams of all registered ones, too.
 
-    profile  a registered name, the path of a profile file, or a loaded Profile; None: the default
-    backbone what turns images into embeddings, for a profile that takes any (see
-             `clipcodec.models.spec`); without a profile, the best one registered for it
-    device   for the backbone: "cpu", "cuda", …; None chooses
-    weights  a local file with the backbone's weights; None: CLIPCODEC_WEIGHTS, or open_clip's
-    precision  of the backbone: "fp32", or "bf16" or "fp16", where the device has them
+    Make one where several calls share their settings. It costs nothing: profile and backbone are
+    loaded when they are first needed, and kept for all codecs of the process. Thread-safe, and can
+    be pickled: a pickle holds names and paths, no weights.
 
-    Every verb that encodes takes one `Target`, or its fields by name: quality, max_bytes,
-    min_cosine, mean_bytes (for many at once), entropy. Raises ProfileError for an unknown name,
-    WeightsError for a damaged file.
-    Thread-safe.
+    Every method that encodes takes one `Target`, or its fields by name, such as `max_bytes=50`.
+
+    Args:
+        profile: A registered name, the path of a profile file, or a loaded `Profile`; None: the
+            default.
+        backbone: What turns images into embeddings, for a profile that takes any (see
+            `clipcodec.models.spec`); without a profile, the best one registered for it.
+        device: For the backbone: "cpu", "cuda", …; None chooses.
+        weights: A local file with the backbone's weights. None: what CLIPCODEC_WEIGHTS names, else
+            the published ones, as open_clip finds them.
+        precision: Of the backbone: "fp32", or "bf16" or "fp16", where the device has them.
+
+    Raises:
+        ProfileError: There is no profile of that name.
+        WeightsError: The profile's file is missing or damaged.
+        OptionError: The backbone is not the profile's, or an argument is of another type.
+
+    Examples:
+        >>> codec = clipcodec.Codec(device="cpu")
+        >>> codec
+        <clipcodec.Codec 'openai-vit-b-32/predictive': backbone openai-vit-b-32, device cpu, fp32>
+        >>> streams = codec.encode_batch(["cat.jpg", "dog.jpg"], max_bytes=34)
+        >>> codec.decode_batch(streams).shape
+        (2, 512)
     """
 
     def __init__(
@@ -222,6 +239,22 @@ class Codec:
         weights = None if self._weights is None else os.path.abspath(self._weights)
         return {**self.__dict__, "_weights": weights}
 
+    def __repr__(self) -> str:
+        from .system.shown import brief, shown
+
+        def parts() -> Iterator[object]:
+            profile = self._profile
+            name = registry.DEFAULT if profile is None else profile.name
+            yield brief(name)
+            own = [row.backbone for row in registry.registered() if row.name == name]
+            model = self._backbone or (own[0] if profile is None else profile.backbone)
+            yield "any backbone" if model == registry.ANY_BACKBONE else f"backbone {model}"
+            yield f"device {self._device or 'chosen when needed'}"
+            yield self._precision
+            yield None if self._weights is None else f"weights {os.fspath(self._weights)!r}"
+
+        return shown("Codec", parts)
+
     @property
     def profile(self) -> Profile:
         """The profile to encode with. The default is loaded when first needed, not to decode."""
@@ -234,7 +267,27 @@ class Codec:
     def encode(
         self, image: ImageInput, target: Target | None = None, /, **options: Unpack[TargetOptions]
     ) -> bytes:
-        """One image to a stream. Raises ImageError, WeightsError, OptionError or RateError."""
+        """Turn one image into a stream.
+
+        Args:
+            image: As for `clipcodec.encode`.
+            target: What the stream must meet; None: what `options` say.
+            **options: The fields of `Target` by name.
+
+        Returns:
+            The stream.
+
+        Raises:
+            ImageError: The image is missing, damaged or too large.
+            OptionError: An option is out of range, or contradicts another.
+            RateError: The profile cannot reach the size or fidelity asked for.
+            WeightsError: The backbone's weights are missing, damaged or of another network.
+
+        Examples:
+            >>> stream = clipcodec.Codec().encode("photo.jpg", max_bytes=50)
+            >>> len(stream) <= 50
+            True
+        """
         with placed(None):
             return self._encode_images([image], self._target(target, options, one=True))[0]
 
@@ -245,9 +298,25 @@ class Codec:
         /,
         **options: Unpack[TargetOptions],
     ) -> list[bytes]:
-        """Images to streams, in order; errors as for `encode`, naming the images at fault.
+        """Turn images into streams, in order.
 
-        mean_bytes is as for `encode_embeddings`: all embeddings are made before any is encoded.
+        Args:
+            images: Several of what `clipcodec.encode` takes, in any iterable.
+            target: As for `encode`.
+            **options: As for `encode`. With mean_bytes, all embeddings are made before any is
+                encoded.
+
+        Returns:
+            One stream for each image.
+
+        Raises:
+            ImageError: Names the images at fault: `error.rows`, counted from 0.
+            OptionError: As for `encode`, and so are RateError and WeightsError.
+
+        Examples:
+            >>> target = clipcodec.Target(max_bytes=34)
+            >>> len(clipcodec.Codec().encode_batch(["cat.jpg", "dog.jpg"], target))
+            2
         """
         if isinstance(images, (str, bytes, os.PathLike)):
             raise OptionError("encode_batch takes several images: encode takes one")
@@ -265,9 +334,22 @@ class Codec:
 
     @missing_named()
     def embed_images(self, images: Iterable[ImageInput]) -> Embeddings:
-        """Images to embeddings (N, D), float32, unit norm, by the profile's backbone.
+        """Turn images into embeddings by the profile's backbone, without compression.
 
-        Raises ImageError naming the images at fault, OptionError or WeightsError.
+        Args:
+            images: Several of what `clipcodec.encode` takes, in any iterable.
+
+        Returns:
+            (N, D) float32, rows of unit norm.
+
+        Raises:
+            ImageError: Names the images at fault: `error.rows`, counted from 0.
+            OptionError: The profile takes any backbone, and none was given.
+            WeightsError: The weights are missing, damaged or of another network.
+
+        Examples:
+            >>> clipcodec.Codec().embed_images(["photo.jpg"]).shape
+            (1, 512)
         """
         from .images import load_rgb
 
@@ -287,13 +369,26 @@ class Codec:
 
     @missing_named()
     def embed_texts(self, texts: Iterable[str], templates: Templates = None) -> Embeddings:
-        """Texts to embeddings (N, D), float32, unit norm, by the text tower of the same model.
+        """Turn texts into embeddings by the text tower of the same model.
 
-        templates  sentences with a gap {} for the text, "imagenet" or "simple" (open_clip's lists),
-                   or None: the texts as they are
+        Args:
+            texts: Several texts, none of them empty.
+            templates: Sentences with a gap {} for the text, "imagenet" or "simple" (open_clip's
+                lists), or None: the texts as they are.
 
-        Warns (BackboneWarning) of texts that are too long and were cut. Raises OptionError or
-        WeightsError.
+        Returns:
+            (N, D) float32, rows of unit norm.
+
+        Raises:
+            OptionError: A text is empty, or the profile takes any backbone and none was given.
+            WeightsError: The weights are missing, damaged or of another network.
+
+        Warns:
+            BackboneWarning: A text is longer than the model takes, and was cut.
+
+        Examples:
+            >>> clipcodec.Codec().embed_texts(["dog", "cat"], templates="simple").shape
+            (2, 512)
         """
         found = as_texts(texts)  # before the tower is loaded
         return self.text_tower().embed(found, templates)
@@ -305,7 +400,7 @@ class Codec:
 
     @property
     def backbone_name(self) -> str:
-        """Of the image encoder; OptionError if the profile takes any and none was chosen."""
+        """Name of the image encoder; OptionError if the profile takes any and none was chosen."""
         if self.chosen_backbone == registry.ANY_BACKBONE:
             raise OptionError(
                 f"profile {self.profile.name} takes embeddings of any model: say which one makes "
@@ -315,14 +410,39 @@ class Codec:
 
     @missing_named()
     def backbone(self) -> Backbone:
-        """The image encoder, loaded. Raises as `encode` does."""
+        """Load the image encoder, or return it if it is loaded.
+
+        Returns:
+            The encoder, which all codecs of the process share.
+
+        Raises:
+            OptionError: The profile takes any backbone and none was given, or the device cannot be
+                used.
+            WeightsError: The weights are missing, damaged or of another network.
+            EmbeddingError: Its embeddings have another width than the profile takes.
+
+        Examples:
+            >>> clipcodec.Codec(device="cpu").backbone().dim
+            512
+        """
         from .models import Backbone
 
         return self._loaded(Backbone)
 
     @missing_named()
     def text_tower(self) -> TextTower:
-        """The text encoder of the same model, loaded. Raises as `embed_texts` does."""
+        """Load the text encoder of the same model, or return it if it is loaded.
+
+        Returns:
+            The encoder, which all codecs of the process share.
+
+        Raises:
+            OptionError: As for `backbone`, and so are WeightsError and EmbeddingError.
+
+        Examples:
+            >>> clipcodec.Codec(device="cpu").text_tower().embed(["a dog"]).shape
+            (1, 512)
+        """
         from .models import TextTower
 
         return self._loaded(TextTower)
@@ -344,10 +464,27 @@ class Codec:
     def encode_embedding(
         self, x: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
     ) -> bytes:
-        """One embedding (D,), any norm, to a stream; needs no torch.
+        """Turn one embedding into a stream; torch is not needed.
 
-        Raises EmbeddingError, OptionError or RateError; warns (BackboneWarning) of one that lies
-        where the profile's backbone puts none.
+        Args:
+            x: (D,) real numbers of any norm. Only its direction is kept.
+            target: As for `encode`.
+            **options: As for `encode`.
+
+        Returns:
+            The stream.
+
+        Raises:
+            EmbeddingError: Another shape or width, zero, NaN or infinite.
+            OptionError: As for `encode`, and so is RateError.
+
+        Warns:
+            BackboneWarning: The embedding lies where the profile's backbone puts none.
+
+        Examples:
+            >>> x = np.load("embeddings.npy")[0]
+            >>> len(clipcodec.Codec().encode_embedding(x, max_bytes=50)) <= 50
+            True
         """
         asked = self._target(target, options, one=True)
         _check_array(x)
@@ -360,14 +497,34 @@ class Codec:
     def encode_embeddings(
         self, X: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
     ) -> list[bytes]:
-        """Embeddings (N, D), any norms, to N streams; errors as for `encode_embedding`.
+        """Turn embeddings into streams; torch is not needed.
 
-        Of a memory map no more than some 16,000 rows are in memory at a time.
+        With mean_bytes, one quality and weight are found on the rows themselves, or on 16,384 of
+        more, which are chosen by a hash of their values; so an embedding gets the same stream in
+        any order of the batch. The average is within 1 %, unless rows are so few that whole bytes
+        cannot come as near. `resolve` gives that quality and weight.
 
-        mean_bytes  one quality and weight are found on the rows themselves, or on 16,384 of more,
-                    which are chosen by a hash of their values; so an embedding gets the same stream
-                    in any order of the batch. The average is within 1 %, unless rows are so few
-                    that whole bytes cannot come as near. `resolve` gives that quality and weight
+        Args:
+            X: (N, D) real numbers of any norms. Of a memory map no more than some 16,000 rows are
+                in memory at a time.
+            target: As for `encode`.
+            **options: As for `encode`.
+
+        Returns:
+            N streams, in the order of the rows.
+
+        Raises:
+            EmbeddingError: Names the rows at fault: `error.rows`, counted from 0.
+            OptionError: As for `encode`, and so is RateError.
+
+        Warns:
+            BackboneWarning: Many rows lie where the profile's backbone puts none.
+
+        Examples:
+            >>> X = np.load("embeddings.npy")
+            >>> streams = clipcodec.Codec().encode_embeddings(X, quality=40)
+            >>> len(streams)
+            100
         """
         asked = self._target(target, options)
         rows = self._rows(X)
@@ -376,13 +533,29 @@ class Codec:
     def resolve(
         self, X: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
     ) -> Target:
-        """The quality and weight that `mean_bytes` becomes for embeddings (N, D), any norms, N > 0.
+        """Find the quality and weight that `mean_bytes` becomes for a sample of embeddings.
 
-        To encode others, or one at a time, as these would be: in several processes, say. A target
-        without mean_bytes is returned as it is. Errors as for `encode_embeddings`.
+        With them, others are encoded as these would be: one at a time, or in several processes.
 
-        >>> point = codec.resolve(sample, mean_bytes=50)
-        >>> streams = [codec.encode_embedding(x, point) for x in incoming]
+        Args:
+            X: (N, D) real numbers of any norms, at least one row.
+            target: As for `encode`.
+            **options: As for `encode`.
+
+        Returns:
+            A target with a quality and a weight; one without mean_bytes as it is.
+
+        Raises:
+            EmbeddingError: There are no rows, or some are at fault.
+            OptionError: As for `encode`, and so is RateError.
+
+        Examples:
+            >>> X = np.load("embeddings.npy")
+            >>> codec = clipcodec.Codec()
+            >>> point = codec.resolve(X[:50], mean_bytes=50)
+            >>> streams = [codec.encode_embedding(x, point) for x in X[50:]]
+            >>> 46 < sum(map(len, streams)) / len(streams) < 54
+            True
         """
         asked = self._target(target, options)
         rows = self._rows(X)
@@ -393,9 +566,21 @@ class Codec:
         return self.resolve_parts(self._unit_rows(X, rows), asked)
 
     def resolve_parts(self, parts: Callable[[], Iterable[Embeddings]], target: Target, /) -> Target:
-        """As `resolve`, of rows that are read part by part; of no rows, the target as it is.
+        """Do what `resolve` does, with rows that are read part by part.
 
-        parts  gives unit-norm rows (n, D), all of them each time it is called
+        Args:
+            parts: Gives rows (n, D) of unit norm, all of them each time it is called.
+            target: What is asked.
+
+        Returns:
+            As `resolve`; if there are no rows, the target as it is.
+
+        Examples:
+            >>> X = np.load("embeddings.npy")
+            >>> target = clipcodec.Target(mean_bytes=50)
+            >>> point = clipcodec.Codec().resolve_parts(lambda: [X[:50], X[50:]], target)
+            >>> point.mean_bytes is None
+            True
         """
         found = mean.sample(parts) if target.mean_bytes is not None else None
         if found is None or not found.count:
@@ -460,7 +645,24 @@ class Codec:
             return mean.resolve(self.encode_each, found.rows, target, self.profile)
 
     def encode_each(self, rows: Sequence[Embeddings], target: Target) -> list[bytes]:
-        """Unit-norm rows (D,), which may differ in width, to streams."""
+        """Turn rows that may differ in width into streams.
+
+        Args:
+            rows: Embeddings (D,) of unit norm, float32.
+            target: What the streams must meet, without mean_bytes.
+
+        Returns:
+            One stream for each row.
+
+        Raises:
+            RateError: Names the rows at fault.
+
+        Examples:
+            >>> codec = clipcodec.Codec("any/rotation")
+            >>> rows = [np.eye(1, dim, dtype=np.float32)[0] for dim in (8, 16)]
+            >>> len(codec.encode_each(rows, clipcodec.Target(quality=50)))
+            2
+        """
         widths: dict[int, list[int]] = {}
         for i, row in enumerate(rows):
             widths.setdefault(len(row), []).append(i)
@@ -473,9 +675,19 @@ class Codec:
         return streams
 
     def check_width(self, dim: int, count: int | None = None) -> None:
-        """Raise EmbeddingError, naming the profiles that fit, unless the profile's width is `dim`.
+        """Raise an error unless the profile takes embeddings of this width; it names those that do.
 
-        count  of how many embeddings this is the width, for the message
+        Args:
+            dim: The width D.
+            count: How many embeddings have it, for the message.
+
+        Raises:
+            EmbeddingError: The profile takes another width.
+
+        Examples:
+            >>> clipcodec.Codec().check_width(768)
+            Traceback (most recent call last):
+            clipcodec.errors.EmbeddingError: 768 dimensions, profile ... takes 512: choose ...
         """
         if self.profile.dim in (None, dim):
             return
@@ -523,24 +735,63 @@ class Codec:
     # streams
 
     def decode(self, stream: bytes) -> Embeddings:
-        """One stream to its embedding (D,), float32, unit norm.
+        """Turn one stream into its embedding.
 
-        Any bytes give an embedding or a DecodeError. A registered profile that cannot be read
-        from this installation gives WeightsError.
+        Args:
+            stream: The bytes of a stream, of this profile or a registered one.
+
+        Returns:
+            (D,) float32, unit norm.
+
+        Raises:
+            DecodeError: These bytes are no stream, cut, damaged, or of an unknown profile. Any
+                bytes give an embedding or this error.
+            WeightsError: A registered profile cannot be read from this installation.
+
+        Examples:
+            >>> clipcodec.Codec().decode(clipcodec.open("photos.clpc")[0]).shape
+            (512,)
         """
         with placed(None):
             row: Embeddings = decode_rows([self.parse(stream)])[0]
             return row
 
     def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
-        """N streams to embeddings (N, D) in order. All must have one width.
+        """Turn streams into embeddings.
 
-        Raises as `decode` does, naming the streams at fault.
+        Args:
+            streams: N streams, whose embeddings have one width D.
+
+        Returns:
+            (N, D) float32, rows of unit norm, in the order of the streams.
+
+        Raises:
+            DecodeError: Names the streams at fault: `error.rows`, counted from 0.
+
+        Examples:
+            >>> clipcodec.Codec().decode_batch(clipcodec.open("photos.clpc")).shape
+            (100, 512)
         """
         return self.decode_parsed(self.parse_batch(streams))
 
     def decode_parsed(self, parsed: Sequence[ParsedStream]) -> Embeddings:
-        """As `decode_batch`, of streams that `parse_batch` has cut into their parts."""
+        """Turn streams that `parse_batch` has cut into their parts into embeddings.
+
+        Args:
+            parsed: N streams, whose embeddings have one width D.
+
+        Returns:
+            (N, D) float32, rows of unit norm.
+
+        Raises:
+            DecodeError: As `decode_batch`.
+
+        Examples:
+            >>> codec = clipcodec.Codec()
+            >>> parsed = codec.parse_batch(clipcodec.open("photos.clpc")[:10])
+            >>> codec.decode_parsed(parsed).shape
+            (10, 512)
+        """
         if not parsed:
             return np.empty((0, self.profile.dim or 0), np.float32)
         groups: dict[tuple[Header, int], list[int]] = {}
@@ -575,20 +826,79 @@ class Codec:
         return out
 
     def parse(self, stream: bytes) -> ParsedStream:
-        """A stream cut into its parts; nothing is decoded. Raises DecodeError."""
+        """Cut a stream into its parts, without decoding it.
+
+        Args:
+            stream: The bytes of a stream.
+
+        Returns:
+            Profile, header, parameters and payload (formats/clipcodec-1.md).
+
+        Raises:
+            DecodeError: The header is no stream's, or names an unknown profile.
+
+        Examples:
+            >>> parsed = clipcodec.Codec().parse(clipcodec.open("photos.clpc")[0])
+            >>> parsed.profile.name, parsed.dim
+            ('openai-vit-b-32/predictive', 512)
+        """
         return parse(stream, self._owner)
 
     def parse_batch(self, streams: Iterable[bytes]) -> list[ParsedStream]:
-        """`parse` of several streams. Raises DecodeError naming those at fault."""
+        """Cut streams into their parts, without decoding them.
+
+        Args:
+            streams: Several streams.
+
+        Returns:
+            What `parse` gives, for each.
+
+        Raises:
+            DecodeError: Names the streams at fault: `error.rows`, counted from 0.
+
+        Examples:
+            >>> parsed = clipcodec.Codec().parse_batch(clipcodec.open("photos.clpc"))
+            >>> {stream.dim for stream in parsed}
+            {512}
+        """
         return parse_all(streams, self._owner)
 
     def info(self, stream: bytes) -> StreamInfo:
-        """Describe a stream after checking it in full. Raises as `decode` does."""
+        """Check a stream in full, and describe it.
+
+        Args:
+            stream: The bytes of a stream.
+
+        Returns:
+            Its profile, quality, entropy coder, width and sizes.
+
+        Raises:
+            DecodeError: As for `decode`.
+
+        Examples:
+            >>> clipcodec.Codec().info(clipcodec.open("photos.clpc")[0]).symbols
+            512
+        """
         with placed(None):
             return describe(self.parse(stream))
 
     def symbols(self, stream: bytes) -> Symbols:
-        """The symbols (n,) of a stream, after checking it in full. Raises as `decode` does."""
+        """Give the symbols of a stream, after checking it in full.
+
+        Args:
+            stream: The bytes of a stream.
+
+        Returns:
+            (n,) int64: what the entropy coder had to say (formats/clipcodec-1.md, and the profile's
+                kind).
+
+        Raises:
+            DecodeError: As for `decode`.
+
+        Examples:
+            >>> clipcodec.Codec().symbols(clipcodec.open("photos.clpc")[0]).shape
+            (512,)
+        """
         with placed(None):
             row: Symbols = unpack([self.parse(stream)])[0]
             return row

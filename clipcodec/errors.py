@@ -67,6 +67,11 @@ _LONGEST_REASON = 400  # characters
 T = TypeVar("T")
 
 
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 class RowNumbers(Protocol):
     """A list or array of row numbers."""
 
@@ -74,16 +79,30 @@ class RowNumbers(Protocol):
 
 
 class ClipcodecError(Exception):
-    """Base of all errors raised on purpose by clipcodec.
+    """Base of all errors that clipcodec raises on purpose.
 
-    reason  what is wrong and what to do about it
-    rows    rows of the caller's batch that have this fault, in order: all that were checked
-            together; () for a single input
-    source  where these rows are: a file or a column; None: in what was given
-    item    what a row is called in the message: "embedding", "stream", "image", "row", …
+    Catch it to go on after any of them. The message names the input, says what was expected and
+    what to do.
 
-    >>> EmbeddingError("NaN or infinite values", rows=[3, 7])
-    EmbeddingError('embedding 3 and 1 more: NaN or infinite values')
+    Args:
+        reason: What is wrong and what to do about it.
+        rows: Rows of the caller's batch that have this fault.
+
+    Attributes:
+        reason: What is wrong and what to do about it.
+        rows: Rows of the caller's batch that have this fault, in order, counted from 0: all that
+            were checked together; () for a single input.
+        source: Where these rows are: a file or a column; None: in what was given.
+        item: What a row is called in the message: "embedding", "stream", "image", "row", …
+
+    Examples:
+        >>> X = np.load("embeddings.npy")
+        >>> X[3] = np.nan
+        >>> try:
+        ...     clipcodec.encode_embeddings(X)
+        ... except clipcodec.ClipcodecError as error:
+        ...     print(error.index, error)
+        3 embedding 3: NaN or infinite values
     """
 
     item: str = "item"
@@ -113,14 +132,34 @@ class ClipcodecError(Exception):
 
     @classmethod
     def of_rows(cls, reasons: Mapping[int, str]) -> Self:
-        """One error for rows with a reason each; its message is the first one's."""
+        """Make one error for rows with a reason each; its message is the first one's.
+
+        Args:
+            reasons: What is wrong with each row.
+
+        Returns:
+            The error, which knows all rows.
+
+        Examples:
+            >>> clipcodec.DecodeError.of_rows({2: "cut", 5: "damaged"})
+            DecodeError('stream 2 and 1 more: cut')
+        """
         rows = sorted(reasons)
         error = cls(reasons[rows[0]], rows=rows)
         _set_reasons(error, reasons)
         return error
 
     def each(self) -> Iterator[ClipcodecError]:
-        """An error for each of its rows, without traceback: it keeps no image or array alive."""
+        """Make an error for each of its rows.
+
+        Yields:
+            Errors without traceback, which keep no image or array alive.
+
+        Examples:
+            >>> error = clipcodec.DecodeError.of_rows({2: "cut", 5: "damaged"})
+            >>> [str(one) for one in error.each()]
+            ['stream 2: cut', 'stream 5: damaged']
+        """
         for row, reason in _reasons(self):
             error = type(self)(reason, rows=[row])
             error.source, error.item = self.source, self.item
@@ -128,87 +167,163 @@ class ClipcodecError(Exception):
 
 
 class InputError(ClipcodecError, ValueError):
-    """What was given cannot be encoded."""
+    """What was given cannot be encoded.
+
+    Raised for an image, an embedding, an option, or a file of them; the subclasses say which. Mend
+    or leave out what the message names.
+    """
 
 
 class ImageError(InputError):
-    """Not an image, a damaged one, or one above the size limit."""
+    """Not an image, a damaged one, or one above the size limit.
+
+    Raised where images are read. Export the image as PNG or JPEG; for one above the limit raise
+    `PIL.Image.MAX_IMAGE_PIXELS`, or make it smaller.
+    """
 
     item = "image"
 
 
 class ImageFileError(ImageError, OSError):
-    """The image file is missing or cannot be read."""
+    """The image file is missing or cannot be read.
+
+    Raised where an image is given by its path. Check the path and its permissions; download what is
+    behind a URL first. It is an OSError, too.
+    """
 
 
 class EmbeddingError(InputError):
-    """An embedding of the wrong shape, zero, or not finite."""
+    """An embedding of the wrong shape, zero, or not finite.
+
+    Raised where embeddings are encoded, searched with or read from a file. `error.rows` are the
+    rows at fault: leave them out, or choose one of the profiles that the message names for this
+    width.
+    """
 
     item = "embedding"
 
 
 class OptionError(InputError):
-    """Options that contradict each other, or a value outside its range."""
+    """Options that contradict each other, or a value outside its range.
+
+    Raised before any work is done. Change the option that the message names.
+    """
 
 
 class RateError(OptionError):
-    """The profile cannot reach the size or fidelity asked for."""
+    """The profile cannot reach the size or fidelity asked for.
+
+    Raised where a target is too small for a stream, or too close to the original. Ask for more
+    bytes or a lower cosine, or choose the profile that the message suggests. `error.rows` are the
+    embeddings that missed it.
+    """
 
     item = "embedding"
 
 
 class DecodeError(ClipcodecError, ValueError):
-    """These bytes are not a stream that can be decoded."""
+    """These bytes are not a stream that can be decoded.
+
+    Raised by all that reads streams; the subclasses say why. `error.rows` are the streams at fault:
+    get them again from where they came from, or leave them out.
+    """
 
     item = "stream"
 
 
 class TruncatedError(DecodeError, EOFError):
-    """The stream ends before its last symbol."""
+    """The stream, or the container, ends too early.
+
+    Raised where bytes are missing at the end: it was cut, or is still being written. Copy it again;
+    `clipcodec.open(path, partial=True)` reads what is there of a container.
+    """
 
 
 class CorruptError(DecodeError):
-    """The stream is damaged, or not in canonical form."""
+    """The stream, or the container, is damaged or not in canonical form.
+
+    Raised where a check value does not match, or bytes stand where none may. Copy it again;
+    `clipcodec.open(path, partial=True)` reads the good blocks of a container.
+    """
 
 
 class UnsupportedError(DecodeError):
-    """The format version or coder is not known to this release."""
+    """The format version or coder is not known to this release.
+
+    Raised for what a later release has made. Upgrade clipcodec.
+    """
 
 
 class UnknownProfileError(DecodeError):
-    """The stream names a profile that is not at hand."""
+    """The stream names a profile that is not at hand.
+
+    Raised for a stream of a private profile, or of one that a later release has registered. Give
+    the profile's file, `profile=FILE`, or upgrade clipcodec.
+    """
 
 
 class ProfileError(ClipcodecError, ValueError):
-    """No profile or backbone of that name."""
+    """No profile or backbone of that name.
+
+    Raised where a name is given. The message lists the names that are known; a path must lead to a
+    profile file.
+    """
 
 
 class WeightsError(ClipcodecError):
-    """A profile or backbone file is damaged, foreign, or does not match."""
+    """A profile or backbone file is damaged, foreign, or does not match.
+
+    Raised where weights are read, and where what a backbone computes is not what its profile knows.
+    Delete the file that the message names and fetch it again, or reinstall clipcodec.
+    """
 
 
 class WeightsUnavailableError(WeightsError, OSError):
-    """Backbone weights are neither on disk nor can they be fetched."""
+    """Backbone weights are neither on disk nor can they be fetched.
+
+    Raised where a backbone is first needed. Run `clipcodec fetch` where there is a network, or give
+    a local file, `weights=FILE`. It is an OSError, too.
+    """
 
 
 class TrainingError(ClipcodecError, ValueError):
-    """Training data or settings from which no profile can be made."""
+    """Training data or settings from which no profile can be made.
+
+    Raised before training, or where it does not converge. The message says what is needed: more
+    distinct rows, for example.
+    """
 
 
 class OutputExistsError(ClipcodecError, FileExistsError):
-    """The output exists, and overwriting was not asked for."""
+    """The output exists, and overwriting was not asked for.
+
+    Raised before anything is written. Choose another name, or ask for it: `overwrite=True`, or mode
+    "w" or "a" of a container. It is a FileExistsError, too.
+    """
 
 
 class LockedError(ClipcodecError, BlockingIOError):
-    """Another process is writing the file."""
+    """Another process is writing the file.
+
+    Raised where a container is opened for writing. Wait until the other one has closed it. It is a
+    BlockingIOError, too.
+    """
 
 
 class WorkerError(ClipcodecError, RuntimeError):
-    """Worker processes cannot start, or one ended before its work was done: killed, no memory."""
+    """Worker processes cannot start, or one ended before its work was done.
+
+    Raised by jobs with `workers`. It was killed, most often for lack of memory: take fewer workers,
+    or none. A script needs `if __name__ == "__main__":`.
+    """
 
 
 class MissingDependencyError(ClipcodecError, ImportError):
-    """An optional dependency is not installed: the package `name`."""
+    """An optional dependency is not installed: the package `name`.
+
+    Raised where it is first needed, not on import. Run the `pip install` line of the message. It is
+    an ImportError, too.
+    """
 
     def __init__(
         self, reason: object = "", *, rows: Iterable[int] = (), name: str | None = None
@@ -218,7 +333,12 @@ class MissingDependencyError(ClipcodecError, ImportError):
 
 
 class BackboneWarning(UserWarning):
-    """An embedding is unlike those its profile was trained on."""
+    """An embedding, or a text, is unlike those that its model takes or makes.
+
+    A warning, given once for each call. Streams are made all the same, but if the embeddings come
+    from another model than the profile's, what they decode to is poor: choose a profile for this
+    model, or `any/rotation`.
+    """
 
 
 def brief(reason: object) -> str:

@@ -28,6 +28,18 @@ class ParsedStream(NamedTuple):
     parameters: Parameters
     payload: bytes
 
+    def __repr__(self) -> str:
+        from .system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            size = len(self.start) + len(self.payload)
+            quality = self.parameters.quality
+            return [counted(size, "byte"), f"profile {brief(self.profile.name)}",
+                    f"quality {quality}" if quality else None, f"entropy coder {self.header.coder}",
+                    counted(self.dim, "dimension")]  # fmt: skip
+
+        return shown("ParsedStream", parts)
+
     @property
     def dim(self) -> int:
         """Width D of its embedding."""
@@ -134,7 +146,29 @@ def qualities_of(streams: Sequence[ParsedStream]) -> Symbols:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What a stream is. Sizes in bytes; `digest` (hex) names a private profile's file."""
+    """What a stream is; `info` makes it.
+
+    Attributes:
+        version: Of the format (formats/clipcodec-1.md).
+        profile: Its name.
+        profile_id: Its registered number; None: a private profile.
+        digest: SHA-256 of a private profile's file, in hex; None: a registered one.
+        backbone: The model that makes the embeddings; "any": unknown.
+        entropy: The entropy coder.
+        quality: As in `Target`; None for a profile of one rate.
+        dim: Width D of the embedding.
+        symbols: How many the payload holds.
+        size: Bytes of the whole stream.
+        header_size: Bytes before the payload.
+        information: Bytes: what the frequency tables say that these symbols hold, the least that a
+            payload could take.
+        bits_per_dimension: 8 · size / D.
+
+    Examples:
+        >>> found = clipcodec.info(clipcodec.open("photos.clpc")[0])
+        >>> found.entropy, found.header_size < found.size
+        ('rans', True)
+    """
 
     version: int
     profile: str
@@ -149,6 +183,17 @@ class StreamInfo:
     header_size: int
     information: float  # ideal payload in bytes: what the frequency tables say these symbols hold
     bits_per_dimension: float
+
+    def __repr__(self) -> str:
+        from .system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            quality = None if self.quality is None else f"quality {self.quality:g}"
+            return [counted(self.size, "byte"), f"profile {brief(self.profile)}", quality,
+                    f"entropy coder {self.entropy}", counted(self.dim, "dimension"),
+                    f"{self.bits_per_dimension:.2f} bits per dimension"]  # fmt: skip
+
+        return shown("StreamInfo", parts)
 
 
 def describe(parsed: ParsedStream) -> StreamInfo:

@@ -50,23 +50,32 @@ class Checkable(Protocol):
 class Target:
     """What streams must meet: at most one of quality, max_bytes, min_cosine and mean_bytes.
 
-    quality     1 (coarse) … 100 (fine), a whole number
-    max_bytes   most bytes of a whole stream, filled as well as can be
-    min_cosine  0 … 1, least cosine between an embedding and the decoded one
-    mean_bytes  bytes of a whole stream on average, or of a container per item where one is written:
-                one quality and weight for all, so for many embeddings at once only
-    weight      with a quality: the factor on what a bit costs the encoder (λ), for sizes between
-                two qualities; above 1 streams are smaller, below 1 larger. `Codec.resolve` finds it
-    effort      1 … 9, the encoder's alone: how long it may look for streams that keep more of what
-                texts would notice. 9 takes ten to fifty times as long as 1
-    texts       (M, D) embeddings of the texts that matter, of any norm, such as labels or queries;
-                None: the profile's own, of common things. They count with an effort above 1
-    entropy     the entropy coder: "raw", "huffman", "rans", or "auto", the shortest
+    With none of these four, the profile's default quality is taken.
 
-    With none of the first four: the profile's default quality. Raises OptionError.
+    Attributes:
+        quality: 1 (coarse) … 100 (fine), a whole number.
+        max_bytes: Most bytes of a whole stream, filled as well as can be.
+        min_cosine: 0 … 1, the least cosine between an embedding and the decoded one.
+        mean_bytes: Bytes of a whole stream on average, or of a container per item where one is
+            written: one quality and weight for all, so for many embeddings at once only.
+        weight: With a quality: the factor on what a bit costs the encoder (λ), for sizes between
+            two qualities, 0.001 … 1000; above 1 streams are smaller, below 1 larger.
+            `Codec.resolve` finds it.
+        entropy: The entropy coder: "raw", "huffman", "rans", or "auto", the shortest.
+        effort: 1 … 9, the encoder's alone: how long it may look for streams that keep more of what
+            texts would notice. 9 takes ten to fifty times as long as 1.
+        texts: (M, D) embeddings of the texts that matter, of any norm, such as labels or queries;
+            None: the profile's own, of common things. They count with an effort above 1.
 
-    >>> Target(max_bytes=50).max_bytes
-    50
+    Raises:
+        OptionError: A value is out of range, or two contradict each other.
+
+    Examples:
+        >>> target = clipcodec.Target(max_bytes=50, effort=5)
+        >>> target
+        Target(max_bytes=50, effort=5)
+        >>> len(clipcodec.Codec().encode("photo.jpg", target)) <= 50
+        True
     """
 
     quality: float | None = None
@@ -111,10 +120,30 @@ class Target:
             kind = int if name == "max_bytes" else float
             object.__setattr__(self, name, kind(getattr(self, name)))
 
-    def check(self, profile: Checkable, *, one: bool = False) -> None:
-        """Raise OptionError unless streams of this profile can be asked for this.
+    def __repr__(self) -> str:
+        from .system.shown import array, fields
 
-        one  it is about a single embedding, which has no mean
+        found = fields(self, (*_GOALS, "weight"))
+        if self.effort != 1:
+            found += f"{', ' * bool(found)}effort={self.effort}"
+        if self.texts is not None:
+            found += f"{', ' * bool(found)}texts=<{array(self.texts)}>"
+        if self.entropy != AUTO:
+            found += f"{', ' * bool(found)}entropy={self.entropy!r}"
+        return f"Target({found})"
+
+    def check(self, profile: Checkable, *, one: bool = False) -> None:
+        """Raise an error unless streams of this profile can be asked for this.
+
+        Args:
+            profile: A loaded profile.
+            one: It is about a single embedding, which has no mean.
+
+        Raises:
+            OptionError: The profile has no such quality or entropy coder, or one fixed rate.
+
+        Examples:
+            >>> clipcodec.Target(max_bytes=50).check(clipcodec.Codec().profile)
         """
         self.coders(profile)
         if self.mean_bytes is not None:
@@ -140,7 +169,21 @@ class Target:
             )
 
     def coders(self, profile: Checkable) -> tuple[str, ...]:
-        """The entropy coders to try, of which the shortest result is taken."""
+        """Name the entropy coders to try, of which the shortest result is taken.
+
+        Args:
+            profile: A loaded profile.
+
+        Returns:
+            Names, in the order they are tried.
+
+        Raises:
+            OptionError: The profile has no such entropy coder.
+
+        Examples:
+            >>> clipcodec.Target(entropy="rans").coders(clipcodec.Codec().profile)
+            ('rans',)
+        """
         if self.entropy == AUTO:
             return profile.coders
         if self.entropy not in profile.coders:
@@ -151,14 +194,30 @@ class Target:
         return (self.entropy,)
 
     def identity(self) -> dict[str, Any]:
-        """What tells it from other targets, for JSON: its fields, texts as their SHA-256."""
+        """Say what tells it from other targets, for JSON.
+
+        Returns:
+            Its fields; texts as the SHA-256 of their numbers.
+
+        Examples:
+            >>> clipcodec.Target(max_bytes=50).identity()["max_bytes"]
+            50
+        """
         fields = asdict(replace(self, texts=None))
         if self.texts is not None:
             fields["texts"] = hashlib.sha256(self.texts.tobytes()).hexdigest()
         return fields
 
     def stricter(self) -> Target:
-        """One byte less, or a little closer: for streams that missed this target."""
+        """Ask for one byte less, or for a little closer: for streams that missed this target.
+
+        Returns:
+            A target; this one if it asks for neither.
+
+        Examples:
+            >>> clipcodec.Target(max_bytes=50).stricter()
+            Target(max_bytes=49)
+        """
         if self.max_bytes is not None:
             return replace(self, max_bytes=max(int(self.max_bytes) - 1, 1))
         if self.min_cosine is not None:

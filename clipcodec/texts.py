@@ -61,14 +61,27 @@ def as_labels(labels: Any) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class TextEmbeddings:
-    """Texts and their embeddings.
+    """Texts and their embeddings, which a file can keep for use without torch.
 
-    names        (N) texts
-    embeddings   (N, D) float32, unit norm (any norm is taken)
-    backbone     the model that made them; None: unknown
-    temperature  factor of the cosines in the model's softmax, exp(logit_scale)
+    `len(texts)` counts them.
 
-    Raises EmbeddingError or OptionError if they do not fit together.
+    Attributes:
+        names: N texts.
+        embeddings: (N, D) float32, unit norm (any norm is taken).
+        backbone: The model that made them; None: unknown.
+        temperature: Factor of the cosines in the model's softmax, exp(logit_scale).
+
+    Raises:
+        EmbeddingError: There are more embeddings than texts, or fewer, or one is at fault.
+        OptionError: A text is empty, or the temperature is not positive.
+
+    Examples:
+        >>> names = ("cat", "dog", "horse")
+        >>> rows = clipcodec.embed_texts(names)
+        >>> labels = clipcodec.TextEmbeddings(names, rows, backbone="openai-vit-b-32")
+        >>> labels.save("labels.safetensors")
+        >>> clipcodec.TextEmbeddings.load("labels.safetensors").names
+        ('cat', 'dog', 'horse')
     """
 
     names: tuple[str, ...]
@@ -84,19 +97,50 @@ class TextEmbeddings:
             raise EmbeddingError(f"{len(self.embeddings)} embeddings of {len(self.names)} texts")
         check_temperature(self.temperature)
 
+    def __repr__(self) -> str:
+        from .system.shown import counted, named, shown
+
+        def parts() -> list[object]:
+            return [f"{counted(len(self.names), 'text')} ({named(self.names)})",
+                    counted(self.embeddings.shape[1], "dimension"),
+                    f"backbone {self.backbone or 'unknown'}"]  # fmt: skip
+
+        return shown("TextEmbeddings", parts)
+
     def __len__(self) -> int:
         return len(self.names)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write a safetensors file: the tensor `embeddings`, and one metadata entry with the rest.
 
-        Raises OSError, OptionError if there are too many texts for one file, or OutputExistsError
-        unless `overwrite`.
+        Args:
+            path: Of the file. It is written whole, or not at all.
+            overwrite: Replace a file that exists.
+
+        Raises:
+            OutputExistsError: It exists, and `overwrite` is false.
+            OptionError: These are too many texts for one file.
+            OSError: It cannot be written.
+
+        Examples:
+            >>> clipcodec.TextEmbeddings.load("labels.safetensors").save("copy.safetensors")
         """
         write_atomic(path, self.to_bytes(), overwrite=overwrite)
 
     def to_bytes(self) -> bytes:
-        """The bytes of the file that `save` writes. The same content gives the same bytes."""
+        """Make the bytes of the file that `save` writes.
+
+        Returns:
+            The bytes. The same content gives the same bytes.
+
+        Raises:
+            OptionError: These are too many texts for one file.
+
+        Examples:
+            >>> data = clipcodec.TextEmbeddings.load("labels.safetensors").to_bytes()
+            >>> len(clipcodec.TextEmbeddings.load(data))
+            3
+        """
         with loading:
             import safetensors.numpy
 
@@ -108,9 +152,21 @@ class TextEmbeddings:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | bytes) -> TextEmbeddings:
-        """Read what `save` wrote: a path, or all bytes of the file.
+        """Read what `save` wrote; torch is not needed.
 
-        Raises EmbeddingError for any other file, OSError if it cannot be read.
+        Args:
+            path: Of the file, or all its bytes.
+
+        Returns:
+            The texts and their embeddings.
+
+        Raises:
+            EmbeddingError: It is no file of text embeddings, or damaged.
+            OSError: It cannot be read.
+
+        Examples:
+            >>> clipcodec.TextEmbeddings.load("labels.safetensors").embeddings.shape
+            (3, 512)
         """
         from . import arrays  # what encodes and decodes needs none of its imports
 

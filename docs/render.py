@@ -1,6 +1,7 @@
 """Write the tables, figures and claims of the pages from the kept results.
 
-    python docs/render.py           # write docs/*.md, README.md and docs/figures/*.svg
+    python docs/render.py           # write docs/*.md, README.md, docs/figures/*.svg and the
+                                    # figures that `clipcodec demo` shows beside its own
     python docs/render.py --check   # change nothing; exit 1 and name what differs
     python docs/render.py --open    # sentences with numbers that no claim accounts for
 
@@ -19,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(Path(__file__).parent)]  # `rendering` is beside this file
-from rendering import claims, pages, plots  # noqa: E402
+from rendering import claims, measured, pages, plots  # noqa: E402
 from rendering.benches import BENCHES  # noqa: E402
 from rendering.kept import Kept, Missing  # noqa: E402
 from rendering.paper import PAPER  # noqa: E402
@@ -37,6 +38,7 @@ def render(root: Path = ROOT, *, write: bool = True) -> list[str]:
     """
     kept = Kept(root / "docs" / "results")
     faults = tables(root, kept, write=write) + figures(root, kept, write=write)
+    faults += shipped(root, kept, write=write)
     if write:
         claims.update(root, kept)
     return faults + claims.write_page(root, kept, write) + claims.faults(root, kept)
@@ -80,6 +82,21 @@ def figures(root: Path, kept: Kept, *, write: bool) -> list[str]:
         except (Missing, ImportError) as error:  # ImportError: matplotlib, to draw
             faults.append(f"{shown}: {error}")
     return faults
+
+
+def shipped(root: Path, kept: Kept, *, write: bool) -> list[str]:
+    """Write the figures that the package has with it; returns what is wrong or differs."""
+    path = root / measured.PATH
+    try:
+        today = measured.text(kept)
+    except Missing as error:
+        return [f"{measured.PATH}: {error}"]
+    if path.exists() and path.read_text("utf-8") == today:
+        return []
+    if write:
+        path.write_text(today, "utf-8")
+        return []
+    return [f"{measured.PATH}: differs from docs/results"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -135,10 +135,17 @@ def benches() -> dict[str, list[dict[str, Any]]]:
              "share_of_limit": 0.84},
             {"key": "million: container", "bytes_per_item": 73.2, "bytes_per_stream": 74.34},
         ],
+        "service": [{"key": f"{verb}: {OURS} {target}".strip(), "verb": verb, "profile": OURS,
+                     "options": {"max_bytes": 50} if target else {}, "ms": 20.1 + len(target),
+                     "ms_95": 40.2, "batch_ms": 1.31 + len(target), "peak_mib": 81.4}
+                    for verb, target in (("encode", ""), ("encode", "max_bytes=50"),
+                                         ("decode", ""), ("embed an image", ""))],
         "words": [{"key": f"classify items.clpc --labels {name}.safetensors", "cpu_seconds": 26.1,
                    "peak_mib": 123.4} for name in ("labels", "one")],
         "ablation": [{"key": spec, "bytes": 50, "cosine": 0.96, "sets": sets, "used": 1.0,
                       "entropy": 1.99, "limit": 2} for spec in ("pqvae:4,16", "pqvae:4,16,own")],
+        "install": [{"key": way, "download": 3_000_000_000, "disk": 136_400_000, "packages": 4}
+                    for way in ("full", "cpu", "light")],
         "pixels": [{"key": "jpeg:10", "bpp": 0.31, "bytes": 2_000, "psnr": 27.1},
                    {"key": "stream@50", "bpp": 0.0023, "bytes": 50}],
     }  # fmt: skip
@@ -283,6 +290,26 @@ def test_figures_are_drawn_from_today_s_results(render: ModuleType, root: Path) 
     assert render.figures(root, render.Kept(results), write=False) == [
         "docs/figures/spread.svg: drawn from other results"
     ]
+
+
+def test_the_figures_in_the_package_are_those_of_the_results(
+    render: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A file that differs is found, and written anew; what is missing is named."""
+    kept, other = render.Kept(root / "docs" / "results"), tmp_path_factory.mktemp("package")
+    path = other / render.measured.PATH
+    path.parent.mkdir(parents=True)
+    differs = [f"{render.measured.PATH}: differs from docs/results"]
+    assert render.shipped(other, kept, write=False) == differs
+    assert render.shipped(other, kept, write=True) == []
+    assert render.shipped(other, kept, write=False) == []
+    shown = json.loads(path.read_text("utf-8"))["cosine"]
+    key = f"{OURS}@max_bytes=50"
+    assert shown[key] == pytest.approx(kept.value(key, "cosine"), abs=1e-4)
+    path.write_text(path.read_text("utf-8").replace("0.9", "0.8", 1), "utf-8")
+    assert render.shipped(other, kept, write=False) == differs
+    empty = render.shipped(other, render.Kept(other), write=True)
+    assert empty[0].startswith(f"{render.measured.PATH}: embeddings.json is not there")
 
 
 def test_a_sentence_with_a_number_needs_a_claim(render: ModuleType, root: Path) -> None:

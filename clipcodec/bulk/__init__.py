@@ -1,9 +1,10 @@
 """Many inputs into one container: directories, patterns, lists, archives and arrays.
 
 >>> from clipcodec.bulk import Job, Target
->>> job = Job("photos/", "photos.clpc", Target(max_bytes=50))
+>>> job = Job("photos/", "new.clpc", Target(max_bytes=50), workers=0)
 >>> result = job.run()
 >>> result.compressed, result.failed
+(3, 0)
 
 A script that uses worker processes needs `if __name__ == "__main__":`, as each worker imports it.
 """
@@ -40,3 +41,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -57,11 +57,27 @@ OTHER_INPUT = "archives or arrays in a folder (give them as inputs of their own)
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What is neither an input nor a failure. names: at most 1000 of them."""
+    """What is neither an input nor a failure, for one reason.
+
+    Attributes:
+        why: The reason.
+        count: How many files or archive members there are.
+        names: Their names, at most 1000 of them.
+
+    Examples:
+        >>> from clipcodec.bulk import LeftOut
+        >>> LeftOut("hidden", 2, [".a", ".b"])
+        <clipcodec.bulk.LeftOut: 2 hidden: '.a', '.b'>
+    """
 
     why: str
     count: int
     names: list[str]
+
+    def __repr__(self) -> str:
+        from ..system.shown import named, shown
+
+        return shown("bulk.LeftOut", lambda: [f"{self.count:,} {self.why}: {named(self.names)}"])
 
 
 class Tally:

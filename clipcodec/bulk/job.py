@@ -25,6 +25,7 @@ from ..errors import (
     each_row,
 )
 from ..models import BATCH
+from ..profile.samples import draw
 from ..system.files import refuse_existing
 from ..target import Target
 from .archives import Archive
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _NAMES_SHOWN = 5  # of what is left out for one reason
 _SAMPLES = 64  # embeddings that are encoded to estimate a size
+_FEW = 4096  # rows of arrays that are encoded before workers would have started
 _TOGETHER = 2048  # rows of an array that are read at a time, to find a quality
 
 Mode = Literal["new", "resume", "replace"]
@@ -52,9 +54,16 @@ Progress = Callable[[int, "int | None"], object]
 class Failure(NamedTuple):
     """One image, row or input that failed.
 
-    name   the file, archive member or row, as messages call it
-    error  what is wrong with it
-    rows   how many images or rows it stands for: all of an array of the wrong width, else one
+    Attributes:
+        name: The file, archive member or row, as messages call it.
+        error: What is wrong with it.
+        rows: How many images or rows it stands for: all of an array of the wrong width, else one.
+
+    Examples:
+        >>> from clipcodec.bulk import Job
+        >>> plan = Job(["photo.jpg", "none.jpg"], "new.clpc").plan()
+        >>> [failure.name for failure in plan.failures]
+        ['none.jpg']
     """
 
     name: str
@@ -66,11 +75,17 @@ class Failure(NamedTuple):
 class Plan:
     """What a job would do.
 
-    ids            what would be compressed, in order
-    there_already  how many inputs are in the container already
-    failures       what is known to fail; a damaged image shows only when it is read
-    bytes          about how large all new streams are; None: unknown
-    left_out       as in `JobResult`
+    Attributes:
+        ids: What would be compressed, in order.
+        there_already: How many inputs are in the container already.
+        failures: What is known to fail; a damaged image shows only when it is read.
+        bytes: About how large all new streams are; None: unknown.
+        left_out: As in `JobResult`.
+
+    Examples:
+        >>> from clipcodec.bulk import Job
+        >>> Job("photos/", "new.clpc").plan().ids
+        ['cat.jpg', 'dog.jpg', 'photo.jpg']
     """
 
     ids: list[str]
@@ -78,6 +93,15 @@ class Plan:
     failures: list[Failure]
     bytes: int | None
     left_out: list[LeftOut] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown, sized
+
+        def parts() -> list[object]:
+            size = "of unknown size" if self.bytes is None else f"about {sized(self.bytes)}"
+            return [f"{counted(len(self.ids), 'input')} to compress", size, *_counts(self)]
+
+        return shown("bulk.Plan", parts)
 
     @property
     def failed(self) -> int:
@@ -89,15 +113,22 @@ class Plan:
 class JobResult:
     """What a job did.
 
-    compressed     how many streams were added to the container
-    there_already  how many inputs were in it before
-    failures       every failure by name, in order
-    bytes          of the streams added
-    bytes_per_item   of the whole container, ids and all else counted
-    adapted        was the quality changed on the way, to come to mean_bytes?
-    seconds        the time it took, without loading the backbone
-    left_out       files and archive members that are no images, or hidden: for each reason how
-                   many, and their names; also a warning
+    Attributes:
+        compressed: How many streams were added to the container.
+        there_already: How many inputs were in it before.
+        failures: Every failure by name, in order.
+        bytes: Of the streams added.
+        seconds: The time it took, without loading the backbone.
+        bytes_per_item: Of the whole container, ids and all else counted.
+        adapted: Whether the quality was changed on the way, to come to mean_bytes.
+        left_out: Files and archive members that are no images, or hidden: for each reason how many,
+            and their names; also a warning.
+
+    Examples:
+        >>> from clipcodec.bulk import Job
+        >>> result = Job("embeddings.npy", "new.clpc", clipcodec.Target(quality=9), workers=0).run()
+        >>> result.compressed, result.failures
+        (100, [])
     """
 
     compressed: int
@@ -109,6 +140,15 @@ class JobResult:
     adapted: bool = False
     left_out: list[LeftOut] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown, sized
+
+        def parts() -> list[object]:
+            return [f"{counted(self.compressed, 'stream')} added", sized(self.bytes),
+                    *_counts(self), f"{self.seconds:.1f} s"]  # fmt: skip
+
+        return shown("bulk.JobResult", parts)
+
     @property
     def failed(self) -> int:
         """How many images or rows failed."""
@@ -118,26 +158,41 @@ class JobResult:
 class Job:
     """Compress many images or embeddings into one container.
 
-    sources     directories, "patterns", lists (.txt), archives (.tar), arrays (.npy), images, or
-                "-" for an archive on stdin; docs/images-at-scale.md says what is taken of each and
-                which ids it gets
-    out         the container
-    target      size or fidelity of every stream; None: the profile's default quality. mean_bytes
-                is of the container's file, per item, on average: arrays are sampled first, and all
-                rows get one quality; with images among the sources, the quality is found on the
-                first 512 items, and then changed a little every 256
-    profile, backbone, device, weights, precision   as for `Codec`
-    workers     processes that decode images and encode embeddings; 0: this process does all the
-                work; None: one per core. A script needs `if __name__ == "__main__":` for them
-    batch_size  images that the backbone embeds at a time
-    mode        "new": raise OutputExistsError if the container exists; "resume": add what is
-                missing, with the options that it was begun with; "replace": begin anew
+    After a run that raised, `unfinished` is the path of what it has written, if anything; mode
+    "resume" goes on with that.
 
-    Raises OptionError, ProfileError or WeightsError. After a run that raised, `unfinished` is the
-    path of what it has written, if anything; mode "resume" goes on with that.
+    Args:
+        sources: Directories, "patterns", lists (.txt), archives (.tar), arrays (.npy), images, or
+            "-" for an archive on stdin; docs/images-at-scale.md says what is taken of each and
+            which ids it gets.
+        out: The container.
+        target: Size or fidelity of every stream; None: the profile's default quality. mean_bytes is
+            of the container's file, per item, on average: arrays are sampled first, and all rows
+            get one quality; with images among the sources, the quality is found on the first 512
+            items, and then changed a little every 256.
+        profile: As for `Codec`.
+        backbone: As for `Codec`.
+        device: As for `Codec`.
+        weights: As for `Codec`.
+        precision: As for `Codec`.
+        workers: Processes that decode images and encode embeddings; 0: this process does all the
+            work; None: one per core, but 0 for a few rows of arrays. A script needs
+            `if __name__ == "__main__":` for them.
+        batch_size: Images that the backbone embeds at a time.
+        mode: "new": raise OutputExistsError if the container exists; "resume": add what is missing,
+            with the options that it was begun with; "replace": begin anew.
 
-    >>> job = Job(["photos/", "more.tar"], "photos.clpc", Target(max_bytes=50), mode="resume")
-    >>> result = job.run(on_failure=lambda failure: print(failure.name, failure.error))
+    Raises:
+        OptionError: An option is out of range, or there are no sources.
+        ProfileError: There is no such profile or backbone.
+        WeightsError: The profile's file is missing or damaged.
+
+    Examples:
+        >>> from clipcodec.bulk import Job, Target
+        >>> job = Job(["photos/", "embeddings.npy"], "new.clpc", Target(quality=20), workers=0)
+        >>> result = job.run(on_failure=lambda failure: print(failure.name, failure.error))
+        >>> result.compressed
+        103
     """
 
     def __init__(
@@ -173,8 +228,31 @@ class Job:
         if not self.sources:
             raise OptionError("no sources: give one at least")
 
+    def __repr__(self) -> str:
+        from ..system.shown import named, shown
+
+        def parts() -> list[object]:
+            to = f"{named(self.sources)} to {self.out!r}"
+            return [f"from {to}", repr(self.target), f"profile {self.codec.profile.name!r}",
+                    f"mode {self._mode!r}"]  # fmt: skip
+
+        return shown("bulk.Job", parts)
+
     def plan(self) -> Plan:
-        """What `run` would do. Nothing is written, no image decoded, no backbone loaded."""
+        """Say what `run` would do. Nothing is written, no image decoded, no backbone loaded.
+
+        Returns:
+            Ids, failures, and about how many bytes.
+
+        Raises:
+            OutputExistsError: The container exists, and the mode is "new".
+            OptionError: In mode "resume", the container was begun with other options.
+
+        Examples:
+            >>> from clipcodec.bulk import Job
+            >>> Job("embeddings.npy", "new.clpc", clipcodec.Target(mean_bytes=50)).plan()
+            <clipcodec.bulk.Plan: 100 inputs to compress, about 5.0 kB>
+        """
         with Begun(self.out, resume=self._mode == "resume") as begun:
             sources, root = self._find(begun)
             begun.check(self._identity(), root)
@@ -200,16 +278,32 @@ class Job:
         progress: Progress | None = None,
         on_failure: Callable[[Failure], object] | None = None,
     ) -> JobResult:
-        """Compress what is missing.
+        """Compress what is missing. An input that fails does not stop the others.
 
-        progress    called with how many images and rows are done, and how many there are to do or
-                    None if that is unknown: once at the start, then every time some are done
-        on_failure  called with each failure when it is found, not only at the end
+        If it raises, or is interrupted, what was written stays (`unfinished`); mode "resume" goes
+        on with it.
 
-        An input that fails does not stop the others. Raises InputError if there is nothing at all
-        to put into a new container, OutputExistsError, LockedError (another process writes it),
-        WorkerError (a worker was killed), OSError, and what loading the backbone raises. Then, or
-        if it is interrupted, what was written stays (`unfinished`); mode "resume" goes on with it.
+        Args:
+            progress: Called with how many images and rows are done, and how many there are to do or
+                None if that is unknown: once at the start, then every time some are done.
+            on_failure: Called with each failure when it is found, not only at the end.
+
+        Returns:
+            How many were compressed, and what failed.
+
+        Raises:
+            InputError: There is nothing at all to put into a new container.
+            OutputExistsError: The container exists, and the mode is "new".
+            LockedError: Another process writes it.
+            WorkerError: A worker was killed.
+            WeightsError: The backbone cannot be loaded.
+            OSError: The container cannot be written.
+
+        Examples:
+            >>> from clipcodec.bulk import Job
+            >>> result = Job("photos/", "new.clpc", clipcodec.Target(quality=20), workers=0).run()
+            >>> result.compressed, clipcodec.open("new.clpc").ids
+            (3, ['cat.jpg', 'dog.jpg', 'photo.jpg'])
         """
         self.unfinished = None
         with Begun(self.out, resume=self._mode == "resume") as begun:
@@ -273,9 +367,15 @@ class Job:
     ) -> Any:
         entries = (entry for source in sources for entry in source.entries(ledger.wanted))
         return compress(
-            self.codec, entries, target, workers=self._workers, batch_size=self._batch_size,
-            steering=steering,
+            self.codec, entries, target, workers=self._chosen_workers(sources),
+            batch_size=self._batch_size, steering=steering,
         )  # fmt: skip
+
+    def _chosen_workers(self, sources: list[Source]) -> int | None:
+        if self._workers is None and not any(source.images for source in sources):
+            rows = sum(source.count or 0 for source in sources)
+            return 0 if rows <= _FEW else None
+        return self._workers
 
     def _to_mean(
         self, begun: Begun, sources: list[Source], ledger: _Ledger, identity: dict[str, Any]
@@ -336,11 +436,10 @@ class Job:
         return round(total)
 
     def _image_size(self) -> float | None:
-        """Bytes of an image's stream, measured on samples of the profile's statistics."""
-        statistics = self.codec.profile.statistics
-        if statistics is None:
+        """Bytes of an image's stream, measured on samples that the profile draws."""
+        if self.codec.profile.statistics is None:
             return self.target.max_bytes
-        return self._mean_size(list(statistics.draw(_SAMPLES, seed=0)))
+        return self._mean_size(list(draw(self.codec.profile, _SAMPLES)))
 
     def _mean_size(self, embeddings: list[Any]) -> float | None:
         """Mean bytes of their streams; None if none can be encoded."""
@@ -354,6 +453,13 @@ class Job:
             sizes = [len(stream) for stream in streams if isinstance(stream, bytes)]
             return float(np.mean(sizes)) if sizes else None
         return None
+
+
+def _counts(found: Plan | JobResult) -> list[str]:
+    """What else became of the inputs, for `repr`."""
+    counts = [(found.there_already, "there already"), (found.failed, "failed"),
+              (sum(one.count for one in found.left_out), "left out")]  # fmt: skip
+    return [f"{count:,} {what}" for count, what in counts if count]
 
 
 class _Sample:

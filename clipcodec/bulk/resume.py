@@ -14,6 +14,7 @@ from ..errors import OptionError, TruncatedError
 from ..target import Target
 
 SETTLED = "settled"  # in the metadata
+_SHOWN = 32  # characters
 
 
 class Begun:
@@ -79,9 +80,9 @@ class Begun:
         for key, value in identity.items():
             before = self._recorded.get(key)
             if before != value:
-                shown = f"{str(before)[:16]!r}, not {str(value)[:16]!r}"
                 raise OptionError(
-                    f"{self.path} was begun with {key} {shown}: give the same, or begin another"
+                    f"{self.path} was begun {_differs(key, before, value)}: give the same, or "
+                    "begin another"
                 )
         began = self._recorded.get("root")
         if began not in (None, root):
@@ -95,3 +96,17 @@ class Begun:
         if self._container is None:
             return set()
         return {id for id in self._container.ids if id is not None}
+
+
+def _differs(key: str, before: Any, now: Any) -> str:
+    """How an option was given before, and is given now."""
+    if before is None:
+        return f"without {key}, not with {key}={_shown(now)}"
+    if now is None:
+        return f"with {key}={_shown(before)}, not without it"
+    return f"with {key}={_shown(before)}, not {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    """A number, a name, or as much of a digest as tells it from others."""
+    return f"{value:g}" if isinstance(value, float) else str(value)[:_SHOWN]

@@ -11,9 +11,10 @@ with forward slashes, sorted by code point.
 * list.txt: one path per line, relative to the list's folder; id: the line. Blank lines, and lines
   that begin with #, are skipped. Also in UTF-16 with its mark, or with NUL after each path: these
   are taken as they are.
-* shard.tar, also compressed, or "-" for one on stdin: its images (archives.py); id: shard.tar/name
+* shard.tar, also compressed: its images (archives.py); id: shard.tar/name
 * rows.npy, .npz, .safetensors, .pt or .csv: embeddings, memory-mapped if they can be (arrays.py);
   id: rows.npy/0, rows.npy/1, …
+* "-": an archive or embeddings on stdin, by its first bytes
 * any other file is an image; id: the path as given
 
 What an entry is (file, folder, pipe) is asked before it is opened. An input by its own name may be
@@ -26,6 +27,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -37,6 +39,7 @@ from .. import arrays
 from ..embeddings import as_rows
 from ..errors import ClipcodecError, EmbeddingError, ImageFileError, InputError, OptionError
 from ..system.files import written_directly
+from ..system.optional import require
 from ..system.pipes import LARGEST_ARRAY, LARGEST_IMAGE, Pipe, read_at_most
 from .archives import STDIN, Archive, begins_archive, is_archive
 from .entries import (
@@ -124,7 +127,7 @@ class _Finder:
 
     def add(self, name: str) -> None:
         if name == STDIN:
-            self._add_archive(Archive(name, self._stdin))
+            self._add_stdin()
         elif written_directly(name):
             self._add_stream(name)
         elif is_archive(name):
@@ -133,12 +136,26 @@ class _Finder:
             if not self._bare:
                 self.labels.append(label(name))
             self._add_files(*_directory(name, "" if self._bare else label(name) + "/"))
-        elif name.lower().endswith(".txt") and os.path.isfile(name):
-            self._add_files(_list(name))
         elif (kind := arrays.kind_of_file(name)) is not None:
             self._add_array(_Array(name, name, kind, self._check_width))
+        elif name.lower().endswith(".txt") and os.path.isfile(name):
+            self._add_files(_list(name))
         else:
-            self._add_files([(_posix(name), name)])
+            self._add_files([(_posix(name), _absent(name) or kind_fault(name) or name)])
+
+    def _add_stdin(self) -> None:
+        """Embeddings, known by their first bytes, or an archive."""
+        pipe = Pipe("stdin", self._stdin or sys.stdin.buffer)
+        kind = arrays.kind_of("", pipe.first(arrays.HEAD))
+        if kind is None:
+            require("PIL")  # images are known by the suffixes of formats that Pillow reads
+            self._add_archive(Archive(STDIN, io.BufferedReader(pipe)))
+            return
+        try:
+            data = read_at_most(pipe, LARGEST_ARRAY)
+            self._add_array(_Array("stdin", data, kind, self._check_width))
+        except InputError as error:
+            self._add_files([("stdin", error)])
 
     def _add_stream(self, name: str) -> None:
         """A pipe, or an open file: it is what its first bytes say. Workers cannot open it."""
@@ -325,6 +342,13 @@ def _paths(data: bytes) -> list[bytes]:
     if sum(len(path) <= 1 for path in paths) > len(paths) // 2 + 1:  # each second byte is NUL
         raise UnicodeError
     return [path for path in paths if path]
+
+
+def _absent(name: str) -> ImageFileError | None:
+    """What is wrong with an input that is not there; None: it is."""
+    if os.path.lexists(name):
+        return None
+    return ImageFileError("there is no such file or folder: check the path")
 
 
 def _failed(name: str, why: str) -> _Listed:

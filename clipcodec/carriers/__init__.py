@@ -4,7 +4,8 @@ A stream is stored as an item of the file's XMP metadata. The compressed image d
 Only the standard library is needed.
 
 >>> from clipcodec.carriers import attach, extract
->>> with_stream = attach("photo.jpg", stream)   # bytes of the new image file
+>>> stream = clipcodec.encode("photo.jpg")
+>>> with_stream = attach("photo.jpg", stream)  # bytes of the new image file
 >>> extract(with_stream) == [stream]
 True
 """
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     ImageFile: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 __all__ = ["attach", "dimensions", "extract", "format_of"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 class _Format(NamedTuple):
@@ -59,11 +65,25 @@ _FORMATS = tuple(
 def attach(image: ImageFile, stream: bytes) -> bytes:
     """Put a stream into the metadata of an image file (formats/inside-images.md).
 
-    Returns the bytes of the whole new file; nothing is written to disk. A stream of the same
-    profile that the file holds already is replaced; streams of other profiles stay.
+    The pixels stay as they are. A stream of the same profile that the file holds already is
+    replaced; streams of other profiles stay.
 
-    Raises ImageFileError (the file cannot be read), ImageError (damaged, or in a format that cannot
-    hold a stream) or DecodeError (`stream` is not a stream).
+    Args:
+        image: The path of an image file, or its bytes: JPEG, PNG, WebP, AVIF or HEIF.
+        stream: The bytes of a stream.
+
+    Returns:
+        The bytes of the whole new file. Nothing is written to disk.
+
+    Raises:
+        ImageFileError: The file cannot be read.
+        ImageError: It is damaged, or in a format that cannot hold a stream.
+        DecodeError: `stream` is no stream.
+
+    Examples:
+        >>> data = clipcodec.attach("photo.jpg", clipcodec.encode("photo.jpg", max_bytes=50))
+        >>> len(clipcodec.extract(data))
+        1
     """
     if not isinstance(stream, (bytes, bytearray, memoryview)):
         raise DecodeError(f"expected the bytes of a stream, got {type(stream).__name__}")
@@ -78,12 +98,24 @@ def attach(image: ImageFile, stream: bytes) -> bytes:
 
 
 def extract(image: ImageFile) -> list[bytes]:
-    """The streams in an image file, one per profile, in the order of the file; [] if none.
+    """Find the streams in an image file.
 
     They are not decoded here; `clipcodec.decode` and `info` check them.
 
-    Raises ImageFileError (the file cannot be read), ImageError (damaged, or in a format that cannot
-    hold a stream) or CorruptError (the file holds a stream, but its base64 is damaged).
+    Args:
+        image: The path of an image file, or its bytes: JPEG, PNG, WebP, AVIF or HEIF.
+
+    Returns:
+        One stream for each profile, in the order of the file; [] if there is none.
+
+    Raises:
+        ImageFileError: The file cannot be read.
+        ImageError: It is damaged, or in a format that cannot hold a stream.
+        CorruptError: It holds a stream whose base64 is damaged.
+
+    Examples:
+        >>> clipcodec.extract("photo.jpg")
+        []
     """
     data = _read(image)
     with _errors_named(image):
@@ -94,9 +126,23 @@ def extract(image: ImageFile) -> list[bytes]:
 
 
 def dimensions(image: ImageFile) -> tuple[int, int] | None:
-    """Width and height in pixels, as stored: Exif may turn it. None: its header does not say them.
+    """Read width and height of an image file from its header.
 
-    Raises as `extract`.
+    Args:
+        image: The path of an image file, or its bytes: JPEG, PNG, WebP, AVIF or HEIF.
+
+    Returns:
+        Width and height in pixels, as stored, before Exif turns it; None: the header does not say
+            them.
+
+    Raises:
+        ImageFileError: The file cannot be read.
+        ImageError: It is damaged, or in a format that cannot hold a stream.
+
+    Examples:
+        >>> from clipcodec.carriers import dimensions
+        >>> dimensions("photo.jpg")
+        (96, 64)
     """
     data = _read(image)
     with _errors_named(image):
@@ -104,9 +150,19 @@ def dimensions(image: ImageFile) -> tuple[int, int] | None:
 
 
 def format_of(data: bytes) -> str | None:
-    """The name of the format of a file that begins with these bytes (at least 12 of them).
+    """Name the format of an image file that can hold a stream.
 
-    None if it is no format that can hold a stream.
+    Args:
+        data: The first bytes of the file, at least 12.
+
+    Returns:
+        "JPEG", "PNG", "WebP" or "AVIF or HEIF"; None for any other.
+
+    Examples:
+        >>> from clipcodec.carriers import format_of
+        >>> with open("photo.jpg", "rb") as file:
+        ...     format_of(file.read(12))
+        'JPEG'
     """
     return next((fmt.name for fmt in _FORMATS if fmt.matches(data)), None)
 

@@ -19,7 +19,8 @@ from typing import Any
 from ..errors import BackboneWarning, ClipcodecError, OptionError, ProfileError, RateError
 from ..system.optional import missing_named
 from .arguments.parser import build_parser
-from .terminal import flush, give_up_stdout, say, standard_streams
+from .spelling import speak, typed
+from .terminal import flush, give_up_stdout, note, say, standard_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,10 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    speak(parser, args)
     try:
         with _stoppable(), missing_named(), warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {typed(str(message))}")
             if getattr(args, "quiet", False):
                 warnings.simplefilter("ignore", BackboneWarning)
             code: int = import_module(f".{args.module}", __name__).run(args)
@@ -43,9 +46,9 @@ def _run(argv: Sequence[str] | None) -> int:
         return 1
     except (ClipcodecError, OSError) as error:
         words = import_module(".common", __name__).words
-        say(words(error))
-        give_up_stdout()
         usage = isinstance(error, (OptionError, ProfileError)) and not isinstance(error, RateError)
+        note(f"clipcodec {args.verb}: {words(error)}") if usage else say(words(error))
+        give_up_stdout()
         return 2 if usage else 1
     except KeyboardInterrupt:
         say("interrupted")

@@ -30,13 +30,14 @@ from .common import (
     read_stream,
     refuse_shared,
     refuse_terminal_or_existing,
-    report,
     target_of,
     write_result,
 )
 from .formats import IMAGES, PICTURES, STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import path_or_bytes
+from .results import Results
 from .suffixes import STREAM_SUFFIX
+from .terminal import size_text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +57,7 @@ def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     stream = _given(args, codec)
     if stream is None:
         target.check(codec.profile, one=True)
-    failed = 0
+    results = Results(args, len(pairs))
     for name, output in progress(pairs, quiet=args.quiet or len(pairs) == 1, unit="file"):
         try:
             refuse_terminal_or_existing(output, force=args.force)
@@ -67,12 +68,13 @@ def _attach(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
                 refuse_other_format(output, _format(image))
             made = codec.encode(image, target) if stream is None else stream
             write_result(output, attach(image, made), args)
+            done = f"stream of {size_text(len(made))} attached"
+            results.done(name, output, len(made), words=done)
         except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other image would fail, too
         except (ClipcodecError, OSError) as error:
-            report(name, error)
-            failed += 1
-    return 1 if failed else 0
+            results.fail(name, error)
+    return results.end()
 
 
 def _given(args: argparse.Namespace, codec: Codec) -> bytes | None:
@@ -104,7 +106,7 @@ def _refuse_no_carrier(image: bytes | str) -> None:
 
 def _extract(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
     codec = Codec(args.profile)
-    failed = 0
+    results = Results(args, len(pairs))
     for name, output in pairs:
         try:
             refuse_terminal_or_existing(output, force=args.force)
@@ -112,12 +114,12 @@ def _extract(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> int:
             streams = extract(path_or_bytes(name))
             stream = _chosen(streams, codec, by_profile=args.profile is not None)
             write_result(output, stream, args)
+            results.done(name, output, len(stream), words=f"stream of {size_text(len(stream))}")
         except BrokenPipeError:
             raise
         except (ClipcodecError, OSError) as error:
-            report(name, error)
-            failed += 1
-    return 1 if failed else 0
+            results.fail(name, error)
+    return results.end()
 
 
 def _chosen(streams: list[bytes], codec: Codec, *, by_profile: bool) -> bytes:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from ..codec import Codec
-from ..errors import EmbeddingError, OptionError
+from ..errors import EmbeddingError
 from ..profile.registry import ANY_BACKBONE
-from .common import progress_bar, refuse_terminal_or_existing, report, target_of
+from .common import progress_bar, refuse_no_folder, refuse_terminal_or_existing, report, target_of
 from .embedded import Block, Embedded
 from .formats import Format, refuse_other_format
-from .terminal import say, tell, tell_json
+from .results import Results
+from .terminal import counted, say, tell, tell_json
 
 if TYPE_CHECKING:
     from ..tasks.captioning import Captioner
@@ -83,8 +84,7 @@ def _train(args: argparse.Namespace) -> int:
     refuse_other_format(args.output, _MADE)
     if not args.resume:
         refuse_terminal_or_existing(args.output, force=args.force)
-    if not Path(args.output).absolute().parent.is_dir():
-        raise OptionError(f"-o {args.output}: there is no such directory")
+    refuse_no_folder(args.output)
     recipe = Recipe(
         kind=args.kind, prefix_length=args.prefix_length, clip_length=args.clip_length,
         layers=args.layers, epochs=args.epochs, batch_size=args.batch_size,
@@ -112,11 +112,15 @@ def _train(args: argparse.Namespace) -> int:
         if kept.exists():
             say(f"whole epochs are in {kept}: the same command with --resume goes on")
         raise
-    tell(f"{args.output}: trained in {result.seconds:.0f} s on {result.captions} captions of "
-         f"{result.rows} embeddings")  # fmt: skip
-    tell(f"  loss     {result.losses[-1]:.4f} nats per token, after {result.steps} steps")
-    if result.stream_bytes is None:
-        tell("  streams  none: the embeddings were used as they are")
-    else:
-        tell(f"  streams  {result.stream_bytes:.1f} bytes, cosine {result.cosine:.4f}")
-    return 0
+    streams = "none: the embeddings were used as they are"
+    if result.stream_bytes is not None:
+        streams = f"{result.stream_bytes:.1f} bytes, cosine {result.cosine:.4f}"
+    loss = f"{result.losses[-1]:.4f} nats per token, after {counted(result.steps, 'step')}"
+    results = Results(args, 1)
+    results.done(
+        args.embeddings, args.output, os.path.getsize(args.output),
+        was=f"{counted(result.captions, 'caption')} of {counted(result.rows, 'embedding')}",
+        more=f"trained in {result.seconds:.0f} s",
+        facts=[f"loss     {loss}", f"streams  {streams}"],
+    )  # fmt: skip
+    return results.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -11,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import ClipcodecError, DecodeError, OptionError
+from ..errors import ClipcodecError, DecodeError, OptionError, UnknownProfileError
 from ..system.files import open_number, refuse_existing, write_atomic, written_directly
 from ..target import Target
-from .formats import STREAM, Format, refuse_file_name, refuse_foreign, refuse_other_format
+from .formats import STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import STDIO as STDIO
 from .inputs import open_input
+from .spelling import typed
+from .suffixes import STREAM_SUFFIX
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -59,6 +62,17 @@ def read_stream(name: str, codec: Codec) -> bytes:
     return data
 
 
+@contextmanager
+def as_stream(name: str) -> Iterator[None]:
+    """Bytes of a file of another name that cannot be decoded were perhaps never a stream."""
+    try:
+        yield
+    except DecodeError as error:
+        if not name.lower().endswith(STREAM_SUFFIX) and not isinstance(error, UnknownProfileError):
+            error.reason = f"no stream, or a damaged one: {error.reason}"
+        raise
+
+
 def write_output(name: str, data: bytes, *, force: bool) -> None:
     """Write a whole file, or stdout for "-" unless that is a terminal."""
     if name != STDIO:
@@ -76,25 +90,72 @@ def write_result(path: str, data: bytes, args: argparse.Namespace) -> None:
 
 
 def output_path(
-    name: str, output: str | None, inputs: int, suffix: str, made: Format | None = None
+    name: str,
+    output: str | None,
+    inputs: int,
+    suffix: str,
+    made: Format | None = None,
+    *,
+    instead: str = "",
 ) -> str:
     """Where the result of the input `name` goes: beside it, to `output`, or into that directory.
 
-    inputs  how many inputs there are
-    made    what is written; the name of a file must not promise another format
+    inputs   how many inputs there are
+    made     what is written; the name of a file must not promise another format
+    instead  as for `is_directory`
     """
     if output is None:
         return STDIO if is_unnamed(name) else name + suffix
-    if output == STDIO and inputs > 1:
-        raise OptionError("several results cannot share stdout: use -o DIRECTORY")
-    if output != STDIO and (inputs > 1 or output.endswith(os.sep) or Path(output).is_dir()):
-        if Path(output).exists() and not Path(output).is_dir():
-            raise OptionError(f"{output} is not a directory: several results need one")
-        refuse_file_name(output, "several results")
-        return str(Path(output) / (("stdin" if name == STDIO else Path(name).name) + suffix))
+    several = f"{inputs} results" if inputs > 1 else None
+    if output == STDIO:
+        if several:
+            raise OptionError(f"{several} cannot share stdout: give -o DIRECTORY/{instead}")
+        return output
+    if is_directory(output, several, instead):
+        return path_in(output, name, suffix)
     if made is not None:
         refuse_other_format(output, made)
+    refuse_no_folder(output)
     return output
+
+
+def refuse_no_folder(output: str, option: str = "-o") -> None:
+    """Raise before long work if the folder of the output file is not there."""
+    if output == STDIO:
+        return
+    folder = Path(output).parent
+    if not folder.is_dir():
+        raise OptionError(f"{option} {output}: there is no folder {folder}: make it first")
+
+
+def is_directory(output: str, several: str | None, instead: str = "") -> bool:
+    """Is the output a directory, there already or to be made? Its name says so if it ends with /.
+
+    several  what cannot share one file, such as "3 results": then it must be a directory, and
+             OptionError is raised if it is a file, or its name is that of a file
+    instead  another remedy, for the message
+    """
+    if Path(output).is_dir():
+        return True
+    slash = output.endswith(("/", os.sep))
+    if not slash and several is None:
+        return False
+    if Path(output).exists():
+        need = f", and {several} need one" if several else ""
+        raise OptionError(
+            f"-o {output}: it is a file, not a directory{need}: give another name{instead}"
+        )
+    if not slash and Path(output).suffix:
+        raise OptionError(
+            f"-o {output}: {several} need a directory, and this is the name of a file: give "
+            f"-o {output}/ for a directory of that name{instead}"
+        )
+    return True
+
+
+def path_in(directory: str, name: str, suffix: str = "") -> str:
+    """The file in a directory of results that belongs to this input."""
+    return str(Path(directory) / (("stdin" if name == STDIO else Path(name).name) + suffix))
 
 
 def is_unnamed(name: str) -> bool:
@@ -126,13 +187,26 @@ def report(name: str, error: Exception) -> None:
 
 def words(error: Exception, name: str = "") -> str:
     """What an error says, on one line. Its file is named, unless the line begins with `name`."""
-    if isinstance(error, ClipcodecError) and error.source == ("stdin" if name == STDIO else name):
-        error.source = None
-    text = str(error)
+    label = "stdin" if name == STDIO else name
+    if isinstance(error, ClipcodecError) and error.source is not None:
+        part = f"{error.source}: ".removeprefix(f"{label}: ")  # such as "items 5 to 9: "
+        error.source = part.removesuffix(": ") or None
+    text = typed(str(error))
     if isinstance(error, OSError) and error.strerror:
         named = error.filename not in (None, name)
         text = f"{error.filename}: {error.strerror}" if named else error.strerror
-    return " ".join(text.split())
+    for quoted in (f"{name!r}: ", f"{name!r} "):
+        text = text.removeprefix(quoted) if name else text
+    return _relative(" ".join(text.split()))
+
+
+def _relative(text: str) -> str:
+    """Paths in the working directory, which the library may have resolved, as they are typed."""
+    try:
+        here = os.path.join(os.getcwd(), "")
+    except OSError:  # it is gone
+        return text
+    return text if here == os.sep else re.sub(rf"(?<![\w/]){re.escape(here)}", "", text)
 
 
 def refuse_shared(outputs: Iterable[str]) -> None:

@@ -1,17 +1,19 @@
-"""`clipcodec compress`: each input to one stream; a file of N embeddings to N streams."""
+"""`clipcodec compress`: an image to a stream, a file of embeddings to a container of streams."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import os
 from pathlib import Path
+from typing import Any
 
 from ..codec import Codec
 from ..errors import (
     ClipcodecError,
     InputError,
     MissingDependencyError,
-    OutputExistsError,
+    OptionError,
+    RateError,
     WeightsError,
 )
 from ..target import Target
@@ -19,17 +21,21 @@ from . import compress_many, tables
 from .common import (
     STDIO,
     codec_of,
+    is_directory,
+    is_unnamed,
     output_path,
+    path_in,
     progress,
     refuse_shared,
     refuse_terminal_or_existing,
-    report,
     target_of,
     write_result,
 )
-from .formats import EMBEDDINGS, PICTURES, STREAM, refuse_file_name, refuse_foreign
+from .formats import EMBEDDINGS, PICTURES, STREAM, refuse_foreign
 from .inputs import embedding_rows, path_or_bytes
-from .suffixes import STREAM_SUFFIX
+from .results import Results, size_of
+from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
+from .terminal import counted
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,54 +43,101 @@ def run(args: argparse.Namespace) -> int:
         return tables.compress(args)
     if compress_many.wants_container(args):
         return compress_many.run(args)
-    codec, target = codec_of(args), target_of(args)
-    target.check(codec.profile)
+    instead = _container_instead(args.output)
     outputs = [
-        output_path(name, args.output, len(args.inputs), STREAM_SUFFIX, STREAM)
+        output_path(name, args.output, len(args.inputs), STREAM_SUFFIX, STREAM, instead=instead)
         for name in args.inputs
     ]
     refuse_shared(outputs)
-    failed = 0
+    codec, target = codec_of(args), target_of(args)
+    target.check(codec.profile)
+    work = _Work(args, codec, target)
     pairs = list(zip(args.inputs, outputs, strict=True))
     for name, output in progress(pairs, quiet=args.quiet or len(pairs) == 1, unit="file"):
         try:
-            for path, stream in _streams(name, output, args, codec, target):
-                write_result(path, stream, args)
+            work.one(name, output)
         except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other image would fail, too
         except (ClipcodecError, OSError) as error:
-            report(name, error)
-            failed += 1
-    return 1 if failed else 0
+            usage = isinstance(error, OptionError) and not isinstance(error, RateError)
+            if usage and len(pairs) == 1:
+                raise
+            work.results.fail(name, error)
+    return work.results.end()
 
 
-def _streams(
-    name: str, output: str, args: argparse.Namespace, codec: Codec, target: Target
-) -> Iterator[tuple[str, bytes]]:
-    """Every stream of one input, and where it is written."""
-    refuse_foreign(name, "an image or embeddings", *EMBEDDINGS, *PICTURES, error=InputError)
-    source = path_or_bytes(name)
-    rows = embedding_rows(source, name)
-    if rows is None or len(rows) == 1:
+class _Work:
+    """The inputs of a command line, one after the other."""
+
+    def __init__(self, args: argparse.Namespace, codec: Codec, target: Target) -> None:
+        self._args, self._codec, self._target = args, codec, target
+        self._made: dict[str, str] = {}  # containers of this command, and of what they are
+        self.results = Results(args, len(args.inputs))
+
+    def one(self, name: str, output: str) -> None:
+        """An image or one embedding to a stream, several to a container or a stream each."""
+        args, codec, target = self._args, self._codec, self._target
+        refuse_foreign(name, "an image or embeddings", *EMBEDDINGS, *PICTURES, error=InputError)
+        source = path_or_bytes(name)
+        size = size_of(source)
+        rows = embedding_rows(source, name)
+        if rows is not None and len(rows) > 1:
+            self._several(name, source, rows, size)
+            return
+        compress_many.refuse_options(args, "one stream is made")
         refuse_terminal_or_existing(output, force=args.force)
         if rows is None:
-            yield output, codec.encode(source, target)
+            stream = codec.encode(source, target)
         else:
-            yield output, codec.encode_embedding(rows[0], target)
-        return
-    outputs = _numbered(name, args.output, len(rows))
-    for path in outputs:
-        refuse_terminal_or_existing(path, force=args.force)
-    yield from zip(outputs, codec.encode_embeddings(rows, target), strict=True)
+            stream = codec.encode_embedding(rows[0], target)
+        write_result(output, stream, args)
+        self.results.done(name, output, len(stream), size)
+
+    def _several(self, name: str, source: str | bytes, rows: Any, size: int) -> None:
+        output = self._args.output
+        if output is None or output == STDIO:
+            self._container(name, source, size)
+            return
+        what = counted(len(rows), "embedding")
+        if not is_directory(output, None) and len(self._args.inputs) == 1:
+            raise OptionError(
+                f"-o {output}: {what} of {name} go into one container, or a stream each into a "
+                f"directory: give -o {Path(output).with_suffix(CONTAINER_SUFFIX)}, or -o {output}/"
+            )
+        paths = _numbered(name, output, len(rows))
+        for path in paths:
+            refuse_terminal_or_existing(path, force=self._args.force)
+        total = 0
+        streams = self._codec.encode_embeddings(rows, self._target)
+        for path, stream in zip(paths, streams, strict=True):
+            write_result(path, stream, self._args)
+            total += len(stream)
+        self.results.done(
+            name, os.path.join(output, ""), total, size, was=what,
+            made=counted(len(rows), "stream"), more=f"{total / len(rows):.1f} bytes each",
+        )  # fmt: skip
+
+    def _container(self, name: str, source: str | bytes, size: int) -> None:
+        """All rows into one container, beside the input or to stdout."""
+        unnamed = self._args.output == STDIO or is_unnamed(name)
+        output = STDIO if unnamed else str(Path(name).with_suffix(CONTAINER_SUFFIX))
+        place = os.path.realpath(output)
+        if place in self._made:
+            raise InputError(
+                f"it would become {output}, as {self._made[place]} did: give them one at a time"
+            )
+        refuse_terminal_or_existing(output, force=True)  # the job says more of what exists
+        compress_many.one(name, source, output, size, self._args, self.results)
+        self._made[place] = name
 
 
-def _numbered(name: str, output: str | None, rows: int) -> list[str]:
-    """The path of each row's stream, all in the directory `output`."""
-    if output is None or output == STDIO:
-        raise InputError(f"{rows} embeddings, one stream each: use -o DIRECTORY")
-    if Path(output).exists() and not Path(output).is_dir():
-        raise OutputExistsError(f"{output} is not a directory: {rows} streams need one")
-    refuse_file_name(output, f"{rows} streams")
-    stem = "stdin" if name == STDIO else Path(name).name
+def _numbered(name: str, directory: str, rows: int) -> list[str]:
+    """The path of each row's stream in a directory."""
     digits = max(4, len(str(rows - 1)))
-    return [str(Path(output) / f"{stem}.{i:0{digits}d}{STREAM_SUFFIX}") for i in range(rows)]
+    return [path_in(directory, name, f".{i:0{digits}d}{STREAM_SUFFIX}") for i in range(rows)]
+
+
+def _container_instead(output: str | None) -> str:
+    """The other remedy where several results need a directory."""
+    name = "out" if output in (None, STDIO) else Path(str(output)).with_suffix("")
+    return f", or -o {name}{CONTAINER_SUFFIX} for one container"

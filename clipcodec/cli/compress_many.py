@@ -1,41 +1,68 @@
-"""`clipcodec compress … -o OUT.clpc`: a job of clipcodec.bulk, with its progress and failures."""
+"""Containers made by `clipcodec compress`: jobs of clipcodec.bulk, with progress and failures.
+
+`-o OUT.clpc` puts all inputs into one; without -o each file of several embeddings gets its own.
+"""
 
 from __future__ import annotations
 
 import argparse
+import glob
 import os
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
 
-from ..bulk.job import Failure, Job, Mode
+from .. import arrays
+from ..bulk.archives import is_archive
+from ..bulk.job import Failure, Job, JobResult, Mode
 from ..bulk.sources import holds_many
-from ..errors import OptionError
+from ..errors import ClipcodecError, MissingDependencyError, OptionError, WeightsError
 from ..models import BATCH
 from ..system.optional import require
-from .common import STDIO, progress_bar, target_of, words
+from .common import STDIO, progress_bar, refuse_no_folder, target_of, words
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
+from .inputs import is_pipe
+from .results import Results, label_of, together
 from .suffixes import CONTAINER_SUFFIX
-from .terminal import say, tell
+from .terminal import counted, say, size_text, tell
+
+_OPTIONS = ("workers", "batch_size", "precision", "resume", "dry_run")  # for containers only
+_LONG = 10.0  # seconds; of a shorter job the speed is not said
 
 
 def wants_container(args: argparse.Namespace) -> bool:
-    """Does the command line ask for a container? OptionError: it has options only for one."""
+    """Does the command line ask for a container of all inputs?
+
+    OptionError: it has inputs or options only for one, and names another output.
+    """
     if args.output is not None and args.output.lower().endswith(CONTAINER_SUFFIX):
         return True
     for name in args.inputs:
         if holds_many(name):
+            stem = os.path.basename(os.path.abspath(name)).partition(".")[0] or "images"
             raise OptionError(
-                f"{name} holds many images: name a container, -o OUT{CONTAINER_SUFFIX}"
+                f"{name}: it holds many images: name a container for them, such as "
+                f"-o {stem}{CONTAINER_SUFFIX}"
             )
-    for option in ("workers", "batch_size", "precision", "resume", "dry_run"):
-        if getattr(args, option) is not None:
-            flag = "--" + option.replace("_", "-")
-            raise OptionError(f"{flag} is for a container: give -o OUT{CONTAINER_SUFFIX}")
+    if args.output not in (None, STDIO):
+        refuse_options(args, f"-o {args.output} is none")
     return False
 
 
+def refuse_options(args: argparse.Namespace, why: str) -> None:
+    """Raise OptionError for an option that says how a container is made, where none is made."""
+    for option in _OPTIONS:
+        if getattr(args, option) is not None:
+            flag = "--" + option.replace("_", "-")
+            raise OptionError(
+                f"{flag} is for a container, and {why}: give -o OUT{CONTAINER_SUFFIX}"
+            )
+
+
 def run(args: argparse.Namespace) -> int:
-    if args.resume and args.force:
-        raise OptionError("--resume keeps what is there, -f replaces it: give one of them")
-    mode: Mode = "resume" if args.resume else "replace" if args.force else "new"
+    """All inputs into the container `args.output`."""
     for name in filter(os.path.isfile, args.inputs):
         try:
             refuse_foreign(
@@ -43,42 +70,138 @@ def run(args: argparse.Namespace) -> int:
             )
         except OptionError as error:
             raise OptionError(f"{name}: {error}") from error
-    if any(name == STDIO or holds_many(name) for name in args.inputs):
+    if any(map(holds_many, args.inputs)):
         require("PIL")  # images are known by the suffixes of formats that Pillow reads
-    job = Job(
-        args.inputs, args.output, target_of(args), profile=args.profile, backbone=args.backbone,
+    refuse_no_folder(args.output)
+    job = _job(args, args.inputs, args.output)
+    results = Results(args, 1)
+    name, size = together(args.inputs)
+    if any(map(is_archive, args.inputs)) or any(name.endswith(".txt") for name in args.inputs):
+        size = None  # it holds more than images, or names them
+    try:
+        _do(job, name, _thing(args.inputs), size, args.output, args, results)
+    except (WeightsError, MissingDependencyError):
+        for name in filter(_is_missing, args.inputs):  # no work was begun that would name them
+            say(f"{name}: there is no such file or folder: check the path")
+        raise
+    return results.end()
+
+
+def _is_missing(name: str) -> bool:
+    return name != STDIO and not os.path.lexists(name) and not glob.has_magic(name)
+
+
+def one(
+    name: str,
+    source: str | bytes,
+    output: str,
+    size: int,
+    args: argparse.Namespace,
+    results: Results,
+) -> None:
+    """One file of embeddings into a container of its own.
+
+    source   its path, or its bytes if it is stdin or a pipe
+    output   the container; "-" for stdout
+    size     bytes of the input
+    results  is told what became of it
+    """
+    if output == STDIO and args.resume:
+        raise OptionError("--resume goes on with a container in a file: give -o OUT.clpc")
+    with ExitStack() as stack:
+        folder = ""
+        if output == STDIO or isinstance(source, bytes):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-"))
+        path = source if isinstance(source, str) else _copy(source, folder, name)
+        out = os.path.join(folder, "stdout.clpc") if output == STDIO else output
+        try:
+            _do(_job(args, [path], out), name, "embedding", size, output, args, results)
+        except ClipcodecError as error:
+            if output == STDIO:
+                error.reason = error.reason.replace(out, "stdout")
+            raise
+        if output == STDIO and not args.dry_run:
+            with open(out, "rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _copy(data: bytes, folder: str, name: str) -> str:
+    """A file of what came through a pipe; ids begin with its name."""
+    path = Path(folder, os.path.basename(label_of(name)))
+    path.write_bytes(data)
+    return str(path)
+
+
+def _job(args: argparse.Namespace, inputs: list[str], output: str) -> Job:
+    if args.resume and args.force:
+        raise OptionError("--resume keeps what is there, -f replaces it: give one of them")
+    mode: Mode = "resume" if args.resume else "replace" if args.force else "new"
+    return Job(
+        inputs, output, target_of(args), profile=args.profile, backbone=args.backbone,
         device=args.device, weights=args.weights, precision=args.precision or "fp32",
         workers=args.workers, batch_size=BATCH if args.batch_size is None else args.batch_size,
         mode=mode,
     )  # fmt: skip
-    return _plan(job, args) if args.dry_run else _run(job, args)
 
 
-def _run(job: Job, args: argparse.Namespace) -> int:
+def _thing(inputs: list[str]) -> str:
+    """What the inputs hold, as far as their names and first bytes say."""
+    found = set()
+    for name in inputs:
+        if is_pipe(name) or (glob.has_magic(name) and not os.path.exists(name)):
+            found.add("item")
+        else:
+            found.add("embedding" if arrays.kind_of_file(name) else "image")
+    return found.pop() if len(found) == 1 else "item"
+
+
+def _do(
+    job: Job,
+    name: str,
+    thing: str,
+    size: int | None,
+    output: str,
+    args: argparse.Namespace,
+    results: Results,
+) -> None:
+    if args.dry_run:
+        _plan(job, output, args, results)
+        return
     try:
-        with progress_bar(quiet=args.quiet, unit="image") as progress:
+        with progress_bar(quiet=args.quiet, unit=thing) as progress:
             result = job.run(progress, _report)
     except BaseException:
-        if job.unfinished is not None:
+        if job.unfinished is not None and output != STDIO:
             how = "the same command with --resume goes on"
             if args.force:
-                how = f"to go on with it give --resume, not -f, with no {args.output} in its way"
+                how = f"to go on with it give --resume, not -f, with no {output} in its way"
             say(f"what was written is in {job.unfinished}: {how}")
         raise
-    if not args.quiet:
-        say(f"{args.output}: {result.compressed} compressed, {result.there_already} there "
-             f"already, {result.failed} failed; {result.bytes} bytes of streams, "
-             f"{result.compressed / result.seconds:.1f} per second")  # fmt: skip
-        if job.target.mean_bytes is not None:
-            how = ""
-            if result.adapted:
-                how = "; the quality was adapted as images came, so it depends on their order"
-            say(f"{args.output}: mean {result.bytes_per_item:.1f} bytes per item, asked "
-                f"{job.target.mean_bytes:g}{how}")  # fmt: skip
-    return 1 if result.failed else 0
+    if result.failed:
+        results.code = 1
+    results.done(
+        name, output, os.path.getsize(job.out), size, was=counted(result.compressed, thing),
+        more=_more(job, result),
+    )  # fmt: skip
 
 
-def _plan(job: Job, args: argparse.Namespace) -> int:
+def _more(job: Job, result: JobResult) -> str:
+    asked = job.target.mean_bytes
+    facts = [f"{result.bytes_per_item:.1f} bytes each"]
+    if asked is not None:
+        facts.append(f"asked {asked:g}")
+    if result.adapted:
+        facts.append("the quality was adapted as images came, so it depends on their order")
+    if result.there_already:
+        facts.append(f"{result.there_already:,} more there already")
+    if result.failed:
+        facts.append(f"{result.failed:,} failed")
+    if result.seconds > _LONG:
+        facts.append(f"{result.compressed / result.seconds:.3g} per second")
+    return ", ".join(facts)
+
+
+def _plan(job: Job, output: str, args: argparse.Namespace, results: Results) -> None:
     """Ids of what would be compressed on stdout, the rest on stderr."""
     plan = job.plan()
     for failure in plan.failures:
@@ -86,12 +209,12 @@ def _plan(job: Job, args: argparse.Namespace) -> int:
     for id in plan.ids:
         tell(id)
     if not args.quiet:
-        about = "size unknown" if plan.bytes is None else f"about {plan.bytes} bytes"
-        say(f"{args.output}: {len(plan.ids)} to compress, {about}; {plan.there_already} there "
-             f"already, {plan.failed} would fail")  # fmt: skip
-    return 1 if plan.failed else 0
+        about = "size unknown" if plan.bytes is None else f"about {size_text(plan.bytes)}"
+        say(f"{output}: {len(plan.ids):,} to compress, {about}; {plan.there_already:,} there "
+            f"already, {plan.failed:,} would fail")  # fmt: skip
+    if plan.failed:
+        results.code = 1
 
 
 def _report(failure: Failure) -> None:
-    name = "stdin" if failure.name == "-" else failure.name
-    say(f"{name}: {words(failure.error, failure.name)}")
+    say(f"{label_of(failure.name)}: {words(failure.error, failure.name)}")

@@ -18,18 +18,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..bitstream import split
 from ..codec import Codec
 from ..container import Container
-from ..container.layout import MAGIC
+from ..container.layout import MAGIC, OPENING, check_opening
+from ..container.streams import profile_name
 from ..embeddings import Embeddings
-from ..errors import ClipcodecError, DecodeError, OptionError
-from ..profile.registry import registered
+from ..errors import ClipcodecError, DecodeError, OptionError, OutputExistsError, placed
 from ..system.files import open_directly, replacing, written_directly
-from .common import STDIO, is_unnamed, read_stream, refuse_terminal_or_existing, report
+from .common import STDIO, as_stream, is_unnamed, read_stream, refuse_terminal_or_existing
+from .formats import CONTAINER, refuse_foreign
 from .inputs import first_bytes, seekable
+from .results import Results, together
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
-from .terminal import as_json, say, tell, tell_json
+from .terminal import as_json, counted, say, size_text, tell, tell_json
 
 _NPY_HEADER = 128  # bytes
 
@@ -40,6 +41,16 @@ def is_container(name: str) -> bool:
         return first_bytes(name, len(MAGIC)) == MAGIC
     except OSError:
         return False
+
+
+def require_container(name: str) -> None:
+    """Raise DecodeError, naming the input, or OSError unless it begins as a container does.
+
+    So that no more is read of a pipe that is none.
+    """
+    with placed(source="stdin" if name == STDIO else name):
+        refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
+        check_opening(first_bytes(name, len(OPENING)))
 
 
 @contextmanager
@@ -70,15 +81,10 @@ def info(name: str, args: argparse.Namespace) -> None:
 
 
 def _facts(name: str, container: Container) -> dict[str, Any]:
-    names = {row.id: row.name for row in registered()}
     profiles: Counter[str] = Counter()
     streams = named = 0
     for stream, id in container.items():
-        header, _ = split(stream)
-        owner = f"private, {(header.digest or b'').hex()}"
-        if header.profile_id is not None:
-            owner = names.get(header.profile_id, f"id {header.profile_id}, unknown here")
-        profiles[owner] += 1
+        profiles[profile_name(stream)] += 1
         streams += len(stream)
         named += id is not None
     return {
@@ -97,12 +103,14 @@ def _facts(name: str, container: Container) -> dict[str, Any]:
 
 def _words(known: dict[str, Any]) -> list[str]:
     label = "stdin" if known["file"] == STDIO else Path(known["file"]).name
+    profiles = known["profiles"].items()
     per_item = "" if not known["items"] else f", {known['bytes_per_item']:.1f} per item"
     return [
         f"{label}: clipcodec container, version 1, {'' if known['complete'] else 'not '}complete",
-        f"  items      {known['items']}, {known['ids']} of them with ids",
-        f"  size       {known['size']} bytes{per_item}; {known['stream_bytes']} bytes of streams",
-        *(f"  profile    {name}: {count} streams" for name, count in known["profiles"].items()),
+        f"  items      {known['items']:,}, {known['ids']:,} of them with ids",
+        f"  size       {size_text(known['size'])}{per_item}; "
+        f"{size_text(known['stream_bytes'])} of streams",
+        *(f"  profile    {name}: {counted(count, 'stream')}" for name, count in profiles),
         *(f"  metadata   {key}: {as_json(value)}" for key, value in known["metadata"].items()),
     ]
 
@@ -110,18 +118,26 @@ def _words(known: dict[str, Any]) -> list[str]:
 # decompress
 
 
-def decompress(args: argparse.Namespace, codec: Codec) -> int:
-    """Decompress inputs of which at least one is a container."""
+def decompress(args: argparse.Namespace, codec: Codec, outputs: list[str] | None) -> int:
+    """Decompress inputs of which at least one is a container.
+
+    outputs  the file of each input; None: all go together to -o, or with --json to stdout
+    """
     if args.json and args.ids:
         raise OptionError("--ids: the lines of --json hold the ids already")
-    if args.output is not None:
-        return _together(args.inputs, args.output, args, codec)
-    if args.json:
-        return _together(args.inputs, STDIO, args, codec)
+    if outputs is None:
+        results = Results(args, 1)
+        _together(args.inputs, args.output or STDIO, args, codec, results)
+        return results.code
     if args.ids and len(args.inputs) > 1:
-        raise OptionError("--ids writes the ids of all inputs together: give -o, too")
-    codes = [_together([name], npy_name(name), args, codec) for name in args.inputs]
-    return max(codes)
+        raise OptionError("--ids writes the ids of all inputs together: name one file, -o OUT.npy")
+    results = Results(args, len(outputs))
+    for name, output in zip(args.inputs, outputs, strict=True):
+        try:
+            _together([name], output, args, codec, results)
+        except OutputExistsError as error:
+            results.fail(name, error)
+    return results.end()
 
 
 def npy_name(name: str) -> str:
@@ -135,26 +151,33 @@ class _SomeFailed(Exception):
     """An input failed, as stderr says; nothing may be written."""
 
 
-def _together(names: list[str], output: str, args: argparse.Namespace, codec: Codec) -> int:
+def _together(
+    names: list[str], output: str, args: argparse.Namespace, codec: Codec, results: Results
+) -> None:
     outputs = [output] if args.ids is None else [output, args.ids]
     if len({*map(os.path.realpath, outputs)}) < len(outputs):
         raise OptionError("-o and --ids name the same file")
     for path in outputs:
         refuse_terminal_or_existing(path, force=args.force)
+    if args.output not in (None, output, STDIO):  # -o is a directory
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+    label, size = together(names)
     try:
         with ExitStack() as stack:
             if args.json and output == STDIO:
-                return _lines(names, sys.stdout.buffer, args, codec)
+                _lines(names, sys.stdout.buffer, args, codec, results)
+                return
             files = [stack.enter_context(_seekable(name, args.force)) for name in outputs]
             if args.json:
-                failed = _lines(names, files[0], args, codec)
+                count = _lines(names, files[0], args, codec, results)
             else:
-                failed = _rows(names, files[0], files[1:], args, codec)
-            if failed:
+                count = _rows(names, files[0], files[1:], args, codec, results)
+            if count is None:
                 raise _SomeFailed
+            written = files[0].seek(0, os.SEEK_END)
     except _SomeFailed:
-        return 1
-    return 0
+        return
+    results.done(label, output, written, size, made=counted(count, "embedding"))
 
 
 @contextmanager
@@ -180,7 +203,10 @@ _Block = tuple[Embeddings, list["str | None"]]
 def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Block]:
     """Embeddings and ids of one input, some thousand at a time; a single stream has no id."""
     if not is_container(name):
-        yield codec.decode(read_stream(name, codec))[None], [None]
+        stream = read_stream(name, codec)
+        with as_stream(name):
+            row = codec.decode(stream)
+        yield row[None], [None]
         return
     with opened(name, profile=args.profile, partial=args.partial) as container:
         yield from container.decode_items()
@@ -189,7 +215,7 @@ def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Bloc
 
 
 def _all_blocks(
-    names: list[str], args: argparse.Namespace, codec: Codec
+    names: list[str], args: argparse.Namespace, codec: Codec, results: Results
 ) -> Iterator[tuple[str, _Block | None]]:
     """The blocks of all inputs, each with its input; None: that input failed, as stderr says."""
     for name in names:
@@ -198,7 +224,7 @@ def _all_blocks(
             try:
                 block = next(blocks, None)
             except (ClipcodecError, OSError) as error:
-                report(name, error)
+                results.fail(name, error)
                 yield name, None
                 break
             if block is None:
@@ -212,13 +238,14 @@ def _rows(
     ids_files: list[BinaryIO],
     args: argparse.Namespace,
     codec: Codec,
-) -> int:
-    """Write a .npy of all rows, and one line per id; 1 if an input failed."""
+    results: Results,
+) -> int | None:
+    """Write a .npy of all rows, and one line per id. How many; None if an input failed."""
     file.write(bytes(_NPY_HEADER))
-    count, width, failed = 0, None, 0
-    for _, block in _all_blocks(names, args, codec):
+    count, width, failed = 0, None, False
+    for _, block in _all_blocks(names, args, codec, results):
         if block is None:
-            failed = 1
+            failed = True
             continue
         rows, ids = block
         if width not in (None, rows.shape[1]) and len(rows):
@@ -232,7 +259,7 @@ def _rows(
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {width or 0}), }}"
     text = header.encode().ljust(_NPY_HEADER - 11) + b"\n"
     file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
-    return failed
+    return None if failed else count
 
 
 def _line(id: str | None) -> str:
@@ -241,12 +268,18 @@ def _line(id: str | None) -> str:
     return f"{id or ''}\n"
 
 
-def _lines(names: list[str], file: BinaryIO, args: argparse.Namespace, codec: Codec) -> int:
-    """Write one line of JSON per item; 1 if an input failed."""
-    failed, item, last = 0, 0, ""
-    for name, block in _all_blocks(names, args, codec):
+def _lines(
+    names: list[str],
+    file: BinaryIO,
+    args: argparse.Namespace,
+    codec: Codec,
+    results: Results,
+) -> int | None:
+    """Write one line of JSON per item. How many; None if an input failed."""
+    failed, count, item, last = False, 0, 0, ""
+    for name, block in _all_blocks(names, args, codec, results):
         if block is None:
-            failed = 1
+            failed = True
             continue
         item = item if name == last else 0
         last = name
@@ -254,4 +287,5 @@ def _lines(names: list[str], file: BinaryIO, args: argparse.Namespace, codec: Co
             line = {"file": name, "item": item, "id": id, "embedding": row.tolist()}
             file.write(as_json(line).encode() + b"\n")
             item += 1
-    return failed
+            count += 1
+    return None if failed else count

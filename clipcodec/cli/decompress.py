@@ -20,16 +20,20 @@ from ..stream import StreamInfo
 from . import containers, describe, tables
 from .common import (
     STDIO,
-    is_unnamed,
+    as_stream,
+    is_directory,
+    path_in,
     read_stream,
+    refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
     report,
     write_output,
+    write_result,
 )
 from .formats import ARRAY, IDS, LINES, known, refuse_other_format
-from .suffixes import STREAM_SUFFIX
-from .terminal import as_json, tell, tell_json
+from .results import Results, together
+from .terminal import as_json, counted, size_text, tell, tell_json
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,20 +42,34 @@ def run(args: argparse.Namespace) -> int:
     codec = Codec(args.profile)
     if args.verb == "info":
         return _for_each(args.inputs, lambda name: _info(codec, name, args))
-    refuse_other_format(args.output, LINES if args.json else ARRAY)
+    outputs = _outputs(args)
+    if outputs is None:
+        refuse_other_format(args.output, LINES if args.json else ARRAY)
+        refuse_no_folder(args.output or STDIO)
     refuse_other_format(args.ids, IDS)
+    refuse_no_folder(args.ids or STDIO, "--ids")
     if any(map(containers.is_container, args.inputs)):
-        if args.output is None and not args.json:
-            refuse_shared(map(containers.npy_name, args.inputs))
-        return containers.decompress(args, codec)
+        return containers.decompress(args, codec, outputs)
     if args.ids:
         raise OptionError("--ids is for containers: a stream alone has none")
+    if outputs is not None:
+        return _separately(codec, outputs, args)
     if args.output is not None:
-        return _together(codec, args.inputs, args.output, args.force, as_json=args.json)
-    if args.json:
-        return _for_each(args.inputs, lambda name: tell(_json(codec, name)))
-    refuse_shared(map(_npy_name, args.inputs))
-    return _for_each(args.inputs, lambda name: _one_file(codec, name, args.force))
+        return _together(codec, args)
+    return _for_each(args.inputs, lambda name: tell(_json(codec, name)))
+
+
+def _outputs(args: argparse.Namespace) -> list[str] | None:
+    """The file of each input, beside it or in the directory -o; None: all go to one place."""
+    if args.json or args.output == STDIO:
+        return None
+    outputs = list(map(containers.npy_name, args.inputs))
+    if args.output is not None:
+        if not is_directory(args.output, None):
+            return None
+        outputs = [path_in(args.output, "stdin.npy" if n == STDIO else n) for n in outputs]
+    refuse_shared(outputs)
+    return outputs
 
 
 def _for_each(names: list[str], work: Callable[[str], None]) -> int:
@@ -68,19 +86,34 @@ def _for_each(names: list[str], work: Callable[[str], None]) -> int:
     return 1 if failed else 0
 
 
-def _one_file(codec: Codec, name: str, force: bool) -> None:
-    output = _npy_name(name)
-    refuse_terminal_or_existing(output, force=force)
-    write_output(output, _npy(codec.decode(read_stream(name, codec))), force=force)
+def _separately(codec: Codec, outputs: list[str], args: argparse.Namespace) -> int:
+    results = Results(args, len(outputs))
+    for name, output in zip(args.inputs, outputs, strict=True):
+        try:
+            refuse_terminal_or_existing(output, force=args.force)
+            stream = read_stream(name, codec)
+            with as_stream(name):
+                data = _npy(codec.decode(stream))
+            write_result(output, data, args)
+        except BrokenPipeError:
+            raise
+        except (ClipcodecError, OSError) as error:
+            results.fail(name, error)
+        else:
+            results.done(name, output, len(data), len(stream))
+    return results.end()
 
 
-def _npy_name(name: str) -> str:
-    return STDIO if is_unnamed(name) else name.removesuffix(STREAM_SUFFIX) + ".npy"
+def _decoded(codec: Codec, name: str) -> Any:
+    stream = read_stream(name, codec)
+    with as_stream(name):
+        return codec.decode(stream)
 
 
 def _json(codec: Codec, name: str) -> str:
     stream = read_stream(name, codec)
-    embedding = codec.decode(stream)
+    with as_stream(name):
+        embedding = codec.decode(stream)
     row = {
         "file": name,
         "profile": codec.parse(stream).profile.name,
@@ -89,20 +122,24 @@ def _json(codec: Codec, name: str) -> str:
     return as_json(row)
 
 
-def _together(codec: Codec, names: list[str], output: str, force: bool, *, as_json: bool) -> int:
+def _together(codec: Codec, args: argparse.Namespace) -> int:
     """All inputs into one file, as rows (N, D) or lines; nothing is written if one fails."""
-    refuse_terminal_or_existing(output, force=force)
+    refuse_terminal_or_existing(args.output, force=args.force)
     rows: list[Any] = []
-    read = _json if as_json else lambda codec, name: codec.decode(read_stream(name, codec))
-    failed = _for_each(names, lambda name: rows.append(read(codec, name)))
+    read = _json if args.json else _decoded
+    failed = _for_each(args.inputs, lambda name: rows.append(read(codec, name)))
     if failed:
         return failed
-    if as_json:
-        write_output(output, "".join(f"{row}\n" for row in rows).encode(), force=force)
-        return 0
-    if len({len(row) for row in rows}) > 1:
+    if args.json:
+        data = "".join(f"{row}\n" for row in rows).encode()
+    elif len({len(row) for row in rows}) > 1:
         raise DecodeError("the streams have several widths: decompress each width separately")
-    write_output(output, _npy(np.stack(rows)), force=force)
+    else:
+        data = _npy(np.stack(rows))
+    write_output(args.output, data, force=args.force)
+    name, size = together(args.inputs)
+    made = counted(len(rows), "embedding") if len(rows) > 1 else ""
+    Results(args, 1).done(name, args.output, len(data), size, made=made)
     return 0
 
 
@@ -120,7 +157,9 @@ def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
     if found is not None and describe.describes(found):
         describe.info(name, found, codec, args)
         return
-    info = codec.info(read_stream(name, codec))
+    stream = read_stream(name, codec)
+    with as_stream(name):
+        info = codec.info(stream)
     if args.json:
         tell_json({"file": name, **asdict(info)})
     else:
@@ -137,7 +176,7 @@ def _words(name: str, info: StreamInfo) -> list[str]:
         f"  backbone   {info.backbone}, {info.dim} dimensions",
         f"  quality    {info.quality or 'the only one of this profile'}",
         f"  entropy    {info.entropy}, {info.symbols} symbols",
-        f"  size       {info.size} bytes, {info.bits_per_dimension:.3f} bits per dimension",
+        f"  size       {size_text(info.size)}, {info.bits_per_dimension:.3f} bits per dimension",
         f"  overhead   {info.size - info.information:.1f} bytes beyond the ideal "
         f"{info.information:.1f}",
     ]

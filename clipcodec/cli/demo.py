@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -13,42 +15,86 @@ import numpy as np
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import MissingDependencyError, OptionError, WeightsUnavailableError
-from ..profile.registry import DEFAULT, registered
+from ..profile.registry import DEFAULT, UNTRAINED, ProfileInfo, by_name, registered
+from ..profile.samples import draw
 from ..system.optional import missing_named
 from .suffixes import STREAM_SUFFIX
 from .terminal import tell
 
-_BUDGETS = (25, 50, 100)  # for profiles of all rates
+_BUDGETS = (25, 50, 100)  # of profiles of all rates
+_UNTRAINED_BUDGETS = (50, 100, 250)  # what is not trained needs more
+_WIDTH = 80
 _HEAD = (
-    f"{'profile':<44} {'bytes':>6} {'bpd':>6} {'cosine':>7} {'lowest':>7} {'write':>8} {'read':>8}"
+    f"{'':26}  {'bytes':^12}  {'cosine':^14}  {'real':>6}  {'ms each':>9}",
+    f"{'profile':26}  {'limit':>5} {'mean':>6}  {'mean':>6}  {'lowest':>6}  {'images':>6}"
+    f"  {'write':>6} {'read':>5}",
 )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.count < 1:
         raise OptionError(f"--count {args.count}: at least 1")
-    statistics = Codec(DEFAULT).profile.statistics
-    assert statistics is not None  # the default profile is a trained one
-    samples = statistics.draw(args.count, seed=0)
-    tell(f"{args.count} sample embeddings, drawn from the statistics of profile {DEFAULT}.")
-    tell("Samples of a Gaussian are harder to compress than real embeddings: see docs/profiles.md.")
+    samples = draw(by_name(DEFAULT), args.count)
+    _paragraph(
+        f"{args.count} sample embeddings, drawn at random from what profile {DEFAULT} knows of "
+        "embeddings. They are about as hard to compress as those of real images, and harder for "
+        "other profiles than this one. Each profile writes them to files and reads them back."
+    )
+    tell()
     _table(samples)
     tell()
-    return _image(args)
+    _paragraph(
+        "bytes: of one stream; a profile without a limit has one rate. cosine: between what was "
+        "read and the sample; 1 is the same direction. real images: the mean cosine of embeddings "
+        "of images that no profile was trained on, as measured for the documentation. As float32 "
+        f"numbers each embedding takes {4 * samples.shape[1]:,} bytes."
+    )
+    tell()
+    _image(args)
+    tell()
+    tell("To go on:")
+    for command, purpose in (
+        ("clipcodec compress embeddings.npy --max-bytes 50", "embeddings that you have"),
+        ("clipcodec compress photo.jpg --max-bytes 50", "an image; needs CLIP's weights"),
+        ("clipcodec --help", "all that there is"),
+    ):
+        tell(f"  {command:<50} # {purpose}")
+    return 0
+
+
+def _paragraph(text: str) -> None:
+    for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False):
+        tell(line)
 
 
 def _table(embeddings: Embeddings) -> None:
     """One line per profile and size: compressed to files, read back, compared."""
-    tell(_HEAD)
-    for row in registered():
-        if row.dim in (None, embeddings.shape[1]):
-            for budget in _BUDGETS if row.bits is None else (None,):
-                _line(row.name, budget, embeddings)
+    real = _real()
+    for line in _HEAD:
+        tell(line)
+    rows = [row for row in registered() if row.dim in (None, embeddings.shape[1])]
+    for row in sorted(rows, key=lambda row: row.name != DEFAULT):
+        for budget in _budgets(row):
+            _line(row.name, budget, embeddings, real)
 
 
-def _line(profile: str, budget: int | None, embeddings: Embeddings) -> None:
+def _budgets(row: ProfileInfo) -> tuple[int | None, ...]:
+    if row.bits is not None:
+        return (None,)
+    return _UNTRAINED_BUDGETS if row.name == UNTRAINED else _BUDGETS
+
+
+def _real() -> dict[str, float]:
+    """Mean cosine of real embeddings, by profile and size: written by docs/render.py."""
+    kept = json.loads(Path(__file__).with_name("measured.json").read_text("utf-8"))
+    cosines: dict[str, float] = kept["cosine"]
+    return cosines
+
+
+def _line(profile: str, budget: int | None, embeddings: Embeddings, real: dict[str, float]) -> None:
     codec = Codec(profile)
-    codec.decode(codec.encode_embedding(embeddings[0]))  # loading is not what is timed
+    # loading is not what is timed
+    codec.decode(codec.encode_embedding(embeddings[0], max_bytes=budget))
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         streams = codec.encode_embeddings(embeddings, max_bytes=budget)
@@ -61,12 +107,13 @@ def _line(profile: str, budget: int | None, embeddings: Embeddings) -> None:
     cosines = (decoded * embeddings).sum(axis=1)
     size = np.mean([len(stream) for stream in streams])
     write, read = (1e3 * t / len(streams) for t in (middle - began, end - middle))
-    name = profile if budget is None else f"{profile}, at most {budget} bytes"
-    tell(f"{name:<44} {size:>6.1f} {8 * size / embeddings.shape[1]:>6.3f} {cosines.mean():>7.4f} "
-          f"{cosines.min():>7.4f} {write:>5.2f} ms {read:>5.2f} ms")  # fmt: skip
+    known = real.get(profile if budget is None else f"{profile}@max_bytes={budget}")
+    tell(f"{profile:26}  {budget or '':>5} {size:>6.1f}  {cosines.mean():>6.4f}"
+         f"  {cosines.min():>6.4f}  {'' if known is None else f'{known:.4f}':>6}"
+         f"  {write:>6.2f} {read:>5.2f}")  # fmt: skip
 
 
-def _image(args: argparse.Namespace) -> int:
+def _image(args: argparse.Namespace) -> None:
     """The same for one image, if CLIP's weights are at hand or can be fetched."""
     name = args.image or "a picture drawn here"
     try:
@@ -75,11 +122,10 @@ def _image(args: argparse.Namespace) -> int:
     except (WeightsUnavailableError, MissingDependencyError) as error:
         if args.image is not None and isinstance(error, MissingDependencyError):
             raise  # it was asked for
-        tell(f"No image was compressed: {error}")
-        return 0
+        _paragraph(f"No image was compressed: {error}")
+        return
     tell(f"The embedding of {name}:")
     _table(embedding)
-    return 0
 
 
 @missing_named()
@@ -88,9 +134,9 @@ def _drawing() -> bytes:
     from PIL import Image, ImageDraw
 
     picture = Image.new("RGB", (320, 240), (120, 180, 235))
-    draw = ImageDraw.Draw(picture)
-    draw.ellipse((210, 30, 270, 90), fill=(250, 220, 80))
-    draw.ellipse((-80, 140, 400, 420), fill=(70, 140, 60))
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse((210, 30, 270, 90), fill=(250, 220, 80))
+    pen.ellipse((-80, 140, 400, 420), fill=(70, 140, 60))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()

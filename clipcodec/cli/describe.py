@@ -24,7 +24,7 @@ from ..errors import ClipcodecError, EmbeddingError, ImageError, brief
 from ..profile.registry import fitting
 from .formats import EMBEDDINGS, IMAGES, PICTURES, TABLE, TEXTS, Format, verbs_for
 from .inputs import STDIO, first_bytes, path_or_bytes, seekable
-from .terminal import tell, tell_json
+from .terminal import counted, size_text, tell, tell_json
 
 _MEASURED = 1 << 16  # rows at most, evenly chosen
 
@@ -84,17 +84,18 @@ def _norms(rows: Any) -> Facts:
 
 def _rows_words(known: Facts) -> list[tuple[str, str]]:
     n, d = known["shape"]
-    lines = [("shape", f"{n} × {d}, {known['dtype']}"), ("size", _bytes(known))]
+    lines = [("shape", f"{n:,} × {d:,}, {known['dtype']}"), ("size", _bytes(known))]
     if "fault" in known:
         return [*lines, ("fault", known["fault"])]
     norms = known["norms"]
-    part = "" if known["measured"] == n else f", of {known['measured']} rows"
+    part = "" if known["measured"] == n else f", of {known['measured']:,} rows"
     if norms:
         least, mean, most = (f"{norms[key]:.4g}" for key in ("least", "mean", "most"))
         lines.append(("norms", f"{least} to {most}, mean {mean}{part}"))
     for key, what in (("zero", "all zero"), ("not_finite", "with NaN or infinite values")):
         if known[key]:
-            lines.append(("fault", f"{known[key]} rows {what}, which cannot be encoded{part}"))
+            rows = counted(known[key], "row")
+            lines.append(("fault", f"{rows} {what}, which cannot be encoded{part}"))
     profiles = ", ".join(known["profiles"]) or "none of this width"
     return [*lines, ("profiles", profiles)]
 
@@ -144,7 +145,7 @@ def _image_words(known: Facts) -> list[tuple[str, str]]:
     if "note" in known:
         lines.append(("note", known["note"]))
     for stream in known["streams"]:
-        about = f"{stream['profile'] or 'unknown profile'}, {stream['size']} bytes"
+        about = f"{stream['profile'] or 'unknown profile'}, {size_text(stream['size'])}"
         if stream.get("quality"):
             about += f", quality {stream['quality']}"
         lines.append(("stream", about + (f": {stream['fault']}" if "fault" in stream else "")))
@@ -167,7 +168,7 @@ def _table(name: str, codec: Codec) -> Facts:
 def _table_words(known: Facts) -> list[tuple[str, str]]:
     columns = known["columns"]
     lines = [
-        ("rows", f"{known['rows']} in {known['row_groups']} row groups"),
+        ("rows", f"{known['rows']:,} in {counted(known['row_groups'], 'row group')}"),
         ("size", _bytes(known)),
     ]
     for column in columns:
@@ -185,7 +186,7 @@ def _size(source: str | bytes) -> int:
 
 
 def _bytes(known: Facts) -> str:
-    return f"{known['size']} bytes"
+    return size_text(known["size"])
 
 
 _FACTS: dict[

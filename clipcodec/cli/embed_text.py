@@ -9,9 +9,10 @@ import numpy as np
 
 from ..errors import OptionError
 from ..texts import TextEmbeddings, check_size
-from .common import STDIO, codec_of, progress, refuse_terminal_or_existing, write_output
+from .common import codec_of, progress, refuse_no_folder, refuse_terminal_or_existing, write_output
 from .formats import TEXTS, refuse_other_format
-from .terminal import say
+from .results import Results
+from .terminal import counted, size_text
 from .words import read_lines, templates_of
 
 _BATCH = 256  # texts between two steps of the progress bar
@@ -19,6 +20,7 @@ _BATCH = 256  # texts between two steps of the progress bar
 
 def run(args: argparse.Namespace) -> int:
     refuse_other_format(args.output, TEXTS)
+    refuse_no_folder(args.output)
     refuse_terminal_or_existing(args.output, force=args.force)
     texts = [text for name in args.inputs for text in read_lines(name)] + list(args.text or [])
     if not texts:
@@ -39,8 +41,10 @@ def run(args: argparse.Namespace) -> int:
     made = TextEmbeddings(
         tuple(texts), np.concatenate(rows), codec.backbone_name, tower.temperature
     )
-    write_output(args.output, made.to_bytes(), force=args.force)
-    if not args.quiet and args.output != STDIO:
-        count = "1 text" if len(texts) == 1 else f"{len(texts)} texts"
-        say(f"{args.output}: {count} of {made.embeddings.shape[1]} dimensions")
-    return 0
+    data = made.to_bytes()
+    write_output(args.output, data, force=args.force)
+    name = counted(len(texts), "text")
+    of = f"embeddings of {made.embeddings.shape[1]} dimensions"
+    results = Results(args, 1)
+    results.done(name, args.output, len(data), words=f"{of}, {size_text(len(data))}")
+    return results.end()

@@ -6,7 +6,6 @@ So every verb knows the files of the others, and says which verb takes them.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from .. import arrays
@@ -72,6 +71,7 @@ _ALL = (
 )  # fmt: skip
 
 _REMEDIES = {  # (what would be written, what the name says)
+    (STREAM, ARRAY): "….clpc for a container of many embeddings",
     (TABLE, CONTAINER): "leave out --column: a table becomes a table, with a column of streams",
     (ARRAY, LINES): "give --json",
     (LINES, ARRAY): "leave out --json",
@@ -98,22 +98,6 @@ def refuse_other_format(output: str | None, made: Format) -> None:
             )
 
 
-def refuse_file_name(output: str, what: str) -> None:
-    """Raise OptionError if a directory would be made whose name is that of a file.
-
-    what  what the directory is for, for the message
-    """
-    suffix = os.path.splitext(output)[1].lower()
-    if output.endswith(os.sep) or Path(output).exists():
-        return
-    for promised in _ALL:
-        if suffix in promised.suffixes:
-            raise OptionError(
-                f"{output}: {what} need a directory, and this name says {promised.words}: "
-                f"end it with {os.sep} for a directory of that name"
-            )
-
-
 # inputs
 
 _AHEAD = 1 << 14  # bytes; more than any stream of a registered profile has
@@ -137,7 +121,7 @@ _MANY_VERBS = "`clipcodec compress … -o OUT.clpc` makes a container of its ima
 _VERBS = {
     STREAM: "`clipcodec info` and `clipcodec decompress` read it",
     CONTAINER: "`clipcodec info`, `clipcodec decompress` and `clipcodec search` read it",
-    **dict.fromkeys(EMBEDDINGS, "`clipcodec compress` makes streams of its rows"),
+    **dict.fromkeys(EMBEDDINGS, "`clipcodec compress` makes a container of its rows"),
     TABLE: "`clipcodec compress --column NAME` and `clipcodec decompress --column NAME` convert it",
     IMAGE: _IMAGE_VERBS,
     SAFETENSORS: "as it is a profile, `clipcodec profiles FILE` shows it, and --profile takes it",

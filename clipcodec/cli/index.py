@@ -10,7 +10,8 @@ from ..errors import OptionError, placed
 from .common import STDIO, codec_of, progress_bar, target_of
 from .compress_many import run as compress_many
 from .formats import CONTAINER, TABLE, known, refuse_other_format
-from .terminal import say
+from .results import Results
+from .terminal import counted, say
 
 
 def indexed(args: argparse.Namespace) -> bool:
@@ -62,5 +63,7 @@ def _index_table(source: str, args: argparse.Namespace) -> None:
                     kept += 1
             done += len(streams)
             show(done, None)
-    if not args.quiet:
-        say(f"{args.index}: {kept} of {done} rows")
+    results = Results(args, 1)
+    before, after = os.path.getsize(source), os.path.getsize(args.index)
+    empty = f"{done - kept:,} without a stream" if kept < done else ""
+    results.done(source, args.index, after, before, was=counted(kept, "row"), more=empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ from .common import (
     codec_of,
     output_path,
     progress,
+    refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
     report,
@@ -52,7 +54,7 @@ from .common import (
 from .containers import is_container, opened
 from .formats import CONTAINER, PICTURES, refuse_foreign, refuse_other_format
 from .inputs import open_input, path_or_bytes
-from .terminal import tell, tell_json
+from .terminal import ARROW, counted, note, size_text, tell, tell_json
 from .words import read_text_embeddings, templates_of
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ def _check_usage(args: argparse.Namespace) -> None:
         if args.keep == STDIO:
             raise OptionError("--keep: stdout has the results; name a file")
         refuse_existing(Path(args.keep), overwrite=args.force)
+        refuse_no_folder(args.keep, "--keep")
 
 
 def _outputs(args: argparse.Namespace) -> list[str | None]:
@@ -164,7 +167,10 @@ class _Work:
         found = best_regions(regions, streams, words, codec=codec, k=args.k)
         if output is not None:
             marked = _marked(picture, regions, words.names, found)
-            write_result(output, image_bytes(marked, output), args)
+            data = image_bytes(marked, output)
+            write_result(output, data, args)
+            if not args.quiet:
+                note(f"{label}: {counted(len(found), 'region')} drawn, {output}")
         _print(label, words.names, found, as_json=args.json)
 
     def container(self, name: str) -> None:
@@ -190,6 +196,10 @@ class _Work:
         with create(self._args.keep, "w" if self._args.force else "x") as writer:
             for name, regions, streams in self._kept:
                 keep_regions(writer, name, regions, streams)
+        if not self._args.quiet:
+            count = sum(len(streams) for _, _, streams in self._kept)
+            size, path = os.path.getsize(self._args.keep), self._args.keep
+            note(f"{counted(count, 'region')} {ARROW} {size_text(size)}, {path}")
 
     def _embedded(self) -> TextEmbeddings | None:
         """The texts with their embeddings, by the codec of the images; None: there is no text."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import asdict
 
 from ..profile.registry import DEFAULT, registered, resolve
-from .terminal import note, tell, tell_json
+from .terminal import note, size_text, tell, tell_json
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,5 +39,7 @@ def _fetch(backbones: list[str], quiet: bool) -> int:
 
     for name in backbones:
         path = fetch(name, progress=False if quiet else None)
+        if not quiet:
+            note(f"{name}: {size_text(os.path.getsize(path))}, verified")
         tell(path)
     return 0

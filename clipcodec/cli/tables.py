@@ -23,19 +23,26 @@ from ..errors import (
 from .common import (
     STDIO,
     codec_of,
+    is_directory,
+    path_in,
     progress_bar,
+    refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
     report,
     target_of,
 )
-from .formats import TABLE, refuse_file_name, refuse_foreign, refuse_other_format
+from .formats import TABLE, refuse_foreign, refuse_other_format
 from .inputs import is_pipe
+from .results import Results
+from .terminal import counted
 
 PARQUET = ".parquet"
 COMPRESSED = ".clip.parquet"  # what a table of streams is called
 
-Work = Callable[[str, str, Callable[[int, int], None], Callable[[Exception], None] | None], Any]
+Work = Callable[
+    [str, str, Callable[[int, int], None], Callable[[Exception], None] | None], int
+]  # rows
 
 
 def are_tables(args: argparse.Namespace) -> bool:
@@ -56,10 +63,12 @@ def compress(args: argparse.Namespace) -> int:
     codec, target = codec_of(args), target_of(args)
     target.check(codec.profile)
 
-    def work(name: str, output: str, progress: Any, on_bad_row: Any) -> None:
-        compress_parquet(name, output, args.column, into=args.into, keep=args.keep_column,
-                         overwrite=args.force, progress=progress, on_bad_row=on_bad_row,
-                         profile=codec, **asdict(target))  # fmt: skip
+    def work(name: str, output: str, progress: Any, on_bad_row: Any) -> int:
+        return compress_parquet(
+            name, output, args.column, into=args.into, keep=args.keep_column,
+            overwrite=args.force, progress=progress, on_bad_row=on_bad_row,
+            profile=codec, **asdict(target),
+        )  # fmt: skip
 
     return _convert_all(args, work, lambda name: name.removesuffix(PARQUET) + COMPRESSED)
 
@@ -72,10 +81,12 @@ def decompress(args: argparse.Namespace) -> int:
         raise OptionError("--json is for streams: a table becomes a table")
     codec = Codec(args.profile)
 
-    def work(name: str, output: str, progress: Any, on_bad_row: Any) -> None:
-        decompress_parquet(name, output, args.column, into=args.into, keep=args.keep_column,
-                           overwrite=args.force, progress=progress, on_bad_row=on_bad_row,
-                           profile=codec)  # fmt: skip
+    def work(name: str, output: str, progress: Any, on_bad_row: Any) -> int:
+        return decompress_parquet(
+            name, output, args.column, into=args.into, keep=args.keep_column,
+            overwrite=args.force, progress=progress, on_bad_row=on_bad_row,
+            profile=codec,
+        )  # fmt: skip
 
     return _convert_all(args, work, _decompressed)
 
@@ -91,7 +102,7 @@ def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], s
         raise OptionError("a table is not read from a pipe or written to stdout: name files")
     outputs = [_output_path(name, args.output, len(args.inputs), rename) for name in args.inputs]
     refuse_shared(outputs)
-    failed = 0
+    results = Results(args, len(args.inputs), "table")
     for name, output in zip(args.inputs, outputs, strict=True):
         bad: list[Exception] = []
 
@@ -104,27 +115,31 @@ def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], s
             refuse_terminal_or_existing(output, force=args.force)
             if args.output not in (None, output):  # -o is a directory
                 Path(output).parent.mkdir(parents=True, exist_ok=True)
+            size = os.path.getsize(name)  # before it is replaced
             quiet = getattr(args, "quiet", False)
             with progress_bar(quiet=quiet, unit="row", unit_scale=True) as show, _warn_once():
-                work(name, output, show, on_bad_row if args.skip_bad_rows else None)
+                rows = work(name, output, show, on_bad_row if args.skip_bad_rows else None)
         except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other table would fail, too
         except (ClipcodecError, OSError) as error:
-            report(name, error)
-            bad.append(error)
-        failed += bool(bad)
-    return 1 if failed else 0
+            results.fail(name, error)
+            continue
+        if bad:
+            results.code = 1
+        results.done(
+            name, output, os.path.getsize(output), size, was=counted(rows, "row"),
+            more=f"{len(bad):,} failed" if bad else "",
+        )  # fmt: skip
+    return results.end()
 
 
 def _output_path(name: str, output: str | None, inputs: int, rename: Callable[[str], str]) -> str:
     if output is None:
         return rename(name)
-    if inputs > 1 or output.endswith(os.sep) or Path(output).is_dir():
-        if Path(output).exists() and not Path(output).is_dir():
-            raise OptionError(f"{output} is not a directory: several tables need one")
-        refuse_file_name(output, "several tables")
-        return str(Path(output) / Path(name).name)
+    if is_directory(output, f"{inputs} tables" if inputs > 1 else None):
+        return path_in(output, name)
     refuse_other_format(output, TABLE)
+    refuse_no_folder(output)
     return output
 
 

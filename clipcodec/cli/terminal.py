@@ -52,6 +52,39 @@ def tell_json(value: object, indent: int | None = None) -> None:
         print(as_json(value, indent))
 
 
+ARROW = "→"
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
+_PLAIN = 10_000  # below it bytes are counted one by one
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people: three digits and a decimal unit, or all its digits if few.
+
+    >>> size_text(1), size_text(9_999), size_text(98_304_128)
+    ('1 byte', '9,999 bytes', '98.3 MB')
+    """
+    if round(size) < _PLAIN:
+        return counted(round(size), "byte")
+    power = 1
+    while power < len(_UNITS) and float(f"{size / 1000**power:.3g}") >= 1000:
+        power += 1
+    return f"{float(f'{size / 1000**power:.3g}'):g} {_UNITS[power - 1]}"
+
+
+def counted(count: int, thing: str) -> str:
+    """How many there are, in words: "1 stream", "50,000 streams"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def _has_arrow() -> bool:
+    """Does the encoding of stderr have the arrow? If not it would come out as \\u2192."""
+    try:
+        ARROW.encode(getattr(sys.stderr, "encoding", None) or "utf-8")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
 def say(text: object) -> None:
     """A message: a line on stderr, escaped, above the progress bar if there is one."""
     note(f"clipcodec: {text}")
@@ -60,6 +93,8 @@ def say(text: object) -> None:
 def note(text: object) -> None:
     """The same without the name of the command."""
     line = shown(text)
+    if not _has_arrow():
+        line = line.replace(ARROW, "->")
     tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)  # imported with the first bar
     with suppress(OSError):  # nobody can be told; the work goes on
         if tqdm is None:

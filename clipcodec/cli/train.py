@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import OptionError, TrainingError
-from .common import refuse_terminal_or_existing
+from .common import refuse_no_folder, refuse_terminal_or_existing
 from .formats import PROFILE, refuse_other_format
-from .terminal import tell
+from .results import Results, together
+from .terminal import counted
 
 _OPTIONS = (
     "codewords", "sub_dim", "steps", "learning_rate",
@@ -21,14 +23,13 @@ _OPTIONS = (
 
 
 def run(args: argparse.Namespace) -> int:
-    refuse_other_format(args.out, PROFILE)
-    refuse_terminal_or_existing(args.out, force=args.force)
-    if not Path(args.out).absolute().parent.is_dir():
-        raise OptionError(f"--out {args.out}: there is no such directory")
+    refuse_other_format(args.output, PROFILE)
+    refuse_terminal_or_existing(args.output, force=args.force)
+    refuse_no_folder(args.output)
     card = _card(args.card)
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     common: dict[str, Any] = dict(
-        backbone=args.backbone, card=card, name=args.name or f"private/{Path(args.out).stem}",
+        backbone=args.backbone, card=card, name=args.name or f"private/{Path(args.output).stem}",
         quiet=args.quiet,
     )  # fmt: skip
     if args.recipe == "pqvae":
@@ -40,14 +41,15 @@ def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[st
     from ..training.predictive import Recipe, train
 
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.out, recipe, text_paths=args.text_embeddings,
+    result = train(args.embeddings, args.output, recipe, text_paths=args.text_embeddings,
                    held_paths=args.held_out, start=args.start, **common)  # fmt: skip
-    tell(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
-    tell(f"  held out          {result.held_out} embeddings")
-    tell(f"  default quality   {result.quality}")
-    tell(f"  cosine            {result.cosine:.4f}")
-    tell(f"  stream            {result.bytes:.1f} bytes")
-    return 0
+    facts = [
+        f"held out          {counted(result.held_out, 'embedding')}",
+        f"default quality   {result.quality}",
+        f"cosine            {result.cosine:.4f}",
+        f"stream            {result.bytes:.1f} bytes",
+    ]
+    return _done(args, result.rows, result.seconds, facts)
 
 
 def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
@@ -60,15 +62,26 @@ def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, An
         if files:
             raise OptionError(f"--{name}: not for --recipe pqvae")
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.out, recipe, **common)
-    tell(f"{args.out}: trained in {result.seconds:.0f} s on {result.rows} embeddings")
-    tell(f"  held out          {result.held_out} embeddings")
-    tell(f"  cosine            {result.cosine:.4f}")
-    tell(f"  stream            {result.bytes:.1f} bytes")
-    tell(f"  information       {result.bits_per_symbol:.3f} bits per symbol")
-    tell(f"  codewords in use  {result.codewords_used} of {recipe.codewords} "
-          f"({result.restarts} restarts)")  # fmt: skip
-    return 0
+    result = train(args.embeddings, args.output, recipe, **common)
+    facts = [
+        f"held out          {counted(result.held_out, 'embedding')}",
+        f"cosine            {result.cosine:.4f}",
+        f"stream            {result.bytes:.1f} bytes",
+        f"information       {result.bits_per_symbol:.3f} bits per symbol",
+        f"codewords in use  {result.codewords_used} of {recipe.codewords} "
+        f"({result.restarts} restarts)",
+    ]
+    return _done(args, result.rows, result.seconds, facts)
+
+
+def _done(args: argparse.Namespace, rows: int, seconds: float, facts: list[str]) -> int:
+    name, _ = together(args.embeddings)
+    results = Results(args, 1)
+    results.done(
+        name, args.output, os.path.getsize(args.output), was=counted(rows, "embedding"),
+        more=f"trained in {seconds:.0f} s", facts=facts,
+    )  # fmt: skip
+    return results.end()
 
 
 R = TypeVar("R")

@@ -7,6 +7,8 @@ import os
 import re
 
 from ..errors import OptionError, placed
+from ..models.templates import TEMPLATES
+from ..models.templates import templates_of as sentences
 from ..texts import TextEmbeddings, is_text_file
 from .formats import LINES, TEXTS
 from .inputs import STDIO, first_bytes, is_pipe, open_input, path_or_bytes
@@ -78,4 +80,7 @@ def templates_of(args: argparse.Namespace) -> str | list[str] | None:
     values: list[str] | None = args.templates
     if values is None:
         return None
-    return values[0] if len(values) == 1 else values
+    templates = values[0] if len(values) == 1 else values
+    if templates not in list(TEMPLATES):
+        sentences(templates)  # raises before any weights are looked for
+    return templates

@@ -1,10 +1,29 @@
 """Many streams in one file, `.clpc` (formats/container-1.md): written, appended to, read anywhere.
 
-layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them.
+layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. merging.py and
+splitting.py make containers of containers.
 """
 
 from .layout import Item
+from .merging import Merged, merge
 from .reader import Container, open_container, read_items
+from .splitting import split, split_streams
 from .writer import ContainerWriter, create
 
-__all__ = ["Container", "ContainerWriter", "Item", "create", "open_container", "read_items"]
+__all__ = [
+    "Container",
+    "ContainerWriter",
+    "Item",
+    "Merged",
+    "create",
+    "merge",
+    "open_container",
+    "read_items",
+    "split",
+    "split_streams",
+]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

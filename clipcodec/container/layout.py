@@ -39,10 +39,28 @@ _IDS = 1  # flag of a DATA block: it holds ids
 
 
 class Item(NamedTuple):
-    """One stream of a container, and its id or None."""
+    """One stream of a container, and its id.
+
+    Attributes:
+        stream: Its bytes.
+        id: The name that it was appended with, or None.
+
+    Examples:
+        >>> item = clipcodec.open("photos.clpc").item(7)
+        >>> item.id, len(item.stream) <= 50
+        ('7.jpg', True)
+    """
 
     stream: bytes
     id: str | None
+
+    def __repr__(self) -> str:
+        from ..system.shown import brief, shown, sized
+
+        def parts() -> list[object]:
+            return [None if self.id is None else brief(self.id), sized(len(self.stream))]
+
+        return shown("Item", parts)
 
 
 class Head(NamedTuple):

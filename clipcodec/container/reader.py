@@ -7,7 +7,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, OptionError, TruncatedError, placed
+from ..errors import CorruptError, DecodeError, OptionError, TruncatedError, placed
 from . import layout
 from .layout import Item
 from .survey import Readable, SeekableFile, Survey, check_index, exactly, read_survey
@@ -37,15 +37,25 @@ def open_container(
 ) -> Container:
     """Open a container of streams for reading; public as `clipcodec.open`.
 
-    source   a path, or a binary file that can seek; for a pipe see `read_items`
-    profile  the profile or its file, if the streams were made with a private one
-    partial  also read a container that was cut, is damaged or is being written: all its good blocks
+    Args:
+        source: A path, or a binary file that can seek; for a pipe see `read_items`.
+        profile: The profile or its file, if the streams were made with a private one.
+        partial: Also read a container that was cut, is damaged or is being written: all its good
+            blocks.
 
-    Raises TruncatedError (cut, or not closed yet), CorruptError (damaged, or not a container),
-    UnsupportedError (from a later release) or OSError.
+    Returns:
+        The container, to be closed by `close` or a `with` block.
 
-    >>> with clipcodec.open("out.clpc") as container:
-    ...     len(container), container[-1], container[:100], container.decode_all()
+    Raises:
+        TruncatedError: The file was cut, or not closed yet.
+        CorruptError: It is damaged, or no container.
+        UnsupportedError: It is from a later release.
+        OSError: It cannot be read.
+
+    Examples:
+        >>> with clipcodec.open("photos.clpc") as photos:
+        ...     print(len(photos), len(photos[-1]) <= 50, photos.decode_all().shape)
+        100 True (100, 512)
     """
     return Container(source, profile=profile, partial=partial)
 
@@ -53,12 +63,30 @@ def open_container(
 class Container:
     """A sequence of streams in a file, in the order they were appended. Thread-safe.
 
-    If it was opened by path, it can be pickled: it is opened again, with the same items.
+    `len`, `in`, iteration, positions, slices and ids work as with a list and a dict. If it was
+    opened by path, it can be pickled: it is opened again, with the same items. The format is
+    formats/container-1.md.
 
-    size      bytes of the file
-    metadata  what `create` was given
-    complete  was it closed, and is nothing missing?
-    survey    where its blocks are: for a writer that appends to it
+    Args:
+        source: As for `clipcodec.open`.
+        profile: As for `clipcodec.open`.
+        partial: As for `clipcodec.open`.
+
+    Attributes:
+        codec: What decodes its streams.
+        size: Bytes of the file.
+        metadata: What `create` was given, a JSON object.
+        complete: Whether it was closed, and nothing is missing.
+        survey: Where its blocks are: for a writer that appends to it.
+
+    Raises:
+        TruncatedError: As for `clipcodec.open`, and so are CorruptError, UnsupportedError and
+            OSError.
+
+    Examples:
+        >>> with clipcodec.open("photos.clpc") as photos:
+        ...     print(len(photos), len(photos["7.jpg"]) <= 50, "8.jpg" in photos)
+        100 True True
     """
 
     def __init__(
@@ -110,6 +138,17 @@ class Container:
         self._partial = state["partial"]
         self._begin(state["codec"], file, survey if file.grew_from(survey.state) else None)
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, filed, shown, sized
+
+        def parts() -> list[object]:
+            closed = getattr(self._file._file, "closed", False)
+            return [filed(self._file.name), counted(self._len, "item"), sized(self.size),
+                    None if self.complete else "not complete",
+                    "closed" if closed else "open"]  # fmt: skip
+
+        return shown("Container", parts)
+
     def __len__(self) -> int:
         return self._len
 
@@ -120,10 +159,14 @@ class Container:
     def __getitem__(
         self, key: int | str | slice | list[Any] | range | NDArray[Any]
     ) -> bytes | list[bytes]:
-        """Stream i, or that with an id; for a slice, a list or an array of these, many streams.
+        """Give stream i, or that with an id; many for a slice, or a list or an array of these.
 
         N booleans choose the items where they are true. Reads only the blocks that hold the items.
-        Raises IndexError, KeyError, or OptionError for any other key.
+
+        Raises:
+            IndexError: There is no such position.
+            KeyError: There is no such id.
+            OptionError: The key is of another type.
         """
         places = self._places_of(key)
         if isinstance(places, int):
@@ -144,9 +187,23 @@ class Container:
             yield from self._block(number)[0]
 
     def item(self, i: int | str) -> Item:
-        """Stream and id of item i, or of that with this id. Negative i count from the end.
+        """Give one item: stream and id.
 
-        Raises IndexError or KeyError if there is none.
+        Args:
+            i: A position, counted from the end if it is negative, or an id.
+
+        Returns:
+            Its stream, and its id or None.
+
+        Raises:
+            IndexError: There is no such position.
+            KeyError: There is no such id.
+            DecodeError: Its block is damaged.
+
+        Examples:
+            >>> stream, id = clipcodec.open("photos.clpc").item(0)
+            >>> id
+            '0.jpg'
         """
         return self._item(self._place(i))
 
@@ -189,10 +246,60 @@ class Container:
         return Item(streams[place], None if ids is None else ids[place])
 
     def items(self) -> Iterator[Item]:
-        """Streams with their ids, in order."""
-        for number in range(len(self._firsts)):
-            streams, ids = self._block(number)
-            yield from map(Item, streams, ids or [None] * len(streams))
+        """Give all items in order, one block in memory at a time.
+
+        Yields:
+            Streams with their ids, or None.
+
+        Raises:
+            DecodeError: A block is damaged.
+
+        Examples:
+            >>> for stream, id in clipcodec.open("photos.clpc").items():
+            ...     assert len(stream) <= 50, id
+        """
+        for _, items in self.blocks():
+            yield from items
+
+    def blocks(
+        self, on_bad: Callable[[DecodeError], object] | None = None
+    ) -> Iterator[tuple[int, list[Item]]]:
+        """Give the items of each block of the file, about a thousand at a time.
+
+        Args:
+            on_bad: Called with the error of a block that is damaged, which is then passed over.
+                By default the error is raised.
+
+        Yields:
+            The position of the block's first item, and the items.
+
+        Raises:
+            DecodeError: A block is damaged, and there is no `on_bad`.
+
+        Examples:
+            >>> for first, items in clipcodec.open("photos.clpc").blocks():
+            ...     print(first, len(items))
+            0 3
+        """
+        for number, first in enumerate(self._firsts):
+            try:
+                streams, ids = self._block(number)
+            except DecodeError as error:
+                if on_bad is None:
+                    raise
+                on_bad(error)
+                continue
+            yield first, list(map(Item, streams, ids or [None] * len(streams)))
+
+    @property
+    def name(self) -> str:
+        """The path that it was opened by, or what the file object is called.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").name
+            'photos.clpc'
+        """
+        return self._file.name
 
     @property
     def ids(self) -> list[str | None]:
@@ -206,9 +313,22 @@ class Container:
         return ids
 
     def index(self, id: str) -> int:
-        """The position of the item with this id; if several have it, of the one appended last.
+        """Find the position of an id.
 
-        The first call reads all ids, and keeps them in memory. Raises KeyError if none has it.
+        The first call reads all ids, and keeps them in memory.
+
+        Args:
+            id: The name that its item was appended with.
+
+        Returns:
+            The position; if several items have this id, of the one appended last.
+
+        Raises:
+            KeyError: No item has it.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").index("7.jpg")
+            7
         """
         place = self._by_id().get(id)
         if place is None:
@@ -227,18 +347,44 @@ class Container:
     # embeddings
 
     def decode(self, i: int | str) -> Embeddings:
-        """The embedding (D,) of item i, or of that with this id: float32, unit norm.
+        """Decode one item.
 
-        Raises DecodeError, IndexError or KeyError.
+        Args:
+            i: A position, counted from the end if it is negative, or an id.
+
+        Returns:
+            (D,) float32, unit norm.
+
+        Raises:
+            DecodeError: The stream is damaged, or of a private profile that was not given.
+            IndexError: There is no such position.
+            KeyError: There is no such id.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").decode("7.jpg").shape
+            (512,)
         """
         stream = self[i]
         with placed(source=f"{self._file.name}, item {i}"):
             return self.codec.decode(stream)
 
     def decode_all(self, out: NDArray[Any] | None = None) -> Embeddings:
-        """All embeddings (N, D), float32, unit norm.
+        """Decode all items into one array.
 
-        out  an array of this shape to fill, such as a memory map, if memory cannot hold them
+        Args:
+            out: An array (N, D) to fill, such as a memory map, if memory cannot hold the
+                embeddings.
+
+        Returns:
+            (N, D) float32, rows of unit norm; `out` if it was given.
+
+        Raises:
+            DecodeError: Names the items at fault: `error.rows`, counted from 0.
+            OptionError: `out` has another shape.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").decode_all().shape
+            (100, 512)
         """
         at = 0
         for rows in self.decode_blocks():
@@ -253,15 +399,43 @@ class Container:
         return np.empty((0, self.codec.profile.dim or 0), np.float32) if out is None else out
 
     def decode_blocks(self, rows: int = ROWS) -> Iterator[Embeddings]:
-        """Embeddings in order, (≤ rows, D) at a time: memory does not grow with the container.
+        """Decode all items part by part: memory does not grow with the container.
 
-        Raises DecodeError that names the items at fault.
+        Args:
+            rows: Most embeddings at a time.
+
+        Yields:
+            (≤ rows, D) float32, rows of unit norm, in order.
+
+        Raises:
+            DecodeError: Names the items at fault: `error.rows`, counted from 0.
+
+        Examples:
+            >>> photos = clipcodec.open("photos.clpc")
+            >>> [part.shape for part in photos.decode_blocks(rows=80)]
+            [(80, 512), (20, 512)]
         """
         for embeddings, _ in self.decode_items(rows):
             yield embeddings
 
     def decode_items(self, rows: int = ROWS) -> Iterator[tuple[Embeddings, list[str | None]]]:
-        """As `decode_blocks`, with the ids of the items."""
+        """Decode all items part by part, as `decode_blocks` does, with their ids.
+
+        Args:
+            rows: Most embeddings at a time.
+
+        Yields:
+            (≤ rows, D) float32 and as many ids, None where an item has none.
+
+        Raises:
+            DecodeError: As `decode_blocks`.
+
+        Examples:
+            >>> for embeddings, ids in clipcodec.open("photos.clpc").decode_items(rows=80):
+            ...     print(embeddings.shape, ids[0])
+            (80, 512) 0.jpg
+            (20, 512) 80.jpg
+        """
         if rows < 1:
             raise OptionError(f"rows={rows}: at least 1")
         items, first = self.items(), 0
@@ -292,7 +466,12 @@ class Container:
         return found
 
     def close(self) -> None:
-        """Close the file, if it was opened here."""
+        """Close the file, if it was opened here. May be called twice.
+
+        Examples:
+            >>> photos = clipcodec.open("photos.clpc")
+            >>> photos.close()
+        """
         self._file.close()
 
     def __enter__(self) -> Container:
@@ -308,11 +487,22 @@ class Container:
 
 
 def read_items(file: Readable) -> Iterator[Item]:
-    """Items of a container from a binary file that need not seek, such as a pipe, in order.
+    """Read a container from a file that need not seek, such as a pipe.
 
-    Holds one block in memory. Raises as `clipcodec.open` does, after the last good block's items.
+    Args:
+        file: A binary file. One block of it is in memory at a time.
 
-    >>> for stream, id in clipcodec.read_items(sys.stdin.buffer): ...
+    Yields:
+        Streams with their ids, or None, in order.
+
+    Raises:
+        DecodeError: After the items of the last good block: the container is cut or damaged.
+
+    Examples:
+        >>> with open("photos.clpc", "rb") as pipe:  # or sys.stdin.buffer
+        ...     sizes = [len(stream) for stream, id in clipcodec.read_items(pipe)]
+        >>> len(sizes)
+        100
     """
     layout.check_opening(exactly(file, len(layout.OPENING)))
     last, place, entries = b"", 0, list[tuple[int, int]]()

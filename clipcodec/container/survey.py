@@ -154,6 +154,16 @@ class Survey:
         last = len(self.offsets) - 1
         self.end = int(self.offsets[last] + entries[last, 0]) if last >= 0 else len(layout.OPENING)
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown, sized
+
+        def parts() -> list[object]:
+            return [counted(len(self.entries), "block"),
+                    counted(int(self.entries[:, 1].sum()), "item"), sized(self.end),
+                    "complete" if self.complete else "not complete"]  # fmt: skip
+
+        return shown("container.Survey", parts)
+
 
 def read_survey(file: SeekableFile, *, partial: bool) -> Survey:
     """Find the blocks by the index at the end of the file.
@@ -191,7 +201,7 @@ def _without_index(
     why = why or found
     raise type(why)(
         f"{why}; its first {entries[:, 1].sum()} items can be read with partial=True "
-        "(--partial), and writing goes on after them with mode 'a' (--resume)"
+        "(--partial), and --resume (mode='a') goes on writing after them"
     )
 
 

@@ -46,28 +46,61 @@ def create(
     metadata: dict[str, Any] | None = None,
     block_items: int = BLOCK_ITEMS,
 ) -> ContainerWriter:
-    """Open a container for writing.
-
-    target       a path, or a binary file to write to, such as a pipe
-    mode         "x": a new file; "w": replace an existing one; "a": append, or go on where a writer
-                 was interrupted (what follows the last good block is cut off)
-    metadata     a JSON object to keep in a new container
-    block_items  items that are read, checked and, if damaged, lost together: 1 … 65536
+    """Open a container for writing (formats/container-1.md).
 
     A new container is written to `target` + ".part", and renamed when it is closed. If the `with`
     block is left by an error, that file stays, with all items until then, for mode "a". Through a
     file object of an object store, the upload is aborted then, if that can be done.
-    Raises OutputExistsError, LockedError (another process writes it), OptionError, OSError; in mode
-    "a" CorruptError or UnsupportedError, if the file is no container that can be appended to.
 
-    >>> with clipcodec.create("out.clpc") as writer:
-    ...     writer.append(stream, id="photo.jpg")
+    Args:
+        target: A path, or a binary file to write to, such as a pipe.
+        mode: "x": a new file; "w": replace an existing one; "a": append, or go on where a writer
+            was interrupted (what follows the last good block is cut off).
+        metadata: A JSON object to keep in a new container.
+        block_items: Items that are read, checked and, if damaged, lost together: 1 … 65536.
+
+    Returns:
+        The writer, to be closed by `close` or a `with` block.
+
+    Raises:
+        OutputExistsError: The file exists, and the mode is "x".
+        LockedError: Another process writes it.
+        OptionError: There is no such mode, or the metadata are no JSON object.
+        CorruptError: In mode "a", the file is no container that can be appended to.
+        OSError: It cannot be written.
+
+    Examples:
+        >>> streams = clipcodec.encode_embeddings(np.load("embeddings.npy"), mean_bytes=50)
+        >>> with clipcodec.create("new.clpc", metadata={"made for": "a test"}) as writer:
+        ...     writer.extend(streams, ids=[f"{i}.jpg" for i in range(len(streams))])
+        >>> clipcodec.open("new.clpc").metadata
+        {'made for': 'a test'}
     """
     return ContainerWriter(target, mode, metadata=metadata, block_items=block_items)
 
 
 class ContainerWriter:
-    """Appends streams to a container; for one thread at a time. See `create`."""
+    """Appends streams to a container; for one thread at a time.
+
+    `len(writer)` counts the items of the container, also those that are not on the disk yet.
+
+    Args:
+        target: As for `clipcodec.create`.
+        mode: As for `clipcodec.create`.
+        metadata: As for `clipcodec.create`.
+        block_items: As for `clipcodec.create`.
+        survey: Of the file to append to, if it was surveyed already (`Container.survey`).
+
+    Raises:
+        OutputExistsError: As for `clipcodec.create`, and so are LockedError, OptionError,
+            CorruptError and OSError.
+
+    Examples:
+        >>> with clipcodec.ContainerWriter("photos.clpc", "a") as writer:
+        ...     writer.append(clipcodec.encode("photo.jpg", max_bytes=50), id="photo.jpg")
+        >>> len(writer)
+        101
+    """
 
     def __init__(
         self,
@@ -162,15 +195,44 @@ class ContainerWriter:
             self._end, self._tail = self._end - last, last
         return True
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, filed, shown, sized
+
+        def parts() -> list[object]:
+            path = self._path is not None
+            name = self._target.name if path else getattr(self._file, "name", None)
+            waiting = f"{len(self._streams)} of them not written yet" if self._streams else None
+            return [None if name is None else filed(str(name)), counted(len(self), "item"),
+                    sized(self._end + self._tail), waiting,
+                    "closed" if self._file is None else "open"]  # fmt: skip
+
+        return shown("ContainerWriter", parts)
+
     def __len__(self) -> int:
         """Items of the container, also those that are not on the disk yet."""
         return self._written + len(self._streams)
 
-    def append(self, stream: bytes | Item, id: str | None = None) -> None:
-        """Add one stream, and a name for it; or an `Item`, with its id unless another is given.
+    @property
+    def size(self) -> int:
+        """Bytes of the file so far; after `close`, of the whole container."""
+        return self._end + self._tail
 
-        Raises DecodeError if it is no stream, OptionError if it or the id is of another type, or
-        OSError.
+    def append(self, stream: bytes | Item, id: str | None = None) -> None:
+        """Add one stream.
+
+        Args:
+            stream: Its bytes; or an `Item`, which brings its id.
+            id: A name for it, text of 1 to 4096 bytes as UTF-8; None: the item's, if it is one.
+
+        Raises:
+            DecodeError: These bytes begin no stream.
+            OptionError: The stream or the id is of another type, or too long.
+            OSError: The file cannot be written; nothing of the item is in it.
+
+        Examples:
+            >>> stream = clipcodec.open("photos.clpc")[0]
+            >>> with clipcodec.create("new.clpc") as writer:
+            ...     writer.append(stream, id="beach.jpg")
         """
         if isinstance(stream, Item):
             id = stream.id if id is None else id
@@ -195,12 +257,22 @@ class ContainerWriter:
         streams: Iterable[bytes | Item] | Container,
         ids: Iterable[str | None] | None = None,
     ) -> None:
-        """Add streams in order, each with its id if `ids` are given (one per stream).
+        """Add streams in order.
 
-        A container, or its items, bring their ids with them. Columns of Arrow, pandas and Polars
-        are taken, too, for both.
+        Args:
+            streams: Several streams, or items, or a container, which bring their ids. Columns of
+                Arrow, pandas and Polars are taken, too.
+            ids: One id for each stream; None: those that the streams bring.
 
-        Raises as `append` does, naming the stream at fault; those before it have been added.
+        Raises:
+            DecodeError: Names the stream at fault; those before it have been added.
+            OptionError: As DecodeError; also if there are fewer ids than streams, or more.
+            OSError: The file cannot be written.
+
+        Examples:
+            >>> photos = clipcodec.open("photos.clpc")
+            >>> with clipcodec.create("half.clpc") as writer:
+            ...     writer.extend(photos[:50], ids=photos.ids[:50])
         """
         for i, (stream, id) in enumerate(_pairs(streams, ids)):
             try:
@@ -210,13 +282,31 @@ class ContainerWriter:
                 raise
 
     def flush(self) -> None:
-        """Write what was appended to the disk: after that not even a power cut can lose it."""
+        """Write what was appended to the disk: after that not even a power cut can lose it.
+
+        Raises:
+            OSError: The file cannot be written.
+
+        Examples:
+            >>> with clipcodec.create("new.clpc") as writer:
+            ...     writer.append(clipcodec.open("photos.clpc")[0])
+            ...     writer.flush()
+        """
         self._open()
         self._write_block()
         self._sync()
 
     def close(self) -> None:
-        """Write what is left and the index; a new container gets its name. May be called twice."""
+        """Write what is left, and the index; a new container gets its name. May be called twice.
+
+        Raises:
+            OSError: The file cannot be written.
+            OutputExistsError: Another process has made a file of this name meanwhile.
+
+        Examples:
+            >>> writer = clipcodec.create("new.clpc")
+            >>> writer.close()
+        """
         if self._file is None:
             return
         self._write_block()
@@ -233,6 +323,13 @@ class ContainerWriter:
         """Keep what was appended, but leave the container unfinished; mode "a" goes on with it.
 
         An object of an object store is given up, if its file object can do that.
+
+        Examples:
+            >>> writer = clipcodec.create("new.clpc")
+            >>> writer.append(clipcodec.open("photos.clpc")[0])
+            >>> writer.abandon()
+            >>> len(clipcodec.open("new.clpc.part", partial=True))
+            1
         """
         if self._file is None:
             return
@@ -242,6 +339,23 @@ class ContainerWriter:
         with suppress(OSError):  # the error that led here matters more
             self._write_block()
             self._sync()
+        self._release()
+
+    def discard(self) -> None:
+        """Remove what was written of a new container, which `abandon` would keep.
+
+        What a container that is appended to holds stays. May be called after an error of `close`.
+        """
+        if self._file is None:
+            return
+        self._streams, self._ids, self._waiting = [], [], 0
+        if self._path is None:
+            abort(self._file)
+        elif self._path != self._target:
+            if sys.platform == "win32":  # an open file cannot be removed there
+                self._release()
+            with suppress(OSError):  # the error that led here matters more
+                self._path.unlink()
         self._release()
 
     def __enter__(self) -> ContainerWriter:

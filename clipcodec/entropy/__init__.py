@@ -30,3 +30,8 @@ def coders(tables: FrequencyTables) -> dict[str, Coder]:
 
 
 __all__ = ["Coder", "FrequencyTables", "HuffmanCoder", "RansCoder", "RawCoder", "Symbols", "coders"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -8,7 +8,8 @@ scikit-image and scikit-learn ship. Without --backbone only rates and PSNR are m
 streams only what their sizes are in bits per pixel.
 
 Points that the result file has are not measured again while images, code and weights are the same.
-Cheng2020 and bmshj2018 need `pip install clipcodec[pixels]`, and weights that CompressAI publishes.
+Cheng2020 and bmshj2018 need `pip install "clipcodec[pixels]"`, and weights that CompressAI
+publishes.
 
 A point has `bpp`, bits of all images over pixels of all source images; `bytes` and `most`, of an
 image; `psnr`, the mean over the images in dB (a codec that scales is compared after scaling back);

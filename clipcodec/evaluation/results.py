@@ -121,7 +121,9 @@ def _code(path: Path, _changed: int) -> bytes:
         elif ast.get_docstring(node, clean=False) is not None:
             words = node.body[0]
             assert words.end_lineno is not None
-            lines[words.lineno - 1 : words.end_lineno] = [""] * (words.end_lineno - words.lineno + 1)
+            lines[words.lineno - 1 : words.end_lineno] = [""] * (
+                words.end_lineno - words.lineno + 1
+            )
     code = [line.strip() for line in lines if not re.match(r"\s*(#|$)", line)]
     return "\n".join(re.sub(r"\s+#\s.*", "", line) for line in code).encode()
 

@@ -42,6 +42,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 def encode_array(
     array: pa.Array | pa.ChunkedArray, **options: Unpack[EncodeOptions]
 ) -> pa.BinaryArray | pa.ChunkedArray:

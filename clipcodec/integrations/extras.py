@@ -16,5 +16,5 @@ def need(module: str, extra: str) -> Any:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # the module is installed, but a dependency of its own is missing
         raise MissingDependencyError(
-            f"{error.name} is not installed: pip install 'clipcodec[{extra}]'", name=error.name
+            f'{error.name} is not installed: pip install "clipcodec[{extra}]"', name=error.name
         ) from error

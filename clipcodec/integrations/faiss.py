@@ -34,6 +34,11 @@ _NO_HIT = -1  # what faiss gives as the id of a hit that it has not found
 _NO_IDS = "keeps no ids: wrap it, faiss.IndexIDMap(index)"
 
 
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 def to_faiss(
     source: Any, index: Any = None, *, ids: Any = None, profile: ProfileLike = None
 ) -> Any:

@@ -22,6 +22,14 @@ else:
     pa = need("pyarrow", "arrow")
 
 
+__all__ = ["decode_series", "encode_series"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 def encode_series(series: pd.Series, **options: Unpack[EncodeOptions]) -> pd.Series:
     """Encode a Series of vectors (arrays or lists) or images (bytes or paths) → Series of bytes.
 

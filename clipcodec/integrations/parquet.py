@@ -28,6 +28,8 @@ else:
     pa = need("pyarrow", "arrow")
     pq = need("pyarrow.parquet", "arrow")
 
+__all__ = ["compress_parquet", "decompress_parquet", "read_streams"]
+
 _BATCH_BYTES = 1 << 25  # most bytes of a batch that is read, uncompressed
 _BATCH_ROWS = 1 << 14
 _PROBE_ROWS = 64  # rows that are read first, to estimate the bytes per row
@@ -37,6 +39,11 @@ _READ_AHEAD = 1 << 20  # bytes read at once of each column, instead of a whole r
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[int, int], object] | None
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 def compress_parquet(

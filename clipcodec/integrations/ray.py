@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 need("ray.data", "ray")
 
+__all__ = ["compress_dataset", "decompress_dataset"]
+
 _BATCH_ROWS = 4096  # enough for fast matrix products on two cores
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 class Encoder:

@@ -59,7 +59,7 @@ def stream_column(schema: pa.Schema) -> str:
     if len(names) != 1:
         found = "none" if not names else " and ".join(map(repr, names))
         raise OptionError(
-            f"columns marked as streams: {found}; name the column to decode, one of "
+            f"columns marked as streams: {found}; name the one to decode (--column), of "
             f"{listed(schema)}"
         )
     return str(names[0])

@@ -9,3 +9,8 @@ KINDS: dict[str, type[Kind]] = {
 }
 
 __all__ = ["KINDS", "MAX_DIM", "Kind", "Parameters", "Quantized"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

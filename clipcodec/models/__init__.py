@@ -45,3 +45,8 @@ __all__ = [
     "shorten",
     "spec",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -41,11 +41,24 @@ _LOCAL_FILES = (
 
 
 def locate(spec: BackboneSpec, weights: Weights, *, download: bool = True) -> Path:
-    """The weights file of a backbone: `weights`, else what CLIPCODEC_WEIGHTS names, else published.
+    """Find the weights file of a backbone.
 
-    download  fetch published weights that are not on disk; otherwise they count as unavailable
+    Args:
+        spec: The network, see `clipcodec.models.spec`.
+        weights: The file, if the caller names it. None: what CLIPCODEC_WEIGHTS names, else the
+            published one, in the Hugging Face cache.
+        download: Fetch published weights that are not on disk; otherwise they count as unavailable.
 
-    Raises `WeightsUnavailableError`.
+    Returns:
+        The path of the file.
+
+    Raises:
+        WeightsUnavailableError: There is no such file, and it cannot be fetched.
+
+    Examples:
+        >>> from clipcodec.models import locate, spec
+        >>> locate(spec("openai-vit-b-32"), None).suffix
+        '.safetensors'
     """
     named_by = ""
     if weights is None:
@@ -267,7 +280,20 @@ def replacement(path: Path, spec: BackboneSpec) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
+    """Compute the SHA-256 of a file's content.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from clipcodec.models import sha256
+        >>> len(sha256(Path("photo.jpg")))
+        64
+    """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -21,10 +21,19 @@ _MAX_ASPECT = 32
 class Preprocess:
     """Resizing and cropping as an `open_clip.transform.PreprocessCfg` describes them.
 
-    size           (height, width) of the result, in pixels
-    resize_mode    "shortest", "longest" or "squash"
-    interpolation  "bicubic", "bilinear" or "random" (which means bicubic outside training)
-    fill_color     grey level of the margin around an image that is too small, 0 … 255
+    Called with an RGB image, it gives its pixels (H, W, 3), uint8, resized and cropped.
+
+    Attributes:
+        size: (height, width) of the result, in pixels.
+        resize_mode: "shortest", "longest" or "squash".
+        interpolation: "bicubic", "bilinear" or "random" (which means bicubic outside training).
+        fill_color: Grey level of the margin around an image that is too small, 0 … 255.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from clipcodec.models import Preprocess
+        >>> Preprocess((224, 224), "shortest", "bicubic", 0)(Image.open("photo.jpg")).shape
+        (224, 224, 3)
     """
 
     size: tuple[int, int]
@@ -34,7 +43,24 @@ class Preprocess:
 
     @classmethod
     def from_config(cls, cfg: Any) -> Preprocess:
-        """From an `open_clip.transform.PreprocessCfg`; ValueError for a mode not known here."""
+        """Take open_clip's configuration of a model's preprocessing.
+
+        Args:
+            cfg: An `open_clip.transform.PreprocessCfg`.
+
+        Returns:
+            The preprocessing.
+
+        Raises:
+            ValueError: It has a mode that is not known here.
+
+        Examples:
+            >>> from types import SimpleNamespace
+            >>> from clipcodec.models import Preprocess
+            >>> cfg = SimpleNamespace(size=224, resize_mode=None, interpolation=None, fill_color=0)
+            >>> Preprocess.from_config(cfg).size
+            (224, 224)
+        """
         height, width = (cfg.size, cfg.size) if isinstance(cfg.size, int) else cfg.size
         mode, interpolation = cfg.resize_mode or "shortest", cfg.interpolation or "bicubic"
         if mode not in ("shortest", "longest", "squash"):
@@ -88,6 +114,18 @@ def shorten(image: Image.Image) -> Image.Image:
     """Cut an image that is more than 32 times as long as wide to 32:1 around its centre.
 
     CLIP's crop takes only the central square, but resizing the whole image could take gigabytes.
+
+    Args:
+        image: Any image of Pillow.
+
+    Returns:
+        The image, or its central part.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from clipcodec.models import shorten
+        >>> shorten(Image.new("RGB", (10, 1000))).size
+        (10, 320)
     """
     short, long = sorted(image.size)
     if long <= _MAX_ASPECT * short:

@@ -16,16 +16,21 @@ LOCAL, GENERAL = "local-dir:", "open_clip:"
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """One network.
+    """Which network a backbone is.
 
-    name        what profiles and users call it
-    arch        open_clip's model name, or `local-dir:` and a folder
-    pretrained  open_clip's tag. None: no weights are published; they are in the folder of a
-                `local-dir:` arch, or given as a file.
-    dim         width of the embeddings
-    hub         open_clip's Hugging Face entry ("owner/repository/", or with a file name behind),
-                kept here so that missing weights are noticed before torch is imported; "": ask
-                open_clip
+    Attributes:
+        name: What profiles and users call it.
+        arch: open_clip's model name, or `local-dir:` and a folder.
+        pretrained: open_clip's tag. None: no weights are published; they are in the folder of a
+            `local-dir:` arch, or given as a file.
+        dim: Width D of the embeddings.
+        hub: open_clip's Hugging Face entry ("owner/repository/", or with a file name behind), kept
+            here so that missing weights are noticed before torch is imported; "": ask open_clip.
+
+    Examples:
+        >>> from clipcodec.models import BACKBONES
+        >>> BACKBONES["openai-vit-l-14-336"].dim
+        768
     """
 
     name: str
@@ -58,13 +63,26 @@ BACKBONES: dict[str, BackboneSpec] = {
 
 
 def spec(name: str) -> BackboneSpec:
-    """The backbone with this name: one of `BACKBONES`, or a name of one of two general forms.
+    """Find the network of a backbone's name.
 
     `open_clip:ARCH:TAG` is any pair that `open_clip.list_pretrained()` shows (this imports
     open_clip). `local-dir:FOLDER` is a model saved with its `open_clip_config.json`.
 
-    Raises `ProfileError` if there is no such backbone, or if ARCH has another activation function
-    than TAG was trained with; `WeightsUnavailableError` if open_clip is needed and missing.
+    Args:
+        name: One of `BACKBONES`, or of one of these two forms.
+
+    Returns:
+        The network.
+
+    Raises:
+        ProfileError: There is no such backbone, or ARCH has another activation function than TAG
+            was trained with (QuickGELU).
+        WeightsUnavailableError: open_clip is needed and missing.
+
+    Examples:
+        >>> from clipcodec.models import spec
+        >>> spec("openai-vit-b-32").dim
+        512
     """
     if name in BACKBONES:
         return BACKBONES[name]

@@ -28,10 +28,23 @@ _SHOWN = 3  # texts named in a warning
 
 
 class TextTower(Tower):
-    """CLIP's text encoder. Attributes and errors as of `Tower`, and
+    """CLIP's text encoder.
 
-    temperature     factor of the cosines in CLIP's softmax, exp(logit_scale) of the checkpoint
-    context_length  tokens that the network takes; a longer text is cut
+    `load` and `cached` make one; a `Codec` does it for you.
+
+    Attributes:
+        spec: Which network it is.
+        dim: Width D of the embeddings.
+        device: Where it runs, as torch writes it: "cpu", "cuda:0", …
+        path: The weights file that was loaded.
+        precision: Of the arithmetic: "fp32", "bf16" or "fp16".
+        temperature: Factor of the cosines in CLIP's softmax, exp(logit_scale) of the checkpoint.
+        context_length: Tokens that the network takes; a longer text is cut.
+
+    Examples:
+        >>> from clipcodec.models import TextTower
+        >>> TextTower.cached("openai-vit-b-32", device="cpu").context_length
+        77
     """
 
     _item = "text"
@@ -54,14 +67,29 @@ class TextTower(Tower):
         self._model: Any = model.to(device)
 
     def embed(self, texts: Sequence[str], templates: Templates = None) -> NDArray[np.float32]:
-        """N texts → (N, D) float32, rows of unit norm; N may be 0.
+        """Turn texts into embeddings.
 
-        templates  sentences with a gap {} for the text: a name of `TEMPLATES`, or a list of your
-                   own. Each text is put into all of them, and the unit mean of these embeddings is
-                   its embedding (Radford et al. 2021, section 3.1.4). None: the texts as they are
+        Args:
+            texts: N texts, none of them empty; N may be 0.
+            templates: Sentences with a gap {} for the text: a name of `TEMPLATES`, or a list of
+                your own. Each text is put into all of them, and the unit mean of these embeddings
+                is its embedding (Radford et al. 2021, section 3.1.4). None: the texts as they are.
 
-        A text of more tokens than the network takes is cut, with a `BackboneWarning` that names it.
-        Raises `OptionError` (texts, templates) and what `Backbone.embed` raises.
+        Returns:
+            (N, D) float32, rows of unit norm.
+
+        Raises:
+            OptionError: A text is empty, or the templates have no gap.
+            WeightsError: The network's output is zero or not finite.
+
+        Warns:
+            BackboneWarning: A text of more tokens than the network takes is cut.
+
+        Examples:
+            >>> from clipcodec.models import TextTower
+            >>> tower = TextTower.cached("openai-vit-b-32", device="cpu")
+            >>> tower.embed(["dog", "cat"], templates=["a photo of a {}.", "a {}."]).shape
+            (2, 512)
         """
         forms = templates_of(templates)
         checked = as_texts(texts)

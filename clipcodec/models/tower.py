@@ -27,14 +27,16 @@ T = TypeVar("T", bound="Tower")
 class Tower:
     """A loaded encoder: float32 weights, evaluation mode, safe to share between threads.
 
-    dim        width D of the embeddings
-    device     where it runs, as torch writes it: "cpu", "cuda:0", …
-    path       the weights file that was loaded
-    precision  of the arithmetic: "fp32", or "bf16" or "fp16" through torch.autocast
-
     A pickle holds no weights: they are read from `path` again, once per process. In a forked
-    process a tower on the CPU runs with one thread, as a fork does not copy OpenMP's threads.
-    On another device it raises `OptionError` there: CUDA does not work after a fork.
+    process a tower on the CPU runs with one thread, as a fork does not copy OpenMP's threads. On
+    another device it raises OptionError there: CUDA does not work after a fork.
+
+    Attributes:
+        spec: Which network it is.
+        dim: Width D of the embeddings.
+        device: Where it runs, as torch writes it: "cpu", "cuda:0", …
+        path: The weights file that was loaded.
+        precision: Of the arithmetic: "fp32", or "bf16" or "fp16" through torch.autocast.
     """
 
     _item: ClassVar[str]  # what one embedding is of, for messages
@@ -50,6 +52,15 @@ class Tower:
     def _build(self, device: torch.device) -> None:
         """Load the network from `self.path` and put it on the device."""
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            return [brief(self.spec.name), counted(self.dim, "dimension"), f"device {self.device}",
+                    self.precision, f"weights {self.path.name!r}"]  # fmt: skip
+
+        return shown(f"models.{type(self).__name__}", parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         path = os.path.abspath(self.path)
@@ -70,21 +81,33 @@ class Tower:
         weights: Weights = None,
         precision: str = "fp32",
     ) -> T:
-        """Find the weights, check that they fit, and put the encoder on `device`.
-
-        weights    a .safetensors, .pt or .bin file. None: the file that CLIPCODEC_WEIGHTS names,
-                   else the Hugging Face cache, else a download into it, as open_clip does
-        device     None: CUDA if there is one, else Apple's MPS, else the CPU
-        precision  "fp32"; "bf16" and "fp16" are faster if the device supports them, but change the
-                   embeddings: cosine about 0.9999 to those of "fp32"
+        """Find the weights, check that they fit, and put the encoder on a device.
 
         Names, shapes and finiteness of every tensor of the encoder are checked here. The SHA-256 is
         checked after a download and by `fetch`, but not at each load, as that would double the
         reading time.
 
-        Raises `ProfileError` (no such backbone), `OptionError` (device, precision),
-        `WeightsUnavailableError` (nothing on disk and no network) or `WeightsError` (damaged, or of
-        another network).
+        Args:
+            name_or_spec: The backbone's name (see `clipcodec.models.spec`), or its network.
+            device: "cpu", "cuda", …; None: CUDA if there is one, else Apple's MPS, else the CPU.
+            weights: A .safetensors, .pt or .bin file. None: the file that CLIPCODEC_WEIGHTS names,
+                else the Hugging Face cache, else a download into it, as open_clip does.
+            precision: "fp32"; "bf16" and "fp16" are faster if the device supports them, but change
+                the embeddings: cosine about 0.9999 to those of "fp32".
+
+        Returns:
+            The encoder.
+
+        Raises:
+            ProfileError: There is no such backbone.
+            OptionError: The device or the precision cannot be used.
+            WeightsUnavailableError: There is nothing on disk and no network.
+            WeightsError: The file is damaged, or of another network.
+
+        Examples:
+            >>> from clipcodec.models import Backbone
+            >>> Backbone.load("openai-vit-b-32", device="cpu")
+            <clipcodec.models.Backbone 'openai-vit-b-32': 512 dimensions, device cpu, fp32, ...>
         """
         chosen = spec(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
         path = locate(chosen, weights)
@@ -102,7 +125,26 @@ class Tower:
         weights: Weights = None,
         precision: str = "fp32",
     ) -> T:
-        """As `load`, but the same arguments give the same object until the process ends."""
+        """Do what `load` does; the same arguments give the same object until the process ends.
+
+        Args:
+            name_or_spec: As for `load`.
+            device: As for `load`.
+            weights: As for `load`.
+            precision: As for `load`.
+
+        Returns:
+            The encoder, which others may use, too.
+
+        Raises:
+            ProfileError: As `load`, and so are OptionError and WeightsError.
+
+        Examples:
+            >>> from clipcodec.models import TextTower
+            >>> tower = TextTower.cached("openai-vit-b-32", device="cpu")
+            >>> tower is TextTower.cached("openai-vit-b-32", device="cpu")
+            True
+        """
         path = None if weights is None else os.fspath(weights)
         named = os.environ.get(ENVIRONMENT_VARIABLE)
         key = (cls, name_or_spec, str(device), path, named, precision)

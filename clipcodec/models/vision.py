@@ -24,7 +24,22 @@ BATCH = 64  # images that go through the network at once
 
 
 class Backbone(Tower):
-    """CLIP's image encoder. Attributes and errors as of `Tower`."""
+    """CLIP's image encoder.
+
+    `load` and `cached` make one; a `Codec` does it for you.
+
+    Attributes:
+        spec: Which network it is.
+        dim: Width D of the embeddings.
+        device: Where it runs, as torch writes it: "cpu", "cuda:0", …
+        path: The weights file that was loaded.
+        precision: Of the arithmetic: "fp32", "bf16" or "fp16".
+
+    Examples:
+        >>> from clipcodec.models import Backbone
+        >>> Backbone.cached("openai-vit-b-32", device="cpu").dim
+        512
+    """
 
     _item = "image"
 
@@ -49,13 +64,27 @@ class Backbone(Tower):
             ) from error
 
     def embed(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """N RGB images → (N, D) float32, rows of unit norm; N may be 0.
+        """Turn RGB images into embeddings.
 
         Preprocessing is open_clip's for this model; an image more than 32 times as long as wide is
         cut first (`shorten`). Another device or batch size changes a row by about 1e-5.
 
-        Raises `WeightsError` if the network's output is zero or not finite, and `OptionError` in a
-        forked process if the backbone is on a device other than the CPU.
+        Args:
+            images: N upright images of Pillow, in mode "RGB"; N may be 0.
+
+        Returns:
+            (N, D) float32, rows of unit norm.
+
+        Raises:
+            WeightsError: The network's output is zero or not finite.
+            OptionError: In a forked process, if the backbone is on a device other than the CPU.
+
+        Examples:
+            >>> from PIL import Image
+            >>> from clipcodec.models import Backbone
+            >>> backbone = Backbone.cached("openai-vit-b-32", device="cpu")
+            >>> backbone.embed([Image.open("photo.jpg")]).shape
+            (1, 512)
         """
         rows = [np.empty((0, self.dim), np.float32)]
         for start in range(0, len(images), BATCH):
@@ -69,7 +98,25 @@ class Backbone(Tower):
         return self._preprocess
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One batch of preprocessed images (N, H, W, 3) uint8 → (N, D), as `embed` does."""
+        """Turn one batch of preprocessed images into embeddings.
+
+        Args:
+            pixels: (N, H, W, 3) uint8, as `preprocess` gives them.
+
+        Returns:
+            (N, D) float32, rows of unit norm.
+
+        Raises:
+            WeightsError: As `embed`, and so is OptionError.
+
+        Examples:
+            >>> from PIL import Image
+            >>> from clipcodec.models import Backbone, shorten
+            >>> backbone = Backbone.cached("openai-vit-b-32", device="cpu")
+            >>> pixels = backbone.preprocess(shorten(Image.open("photo.jpg")))
+            >>> backbone.embed_pixels(pixels[None]).shape
+            (1, 512)
+        """
         import torch
 
         self._check_fork()

@@ -31,16 +31,28 @@ _TEXT_NAMES = (  # of open_clip's models that do not put `text.` in front
 
 
 def fetch(name: str | BackboneSpec, *, progress: bool | None = None) -> Path:
-    """Make sure that the weights of a backbone are on disk and not damaged; return the file's path.
+    """Make sure that the weights of a backbone are on disk and not damaged.
 
-    Downloads what open_clip would download into the Hugging Face cache, if it is not there yet:
-    the one file of both towers, and the tokenizer where it is not part of open_clip. The cache
-    names a file by its SHA-256, which is computed and checked here.
+    Downloads what open_clip would download into the Hugging Face cache, if it is not there yet: the
+    one file of both towers, and the tokenizer where it is not part of open_clip. The cache names a
+    file by its SHA-256, which is computed and checked here.
 
-    progress  show a bar; None: only if standard error is a terminal
+    Args:
+        name: Of the backbone, or its `BackboneSpec`.
+        progress: Show a bar; None: only if standard error is a terminal.
 
-    Raises `ProfileError` (no such backbone), `WeightsUnavailableError` (cannot be found or
-    downloaded) or `WeightsError` (damaged; names the file to delete).
+    Returns:
+        The path of the file.
+
+    Raises:
+        ProfileError: There is no such backbone.
+        WeightsUnavailableError: It cannot be found or downloaded.
+        WeightsError: It is damaged; the message names the file to delete.
+
+    Examples:
+        >>> from clipcodec.models import fetch
+        >>> fetch("openai-vit-b-32").suffix
+        '.safetensors'
     """
     chosen = find_spec(name) if isinstance(name, str) else name
     path = published(chosen, progress=progress)

@@ -40,13 +40,23 @@ Reopen = tuple[Callable[..., "Profile"], tuple[Any, ...]]  # a function and its 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """One loaded profile.
+    """One loaded profile; `read_profile` or `Codec.profile` gives it.
 
-    id          its registered number; None for a private profile
-    digest      the SHA-256 of its file
-    dim, statistics   None where any embedding will do
-    path        of its file, absolute
-    reopen      what a pickle holds: how to open it again, without the weights
+    Attributes:
+        name: Its name.
+        id: Its registered number; None for a private profile.
+        digest: The SHA-256 of its file, 32 bytes.
+        backbone: The model whose embeddings it is for; "any": of any.
+        dim: Width D of its embeddings; None where any will do.
+        card: What it was trained on, and how.
+        statistics: Of its training embeddings; None where any will do.
+        kind: What it does between embeddings and payloads, see `clipcodec.kinds.Kind`.
+        path: Of its file, absolute.
+        reopen: What a pickle holds: how to open it again, without the weights.
+
+    Examples:
+        >>> clipcodec.Codec().profile
+        <clipcodec.profile.Profile 'openai-vit-b-32/predictive': id 7, 512 dimensions, ...>
     """
 
     name: str
@@ -59,6 +69,17 @@ class Profile:
     kind: Kind
     path: str
     reopen: Reopen
+
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            rate = f"qualities 1 … {self.qualities}" if self.qualities else f"{self.bits} bits"
+            return [brief(self.name), "private" if self.id is None else f"id {self.id}",
+                    "any width" if self.dim is None else counted(self.dim, "dimension"),
+                    f"backbone {self.backbone}", rate]  # fmt: skip
+
+        return shown("profile.Profile", parts)
 
     @property
     def coders(self) -> tuple[str, ...]:
@@ -92,13 +113,25 @@ def read_profile(
     sha256: str | None = None,
     reopen: Reopen | None = None,
 ) -> Profile:
-    """Load and verify a profile file.
+    """Load and verify a profile file (formats/profile-file.md).
 
-    id      its registered number
-    sha256  accept this very file only
-    reopen  how a pickle opens it again; None: by its path and digest
+    Args:
+        path: Of the file.
+        id: Its registered number; None: private.
+        sha256: Accept this very file only.
+        reopen: How a pickle opens it again; None: by its path and digest.
 
-    Raises WeightsError: missing, damaged, foreign, truncated, wrong tensors, values not finite.
+    Returns:
+        The profile, which `Codec` takes.
+
+    Raises:
+        WeightsError: Missing, damaged, foreign, cut, or with wrong tensors or values.
+
+    Examples:
+        >>> from clipcodec.profile import read_profile
+        >>> profile = read_profile(clipcodec.Codec("any/rotation").profile.path)
+        >>> profile.name, profile.dim
+        ('any/rotation', None)
     """
     where = os.fspath(path)
     try:
@@ -255,7 +288,20 @@ def _text(value: Any) -> str:
 
 
 def write_profile(path: str | os.PathLike[str], meta: Mapping[str, Any], tensors: Tensors) -> None:
-    """Write a profile file, atomically; the same content gives the same bytes."""
+    """Write a profile file, whole or not at all (formats/profile-file.md).
+
+    Args:
+        path: Of the file; one that exists is replaced.
+        meta: What goes into its metadata, as JSON.
+        tensors: Its tensors by name. The same content gives the same bytes.
+
+    Raises:
+        OSError: It cannot be written.
+
+    Examples:
+        >>> from clipcodec.profile import write_profile
+        >>> write_profile("mine.safetensors", {"kind": "none"}, {"a": np.zeros(3, np.float32)})
+    """
     import safetensors.numpy
 
     # one metadata key only: safetensors does not fix the order of several

@@ -23,10 +23,23 @@ ProfileLike = str | os.PathLike[str] | Profile | None
 
 @dataclass(frozen=True)
 class ProfileInfo:
-    """One registered profile.
+    """One registered profile, as `profiles` lists it.
 
-    dim   width of its embeddings; None: any
-    bits  packed size of its symbols, header and check aside; None: the rate is chosen on encoding
+    Attributes:
+        name: What `profile=` takes.
+        id: Its registered number, which streams hold.
+        kind: What it does between embeddings and payloads (formats/README.md).
+        backbone: The model whose embeddings it is for; "any": of any.
+        dim: Width D of its embeddings; None: any.
+        bits: Bits of its packed symbols, header and check value aside; None: the rate is chosen on
+            encoding.
+        sha256: Of its file, in hex.
+        file: Its name in the installation.
+
+    Examples:
+        >>> row = next(row for row in clipcodec.profiles() if row.name == "any/rotation")
+        >>> row.backbone, row.dim, row.bits
+        ('any', None, None)
     """
 
     name: str
@@ -37,6 +50,17 @@ class ProfileInfo:
     bits: int | None
     sha256: str
     file: str
+
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, shown
+
+        def parts() -> list[object]:
+            return [brief(self.name), f"id {self.id}",
+                    "any width" if self.dim is None else counted(self.dim, "dimension"),
+                    f"backbone {self.backbone}", f"kind {self.kind}",
+                    "any rate" if self.bits is None else f"{self.bits} bits"]  # fmt: skip
+
+        return shown("ProfileInfo", parts)
 
 
 @lru_cache(maxsize=1)
@@ -64,12 +88,26 @@ def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
 
 
 def by_name(name: str) -> Profile:
-    """The shipped profile of that name; ProfileError lists what exists."""
+    """The shipped profile of that name; ProfileError names those like it, else all."""
     for row in registered():
         if row.name == name:
             return _load(row)
-    known = ", ".join(row.name for row in registered())
-    raise ProfileError(f"no profile {name!r}; known: {known}; or give the path of a profile file")
+    known = [row.name for row in registered()]
+    if near := _near(name, known):
+        raise ProfileError(f"no profile {name!r}; did you mean {' or '.join(near)}?")
+    raise ProfileError(
+        f"no profile {name!r}; known: {', '.join(known)}; or give the path of a profile file"
+    )
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """The names that were perhaps meant: of one part, such as "predictive", or misspelt."""
+    from difflib import get_close_matches
+
+    parts = {part: None for row in known for part in row.split("/")}
+    for part in get_close_matches(name, parts, n=1, cutoff=0.8):
+        return [row for row in known if part in row.split("/")]
+    return get_close_matches(name, known, n=1)
 
 
 def for_backbone(backbone: str) -> str:

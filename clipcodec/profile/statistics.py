@@ -40,6 +40,16 @@ class Statistics:
     text: NDArray[np.float32] | None = None
     bank: NDArray[np.float32] | None = None
 
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown
+
+        def parts() -> list[object]:
+            return [counted(len(self.mean), "dimension"), f"low {self.low:.2f}",
+                    f"floor {self.floor:.2f}", counted(self.basis.shape[1], "axis", "axes"),
+                    None if self.bank is None else f"a bank of {len(self.bank)}"]  # fmt: skip
+
+        return shown("profile.Statistics", parts)
+
     def are_texts(self, x: Embeddings) -> NDArray[np.bool_]:
         """Which of the rows (N, D) of unit norm lie nearer to the mean of texts than of images.
 

@@ -12,3 +12,8 @@ from .index import SearchIndex, search
 from .sources import codec_of, decoded
 
 __all__ = ["Hits", "SearchIndex", "codec_of", "decoded", "search"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

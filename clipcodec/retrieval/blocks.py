@@ -35,6 +35,11 @@ class Block:
     values: NDArray[Any]
     scale: NDArray[np.float32] | None = None
 
+    def __repr__(self) -> str:
+        from ..system.shown import array, shown
+
+        return shown("retrieval.Block", lambda: [array(self.values)])
+
     @property
     def nbytes(self) -> int:
         return self.values.nbytes + (0 if self.scale is None else self.scale.nbytes)

@@ -22,12 +22,32 @@ _QUERIES = 1024  # scored at a time
 class Hits(NamedTuple):
     """What a search found: the best first; of equal scores, the first in the source.
 
-    scores   (Q, k) float32, cosines of query and decoded embedding
-    indices  (Q, k) int64, places in the source
+    Attributes:
+        scores: (Q, k) float32, cosines of query and decoded embedding.
+        indices: (Q, k) int64, positions in the source.
+
+    Examples:
+        >>> scores, indices = clipcodec.search(
+        ...     clipcodec.open("photos.clpc"), np.load("embeddings.npy")[:2], k=3
+        ... )
+        >>> indices[:, 0].tolist()  # each embedding finds itself
+        [0, 1]
     """
 
     scores: NDArray[np.float32]
     indices: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown
+
+        def parts() -> list[object]:
+            queries, k = self.scores.shape
+            best = None
+            if queries and k:
+                best = f"the first finds item {self.indices[0, 0]}, {self.scores[0, 0]:.3f}"
+            return [counted(queries, "query", "queries"), f"{counted(k, 'hit')} each", best]
+
+        return shown("Hits", parts)
 
 
 class Queries:

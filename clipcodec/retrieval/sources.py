@@ -35,15 +35,43 @@ class Part(NamedTuple):
 
 
 def codec_of(source: Any, profile: ProfileLike) -> Codec:
-    """What decodes `source`: with the profile given, or as the container does."""
+    """Choose what decodes a source of streams.
+
+    Args:
+        source: A container, or any source of streams.
+        profile: The profile given, if any.
+
+    Returns:
+        A codec with this profile, or the container's own.
+
+    Examples:
+        >>> from clipcodec.retrieval import codec_of
+        >>> photos = clipcodec.open("photos.clpc")
+        >>> codec_of(photos, None) is photos.codec
+        True
+    """
     own = getattr(source, "codec", None)
     return own if profile is None and isinstance(own, Codec) else Codec(profile)
 
 
 def decoded(source: Any, codec: Codec) -> Iterator[Embeddings]:
-    """The embeddings (n, D) of `source`, float32, unit norm, some thousands at a time.
+    """Decode a source of streams, some thousands at a time.
 
-    Raises DecodeError naming streams by their place in the source.
+    Args:
+        source: As for `clipcodec.search`.
+        codec: What decodes it, see `codec_of`.
+
+    Yields:
+        (n, D) float32, rows of unit norm, in order.
+
+    Raises:
+        DecodeError: Names the streams at fault by their position in the source.
+
+    Examples:
+        >>> from clipcodec.retrieval import codec_of, decoded
+        >>> photos = clipcodec.open("photos.clpc")
+        >>> [rows.shape for rows in decoded(photos, codec_of(photos, None))]
+        [(100, 512)]
     """
     for part in parts(source, codec):
         yield decode(codec, part)

@@ -28,21 +28,48 @@ if TYPE_CHECKING:
 
     Labels = list[str] | tuple[str, ...] | TextEmbeddings | str | os.PathLike[str]
 
+__all__ = ["Classes", "classify"]
+
 _SCORES = 1 << 22  # numbers at a time: bounds memory for any number of labels
 _ROWS = 4096
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 class Classes(NamedTuple):
     """What `classify` found: for each embedding the k most probable labels, the best first.
 
-    labels         (L) all labels, in the order given
-    indices        (N, k) int64, places in `labels`
-    probabilities  (N, k) float32; those of all L labels together give 1
+    Attributes:
+        labels: All L labels, in the order given.
+        indices: (N, k) int64, positions in `labels`.
+        probabilities: (N, k) float32; those of all L labels together give 1.
+
+    Examples:
+        >>> found = clipcodec.classify(clipcodec.open("photos.clpc"), "labels.safetensors", k=2)
+        >>> found.indices.shape, found.probabilities.dtype
+        ((100, 2), dtype('float32'))
     """
 
     labels: tuple[str, ...]
     indices: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        from ..system.shown import brief, counted, named, shown
+
+        def parts() -> list[object]:
+            rows, k = self.indices.shape
+            first = None
+            if rows and k:
+                label = brief(self.labels[int(self.indices[0, 0])])
+                first = f"the first is {label}, {float(self.probabilities[0, 0]):.2f}"
+            best = f"the best {k} of {counted(len(self.labels), 'label')} ({named(self.labels)})"
+            return [counted(rows, "embedding"), best, first]
+
+        return shown("Classes", parts)
 
     @property
     def names(self) -> list[list[str]]:
@@ -62,25 +89,41 @@ def classify(
     device: str | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> Classes:
-    """The k most probable labels of each stream or embedding.
+    """Find the k most probable labels of each stream or embedding.
 
-    source       an open container, several streams, a pyarrow column of them, or embeddings (N, D)
-                 or (D,) of any norm
-    labels       texts, for which the model's text tower is loaded; or `TextEmbeddings`, or the path
-                 of a file of them, which need no torch
-    templates    "imagenet", "simple", or sentences with {} for the label. None: the labels as they
-                 are. Only for labels given as texts
-    temperature  factor of the cosines; None: the model's own, exp(logit_scale), 100 for OpenAI's
-    profile      a private profile's file; a container brings its own
-    backbone     the model, where neither the streams nor the labels say it
-    device, weights   for the text tower, as for `encode`
+    The cosines of an embedding to the labels, times the model's temperature, go through a softmax
+    (Radford et al. 2021, section 3.1). Memory does not grow with the source, but for the result.
 
-    Memory does not grow with the source, but for the result. Raises OptionError (labels, k,
-    templates, temperature), EmbeddingError (widths, models that differ), DecodeError naming the
-    streams at fault by their place, or WeightsError.
+    Args:
+        source: An open container, several streams, a pyarrow column of them, or embeddings (N, D)
+            or (D,) of any norm.
+        labels: Texts, for which the model's text tower is loaded; or `TextEmbeddings`, or the path
+            of a file of them, which need no torch.
+        k: How many labels for each; all L if there are fewer.
+        templates: "imagenet", "simple", or sentences with {} for the label. None: the labels as
+            they are. Only for labels given as texts.
+        temperature: Factor of the cosines; None: the model's own, exp(logit_scale), 100 for
+            OpenAI's.
+        profile: A private profile's file; a container brings its own.
+        backbone: The model, where neither the streams nor the labels say it.
+        device: For the text tower, as for `encode`.
+        weights: For the text tower, as for `encode`.
 
-    >>> classify(clipcodec.open("photos.clpc"), ["cat", "dog"], templates="simple").names[0]
-    ['dog', 'cat']
+    Returns:
+        Labels, their positions and their probabilities, (N, k) each.
+
+    Raises:
+        OptionError: Labels, k, templates or temperature are not usable.
+        EmbeddingError: Widths or models of labels and source differ.
+        DecodeError: Names the streams at fault by their position.
+        WeightsError: The text tower's weights are missing or damaged.
+
+    Examples:
+        >>> found = clipcodec.classify(
+        ...     clipcodec.open("photos.clpc"), ["cat", "dog", "horse"], k=2, templates="simple"
+        ... )
+        >>> len(found.names), len(found.names[0])
+        (100, 2)
     """
     count = check_k(k)
     asked = Asked(labels, templates, temperature)

@@ -1,1 +1,8 @@
 """Training of profiles, in torch. Only the command line and the evaluation import this folder."""
+
+__all__ = ["pqvae", "predictive"]  # the recipes; the other modules are their parts
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

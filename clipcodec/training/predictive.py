@@ -54,7 +54,7 @@ _WARMING = 40  # batches that set the running values of weights from elsewhere
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; docs/training.md says how the shipped profiles were.
+    """How to train; docs/recipes.md says how the shipped profiles were.
 
     Where a value is None, `complete` chooses it by the number of rows.
 

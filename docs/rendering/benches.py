@@ -14,7 +14,7 @@ HEAD_BYTES = (12, 16, 25, 34, 50, 75, 100, 250)
 
 
 def effort(kept: Kept) -> str:
-    """choosing-a-rate.md: what an effort gains and costs."""
+    """effort.md: what an effort gains and costs."""
     lines = []
     for point in kept.points("effort"):
         name = f"effort {point['effort']}"
@@ -152,6 +152,21 @@ def million(kept: Kept) -> str:
     return table(["", ""], lines)
 
 
+def service(kept: Kept) -> str:
+    """cookbook/web-service.md: one request, and the same in a batch."""
+    lines = []
+    for point in kept.points("service"):
+        what = point["verb"]
+        if what != "embed an image":
+            what += f", `{point['profile']}`"
+        target = ", ".join(f"`{name}={value}`" for name, value in point["options"].items())
+        lines.append([what, target, *(f"{figure(point[name])} ms" for name in
+                                      ("ms", "ms_95", "batch_ms")),
+                      f"{whole(point['peak_mib'])} MiB"])  # fmt: skip
+    head = ["request", "target", "one, median", "95 %", "each of 32 at once", "memory"]
+    return table(head, lines)
+
+
 def heads(kept: Kept) -> str:
     """Scores of published heads: rank correlation, and the mean change in deviations."""
     lines = []
@@ -216,6 +231,27 @@ def pixels(kept: Kept) -> str:
     return table(["codec", "bits per pixel", "bytes", "PSNR, dB", "zero-shot, %"], lines)
 
 
+_WAYS = {
+    "full": ("**full**", "images, texts, training"),
+    "cpu": ("**full, without CUDA**", "the same, without an NVIDIA card"),
+    "light": ("**light**", "decoding, and encoding embeddings that you have"),
+}
+
+
+def install(kept: Kept) -> str:
+    """README.md: what each way to install costs."""
+    points = {way: kept.point(way, "install") for way in _WAYS}
+    lines = [[*_WAYS[way], amount(point["download"]), amount(point["disk"]),
+              str(point["packages"])] for way, point in points.items()]  # fmt: skip
+    return table(["installation", "for", "download", "on disk", "packages"], lines)
+
+
+def amount(size: float) -> str:
+    """3.1 GB, 280 MB: two or three digits."""
+    giga = size / 1e9
+    return f"{giga:.1f} GB" if giga >= 1 else f"{size / 1e6:.0f} MB"
+
+
 def figure(value: float) -> str:
     """A figure of a machine, to three digits: 40,100, 123, 10.2, 0.22."""
     rounded = float(f"{value:.3g}")
@@ -233,7 +269,9 @@ BENCHES: dict[str, Callable[[Kept], str]] = {
     "search-speed": search_speed,
     "scale": scale,
     "million": million,
+    "service": service,
     "heads": heads,
     "ablation": ablation,
     "pixels": pixels,
+    "install": install,
 }

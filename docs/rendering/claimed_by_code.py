@@ -14,7 +14,7 @@ TEST_SETS = "the test sets: 1,400, 2,463, 3,783 and 3,333 images"
 HELD_OUT = "`class_is_val` of the data; clipcodec/evaluation/sets.py"
 SHIPPED = "clipcodec/profile/shipped/openai-vit-b-32.predictive.safetensors"
 SIZES = "clipcodec/evaluation/report.py, its sizes"
-RECIPE = "docs/training.md, its commands"
+RECIPE = "docs/recipes.md, its commands"
 SUMS = "arithmetic"
 
 BY_CODE = listed({
@@ -44,18 +44,8 @@ BY_CODE = listed({
         ("counted from 0", "tests/tasks/test_captioning.py"),
     ],
     "docs/choosing-a-rate.md": [
-        ("10,979 embeddings never trained on", TEST_SETS),
-        ("The average is within 1 % of what was asked", "tests/test_mean.py"),
-        ("or on {} that are chosen by a hash", f"{MEAN}:SAMPLE"),
-        ("found on the first {} items and then changed a little with every {}",
-         f"{STEERING}:FIRST:CHUNK"),
-        ("A weight above 1 makes each bit dearer", "tests/test_mean.py"),
-        ("four to ten encodings of 512 embeddings", MEAN),
-        ("1 is the default, and the fastest", "clipcodec/target.py"),
-        ("The profile has 512 directions of texts", "tests/kinds/trellis/test_noticed.py"),
         ("The **5 %** column is the 5th percentile: one image in twenty", METRICS),
         ("One point is 14 images here", SUMS),
-        ("half a bit per dimension (32 bytes at 512)", SUMS),
         ("header and check value take about four bytes: a quarter of 16 bytes, and hardly anything "
          "of 100", FORMAT),
         ("by the default profile, at 10 to 250 bytes", "docs/rendering/plots.py"),
@@ -111,6 +101,10 @@ BY_CODE = listed({
         ("fits into 48 bytes", "tests/test_codec.py"),
         ("its check value covers all 32", FORMAT),
     ],
+    "docs/effort.md": [
+        ("1 is the default, and the fastest", "clipcodec/target.py"),
+        ("The profile has 512 directions of texts", "tests/kinds/trellis/test_noticed.py"),
+    ],
     "docs/evaluation.md": [
         ("| tensor | shape | what |", "clipcodec/evaluation/sets.py"),
         ("| column | needs | what |", METRICS),
@@ -141,28 +135,27 @@ BY_CODE = listed({
          "of 129 videos", "docs/openai-vit-l-14-336.predictive.card.json"),
         ("KL over the texts of ImageNet's 1,000 classes", "clipcodec/evaluation/report.py"),
         ("Text weight 0.15, shrinkage .15, 96 units; gains and tables come from 22 groups",
-         "docs/openai-vit-l-14-336.predictive.card.json, and docs/training.md"),
+         "docs/openai-vit-l-14-336.predictive.card.json, and docs/recipes.md"),
         ("512 dimensions: 200 symbols from one shared codebook", PQVAE),
         ("4, 8, 16, 32, 64 and 1,024 codewords; their ids are 1 … 6",
-         "clipcodec/profile/shipped/registry.json, and docs/training.md"),
+         "clipcodec/profile/shipped/registry.json, and docs/recipes.md"),
         ("On 10,979 embeddings never trained on: 1,400 of 200 ImageNet classes", TEST_SETS),
         ("(the paper's 800/200 protocol)", HELD_OUT),
         ("among the 200 classes; one point is 14 images", SUMS),
         ("48,399 image embeddings of 52 public collections", "docs/openai-vit-b-32.card.json"),
         ("5,597 of ImageNet's 800 training classes", "docs/openai-vit-b-32.card.json"),
-        ("6,000 steps (K = 1024: 3,000)", "clipcodec/training/pqvae.py, and docs/training.md"),
+        ("6,000 steps (K = 1024: 3,000)", "clipcodec/training/pqvae.py, and docs/recipes.md"),
         ("the first 64 principal axes", "clipcodec/profile/statistics.py"),
-    ],
-    "docs/quick-start.md": [
-        ("from about 12 to 250 bytes", SIZES),
     ],
     "docs/ray.md": [
         ("each batch comes to 50 bytes on average by itself", "tests/integrations/test_ray.py"),
     ],
-    "docs/search.md": [
+    "docs/search-measured.md": [
         ("faiss's quantisers have 8 bits per sub-vector", "tests/bench/search.py"),
         ("fitted to 20,000 rows, with the number of dimensions reduced to a multiple of the bytes "
          "(500)", "tests/bench/search.py"),
+    ],
+    "docs/search.md": [
         ("| | work | memory |", SUMS),
         ("less than 0.001", "tests/retrieval/test_retrieval.py"),
         ("at D + 4 bytes", "tests/retrieval/test_retrieval.py"),
@@ -178,6 +171,15 @@ BY_CODE = listed({
         ("at most 16384", FORMAT),
         ("256 MiB, its header 1 MiB", "formats/profile-file.md"),
         ("carries 16 bits of CRC", FORMAT),
+    ],
+    "docs/storing-many.md": [
+        ("10,979 embeddings never trained on", TEST_SETS),
+        ("The average is within 1 % of what was asked", "tests/test_mean.py"),
+        ("or on {} that are chosen by a hash", f"{MEAN}:SAMPLE"),
+        ("found on the first {} items and then changed a little with every {}",
+         f"{STEERING}:FIRST:CHUNK"),
+        ("A weight above 1 makes each bit dearer", "tests/test_mean.py"),
+        ("four to ten encodings of 512 embeddings", MEAN),
     ],
     "docs/tables.md": [
         ("32, 64 or integers; also with lists or dimensions of size 1", "tests/integrations/test_arrow.py"),
@@ -197,6 +199,8 @@ BY_CODE = listed({
         ("At least 1,000 distinct rows", "tests/training/test_training.py"),
         ("| option | meaning |", "clipcodec/cli/train.py"),
         ("a tenth, at most 2,000; for `pqvae` 2 %", "clipcodec/training/predictive.py"),
+    ],
+    "docs/recipes.md": [
         ("7,500 steps of 1,024 rows (fewer for fewer rows), AdamW, dropout, weight decay; rates up to "
          "1.8 bits per dimension", "clipcodec/training/predictive.py"),
         ("at most 300 steps: the real encoder runs over 16,384 rows", "clipcodec/training/predictive.py"),
@@ -211,6 +215,12 @@ BY_CODE = listed({
         ("used less than 3 % as often as average", "clipcodec/training/pqvae.py"),
         ("likewise with 8 and 32 codewords; with 16 and 64, `--learning-rate 0.0025`; with 1,024,",
          "the commands that were run"),
+    ],
+    "docs/which-embeddings.md": [
+        ("| from | model | profile |", "the packages' and models' own names; LAION's by its pages"),
+        ("The cosine is close to 1 if the model is the same", SUMS),
+        ("For ViT-B/32 it has 768 numbers", "tests/models/test_other_packages.py"),
+        ("the evaluation rows, of 512 numbers", TEST_SETS),
     ],
     "docs/words.md": [
         ("(the 80 of OpenAI, as open_clip has them), `\"simple\"` (7 of these)",

@@ -6,6 +6,7 @@ import math
 
 from .claim import Claim
 from .kept import OURS, UNTRAINED, Kept, short_cosine, size, words
+from .tables import least, losses
 
 EMBEDDINGS = "docs/results/embeddings.json"
 
@@ -30,6 +31,11 @@ def overtaken(kept: Kept, limit: int) -> str:
     return str(max(below, default=0))
 
 
+def enough(kept: Kept, use: str, points: float) -> str:
+    """The bytes with which a use loses at most so many points, "none" if no size is enough."""
+    return str(least(losses(kept)[use], points) or "none")
+
+
 BY_RESULTS = [
     Claim(
         "README.md",
@@ -45,7 +51,7 @@ BY_RESULTS = [
         lambda r: [size(r.value("original", "bytes"))],
     ),
     Claim(
-        "docs/choosing-a-rate.md",
+        "docs/storing-many.md",
         "with `mean_bytes=50` ImageNet's images take {} bytes on average, and the flowers {}",
         EMBEDDINGS,
         lambda r: [
@@ -55,12 +61,19 @@ BY_RESULTS = [
     ),
     Claim(
         "docs/choosing-a-rate.md",
+        "So take {} bytes for tagging and for search by words, and {} or more to find similar "
+        "images and duplicates.",
+        EMBEDDINGS,
+        lambda r: [enough(r, "zero-shot", 2), enough(r, "10-nn", 10)],
+    ),
+    Claim(
+        "docs/choosing-a-rate.md",
         "with limits of 25, 50 and 100 the mean is {}, {} and {}.",
         EMBEDDINGS,
         lambda r: [size(r.ours(n, "bytes")) for n in (25, 50, 100)],
     ),
     Claim(
-        "docs/choosing-a-rate.md",
+        "docs/which-embeddings.md",
         "At 150 bytes it keeps what the trained profile keeps at {}, and below half a bit per "
         "dimension (32 bytes at 512) it keeps little.",
         EMBEDDINGS,
@@ -73,7 +86,7 @@ BY_RESULTS = [
         lambda r: [untrained_cosine(r, 50), untrained_cosine(r, 100)],
     ),
     Claim(
-        "docs/training.md",
+        "docs/recipes.md",
         "The default quality was set to 50 afterwards; there zero-shot accuracy is within {} of "
         "the original.",
         EMBEDDINGS,

@@ -21,11 +21,8 @@ ONCE = listed({
     "docs/choosing-a-rate.md": [
         ("As a guide: below .95 an embedding is only roughly right, at .97 most decisions stay the "
          "same, from .99 on few uses show a difference", "a reading of the tables"),
-        ("The order of images by an aesthetic score is kept well from 50 bytes on; a sharp limit on the "
-         "score needs 100 or more. Do not look for generated pictures in streams of less than 250 "
-         "bytes", "a reading of the table"),
-        ("length of the raw embedding, which the data do not have; 20 is assumed",
-         "clipcodec/evaluation/heads.py"),
+    ],
+    "docs/effort.md": [
         ("So 5 is a good choice where time allows it. Above 7 others", "a reading of the table"),
     ],
     "docs/how-it-works.md": [
@@ -41,7 +38,7 @@ ONCE = listed({
         ("the lowest cosine of 32 images to their embedding in fp32 was 0.99994 with bf16 and "
          "0.999999 with fp16", HAND),
     ],
-    "docs/inside-other-formats.md": [
+    "docs/inside-image-files.md": [
         ("grows by about 500 bytes for a stream of 50, or by 270 if it has XMP already", HAND),
         ("| tool | is the stream kept? |", "the tools named, by hand; exiftool also by "
          "tests/carriers/test_carriers.py"),
@@ -59,7 +56,14 @@ ONCE = listed({
         ("five to eight minutes on one core", HAND),
         ("1.995, 2.92, 3.88, 4.82, 5.86 and 9.54 bits of its 2, 3, 4, 5, 6 and 10", HAND),
     ],
-    "docs/search.md": [
+    "docs/scores.md": [
+        ("The order of images by an aesthetic score is kept well from 50 bytes on; a sharp limit on the "
+         "score needs 100 or more. Do not look for generated pictures in streams of less than 250 "
+         "bytes", "a reading of the table"),
+        ("length of the raw embedding, which the data do not have; 20 is assumed",
+         "clipcodec/evaluation/heads.py"),
+    ],
+    "docs/search-measured.md": [
         ("gains 0.2 and 0.3 points of recall at 25 and 50 bytes image → image and loses 0.1 at 100; "
          "text → image 1.2, 0.4 and 0.3", "an experiment; no kept script"),
         ("would gain 1.4, 1.4 and 0.6 image → image, and lose 0.9 text → image at 25",
@@ -75,7 +79,7 @@ ONCE = listed({
         ("within 6.6e-7 of x86", HAND),
         ("| inputs | what | failures |", "tests/fuzz, by the seeds that the page names"),
     ],
-    "docs/training.md": [
+    "docs/recipes.md": [
         ("40,000 steps, ran on one GPU in four minutes; on two CPU cores a step takes about 0.4 s",
          HAND),
         ("The rest took 136 s on two cores", HAND),
@@ -110,7 +114,7 @@ ELSEWHERE = listed({
         ("0.2 to 0.35 for a text that fits", "common experience with CLIP; not measured here"),
         ("(Media Fragments URI 1.0)", "the W3C's recommendation"),
     ],
-    "docs/training.md": [
+    "docs/recipes.md": [
         ("the paper's β of 0.25", "arXiv 2509.05925, its published code"),
     ],
     "docs/words.md": [

@@ -29,6 +29,8 @@ NAMES = re.compile(
             r"127\.0\.0\.1", r"CVE-[\d-]+", r"arXiv \d+\.\d+", r"et al\. \d{4}",
             r"(section|Figure|Table|eq\.|code|code is|norms?|then|token) \d+",
             r"(Python|numpy|Pillow|exiftool|libvips|ImageMagick|exiv2|torch before) \d[\d.]*",
+            r"(open_clip|transformers|clip-anytorch|clip-retrieval|all_clip) \d[\d.]*",
+            r"(DuckDB|LanceDB|PostgreSQL|psycopg) \d[\d.]*", r"LAION-\d+[BM]",
             r"(release|[Ff]ormat version) \d[\d.]*",
         )
     )

@@ -33,6 +33,7 @@ MAKERS = {  # of result files that are no study of the report
     "effort": "tests/bench/effort.py DATA", "pointing": "tests/bench/pointing.py DATA",
     "overhead": "tests/bench/overhead.py DATA", "speed": "tests/bench/speed.py",
     "corruption": "tests/bench/corruption.py", "words": "tests/bench/words.py",
+    "install": "tests/bench/install.py", "service": "tests/bench/service.py",
 }  # fmt: skip
 
 

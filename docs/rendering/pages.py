@@ -10,7 +10,7 @@ from .kept import Kept, Missing
 
 BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
 MARK = re.compile(r"<!-- (results: [\w-]+|/results) -->")
-PAGES = ("README.md", "docs/*.md", "docs/figures/*.md")
+PAGES = ("README.md", "docs/*.md", "docs/cookbook/*.md", "docs/figures/*.md")
 Tables = Mapping[str, Callable[[Kept], str]]
 
 

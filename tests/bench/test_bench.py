@@ -24,8 +24,8 @@ BENCH = ROOT / "tests" / "bench"
 SCRIPTS = sorted(
     path for path in BENCH.glob("*.py") if path.stem not in ("__init__", "kept", "test_bench")
 )
-RESULTS = ("corruption", "effort", "million", "overhead", "pointing", "scale", "search", "speed",
-           "words")  # fmt: skip
+RESULTS = ("corruption", "effort", "install", "million", "overhead", "pointing", "scale", "search",
+           "service", "speed", "words")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +164,29 @@ def test_speed(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert kept.stale(tmp_path / "a.json") == []
     monkeypatch.setattr(kept, "code_digest", lambda *a, **b: "other code")
     assert kept.stale(tmp_path / "a.json") == ["False"]
+
+
+def test_service(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line is made in a process of its own, and names what was asked for."""
+    words = ("--requests", "2", "--only", "pqvae-400")
+    points = run(kept, "service", tmp_path / "a.json", monkeypatch, *words)
+    assert list(points) == [f"{verb}: openai-vit-b-32/pqvae-400" for verb in ("encode", "decode")]
+    for point in points.values():
+        assert 0 < point["ms"] <= point["ms_95"]
+        assert point["batch_ms"] > 0
+        assert point["peak_mib"] > 10
+        assert point["times"]
+
+
+def test_service_embeds_an_image(kept: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    service = load(BENCH / "service.py")
+    service.random_weights(tmp_path / "weights.safetensors")
+    request, _ = service.images(str(tmp_path / "weights.safetensors"))
+    assert request(0).shape == (1, 512)
+    assert service.key_of("encode", "any/rotation", {"max_bytes": 50, "effort": 5}) == (
+        "encode: any/rotation max_bytes=50,effort=5"
+    )
 
 
 def test_paths_and_the_result_file_are_no_part_of_a_command(kept: ModuleType) -> None:

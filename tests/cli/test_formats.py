@@ -63,8 +63,8 @@ def listing() -> set[str]:
         "decompress a.clpc -o x.npy --ids y.npy",
         "decompress t.clip.parquet -o x.npy",
         "extract a.jpg -o x.jpg",
-        "train --embeddings rows.npy --out x.npy",
-        "train --embeddings rows.npy --out x.clpc",
+        "train --embeddings rows.npy -o x.npy",
+        "train --embeddings rows.npy -o x.clpc",
     ],
 )
 def test_a_name_of_another_format_is_refused(

@@ -90,6 +90,13 @@ WORKS = [
     "attach a.jpg --stream a.clip -o 1.jpg",
     "extract with.jpg",
     "search a.clpc --query row.npy",
+    "ids a.clpc",
+    "head a.clpc -n 3",
+    "cat a.clpc --index 0 -o cat.clip",
+    "cat a.clpc --index 0 1 -o cat/",
+    "merge a.clpc a.clip -o merged.clpc",
+    "split a.clpc -o parts --items 9",
+    "split a.clpc -o streams --streams",
     "locate regions.clpc --text-embeddings words.safetensors --json",
     "search a.clpc --text-embeddings words.safetensors",
     "search rows.npy --index 12.clpc --query row.npy",
@@ -124,8 +131,8 @@ NEEDS = {
     "demo --count 1 a.jpg": "Pillow",
     "browse a.clpc": "starlette",
     "fetch": "huggingface_hub",
-    "train --embeddings rows.npy --out p.safetensors": "torch",
-    "train --embeddings rows.npy --out p.safetensors --recipe pqvae": "torch",
+    "train --embeddings rows.npy -o p.safetensors": "torch",
+    "train --embeddings rows.npy -o p.safetensors --recipe pqvae": "torch",
 }
 
 

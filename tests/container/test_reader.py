@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec import Container, OptionError
+from clipcodec import Container, CorruptError, OptionError
 
 STREAMS = [bytes([0x69, i]) * 3 for i in range(10)]
 IDS = [f"{i}.jpg" for i in range(9)]
@@ -184,3 +184,31 @@ def test_a_copy_has_the_items_of_its_original(tmp_path: Path) -> None:
 def test_a_container_of_a_file_object_cannot_be_pickled(opened: Container) -> None:
     with pytest.raises(OptionError, match="open it by its path"):
         pickle.dumps(opened)
+
+
+def test_blocks_are_given_with_the_position_of_their_first_item(tmp_path: Path) -> None:
+    """One that is damaged is raised, or passed over if somebody is told."""
+    path = tmp_path / "a.clpc"
+    with clipcodec.create(path, block_items=3) as writer:
+        writer.extend(STREAMS[:8])
+    with clipcodec.open(path) as opened:
+        assert [(at, len(items)) for at, items in opened.blocks()] == [(0, 3), (3, 3), (6, 2)]
+        assert [item for _, items in opened.blocks() for item in items] == list(opened.items())
+    data = bytearray(path.read_bytes())
+    data[data.index(b"DATA", data.index(b"DATA") + 1) + 20] ^= 1
+    path.write_bytes(data)
+    faults: list[str] = []
+    with clipcodec.open(path) as opened:
+        assert [at for at, _ in opened.blocks(lambda error: faults.append(str(error)))] == [0, 6]
+        with pytest.raises(CorruptError, match="items 3 to 5"):
+            list(opened.blocks())
+    assert len(faults) == 1
+    assert "items 3 to 5" in faults[0]
+
+
+def test_a_container_knows_what_it_was_opened_by(tmp_path: Path) -> None:
+    save(tmp_path / "a.clpc", STREAMS)
+    with clipcodec.open(tmp_path / "a.clpc") as opened:
+        assert opened.name == str(tmp_path / "a.clpc")
+    with open(tmp_path / "a.clpc", "rb") as file:
+        assert clipcodec.open(file).name == file.name

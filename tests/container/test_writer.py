@@ -339,3 +339,33 @@ def test_a_large_index_is_written_once(tmp_path: Path, monkeypatch: pytest.Monke
             clipcodec.open(path)
         assert len(clipcodec.open(path, partial=True)) == 24
     assert everywhere(path) == [*items(20), *items(2), *items(2)]
+
+
+def test_what_is_discarded_leaves_nothing_of_a_new_container(tmp_path: Path) -> None:
+    """And all of one that is appended to; the lock goes with it."""
+    path = tmp_path / "a.clpc"
+    writer = clipcodec.create(path, block_items=1)
+    writer.extend(STREAMS)
+    writer.discard()
+    writer.discard()
+    assert os.listdir(tmp_path) == []
+    with clipcodec.create(path) as writer:
+        writer.extend(STREAMS[:2])
+    for mode in ("w", "a"):
+        writer = clipcodec.create(path, mode, block_items=2)
+        writer.append(STREAMS[2])
+        writer.discard()
+        assert clipcodec.open(path)[:] == STREAMS[:2]
+        assert os.listdir(tmp_path) == ["a.clpc"]
+
+
+@pytest.mark.parametrize("mode", ["x", "a"])
+def test_the_size_is_that_of_the_file(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.clpc"
+    if mode == "a":
+        with clipcodec.create(path, block_items=2) as writer:
+            writer.extend(STREAMS)
+        assert writer.size == path.stat().st_size
+    with clipcodec.create(path, mode) as writer:
+        writer.extend(STREAMS)
+    assert writer.size == path.stat().st_size

@@ -96,7 +96,8 @@ def test_the_digest_leaves_out_what_an_interpreter_shows(tmp_path: Path) -> None
     first = code_digest(["*.py"], root=tmp_path)
     shown = (
         "\n    @final  # a decorator belongs to it\n    def __repr__(self):\n"
-        '        """Words."""\n        from b import c\n\n        return c(\n            1,\n        )\n'
+        '        """Words."""\n        from b import c\n\n'
+        "        return c(\n            1,\n        )\n"
     )
     path.write_text(plain + shown + "\n\ndef __dir__():\n    return ['A']\n")
     assert code_digest(["*.py"], root=tmp_path) == first

@@ -852,7 +852,7 @@ def test_without_pyarrow_the_command_names_the_pip_line(file: Path) -> None:
     block = "import sys; sys.modules['pyarrow'] = None\n"
     done = cli("compress", file, "--column", "embedding", before=block)
     assert done.returncode == 1
-    assert done.stderr == "clipcodec: pyarrow is not installed: pip install 'clipcodec[arrow]'\n"
+    assert done.stderr == 'clipcodec: pyarrow is not installed: pip install "clipcodec[arrow]"\n'
 
 
 def test_without_tables_pyarrow_is_not_imported(tmp_path: Path) -> None:

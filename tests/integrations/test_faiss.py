@@ -333,7 +333,7 @@ def test_without_faiss_the_pip_line_is_named() -> None:
         "except MissingDependencyError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert "pip install 'clipcodec[faiss]'" in done.stdout, done.stderr
+    assert 'pip install "clipcodec[faiss]"' in done.stdout, done.stderr
 
 
 def test_an_average_of_an_index_is_that_of_all_its_vectors(rates: Profile) -> None:

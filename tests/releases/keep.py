@@ -2,14 +2,16 @@
 
     python tests/releases/keep.py
 
-Writes VERSION.json beside this file and adds its SHA-256 to SHA256SUMS. To be run once, when a
-version is tagged; a set that exists is never made again.
+Writes VERSION.json beside this file, adds its SHA-256 to SHA256SUMS, and adds what this release is
+the first to have to frozen.sha256: vectors, profile files, the set. To be run once for a version,
+before it is tagged. A set that exists is never made again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,9 @@ import numpy as np
 
 import clipcodec
 from clipcodec.profile.registry import by_name
+
+sys.path[:0] = [str(Path(__file__).parent)]
+import frozen  # noqa: E402
 
 FOLDER = Path(__file__).parent
 PER_OPTION = 3
@@ -57,10 +62,18 @@ def kept() -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     path = FOLDER / f"{clipcodec.__version__}.json"
+    if path.exists():
+        print(f"{path.name} is kept already")
+    else:
+        keep(path)
+    print(f"frozen with this release: {frozen.freeze()} files more, {len(frozen.listed())} in all")
+
+
+def keep(path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", clipcodec.BackboneWarning)
         text = ",\n".join(json.dumps(row) for row in kept())
-    with path.open("x", encoding="utf-8") as file:  # fails where a set is kept already
+    with path.open("x", encoding="utf-8") as file:
         file.write(f"[\n{text}\n]\n")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with (FOLDER / "SHA256SUMS").open("a", encoding="utf-8") as sums:

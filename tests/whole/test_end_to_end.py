@@ -49,7 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     with one_torch_thread():
         np.save(folder / "rows.npy", backbone.embed(pictures(1200, seed=0)))
     profile = folder / "profile.safetensors"
-    done = run("train", "--embeddings", folder / "rows.npy", "--out", profile,
+    done = run("train", "--embeddings", folder / "rows.npy", "-o", profile,
                "--recipe", "pqvae", "--steps", 20, "--codewords", 8, "--backbone", spec.name,
                "--name", "private/small", **ONE_THREAD)  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -234,7 +234,7 @@ def test_sigkill_at_the_end_of_training_leaves_no_half_profile(
     tmp_path: Path, folder: Path
 ) -> None:
     np.save(tmp_path / "rows.npy", cone(1100, 16))
-    done = cli("train", "--embeddings", tmp_path / "rows.npy", "--out", folder / "x.out", "-qf",
+    done = cli("train", "--embeddings", tmp_path / "rows.npy", "-o", folder / "x.out", "-qf",
                "--hidden", 0, before=STOP.format(moment="half", signal="SIGKILL"),
                **ONE_THREAD)  # fmt: skip
     assert done.returncode == -signal.SIGKILL

@@ -6,42 +6,69 @@ from ..suffixes import STREAM_SUFFIX
 from . import options
 from .options import Verbs, verb
 
+_PRIVATE = "profile file that private streams were made with"
+
 
 def add(verbs: Verbs) -> None:
-    p = verb(verbs, "compress", "images or embeddings to streams")
-    p.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help="image, or embeddings as .npy, .npz, .safetensors, .pt or .csv; - for stdin; "
-        'with -o OUT.clpc also a directory, "pattern", list.txt or shard.tar',
-    )
-    p.add_argument("-o", "--output", metavar="OUT", help=f"file, directory (several inputs) or - "
-                   f"for stdout; default: INPUT{STREAM_SUFFIX}; OUT.clpc: a container")  # fmt: skip
-    options.profile(p)
+    p = verb(
+        verbs, "compress", "images or embeddings to streams", page="choosing-a-rate",
+        examples=[
+            ("Two images, each to a stream in a file beside it",
+             "clipcodec compress a.jpg b.png"),
+            ("The best that fits in 50 bytes", "clipcodec compress a.jpg --max-bytes 50"),
+            ("A folder of images to one container, 50 bytes each on average",
+             "clipcodec compress photos/ -o photos.clpc --mean-bytes 50"),
+            ("Embeddings that you have already, of CLIP ViT-B/32",
+             "clipcodec compress rows.npy -o rows.clpc"),
+        ],
+    )  # fmt: skip
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or embeddings as .npy, .npz, "
+                   ".safetensors, .pt or .csv; - for stdin; with -o OUT.clpc also a directory, "
+                   '"pattern", list.txt or shard.tar')  # fmt: skip
+    options.output(p, "file, directory (several inputs) or - for stdout; default: "
+                   f"INPUT{STREAM_SUFFIX}; OUT.clpc: a container")  # fmt: skip
+    options.force(p)
     options.target(p)
-    options.backbone(p)
+    options.profile(p)
+    options.backbone(p, options.ENCODER)
+    options.weights(p)
     options.table(p, "embeddings or images in .parquet inputs")
     options.many(p)
-    options.force(p)
     options.quiet(p)
 
-    p = verb(verbs, "decompress", "streams and containers to embeddings")
+    p = verb(
+        verbs, "decompress", "streams and containers to embeddings", page="containers",
+        examples=[
+            ("A stream to an array of numpy, a.jpg.npy", "clipcodec decompress a.jpg.clip"),
+            ("A container to one array, and its ids to a text",
+             "clipcodec decompress photos.clpc -o photos.npy --ids ids.txt"),
+            ("For other programs: a line of JSON for each stream",
+             "clipcodec decompress a.jpg.clip --json"),
+        ],
+    )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
                    "- for stdin")  # fmt: skip
-    p.add_argument("-o", "--output", metavar="OUT", help=".npy file for all inputs together, or - "
-                   "for stdout; default: each input's name with .npy for "
-                   f"{STREAM_SUFFIX}")  # fmt: skip
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per stream")
+    options.output(p, ".npy file for all inputs together, or - for stdout; default: each input's "
+                   f"name with .npy for {STREAM_SUFFIX}")  # fmt: skip
     p.add_argument("--ids", metavar="FILE", help="write the ids of containers' items, one per line")
     options.partial(p)
-    options.profile(p, "profile file that private streams were made with")
-    options.table(p, "streams in .parquet inputs (default: the one marked so)")
     options.force(p)
+    options.profile(p, _PRIVATE)
+    options.table(p, "streams in .parquet inputs (default: the one marked so)")
+    options.json(p, "one line per stream")
+    options.quiet(p)
 
-    p = verb(verbs, "info", "what a stream, a container or another file is", module="decompress")
+    p = verb(
+        verbs, "info", "what a stream, a container or another file is", page="containers",
+        module="decompress",
+        examples=[
+            ("A stream: its size, profile and quality", "clipcodec info a.jpg.clip"),
+            ("A container: items, sizes, profiles", "clipcodec info photos.clpc"),
+            ("Which profiles fit these embeddings", "clipcodec info rows.npy"),
+        ],
+    )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="FILE", help="stream, container (.clpc), "
                    "embeddings, image or Parquet table; - for stdin")  # fmt: skip
-    p.add_argument("--json", action="store_true", help="JSON on stdout, one line per file")
     options.partial(p)
-    options.profile(p, "profile file that private streams were made with")
+    options.profile(p, _PRIVATE)
+    options.json(p, "one line per file")

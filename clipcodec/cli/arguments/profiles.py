@@ -1,62 +1,72 @@
-"""Arguments of profiles, demo, fetch and train."""
+"""Arguments of profiles, demo, fetch, completion and help."""
 
 from __future__ import annotations
 
 from . import options
 from .options import Verbs, verb
+from .usage import FORM, MODEL
+from .values import one_of, whole
+
+SHELLS = ("bash", "zsh", "fish")
 
 
 def add(verbs: Verbs) -> None:
-    p = verb(verbs, "profiles", "the profiles of this release")
-    p.add_argument("name", nargs="?", help="show this profile's card (name or file)")
-    p.add_argument("--json", action="store_true", help="JSON on stdout")
+    p = verb(
+        verbs, "profiles", "the profiles of this release", page="profiles",
+        examples=[
+            ("All of them", "clipcodec profiles"),
+            ("What one was trained on, and what it keeps",
+             "clipcodec profiles openai-vit-b-32/predictive"),
+        ],
+    )  # fmt: skip
+    p.add_argument("name", nargs="?", metavar="PROFILE", help="show this profile's card (name or "
+                   "file)")  # fmt: skip
+    p.group(FORM).add_argument("--json", action="store_true", help="JSON on stdout")
 
-    p = verb(verbs, "demo", "compress samples and an image, and show what is lost")
-    p.add_argument("image", nargs="?", help="an image of yours (default: one drawn here)")
-    p.add_argument("--count", type=int, default=64, help="sample embeddings (default: 64)")
-    options.backbone(p)
+    p = verb(
+        verbs, "demo", "compress samples and an image, and show what is lost", page="quick-start",
+        examples=[
+            ("Samples, and a picture that is drawn here", "clipcodec demo"),
+            ("A photo of yours", "clipcodec demo photo.jpg"),
+        ],
+    )  # fmt: skip
+    p.add_argument("image", nargs="?", metavar="IMAGE", help="an image of yours (default: one "
+                   "drawn here)")  # fmt: skip
+    p.add_argument("--count", type=whole(1), default=64, metavar="N",
+                   help="sample embeddings (default: 64)")  # fmt: skip
+    options.weights(p)
 
-    p = verb(verbs, "fetch", "download and verify backbone weights for offline use",
-              module="profiles")  # fmt: skip
-    p.add_argument("backbones", nargs="*", metavar="BACKBONE", default=["openai-vit-b-32"],
-                   help="default: openai-vit-b-32")  # fmt: skip
+    p = verb(
+        verbs, "fetch", "download and verify backbone weights for offline use", page="quick-start",
+        module="profiles",
+        examples=[
+            ("CLIP ViT-B/32, for the default profile", "clipcodec fetch"),
+            ("Another model", "clipcodec fetch openai-vit-l-14-336"),
+        ],
+    )  # fmt: skip
+    p.group(MODEL).add_argument("backbones", nargs="*", metavar="BACKBONE",
+                                default=["openai-vit-b-32"],
+                                help="default: openai-vit-b-32")  # fmt: skip
     options.quiet(p)
 
-    p = verb(verbs, "train", "a profile of your own from embeddings")
-    p.add_argument("--recipe", choices=("predictive", "pqvae"), default="predictive",
-                   help="predictive (default): all rates; pqvae: one fixed rate")  # fmt: skip
-    p.add_argument("--embeddings", required=True, nargs="+", metavar="FILE",
-                   help=".npy, .npz, .safetensors, .pt or .csv; a file given twice counts "
-                   "twice")  # fmt: skip
-    p.add_argument("--out", required=True, metavar="FILE", help="profile file to write")
-    p.add_argument("--text-embeddings", nargs="+", metavar="FILE",
-                   help="predictive: what texts can tell apart is kept better")  # fmt: skip
-    p.add_argument("--held-out", nargs="+", metavar="FILE", help="predictive: embeddings that "
-                   "tables are fitted to (default: some of the others)")  # fmt: skip
-    p.add_argument("--text-weight", type=float, metavar="G", help="0 to 0.99 (default: 0.6)")
-    p.add_argument("--hidden", type=int, metavar="H", help="predictive: units of each "
-                   "prediction; 0: none (default: by the number of rows)")  # fmt: skip
-    p.add_argument("--restore", type=int, metavar="R", help="predictive: units of the last "
-                   "network, which restores what was quantised (default: twice those)")  # fmt: skip
-    p.add_argument("--start", metavar="FILE", help="predictive: weights to start from, instead of "
-                   "the first phase")  # fmt: skip
-    p.add_argument("--replay", type=int, metavar="N", help="predictive: steps of the second phase")
-    p.add_argument("--weight-decay", type=float, metavar="W", help="predictive (default: 0.6)")
-    p.add_argument("--device", help="predictive: where torch trains, such as cuda (default: cpu)")
-    p.add_argument("--shrinkage", type=float, metavar="S", help="predictive: 0 to 1, how much to "
-                   "distrust the covariance (default: by the number of rows)")  # fmt: skip
-    p.add_argument(
-        "--dropout", type=float, metavar="P", help="predictive (default: by the number of rows)"
-    )
-    p.add_argument("--codewords", type=int, metavar="K", help="pqvae: codebook size (default: 4)")
-    p.add_argument("--sub-dim", type=int, metavar="D", help="pqvae: channels of a sub-vector "
-                   "(default: 16)")  # fmt: skip
-    p.add_argument("--steps", type=int, metavar="N", help="default: by the recipe and the rows")
-    p.add_argument("--learning-rate", type=float, metavar="R", help="default: as for those")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--backbone", default="openai-vit-b-32",
-                   help="what made the embeddings (default: openai-vit-b-32)")  # fmt: skip
-    p.add_argument("--name", help="default: private/FILE")
-    p.add_argument("--card", metavar="FILE", help="JSON to keep in the profile (data, licence, …)")
-    options.force(p)
-    options.quiet(p)
+    p = verb(
+        verbs, "completion", "a script for your shell, which completes what you type",
+        page="command-line",
+        examples=[
+            ("bash, for you", "clipcodec completion bash > "
+             "~/.local/share/bash-completion/completions/clipcodec"),
+            ("zsh, in a folder of $fpath", "clipcodec completion zsh > ~/.zfunc/_clipcodec"),
+            ("fish", "clipcodec completion fish > ~/.config/fish/completions/clipcodec.fish"),
+        ],
+    )  # fmt: skip
+    p.add_argument("shell", metavar="SHELL", choices=SHELLS, type=one_of(*SHELLS),
+                   help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}")  # fmt: skip
+
+    p = verb(
+        verbs, "help", "all verbs, or one with its options", page="command-line",
+        examples=[
+            ("All verbs, in a line each", "clipcodec help"),
+            ("One verb: its options and examples", "clipcodec help compress"),
+        ],
+    )  # fmt: skip
+    p.add_argument("name", nargs="?", metavar="VERB", help="default: all")

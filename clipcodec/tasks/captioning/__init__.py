@@ -14,7 +14,7 @@ data       what it learns from: embeddings through the codec, the file of captio
 training   `train`: the mapping network, on decoded embeddings; loop: its steps; checkpoints: its
            state in a file
 
-Needs `pip install 'clipcodec[caption]'`. torch and transformers are imported when first used.
+Needs `pip install "clipcodec[caption]"`. torch and transformers are imported when first used.
 """
 
 from .captioner import Captioner
@@ -22,3 +22,8 @@ from .layout import Layout
 from .training import Recipe, Result, train
 
 __all__ = ["Captioner", "Layout", "Recipe", "Result", "train"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

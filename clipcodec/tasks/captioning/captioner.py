@@ -66,6 +66,18 @@ class Captioner:
         mapping.to(self.device).eval()
         language.network.to(self.device).eval()
 
+    def __repr__(self) -> str:
+        from ...system.shown import counted, shown
+
+        def parts() -> list[object]:
+            return [f"{self.layout.kind} for {counted(self.layout.dim, 'dimension')}",
+                    counted(self.layout.prefix_length, "prefix vector"),
+                    f"language model {self.language.name!r}",
+                    f"backbone {self.facts.backbone or 'unknown'}",
+                    f"device {self.device}"]  # fmt: skip
+
+        return shown("tasks.captioning.Captioner", parts)
+
     @classmethod
     def load(
         cls,

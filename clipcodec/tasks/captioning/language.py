@@ -97,7 +97,7 @@ def load_transformers() -> Any:
         if isinstance(error, MissingDependencyError) or error.name != "transformers":
             raise
         raise MissingDependencyError(
-            "transformers is not installed: pip install 'clipcodec[caption]'", name="transformers"
+            'transformers is not installed: pip install "clipcodec[caption]"', name="transformers"
         ) from error
 
 

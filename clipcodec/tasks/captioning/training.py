@@ -96,6 +96,19 @@ class Result:
     stream_bytes: float | None
     seconds: float
 
+    def __repr__(self) -> str:
+        from ...system.shown import counted, shown
+
+        def parts() -> list[object]:
+            loss = f"{self.losses[-1]:.3f} nats at the end" if self.losses else None
+            size = "not compressed"
+            if self.stream_bytes is not None:
+                size = f"streams of {self.stream_bytes:.1f} bytes"
+            return [counted(self.captions, "caption"), counted(self.rows, "embedding"),
+                    counted(self.steps, "step"), loss, size, f"{self.seconds:.1f} s"]  # fmt: skip
+
+        return shown("tasks.captioning.Result", parts)
+
 
 def checkpoint_path(out: PathLike) -> Path:
     """Where an unfinished training is kept, until `out` is written."""

@@ -58,3 +58,8 @@ __all__ = [
     "region_id",
     "sam_regions",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

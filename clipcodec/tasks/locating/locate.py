@@ -73,6 +73,17 @@ class Located:
     regions: tuple[Region, ...]
     streams: tuple[bytes, ...]
 
+    def __repr__(self) -> str:
+        from ...system.shown import counted, named, shown, sized
+
+        def parts() -> list[object]:
+            best = [found[0].box for found in self.candidates[:1] if found]
+            return [f"{counted(len(self.texts), 'text')} ({named(self.texts)})",
+                    counted(len(self.regions), "region"), sized(sum(map(len, self.streams))),
+                    f"the first is at {best[0]}" if best else None]  # fmt: skip
+
+        return shown("tasks.locating.Located", parts)
+
 
 def locate(
     image: ImageInput,

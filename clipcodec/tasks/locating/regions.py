@@ -55,6 +55,10 @@ class Region:
             )
         object.__setattr__(self, "mask", mask)
 
+    def __repr__(self) -> str:
+        shown = "" if self.mask is None else f", mask of {int(self.mask.sum()):,} pixels"
+        return f"Region({self.box}{shown})"
+
     @classmethod
     def of_mask(cls, mask: Any) -> Region:
         """The region of a mask (H, W) of the whole image: the smallest box with all its pixels.

@@ -108,7 +108,7 @@ def _transformers() -> Any:
         if error.name != "transformers":
             raise
         raise MissingDependencyError(
-            "transformers is not installed: pip install 'clipcodec[locate]', or give boxes",
+            'transformers is not installed: pip install "clipcodec[locate]", or give boxes',
             name=error.name,
         ) from error
 

@@ -1,0 +1,113 @@
+"""`clipcodec merge`: containers and streams to one container."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from contextlib import ExitStack
+from typing import BinaryIO
+
+from ..codec import Codec
+from ..container.merging import Mergeable, Merged, merge, same_ids
+from ..errors import ClipcodecError, DecodeError, OptionError, placed
+from ..system.files import open_directly, written_directly
+from .common import STDIO, read_stream, refuse_terminal_or_existing, report
+from .containers import is_container
+from .formats import CONTAINER, STREAM, refuse_foreign, refuse_other_format
+from .h2 import ARROW, counted, is_unseen, label_of, size_text
+from .inputs import is_pipe, seekable
+from .terminal import note, say
+
+_LEFT_OUT = {"first": "the first is kept", "last": "the last is kept"}
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.inputs.count(STDIO) > 1:
+        raise OptionError("stdin can be only one input")
+    refuse_other_format(args.output, CONTAINER)
+    refuse_terminal_or_existing(args.output, force=args.force)
+    codec = Codec(args.profile)
+    if not _all_fit(args.inputs, codec):
+        return 1
+    with ExitStack() as stack:
+        sources: list[Mergeable] = []
+        for name in args.inputs:
+            sources.append(_source(name, codec, stack))
+        done = merge(
+            sources, _output(args.output, stack), same_id=args.same_id, overwrite=args.force,
+            partial=args.partial, profile=args.profile,
+        )  # fmt: skip
+    if not args.quiet:
+        _say(done, args)
+    return 0
+
+
+def _all_fit(names: list[str], codec: Codec) -> bool:
+    """Is every input there, and a container or a stream by its first bytes? stderr names others."""
+    fit = True
+    for name in names:
+        try:
+            refuse_foreign(
+                name, "a container or a stream", CONTAINER, STREAM, codec=codec, error=DecodeError
+            )
+            if not is_pipe(name):
+                os.stat(name)
+        except (ClipcodecError, OSError) as error:
+            report(name, error)
+            fit = False
+    return fit
+
+
+class _Stream(io.BytesIO):
+    """A stream that came through a pipe."""
+
+    name: str
+
+
+def _source(name: str, codec: Codec, stack: ExitStack) -> Mergeable:
+    """A path; or all of a pipe, of which no more is read than a stream has, if it is none."""
+    if not is_pipe(name):
+        return name
+    if is_container(name):
+        source = seekable(name)
+        return source if isinstance(source, str) else stack.enter_context(source)
+    with placed(source=label_of(name)):
+        stream = _Stream(read_stream(name, codec))
+    stream.name = label_of(name)
+    return stream
+
+
+def _output(name: str, stack: ExitStack) -> str | BinaryIO:
+    if name == STDIO:
+        return sys.stdout.buffer
+    return stack.enter_context(open_directly(name)) if written_directly(name) else name
+
+
+def _say(done: Merged, args: argparse.Namespace) -> None:
+    """What was not taken as it was, and the result."""
+    for reason in done.damaged:
+        say(f"left out: {reason}")
+    if done.same_ids:
+        what = _LEFT_OUT.get(args.same_id)
+        rest = (
+            f"{what}, {counted(done.left_out, 'item')} left out"
+            if what
+            else ("all are kept, and the id finds the last (--same-id first, last or refuse)")
+        )
+        say(f"{same_ids(done.same_ids, done.differ, done.examples)}: {rest}")
+    if done.not_common:
+        say(f"metadata that the inputs do not share are left out: {', '.join(done.not_common)}")
+    if len(done.profiles) > 1:
+        counts = ", ".join(f"{name} ({count:,})" for name, count in done.profiles.items())
+        say(f"streams of several profiles: {counts}: only embeddings of one width can be decoded "
+            "together")  # fmt: skip
+    if not is_unseen(args.output):
+        inputs = (
+            label_of(args.inputs[0])
+            if len(args.inputs) == 1
+            else (counted(len(args.inputs), "input"))
+        )
+        note(f"{inputs}: {counted(done.items, 'item')} {ARROW} {size_text(done.bytes)}, "
+             f"{args.output}")  # fmt: skip

@@ -1,0 +1,100 @@
+"""One page for each verb of the command line, from the same words as its `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH = "84"  # of usage lines, in characters
+
+
+def parsers() -> dict[str, tuple[argparse.ArgumentParser, str]]:
+    """The parser of each verb, and the line that says what it does, in the order of the help."""
+    sys.path.insert(0, str(ROOT))  # this checkout's, not an installed one
+    try:
+        from clipcodec.cli.arguments.parser import build_parser
+    finally:
+        sys.path.remove(str(ROOT))
+    for action in build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            lines = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            return {
+                verb: (parser, lines[verb])
+                for verb, parser in action.choices.items()
+                if verb in lines  # not an alias
+            }
+    raise AssertionError("the command line has no verbs")
+
+
+def pages() -> dict[str, str]:
+    """The pages, by their place in the site."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = WIDTH  # argparse asks the terminal otherwise
+    try:
+        return {f"commands/{verb}.md": page(verb, *found) for verb, found in parsers().items()}
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def titles(places: Iterable[str]) -> list[dict[str, str]]:
+    """The pages for the navigation, each called after its verb."""
+    return [{Path(place).stem: place} for place in places]
+
+
+def page(verb: str, parser: argparse.ArgumentParser, line: str) -> str:
+    """What `clipcodec VERB --help` says, as a page."""
+    says = _words(parser.description or line)
+    parts = [f"# clipcodec {verb}", says[:1].upper() + says[1:]]
+    usage = parser.format_usage().removeprefix("usage: ").strip()
+    usage = re.sub(r"\n {7}", "\n", usage)  # the room that "usage: " takes
+    parts.append(f"```text\n{usage}\n```")
+    for group in parser._action_groups:
+        actions = [one for one in group._group_actions if one.help is not argparse.SUPPRESS]
+        actions = [one for one in actions if not isinstance(one, argparse._HelpAction)]
+        if not actions:
+            continue
+        title = {"positional arguments": "Arguments"}.get(group.title or "", group.title or "")
+        parts.append(f"## {title[:1].upper()}{title[1:]}")
+        if group.description:
+            parts.append(_words(group.description))
+        parts += [_option(parser, action) for action in actions]
+    if parser.epilog:
+        parts.append(_epilog(parser.epilog % {"prog": parser.prog}))
+    return "\n\n".join(parts) + "\n"
+
+
+def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    formatter = parser._get_formatter()
+    name = formatter._format_action_invocation(action)
+    meaning = formatter._expand_help(action) if action.help else ""
+    return f"`{name}`\n:   {_words(meaning) or '…'}"
+
+
+def _epilog(text: str) -> str:
+    """Examples and links under the options: commands as code, the rest as words."""
+    parts = []
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
+        title, _, rest = block.partition("\n")
+        lines = rest.splitlines()
+        if title.endswith(":") and lines and all(one.startswith(" ") for one in lines):
+            code = "\n".join(one.strip() for one in lines)
+            parts.append(f"## {title[:1].upper()}{title[1:-1]}\n\n```sh\n{code}\n```")
+        elif all(one.startswith("  ") for one in block.splitlines()):
+            parts.append("```sh\n" + "\n".join(one.strip() for one in block.splitlines()) + "\n```")
+        else:
+            parts.append(re.sub(r"(https?://[^\s,;]*\w/?)", r"<\1>", _words(block)))
+    return "\n\n".join(parts)
+
+
+def _words(text: str) -> str:
+    """Plain text for Markdown: stars and underscores as they are, options as code."""
+    text = re.sub(r"([*_<|\[\]\\])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"(?<![\w`-])(--?[a-zA-Z][\w-]*)(?![\w`])", r"`\1`", text)

@@ -1,0 +1,120 @@
+"""What docs/which-embeddings.md says of other packages: the same weights, the same embeddings."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipcodec.errors import ProfileError
+from clipcodec.models import Preprocess, spec
+from tests.helpers import tiny_models
+
+open_clip = pytest.importorskip("open_clip")
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+WIDTH, DIM, LAYERS = 32, 16, 2
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A small model of open_clip, with QuickGELU."""
+    return tiny_models.make_model(tiny_models.make_folder(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def twin(model: Any) -> Any:
+    """transformers' model with the same weights in its image tower."""
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": LAYERS,
+             "num_attention_heads": WIDTH // 16, "image_size": 32, "patch_size": 8}  # fmt: skip
+    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "vocab_size": 8}  # fmt: skip
+    config = transformers.CLIPConfig(projection_dim=DIM, vision_config=sizes, text_config=text)
+    other = transformers.CLIPModel(config).eval()
+    result = other.load_state_dict(renamed(model.visual.state_dict()), strict=False)
+    assert not result.unexpected_keys
+    assert not [name for name in result.missing_keys if "visi" in name or "visual" in name]
+    return other
+
+
+def renamed(state: dict[str, Any]) -> dict[str, Any]:
+    """open_clip's tensors of an image tower by the names of transformers."""
+    names = {"class_embedding": "embeddings.class_embedding",
+             "conv1.weight": "embeddings.patch_embedding.weight",
+             "positional_embedding": "embeddings.position_embedding.weight"}  # fmt: skip
+    found = {f"vision_model.{new}": state[old] for old, new in names.items()}
+    found["visual_projection.weight"] = state["proj"].T.contiguous()
+    for kind in ("weight", "bias"):
+        found[f"vision_model.pre_layrnorm.{kind}"] = state[f"ln_pre.{kind}"]
+        found[f"vision_model.post_layernorm.{kind}"] = state[f"ln_post.{kind}"]
+    for i in range(LAYERS):
+        old, new = f"transformer.resblocks.{i}", f"vision_model.encoder.layers.{i}"
+        for kind in ("weight", "bias"):
+            parts = state[f"{old}.attn.in_proj_{kind}"].chunk(3)
+            for letter, part in zip("qkv", parts, strict=True):
+                found[f"{new}.self_attn.{letter}_proj.{kind}"] = part
+            for ours, theirs in (("attn.out_proj", "self_attn.out_proj"), ("ln_1", "layer_norm1"),
+                                 ("ln_2", "layer_norm2"), ("mlp.c_fc", "mlp.fc1"),
+                                 ("mlp.c_proj", "mlp.fc2")):  # fmt: skip
+                found[f"{new}.{theirs}.{kind}"] = state[f"{old}.{ours}.{kind}"]
+    return found
+
+
+def test_the_same_weights_give_the_same_embeddings(model: Any, twin: Any) -> None:
+    """By the line of the page, which takes what any release of transformers returns."""
+    pixels = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        ours = model.encode_image(pixels).numpy()
+        found = twin.get_image_features(pixel_values=pixels)
+    theirs = getattr(found, "pooler_output", found).numpy()
+    np.testing.assert_allclose(theirs, ours, atol=1e-5)
+    assert np.abs(ours).max() > 0.01
+
+
+def test_the_pooled_output_is_no_embedding(twin: Any) -> None:
+    """It is as wide as the network inside; of ViT-B/32 768, as an embedding of ViT-L/14."""
+    with torch.no_grad():
+        pooled = twin.vision_model(pixel_values=torch.randn(1, 3, 32, 32)).pooler_output
+    assert pooled.shape == (1, WIDTH) != (1, DIM)
+    inside = open_clip.get_model_config("ViT-B-32")["vision_cfg"]["width"]
+    assert inside == open_clip.get_model_config("ViT-L-14-336")["embed_dim"] == 768
+
+
+def test_the_processor_changes_a_pixel_by_one_level() -> None:
+    pytest.importorskip("torchvision")
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (36, 48, 3), np.uint8))
+    image = image.resize((480, 360), Image.Resampling.BICUBIC)
+    processor = transformers.CLIPImageProcessor(do_rescale=False, do_normalize=False)
+    theirs = processor(images=image, return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
+    ours = Preprocess((224, 224), "shortest", "bicubic", 0)(image)
+    change = np.abs(theirs.astype(int) - ours.astype(int))
+    assert change.max() <= 1
+    assert change.mean() < 0.1
+
+
+def test_open_clip_only_warns_of_the_wrong_activation_and_clipcodec_refuses_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(ProfileError, match="use open_clip:ViT-B-32-quickgelu:openai"):
+        spec("open_clip:ViT-B-32:openai")
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16,
+                       "patch_size": 8},
+        "text_cfg": {"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1},
+    }  # fmt: skip
+    weights = tmp_path / "weights.pt"
+    torch.save(open_clip.model.CLIP(**config, quick_gelu=True).state_dict(), weights)
+    monkeypatch.setattr(open_clip.factory, "get_model_config", lambda name: config)
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *a, **b: str(weights))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loaded = open_clip.create_model("ViT-B-32", pretrained="openai")
+    assert any("QuickGELU mismatch" in str(item.message) for item in caught)
+    assert type(loaded.visual.transformer.resblocks[0].mlp.gelu).__name__ == "GELU"
