@@ -53,8 +53,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def vectors(session: nox.Session) -> None:
     """Every vector of formats/, with nothing installed but what decoding needs."""
-    session.install("numpy", "constriction", "safetensors")
-    session.install("--no-deps", ".")
+    session.install("--no-deps", ".", "numpy", "constriction<0.6", "safetensors")
     session.run("python", "formats/tools/check_vectors.py")
     session.run("python", "formats/tools/check_containers.py")
     decoder = "formats/reference/decoder.py"  # -I -S: it must need the standard library only
@@ -75,6 +74,13 @@ def report(session: nox.Session) -> None:
     session.install("-e", ".[evaluation]")
     options = session.posargs or ["--help"]
     session.run("python", "-m", "clipcodec.evaluation.report", "-o", "docs/results", *options)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Whether a release could be made; `-- --light` makes one, `-- --help` says how."""
+    session.install("-e", ".[release]")
+    session.run("python", "tests/releases/release.py", *(session.posargs or ["--check"]))
 
 
 @nox.session

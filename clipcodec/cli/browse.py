@@ -21,7 +21,8 @@ from .words import labels_of, read_text_embeddings, templates_of
 def run(args: argparse.Namespace) -> int:
     for module in ("starlette", "uvicorn"):
         need(module, "web")
-    require("PIL")
+    if args.images is not None:
+        require("PIL")
     with placed(source=args.container):
         refuse_foreign(args.container, "a container", CONTAINER, error=DecodeError)
     if args.images is not None and not Path(args.images).is_dir():

@@ -2,11 +2,10 @@
 
     python tests/bench/install.py [WAY …]       # full, cpu, light; default: all
 
-Each way is installed into a new virtual
-environment, in a folder that is deleted afterwards, from files downloaded just before; then
-`clipcodec demo --count 1` must run in it. `full` downloads some GB. Where the index of CPU-only
-torch cannot be reached, `--torch REQUIREMENT …` takes the place of that index and of what README
-takes from it.
+Each way is installed into a new virtual environment, in a folder that is deleted afterwards, from
+files downloaded just before; then `clipcodec demo --count 1` must run in it. `full` downloads some
+GB. Where the index of CPU-only torch cannot be reached, `--torch REQUIREMENT …` takes the place of
+that index and of what README takes from it.
 
     download     bytes of the files that pip takes
     disk         bytes of the environment's files
@@ -16,7 +15,6 @@ takes from it.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""`clipcodec demo`: its figures are in line with those of real images that it prints beside them."""
+"""`clipcodec demo`: its figures are in line with those of real images beside them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from tests.helpers.sets import write_folder
 BLOCK = """
 import sys
 BLOCKED = {"torch", "torchvision", "open_clip", "PIL", "huggingface_hub", "tqdm", "threadpoolctl",
-           "pyarrow", "faiss", "pandas", "scipy", "ray", "starlette", "uvicorn"}
+           "pyarrow", "faiss", "pandas", "scipy", "ray", "starlette", "uvicorn", "shtab"}
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
@@ -104,6 +104,8 @@ WORKS = [
     "profiles",
     "profiles any/rotation",
     "demo --count 1",
+    "help",
+    "help compress",
 ]
 NEEDS = {
     "evaluate classes --keep kept": "huggingface_hub",
@@ -131,6 +133,7 @@ NEEDS = {
     "demo --count 1 a.jpg": "Pillow",
     "browse a.clpc": "starlette",
     "fetch": "huggingface_hub",
+    "completion bash": "shtab",
     "train --embeddings rows.npy -o p.safetensors": "torch",
     "train --embeddings rows.npy -o p.safetensors --recipe pqvae": "torch",
 }
@@ -162,6 +165,24 @@ def test_an_image_is_described_by_its_header(folder: Path) -> None:
     assert "pip install Pillow" in other["note"]
 
 
+def test_a_page_without_pictures_needs_the_web_packages_alone(folder: Path) -> None:
+    for module in ("starlette", "uvicorn"):
+        pytest.importorskip(module)
+    (folder / "web").mkdir()
+    block = BLOCK.replace(', "starlette", "uvicorn"', "")
+    assert block != BLOCK
+    (folder / "web" / "sitecustomize.py").write_text(block)
+    path = os.pathsep.join([str(folder / "web"), str(PACKAGE)])
+    with subprocess.Popen(
+        [sys.executable, "-m", "clipcodec", "browse", "a.clpc", "--port", "0"], cwd=folder,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path},
+    ) as page:  # fmt: skip
+        assert page.stderr is not None
+        said = page.stderr.readline()
+        page.terminate()
+        assert "40 pictures at http://127.0.0.1:" in said, said + page.stderr.read()
+
+
 def test_what_every_image_lacks_is_said_once(folder: Path) -> None:
     for line in ("compress a.jpg photos/b.jpg -o mixed/", "search a.clpc --query a.jpg a.jpg"):
         done = light(folder, "-m", "clipcodec", *line.split())
@@ -170,8 +191,7 @@ def test_what_every_image_lacks_is_said_once(folder: Path) -> None:
 
 
 def test_every_verb_is_tried() -> None:
-    choices = next(a.choices for a in build_parser()._actions if a.dest == "verb")
-    assert {line.split()[0] for line in [*WORKS, *NEEDS]} == set(choices or ())
+    assert {line.split()[0] for line in [*WORKS, *NEEDS]} == {*build_parser().verbs}
 
 
 @pytest.mark.parametrize(

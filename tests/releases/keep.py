@@ -22,8 +22,8 @@ import numpy as np
 import clipcodec
 from clipcodec.profile.registry import by_name
 
-sys.path[:0] = [str(Path(__file__).parent)]
-import frozen  # noqa: E402
+sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
+from tests.releases import frozen  # noqa: E402
 
 FOLDER = Path(__file__).parent
 PER_OPTION = 3
