@@ -81,6 +81,8 @@ def _place(root: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         stack.enter_context(stand_in(*OTHERS))
         caches = {"HF_DATASETS_CACHE": str(folder.parent / "datasets")}
         stack.enter_context(patch.dict(os.environ, caches))
+        # Starting worker processes takes seconds; they have tests of their own.
+        stack.enter_context(patch("clipcodec.bulk.pipeline.default_workers", lambda: 0))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         programs = commands.write_programs(folder.parent / "bin", root)
