@@ -22,7 +22,7 @@ from pathlib import Path
 
 from building.alike import differences
 from building.outside import requests
-from building.staging import FRONT, ROOT, newest, sources, stage
+from building.staging import FRONT, ROOT, Broken, newest, sources, stage
 
 SITE = ROOT / "site"
 
@@ -62,7 +62,10 @@ def serve(folder: Path, address: str) -> int:
             now = newest()
             if now != seen:
                 seen = now
-                stage(folder, SITE)
+                try:
+                    stage(folder, SITE)
+                except Broken as error:  # half of a change
+                    print(error, file=sys.stderr)
 
     done = threading.Event()
     threading.Thread(target=follow, daemon=True).start()
@@ -80,9 +83,11 @@ def main() -> int:
     parser.add_argument("--address", default="127.0.0.1:8000", help="for --serve")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="clipcodec-site-") as folder:
-        if args.serve:
-            return serve(Path(folder), args.address)
-        return build(Path(folder))
+        try:
+            return serve(Path(folder), args.address) if args.serve else build(Path(folder))
+        except Broken as error:
+            print(error, file=sys.stderr)
+            return 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import re
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(
         ("docs/a.md", "docs/a.md", "https://example.org/a.md", "https://example.org/a.md"),
         ("docs/a.md", "docs/a.md", "mailto:a@example.org", "mailto:a@example.org"),
         ("docs/a.md", "docs/a.md", "../README.md#install", "../install.md"),
-        ("docs/a.md", "docs/a.md", "../README.md", "../index.md"),
+        ("docs/a.md", "docs/a.md", "../README.md", f"{github}/blob/main/README.md"),
         ("docs/a.md", "docs/a.md", "../src/code.py#L3", f"{github}/blob/main/src/code.py#L3"),
         ("docs/a.md", "docs/a.md", "data/x%20y.json", f"{github}/blob/main/docs/data/x%20y.json"),
         ("docs/a.md", "docs/a.md", "data/", f"{github}/tree/main/docs/data"),
@@ -77,6 +78,11 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(
     ):
         text = staging.relinked(f"![x]({link}) `[y](no.md)`", page, place, places, tmp_path)
         assert text == f"![x]({expected}) `[y](no.md)`"
+    for words, expected in (("a.md", "Title"), ("docs/a.md", "Title"), ("how a.md", "how a.md")):
+        text = staging.relinked(
+            f"[{words}](a.md#x)", "docs/b.md", "docs/b.md", places, tmp_path, {"docs/a.md": "Title"}
+        )
+        assert text == f"[{expected}](a.md#x)"
     code = "```sh\n[g](none.md)\n```\n"
     assert staging.relinked(code, "docs/a.md", "docs/a.md", places, tmp_path) == code
     for link in ("none.md", "../README.md#nothing"):
@@ -103,9 +109,21 @@ def test_every_page_is_in_the_navigation_once(staging: ModuleType) -> None:
 
 
 def test_every_verb_has_a_page_with_its_options(staging: ModuleType) -> None:
-    pages = importlib.import_module("building.commands").pages()
+    """Options with their meanings, examples as commands, the link as one that is checked."""
+    commands = importlib.import_module("building.commands")
+    pages = commands.pages()
     assert {"commands/compress.md", "commands/search.md"} <= set(pages)
     assert "`--max-bytes N`\n:   " in pages["commands/compress.md"]
+    parser = argparse.ArgumentParser("clipcodec do", epilog=(
+        "Examples:\n  One:\n    clipcodec do a_b\n  Two:\n    clipcodec do *\n\n"
+        "More: https://clipcodec.github.io/clipcodec/docs/a-page/"
+    ))  # fmt: skip
+    parser.add_argument("a_b", help="*one* --dry-run", metavar="A_B")
+    page = commands.page("do", parser, "does it")
+    assert "\nDoes it\n" in page
+    assert "`A_B`\n:   \\*one\\* `--dry-run`\n" in page
+    assert "```sh\n# One\nclipcodec do a_b\n\n# Two\nclipcodec do *\n```\n" in page
+    assert page.endswith("More: [a-page](../docs/a-page.md)\n")
 
 
 def test_every_public_name_has_a_page(staging: ModuleType) -> None:

@@ -31,7 +31,7 @@ def entries(section: str) -> list[str]:
 def parameters(function: Any) -> list[str]:
     found = []
     for name, one in inspect.signature(function).parameters.items():
-        stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(one.kind.name, "")
         if name not in ("self", "cls"):
             found.append(stars + name)
     return found

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import doctest
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import clipcodec
-from tests.helpers.public import MODULES, Public, public_names, write_folder
+from tests.helpers.public import MODULES, Public, public_names, run_examples, write_folder
 
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
-SLOW = ("clipcodec.integrations.ray",)  # it starts a cluster
+ELSEWHERE = ("clipcodec.integrations.ray",)  # needs a cluster: tests/integrations/test_ray.py
 NEED_NETWORKS = ("clipcodec.tasks.captioning", "clipcodec.tasks.locating")
 
 
@@ -50,22 +46,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(public: Public) -> list[str]:
-    """Run the examples of one docstring; what did not give what it shows."""
-    names: dict[str, Any] = {"clipcodec": clipcodec, "np": np}
-    file = getattr(public.value, "__module__", public.name)
-    test = doctest.DocTestParser().get_doctest(public.doc, names, public.name, file, 0)
-    said: list[str] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", clipcodec.BackboneWarning)
-        doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=said.append)
-    return said
-
-
-@pytest.mark.parametrize(
-    "module",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODULES],
-)
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ELSEWHERE])
 def test_examples_give_what_they_show(
     module: str,
     prepared: Path,
@@ -87,7 +68,7 @@ def test_examples_give_what_they_show(
         for source in given:
             shutil.copytree(source, folder, dirs_exist_ok=True)
         monkeypatch.chdir(folder)
-        said += run(public)
+        said += run_examples(public)
     assert "".join(said) == ""
 
 
@@ -98,5 +79,5 @@ def test_the_test_can_fail(tmp_path: Path) -> None:
         3
         """
 
-    assert "Expected" in "".join(run(Public("wrong", wrong)))
+    assert "Expected" in "".join(run_examples(Public("wrong", wrong)))
     assert os.listdir(tmp_path) == []

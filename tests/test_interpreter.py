@@ -19,7 +19,7 @@ import pytest
 
 import clipcodec
 from clipcodec.bulk import Job, JobResult, LeftOut, Plan
-from clipcodec.container import read_items
+from clipcodec.container import merge, read_items
 from clipcodec.profile import Profile
 from clipcodec.tasks.locating import Located, Region
 
@@ -90,7 +90,7 @@ def test_a_misspelt_name_is_suggested() -> None:
 
 
 def test_help_and_inspect_see_the_public_names() -> None:
-    text = pydoc.render_doc(clipcodec, renderer=pydoc.plaintext)
+    text = pydoc.render_doc(clipcodec, renderer=pydoc.TextDoc())
     for name in clipcodec.__all__:
         assert name in text
     for name in ("import_module", "TYPE_CHECKING", "_LAZY ="):
@@ -180,6 +180,18 @@ def test_containers_say_what_they_hold_and_whether_they_are_open(
     )
 
 
+def test_a_merge_says_what_it_made(tmp_path: Path, streams: list[bytes]) -> None:
+    path, out = tmp_path / "a.clpc", tmp_path / "b.clpc"
+    with clipcodec.create(path) as writer:
+        writer.extend(streams, ids=map(str, range(20)))
+    with clipcodec.open(path) as container:
+        merged = merge([container, path], out, same_id="first")
+    assert repr(merged) == (
+        f"<clipcodec.container.Merged: 20 items, {out.stat().st_size} bytes, from 1 source, "
+        "20 left out>"
+    )
+
+
 def test_what_search_and_classify_find_is_shown_without_its_arrays(
     rows: np.ndarray, streams: list[bytes]
 ) -> None:
@@ -194,7 +206,7 @@ def test_what_search_and_classify_find_is_shown_without_its_arrays(
         "<clipcodec.Hits: 20 queries, 3 hits each, the first finds item 0, 0."
     )
     assert repr(index.search(rows[:0], k=3)) == "<clipcodec.Hits: 0 queries, 3 hits each>"
-    texts = clipcodec.TextEmbeddings(tuple("abcd"), np.eye(4, 512), "any")
+    texts = clipcodec.TextEmbeddings(tuple("abcd"), np.eye(4, 512, dtype=np.float32), "any")
     assert repr(texts) == (
         "<clipcodec.TextEmbeddings: 4 texts ('a', 'b', 'c' and 1 more), 512 dimensions, "
         "backbone any>"
@@ -263,7 +275,7 @@ def test_regions_are_shown_without_their_masks() -> None:
 )  # fmt: skip
 def test_an_object_that_is_not_made_yet_is_shown_too(kind: type[Any]) -> None:
     """A debugger shows it in the middle of __init__."""
-    assert repr(kind.__new__(kind)).startswith("<clipcodec.")
+    assert repr(object.__new__(kind)).startswith("<clipcodec.")
 
 
 def test_sizes_and_numbers_read_well() -> None:

@@ -145,11 +145,17 @@ class _Finder:
 
     def _add_stdin(self) -> None:
         """Embeddings, known by their first bytes, or an archive."""
-        pipe = Pipe("stdin", self._stdin or sys.stdin.buffer)
+        stdin = self._stdin or sys.stdin.buffer
+        at = stdin.tell() if stdin.seekable() else None
+        pipe = Pipe("stdin", stdin)
         kind = arrays.kind_of("", pipe.first(arrays.HEAD))
         if kind is None:
             require("PIL")  # images are known by the suffixes of formats that Pillow reads
-            self._add_archive(Archive(STDIN, io.BufferedReader(pipe)))
+            if at is None:
+                stdin = io.BufferedReader(pipe)
+            else:  # links in it need a second pass
+                stdin.seek(at)
+            self._add_archive(Archive(STDIN, stdin))
             return
         try:
             data = read_at_most(pipe, LARGEST_ARRAY)

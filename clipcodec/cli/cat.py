@@ -10,12 +10,19 @@ from ..container import Container, ContainerWriter, Item
 from ..container.choosing import near, positions
 from ..container.splitting import write_streams
 from ..errors import InputError, OptionError
-from .common import STDIO, refuse_terminal_or_existing, report, write_output
+from .common import (
+    STDIO,
+    is_directory,
+    refuse_no_folder,
+    refuse_terminal_or_existing,
+    report,
+    write_output,
+)
 from .containers import opened, require_container
 from .formats import STREAM, refuse_other_format
-from .h2 import ARROW, counted, is_directory, is_unseen, label_of, size_text
+from .results import Results
 from .suffixes import CONTAINER_SUFFIX
-from .terminal import note
+from .terminal import counted
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
         if places is None:
             return 1
         size = _write(container, places, form, args)
-    if not args.quiet and not is_unseen(args.output or STDIO):
-        note(f"{label_of(name)}: {counted(count, 'item')} {ARROW} {size_text(size)}, {args.output}")
+    Results(args, 1).done(name, args.output or STDIO, size, was=counted(count, "item"))
     return 0
 
 
@@ -45,11 +51,13 @@ def _form(output: str | None, count: int) -> str:
             )
         return "stream"
     if output.lower().endswith(CONTAINER_SUFFIX) and not Path(output).is_dir():
+        refuse_no_folder(output)
         return "container"
     several = f"{count} streams" if count > 1 else None
     if is_directory(output, several, f", or -o OUT{CONTAINER_SUFFIX} for one container"):
         return "directory"
     refuse_other_format(output, STREAM)
+    refuse_no_folder(output)
     return "stream"
 
 

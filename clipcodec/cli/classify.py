@@ -24,8 +24,6 @@ _COUNTED = 20  # labels whose counts are shown at the end
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.k < 1:
-        raise OptionError(f"-k {args.k}: at least 1")
     if STDIO in args.inputs and args.labels == [STDIO]:
         raise OptionError("inputs and labels cannot both be stdin")
     codec = codec_of(args)

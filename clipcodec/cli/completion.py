@@ -14,7 +14,7 @@ from .arguments.parser import Command, build_parser
 from .terminal import tell
 
 # the values of arguments, by the word that stands for them in --help
-FILES = {"CONTAINER", "DATA", "DIR_OR_NAME", "FILE", "FILE [ID …]", "IMAGE", "INPUT", "LABEL",
+FILES = {"CONTAINER", "DATA", "DIR_OR_NAME", "FILE", "IMAGE", "INPUT", "LABEL",
          "MODEL", "OUT", "OUT.clpc", "OUT.json", "OUT.safetensors", "OUT.svg", "QUERY",
          "STREAM"}  # fmt: skip
 FOLDERS = {"DIR"}

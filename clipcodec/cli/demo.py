@@ -14,7 +14,7 @@ import numpy as np
 
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import MissingDependencyError, OptionError, WeightsUnavailableError
+from ..errors import MissingDependencyError, WeightsUnavailableError
 from ..profile.registry import DEFAULT, UNTRAINED, ProfileInfo, by_name, registered
 from ..profile.samples import draw
 from ..system.optional import missing_named
@@ -32,8 +32,6 @@ _HEAD = (
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.count < 1:
-        raise OptionError(f"--count {args.count}: at least 1")
     samples = draw(by_name(DEFAULT), args.count)
     _paragraph(
         f"{args.count} sample embeddings, drawn at random from what profile {DEFAULT} knows of "

@@ -25,8 +25,6 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.evaluate import ORIGINAL, evaluate
     from ..evaluation.results import Results
 
-    if args.rows is not None and args.rows < 2:
-        raise OptionError(f"--rows {args.rows}: at least 2")
     _check_outputs(args)
     sets, left_out = _sets(args)
     bench = Bench(sets)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..codec import Codec
 from ..container import Item
 from ..container.streams import profile_name
-from ..errors import DecodeError, OptionError, UnknownProfileError
+from ..errors import DecodeError, UnknownProfileError
 from .common import report
 from .containers import opened, require_container
 from .terminal import shown, tell, tell_json
@@ -26,8 +26,6 @@ class _Row(NamedTuple):
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.count < 1:
-        raise OptionError(f"-n {args.count}: at least 1")
     name = args.container
     require_container(name)
     failed, rows = 0, list[_Row]()

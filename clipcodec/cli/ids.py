@@ -9,6 +9,7 @@ from ..container import Item
 from ..errors import ClipcodecError, InputError
 from .common import STDIO, refuse_terminal_or_existing, report
 from .containers import opened, require_container
+from .results import label_of
 from .terminal import say, shown, tell, tell_json
 
 
@@ -29,7 +30,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _ids(name: str, args: argparse.Namespace) -> None:
     """The ids of one container, read a block at a time. Of an item without one, an empty line."""
-    label = "stdin" if name == STDIO else name
     require_container(name)
     escaped = 0
     with opened(name, profile=None, partial=args.partial) as container:
@@ -42,9 +42,9 @@ def _ids(name: str, args: argparse.Namespace) -> None:
                 tell(item.id or "")
                 escaped += shown(item.id or "") != (item.id or "")
     if escaped and not args.quiet:
-        count = "1 id has" if escaped == 1 else f"{escaped} ids have"
-        say(f"{label}: {count} characters that are shown escaped: --json or --null gives them as "
-            "they are")  # fmt: skip
+        count = "1 id has" if escaped == 1 else f"{escaped:,} ids have"
+        say(f"{label_of(name)}: {count} characters that are shown escaped: --json or --null gives "
+            "them as they are")  # fmt: skip
 
 
 def _with_nul(place: int, item: Item) -> bytes:

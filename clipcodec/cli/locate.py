@@ -89,8 +89,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_usage(args: argparse.Namespace) -> None:
     """Raise OptionError for what can be known before any work."""
-    if args.k < 1:
-        raise OptionError(f"-k {args.k}: at least 1")
     if args.text is None and args.text_embeddings is None:
         if args.keep is None:
             raise OptionError("no text: say what to look for, --text TEXT; or --keep FILE, to "

@@ -13,20 +13,19 @@ from ..codec import Codec
 from ..container.merging import Mergeable, Merged, merge, same_ids
 from ..errors import ClipcodecError, DecodeError, OptionError, placed
 from ..system.files import open_directly, written_directly
-from .common import STDIO, read_stream, refuse_terminal_or_existing, report
+from .common import STDIO, read_stream, refuse_no_folder, refuse_terminal_or_existing, report
 from .containers import is_container
 from .formats import CONTAINER, STREAM, refuse_foreign, refuse_other_format
-from .h2 import ARROW, counted, is_unseen, label_of, size_text
 from .inputs import is_pipe, seekable
-from .terminal import note, say
-
-_LEFT_OUT = {"first": "the first is kept", "last": "the last is kept"}
+from .results import Results, label_of, together
+from .terminal import counted, say
 
 
 def run(args: argparse.Namespace) -> int:
     if args.inputs.count(STDIO) > 1:
         raise OptionError("stdin can be only one input")
     refuse_other_format(args.output, CONTAINER)
+    refuse_no_folder(args.output)
     refuse_terminal_or_existing(args.output, force=args.force)
     codec = Codec(args.profile)
     if not _all_fit(args.inputs, codec):
@@ -40,7 +39,11 @@ def run(args: argparse.Namespace) -> int:
             partial=args.partial, profile=args.profile,
         )  # fmt: skip
     if not args.quiet:
-        _say(done, args)
+        _say(done, args.same_id)
+    name, size = together(args.inputs)
+    came = sum(done.inputs.values())
+    made = "" if came == done.items else counted(done.items, "item")
+    Results(args, 1).done(name, args.output, done.bytes, size, was=counted(came, "item"), made=made)
     return 0
 
 
@@ -85,17 +88,14 @@ def _output(name: str, stack: ExitStack) -> str | BinaryIO:
     return stack.enter_context(open_directly(name)) if written_directly(name) else name
 
 
-def _say(done: Merged, args: argparse.Namespace) -> None:
-    """What was not taken as it was, and the result."""
+def _say(done: Merged, same_id: str) -> None:
+    """What was not taken as it was."""
     for reason in done.damaged:
         say(f"left out: {reason}")
     if done.same_ids:
-        what = _LEFT_OUT.get(args.same_id)
-        rest = (
-            f"{what}, {counted(done.left_out, 'item')} left out"
-            if what
-            else ("all are kept, and the id finds the last (--same-id first, last or refuse)")
-        )
+        rest = "all are kept, and the id finds the last (--same-id first, last or refuse)"
+        if same_id != "keep":
+            rest = f"the {same_id} is kept, {counted(done.left_out, 'item')} left out"
         say(f"{same_ids(done.same_ids, done.differ, done.examples)}: {rest}")
     if done.not_common:
         say(f"metadata that the inputs do not share are left out: {', '.join(done.not_common)}")
@@ -103,11 +103,3 @@ def _say(done: Merged, args: argparse.Namespace) -> None:
         counts = ", ".join(f"{name} ({count:,})" for name, count in done.profiles.items())
         say(f"streams of several profiles: {counts}: only embeddings of one width can be decoded "
             "together")  # fmt: skip
-    if not is_unseen(args.output):
-        inputs = (
-            label_of(args.inputs[0])
-            if len(args.inputs) == 1
-            else (counted(len(args.inputs), "input"))
-        )
-        note(f"{inputs}: {counted(done.items, 'item')} {ARROW} {size_text(done.bytes)}, "
-             f"{args.output}")  # fmt: skip

@@ -46,8 +46,6 @@ class Query(NamedTuple):
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.k < 1:
-        raise OptionError(f"-k {args.k}: at least 1")
     files = [*(args.query or []), *(args.text_embeddings or [])]
     if not files and not args.text:
         raise OptionError("nothing to search for: give --text, --query or --text-embeddings")

@@ -7,16 +7,13 @@ import os
 
 from ..container import split, split_streams
 from ..errors import OptionError
-from .common import STDIO
+from .common import STDIO, is_directory
 from .containers import opened, require_container
-from .h2 import ARROW, counted, is_directory, label_of, size_text
-from .terminal import note
+from .results import Results
+from .terminal import counted
 
 
 def run(args: argparse.Namespace) -> int:
-    for option, number in (("items", args.items), ("parts", args.parts)):
-        if number is not None and number < 1:
-            raise OptionError(f"--{option} {number}: at least 1")
     name = args.container
     if args.output == STDIO:
         raise OptionError("-o -: many files are written: name a directory")
@@ -30,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
             thing = "container"
             made = split(container, args.output, items=args.items, parts=args.parts, **options)
         items = len(container)
-    if not args.quiet:
-        size = size_text(sum(path.stat().st_size for path in made))
-        note(f"{label_of(name)}: {counted(items, 'item')} {ARROW} {counted(len(made), thing)}, "
-             f"{size}, {os.path.join(args.output, '')}")  # fmt: skip
+    Results(args, 1).done(
+        name, os.path.join(args.output, ""), sum(map(os.path.getsize, made)),
+        was=counted(items, "item"), made=counted(len(made), thing),
+    )  # fmt: skip
     return 0

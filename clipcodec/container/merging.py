@@ -45,6 +45,12 @@ class Merged:
         metadata: What the new container has.
         not_common: Keys of the sources' metadata that were left out.
         profiles: How many streams of the sources each profile has made.
+
+    Examples:
+        >>> from clipcodec.container import merge
+        >>> merged = merge(["photos.clpc", "photos.clpc"], "all.clpc", same_id="first")
+        >>> merged.items, merged.left_out
+        (100, 100)
     """
 
     items: int
@@ -58,6 +64,17 @@ class Merged:
     metadata: dict[str, Any]
     not_common: tuple[str, ...]
     profiles: dict[str, int]
+
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown, sized
+
+        def parts() -> list[object]:
+            found = [(self.left_out, "left out"), (len(self.damaged), "damaged")]
+            return [counted(self.items, "item"), sized(self.bytes),
+                    f"from {counted(len(self.inputs), 'source')}",
+                    *(f"{count:,} {what}" for count, what in found if count)]  # fmt: skip
+
+        return shown("container.Merged", parts)
 
 
 def merge(
@@ -101,10 +118,12 @@ def merge(
         LockedError: Another process writes `out`, or wrote a source meanwhile.
         OSError: A source cannot be read, or `out` cannot be written; nothing is left of it.
 
-    Example:
+    Examples:
         >>> from clipcodec.container import merge
-        >>> merge(["a.clpc", "b.clpc", "photo.jpg.clip"], "all.clpc").items
-        5
+        >>> with clipcodec.create("more.clpc") as writer:
+        ...     writer.append(clipcodec.encode("cat.jpg"), id="cat.jpg")
+        >>> merge(["photos.clpc", "more.clpc"], "all.clpc").items
+        101
     """
     sources = [sources] if isinstance(sources, (str, os.PathLike, Container)) else [*sources]
     if not sources:

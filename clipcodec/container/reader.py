@@ -279,7 +279,7 @@ class Container:
         Examples:
             >>> for first, items in clipcodec.open("photos.clpc").blocks():
             ...     print(first, len(items))
-            0 3
+            0 100
         """
         for number, first in enumerate(self._firsts):
             try:

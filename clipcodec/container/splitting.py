@@ -59,10 +59,10 @@ def split(
             name that would stay beside the new ones.
         OSError: The source cannot be read, or the folder cannot be written.
 
-    Example:
+    Examples:
         >>> from clipcodec.container import split
-        >>> split("photos.clpc", "parts", items=2)
-        [PosixPath('parts/photos.0000.clpc'), PosixPath('parts/photos.0001.clpc')]
+        >>> [path.name for path in split("photos.clpc", "parts", items=50)]
+        ['photos.0000.clpc', 'photos.0001.clpc']
     """
     if (items is None) == (parts is None):
         raise OptionError("say how to split: give either items or parts")
@@ -120,10 +120,10 @@ def split_streams(
         OutputExistsError: A file exists and may not be replaced.
         OSError: The source cannot be read, or the folder cannot be written.
 
-    Example:
+    Examples:
         >>> from clipcodec.container import split_streams
-        >>> split_streams("photos.clpc", "streams")[0]
-        PosixPath('streams/a.jpg.clip')
+        >>> split_streams("photos.clpc", "streams")[0].name
+        '0.jpg.clip'
     """
     with _opened(source, partial=partial) as container:
         return write_streams(_good_items(container, partial=partial), folder, overwrite=overwrite)

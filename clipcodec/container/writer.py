@@ -345,6 +345,13 @@ class ContainerWriter:
         """Remove what was written of a new container, which `abandon` would keep.
 
         What a container that is appended to holds stays. May be called after an error of `close`.
+
+        Examples:
+            >>> import os
+            >>> writer = clipcodec.create("new.clpc")
+            >>> writer.discard()
+            >>> os.path.exists("new.clpc.part")
+            False
         """
         if self._file is None:
             return

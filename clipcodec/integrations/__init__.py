@@ -1,4 +1,10 @@
-"""clipcodec in other systems, one module each; what they need are optional extras."""
+"""clipcodec in other systems, one module each; what they need are optional extras.
+
+arrow, parquet  columns of Arrow tables and Parquet files: `pip install "clipcodec[arrow]"`
+pandas          Series, also for Spark: the same
+ray             Ray Data: `pip install "clipcodec[ray]"`
+faiss           indexes of faiss: `pip install "clipcodec[faiss]"`
+"""
 
 __all__ = ["arrow", "faiss", "pandas", "parquet", "ray"]
 

@@ -1,8 +1,13 @@
 """Columns of embeddings or images in Arrow tables ↔ columns of streams (docs/tables.md).
 
+>>> import pyarrow.parquet as pq
 >>> from clipcodec.integrations.arrow import decode_array, encode_array
->>> streams = encode_array(table["embedding"].combine_chunks(), max_bytes=48)   # binary
->>> vectors = decode_array(streams)                       # fixed_size_list<float>[512]
+>>> table = pq.read_table("table.parquet")
+>>> streams = encode_array(table["embedding"].combine_chunks(), max_bytes=48)
+>>> streams.type
+DataType(binary)
+>>> decode_array(streams).type
+FixedSizeListType(fixed_size_list<item: float>[512])
 
 A column of embeddings holds lists of real numbers of any type and width: list, large list,
 fixed-size list, list view or fixed-shape tensor. A column of images holds bytes, paths of files,
@@ -50,13 +55,25 @@ def __dir__() -> list[str]:
 def encode_array(
     array: pa.Array | pa.ChunkedArray, **options: Unpack[EncodeOptions]
 ) -> pa.BinaryArray | pa.ChunkedArray:
-    """Encode embeddings or images → binary array of streams, in the same chunks as the input.
+    """Encode a column of embeddings or images.
 
-    Options are those of `EncodeOptions`. Raises EmbeddingError or ImageError naming the row,
-    OptionError or RateError.
+    Args:
+        array: Embeddings or images, of the types that this module's page names.
+        **options: See `EncodeOptions`.
 
-    >>> encode_array(pa.array([[0.1] * 512, None]))[1].is_valid
-    False
+    Returns:
+        Streams, of type binary, in the same chunks as the input; null stays null.
+
+    Raises:
+        EmbeddingError: Names the row at fault.
+        ImageError: Names the row at fault.
+        OptionError: As for `clipcodec.encode`, and so is RateError.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from clipcodec.integrations.arrow import encode_array
+        >>> encode_array(pa.array([[0.1] * 512, None]), quality=20).is_valid().to_pylist()
+        [True, False]
     """
     encoder = ColumnEncoder(**options)
     if isinstance(array, pa.ChunkedArray):
@@ -74,12 +91,24 @@ def decode_array(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> pa.FixedSizeListArray | pa.ChunkedArray:
-    """Decode streams → fixed-size lists of float32, unit norm, in the same chunks as the input.
+    """Decode a column of streams.
 
-    profile     the profile that private streams were made with, or a `Codec`
-    on_bad_row  as in `EncodeOptions`
+    Args:
+        streams: A column of type binary; null stays null.
+        profile: The profile that private streams were made with, or a `Codec`.
+        on_bad_row: As in `EncodeOptions`.
 
-    Raises DecodeError naming the row.
+    Returns:
+        Fixed-size lists of D float32, unit norm, in the same chunks as the input.
+
+    Raises:
+        DecodeError: Names the row at fault.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from clipcodec.integrations.arrow import decode_array
+        >>> len(decode_array(pa.array(clipcodec.open("photos.clpc"))))
+        100
     """
     decoder = ColumnDecoder(profile=profile, on_bad_row=on_bad_row)
     decoder.check_type(streams.type)
@@ -98,20 +127,30 @@ def encode_batches(
     keep: bool = False,
     **options: Unpack[EncodeOptions],
 ) -> Iterator[pa.RecordBatch]:
-    """Encode `column` of each batch; yields one batch after the other.
+    """Encode a column of each batch; one batch is in memory at a time.
 
-    batches  of one table, or a RecordBatchReader
-    into     name of the column of streams; None: the name of `column`
-    keep     keep `column`, and put the streams behind it; then `into` is needed
+    Args:
+        batches: Of one table, or a RecordBatchReader.
+        column: The column of embeddings or images.
+        into: Name of the column of streams; None: the name of `column`.
+        keep: Keep `column`, and put the streams behind it; then `into` is needed.
+        **options: See `EncodeOptions`.
 
-    The schema of all batches is `encoded_schema` of the first one's. Options and errors are those
-    of `encode_array`; OptionError also if there is no such column or the name `into` is taken.
+    Returns:
+        The batches, of the schema that `encoded_schema` gives for the first one's.
 
-    >>> reader = dataset.scanner(batch_size=16384).to_reader()
-    >>> schema = encoded_schema(reader.schema, "embedding")
-    >>> with pq.ParquetWriter("small.parquet", schema) as writer:
-    ...     for batch in encode_batches(reader, "embedding", max_bytes=48):
-    ...         writer.write_batch(batch)
+    Raises:
+        EmbeddingError: As for `encode_array`, and so are ImageError and RateError.
+        OptionError: Also if there is no such column, or the name `into` is taken.
+
+    Examples:
+        >>> import pyarrow.parquet as pq
+        >>> from clipcodec.integrations.arrow import encode_batches, encoded_schema
+        >>> file = pq.ParquetFile("table.parquet")
+        >>> schema = encoded_schema(file.schema_arrow, "embedding")
+        >>> with pq.ParquetWriter("small.parquet", schema) as writer:
+        ...     for batch in encode_batches(file.iter_batches(), "embedding", quality=20):
+        ...         writer.write_batch(batch)
     """
     return encode_all(batches, column, into=into, keep=keep, **options)
 
@@ -125,13 +164,29 @@ def decode_batches(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Decode a column of streams of each batch to fixed-size lists of float32; one at a time.
+    """Decode a column of streams of each batch; one batch is in memory at a time.
 
-    column               None: the column whose metadata say that it holds streams
-    into, keep           as in `encode_batches`
-    profile, on_bad_row  as in `decode_array`
+    Args:
+        batches: Of one table, or a RecordBatchReader.
+        column: The column of streams; None: the one whose metadata say that it holds streams.
+        into: As in `encode_batches`.
+        keep: As in `encode_batches`.
+        profile: As in `decode_array`.
+        on_bad_row: As in `EncodeOptions`.
 
-    Raises DecodeError naming column and row, or OptionError (names of columns).
+    Returns:
+        The batches, with fixed-size lists of float32, unit norm.
+
+    Raises:
+        DecodeError: Names column and row.
+        OptionError: There is no such column, or the name `into` is taken.
+
+    Examples:
+        >>> import pyarrow.parquet as pq
+        >>> from clipcodec.integrations.arrow import decode_batches, encode_table
+        >>> small = encode_table(pq.read_table("table.parquet"), "embedding", quality=20)
+        >>> [batch.num_rows for batch in decode_batches(small.to_batches())]
+        [100]
     """
     return decode_all(
         batches, column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row
@@ -146,9 +201,28 @@ def encode_table(
     keep: bool = False,
     **options: Unpack[EncodeOptions],
 ) -> pa.Table:
-    """The table with streams in place of `column`; parameters and errors as `encode_batches`.
+    """Encode a column of a table.
 
     For `map` of Hugging Face `datasets`: `partial(encode_table, column="embedding")`.
+
+    Args:
+        table: Any table.
+        column: The column of embeddings or images.
+        into: As in `encode_batches`.
+        keep: As in `encode_batches`.
+        **options: See `EncodeOptions`.
+
+    Returns:
+        The table with streams in place of `column`.
+
+    Raises:
+        OptionError: As for `encode_batches`, and so are EmbeddingError, ImageError and RateError.
+
+    Examples:
+        >>> import pyarrow.parquet as pq
+        >>> from clipcodec.integrations.arrow import encode_table
+        >>> encode_table(pq.read_table("table.parquet"), "embedding", quality=20).column_names
+        ['id', 'embedding']
     """
     recode = encoding(
         table.schema, column, into=into, keep=keep,
@@ -166,7 +240,29 @@ def decode_table(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> pa.Table:
-    """The table with vectors in place of a column of streams; all else as `decode_batches`."""
+    """Decode a column of streams of a table.
+
+    Args:
+        table: Any table.
+        column: As in `decode_batches`.
+        into: As in `encode_batches`.
+        keep: As in `encode_batches`.
+        profile: As in `decode_array`.
+        on_bad_row: As in `EncodeOptions`.
+
+    Returns:
+        The table with vectors in place of the column of streams.
+
+    Raises:
+        DecodeError: As for `decode_batches`, and so is OptionError.
+
+    Examples:
+        >>> import pyarrow.parquet as pq
+        >>> from clipcodec.integrations.arrow import decode_table, encode_table
+        >>> small = encode_table(pq.read_table("table.parquet"), "embedding", quality=20)
+        >>> decode_table(small)["embedding"].type
+        FixedSizeListType(fixed_size_list<item: float>[512])
+    """
     recode = decoding(
         table.schema, column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row,
         sample=lambda name: table.column(name).chunks,
@@ -182,7 +278,27 @@ def encoded_schema(
     keep: bool = False,
     profile: Profiles = None,
 ) -> pa.Schema:
-    """The schema of the batches that `encode_batches` gives with the same arguments."""
+    """Give the schema of the batches that `encode_batches` gives with the same arguments.
+
+    Args:
+        schema: Of the batches to encode.
+        column: As in `encode_batches`.
+        into: As in `encode_batches`.
+        keep: As in `encode_batches`.
+        profile: As in `EncodeOptions`.
+
+    Returns:
+        The schema; metadata of the column of streams say what made them.
+
+    Raises:
+        OptionError: There is no such column, or the name `into` is taken.
+
+    Examples:
+        >>> import pyarrow.parquet as pq
+        >>> from clipcodec.integrations.arrow import encoded_schema
+        >>> encoded_schema(pq.read_schema("table.parquet"), "embedding").field("embedding").type
+        DataType(binary)
+    """
     return encoding(schema, column, into=into, keep=keep, profile=profile).schema
 
 
@@ -194,9 +310,28 @@ def decoded_schema(
     keep: bool = False,
     profile: Profiles = None,
 ) -> pa.Schema:
-    """The schema of the batches that `decode_batches` gives with the same arguments.
+    """Give the schema of the batches that `decode_batches` gives with the same arguments.
 
     The width of a column without clipcodec's metadata is assumed to be the profile's.
+
+    Args:
+        schema: Of the batches to decode.
+        column: As in `decode_batches`.
+        into: As in `encode_batches`.
+        keep: As in `encode_batches`.
+        profile: As in `decode_array`.
+
+    Returns:
+        The schema, with a fixed-size list of float32.
+
+    Raises:
+        OptionError: There is no such column, or the name `into` is taken.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from clipcodec.integrations.arrow import decoded_schema
+        >>> decoded_schema(pa.schema({"clip": pa.binary()}), "clip").field("clip").type
+        FixedSizeListType(fixed_size_list<item: float>[512])
     """
     return decoding(
         schema, column, into=into, keep=keep, profile=profile, on_bad_row=None,

@@ -59,17 +59,32 @@ OnBadRow = Callable[[ClipcodecError], object] | None
 class EncodeOptions(TargetOptions, total=False):
     """What every function here that encodes takes besides, by name; all are optional.
 
-    profile     a registered name, the path of a profile file, or a `Codec`, which may have a
-                backbone, a device and weights of its own
-    quality, max_bytes, min_cosine, mean_bytes, entropy    as for `clipcodec.encode_embeddings`;
-                mean_bytes is found on the whole column, where it is known in whole and holds
-                embeddings; else on the first batch, and adapted with each batch after it (a
-                warning says so)
-    weight      with a quality; see `clipcodec.Target`
-    on_bad_row  None: rows that cannot be encoded raise an error. Else it is called with the error
-                of each such row, `error.index`, and the row becomes null. Rows of one batch with
-                the same wrong width are one call, with all of them in `error.rows`. (A rate that
-                the profile cannot reach is the fault of the options, and always raises.)
+    Attributes:
+        quality: As for `clipcodec.encode_embeddings`.
+        max_bytes: As for `clipcodec.encode_embeddings`.
+        min_cosine: As for `clipcodec.encode_embeddings`.
+        mean_bytes: As for `clipcodec.encode_embeddings`. It is found on the whole column, where
+            that is known in whole and holds embeddings; else on the first batch, and adapted with
+            each batch after it (a warning says so).
+        weight: With a quality; see `clipcodec.Target`.
+        entropy: As for `clipcodec.encode_embeddings`.
+        effort: As for `clipcodec.encode_embeddings`.
+        texts: As for `clipcodec.encode_embeddings`.
+        profile: A registered name, the path of a profile file, or a `Codec`, which may have a
+            backbone, a device and weights of its own.
+        on_bad_row: None: rows that cannot be encoded raise an error. Else it is called with the
+            error of each such row, `error.index`, and the row becomes null. Rows of one batch with
+            the same wrong width are one call, with all of them in `error.rows`. (A rate that the
+            profile cannot reach is the fault of the options, and always raises.)
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> from clipcodec.integrations.arrow import encode_array
+        >>> bad = []
+        >>> rows = pa.array([[1.0] * 512, [0.0] * 512])
+        >>> streams = encode_array(rows, on_bad_row=lambda error: bad.append(error.index))
+        >>> streams.is_valid().to_pylist(), bad
+        ([True, False], [1])
     """
 
     profile: Profiles

@@ -1,9 +1,10 @@
 """Streams to a faiss index, and a flat faiss index to streams (docs/search.md).
 
 >>> from clipcodec.integrations.faiss import from_faiss, to_faiss
->>> index = to_faiss(clipcodec.open("photos.clpc"))           # an exact IndexFlatIP
->>> index = to_faiss(streams, faiss.read_index("trained.faiss"))
->>> streams = [stream for id, stream in from_faiss(index, max_bytes=50)]
+>>> index = to_faiss(clipcodec.open("photos.clpc"))  # an exact IndexFlatIP
+>>> streams = [stream for id, stream in from_faiss(index, quality=20)]
+>>> len(streams)
+100
 """
 
 from __future__ import annotations
@@ -42,19 +43,34 @@ def __dir__() -> list[str]:
 def to_faiss(
     source: Any, index: Any = None, *, ids: Any = None, profile: ProfileLike = None
 ) -> Any:
-    """Add the decoded embeddings of `source` to a faiss index, block after block; return it.
+    """Add the decoded embeddings of a source of streams to a faiss index, block after block.
 
-    source   as for `clipcodec.search`
-    index    any trained index of the same width; None makes an IndexFlatIP, whose scores are those
-             of `clipcodec.search`
-    ids      (N,) integers, one per stream, for an index that keeps ids, such as IndexIDMap or an
-             IVF index; within 64 bits with sign, and not -1, faiss's "no hit"
-    profile  a private profile's file; a container brings its own
+    Args:
+        source: As for `clipcodec.search`.
+        index: Any trained index of the same width; None makes an IndexFlatIP, whose scores are
+            those of `clipcodec.search`.
+        ids: (N,) integers, one per stream, for an index that keeps ids, such as IndexIDMap or an
+            IVF index; within 64 bits with sign, and not -1, faiss's "no hit". An iterator's streams
+            are all taken first to count them.
+        profile: A private profile's file; a container brings its own.
 
-    Raises DecodeError naming damaged streams by their place in the source; the blocks before them
-    have been added by then. Raises EmbeddingError for another width, and OptionError, before
-    anything is added, for an index that is not trained, for ids that it cannot keep, and for ids
-    of another number than the streams: an iterator's streams are all taken first to count them.
+    Returns:
+        The index.
+
+    Raises:
+        DecodeError: Names damaged streams by their position in the source; the blocks before them
+            have been added by then.
+        EmbeddingError: The index has another width.
+        OptionError: Before anything is added: the index is not trained, cannot keep these ids, or
+            there are more or fewer of them than streams.
+        MissingDependencyError: faiss is not installed.
+
+    Examples:
+        >>> import faiss
+        >>> from clipcodec.integrations.faiss import to_faiss
+        >>> index = faiss.IndexIDMap(faiss.IndexFlatIP(512))
+        >>> to_faiss(clipcodec.open("photos.clpc"), index, ids=range(1000, 1100)).ntotal
+        100
     """
     faiss = need("faiss", "faiss")
     codec = codec_of(source, profile)
@@ -174,20 +190,34 @@ def _counted(source: Any, count: int) -> Any:
 def from_faiss(
     index: Any, *, profile: ProfileLike = None, **options: Unpack[TargetOptions]
 ) -> Iterator[tuple[int, bytes]]:
-    """(id, stream) of every vector of a flat faiss index, in its order, in bounded memory.
+    """Compress the vectors of a flat faiss index, in its order and in bounded memory.
 
-    index    IndexFlat, or another without lists, such as IndexScalarQuantizer or IndexHNSWFlat:
-             its vectors are what it kept of them. An IndexIDMap and transforms may be around it, in
-             any order. The IndexIDMap gives the ids; without one, an id is the vector's place
-    profile  as for `clipcodec.encode_embeddings`
-    options  quality, max_bytes, min_cosine, mean_bytes, entropy: see `clipcodec.target.Target`
+    Args:
+        index: IndexFlat, or another without lists, such as IndexScalarQuantizer or IndexHNSWFlat:
+            its vectors are what it kept of them. An IndexIDMap and transforms may be around it, in
+            any order. The IndexIDMap gives the ids; without one, an id is the vector's position.
+        profile: As for `clipcodec.encode_embeddings`.
+        **options: The fields of `clipcodec.Target` by name.
 
-    Raises InputError for any other index, and for one whose transforms cannot be undone;
-    OptionError, and EmbeddingError or RateError, whose `rows` are the ids of the vectors at fault.
+    Returns:
+        An iterator over (id, stream) of every vector.
 
-    >>> with clipcodec.create("photos.clpc") as writer:
-    ...     for id, stream in from_faiss(faiss.read_index("photos.faiss")):
-    ...         writer.append(stream, id=str(id))
+    Raises:
+        InputError: It is any other index, or one whose transforms cannot be undone.
+        OptionError: An option is out of range.
+        EmbeddingError: Its `rows` are the ids of the vectors at fault, and so with RateError.
+        MissingDependencyError: faiss is not installed.
+
+    Examples:
+        >>> import faiss
+        >>> from clipcodec.integrations.faiss import from_faiss
+        >>> index = faiss.IndexFlatIP(512)
+        >>> index.add(np.load("embeddings.npy"))
+        >>> with clipcodec.create("new.clpc") as writer:
+        ...     for id, stream in from_faiss(index, quality=20):
+        ...         writer.append(stream, id=str(id))
+        >>> len(writer)
+        100
     """
     vectors = _Vectors(need("faiss", "faiss"), index)
     codec, target = Codec(profile), Target(**options)

@@ -1,8 +1,6 @@
 """pandas Series of embeddings or images ↔ Series of streams, also for Spark's `pandas_udf`.
 
->>> from pyspark.sql.functions import pandas_udf
->>> encode = pandas_udf(partial(encode_series, max_bytes=48), "binary")
->>> df = df.withColumn("clip", encode("embedding"))
+In Spark: `pandas_udf(partial(encode_series, max_bytes=48), "binary")` (docs/tables.md).
 """
 
 from __future__ import annotations
@@ -31,11 +29,26 @@ def __dir__() -> list[str]:
 
 
 def encode_series(series: pd.Series, **options: Unpack[EncodeOptions]) -> pd.Series:
-    """Encode a Series of vectors (arrays or lists) or images (bytes or paths) → Series of bytes.
+    """Encode a Series of vectors (arrays or lists) or images (bytes or paths).
 
-    None and NaN become None. Index and name stay. Options are those of `arrow.EncodeOptions`.
+    Args:
+        series: None and NaN become None.
+        **options: See `arrow.EncodeOptions`.
 
-    Raises EmbeddingError or ImageError naming the row, counted from 0; OptionError or RateError.
+    Returns:
+        A Series of bytes, of the same index and name.
+
+    Raises:
+        EmbeddingError: Names the row at fault, counted from 0.
+        ImageError: Names the row at fault, counted from 0.
+        OptionError: As for `clipcodec.encode`, and so is RateError.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from clipcodec.integrations.pandas import encode_series
+        >>> series = pd.Series(list(np.load("embeddings.npy")[:3]), index=["a", "b", "c"])
+        >>> [len(stream) <= 50 for stream in encode_series(series, max_bytes=50)]
+        [True, True, True]
     """
     try:
         array = pa.Array.from_pandas(series)
@@ -49,12 +62,24 @@ def encode_series(series: pd.Series, **options: Unpack[EncodeOptions]) -> pd.Ser
 def decode_series(
     series: pd.Series, *, profile: Profiles = None, on_bad_row: OnBadRow = None
 ) -> pd.Series:
-    """Decode a Series of streams → Series of float32 arrays (D,) of unit norm; None stays None.
+    """Decode a Series of streams.
 
-    profile     the profile that private streams were made with, or a `Codec`
-    on_bad_row  as in `arrow.EncodeOptions`
+    Args:
+        series: Bytes; None stays None.
+        profile: The profile that private streams were made with, or a `Codec`.
+        on_bad_row: As in `arrow.EncodeOptions`.
 
-    Raises DecodeError naming the row, counted from 0.
+    Returns:
+        A Series of float32 arrays (D,) of unit norm, of the same index and name.
+
+    Raises:
+        DecodeError: Names the row at fault, counted from 0.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from clipcodec.integrations.pandas import decode_series
+        >>> decode_series(pd.Series(clipcodec.open("photos.clpc")[:3]))[0].shape
+        (512,)
     """
     if getattr(series.dtype, "kind", "O") in "biufcmM":  # Arrow would take a number's own bytes
         if series.notna().any():

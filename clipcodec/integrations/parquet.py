@@ -1,4 +1,4 @@
-"""Encodes or decodes one column of a Parquet file in bounded memory.
+"""Encodes or decodes one column of a Parquet file in bounded memory (docs/tables.md).
 
 The new file appears when it is complete, or not at all.
 """
@@ -57,19 +57,35 @@ def compress_parquet(
     progress: Progress = None,
     **options: Unpack[EncodeOptions],
 ) -> int:
-    """Copy a Parquet file with streams in place of `column`, which holds embeddings or images.
+    """Copy a Parquet file with streams in place of a column of embeddings or images.
 
-    into, keep  as in `encode_batches`
-    overwrite   replace `target` if it exists; it may be the same file as `source`
-    progress    called with (rows done, rows in all) after each batch
-    options     see `EncodeOptions`
+    Other columns and the table's metadata are kept; metadata of pandas and Hugging Face are changed
+    to fit. `target` appears when it is complete, and not at all if anything fails.
 
-    Returns the number of rows. Other columns and the table's metadata are kept; metadata of pandas
-    and Hugging Face are changed to fit. `target` appears when it is complete, and not at all if
-    anything fails.
+    Args:
+        source: The file to read.
+        target: The file to write.
+        column: The column of embeddings or images.
+        into: As in `arrow.encode_batches`.
+        keep: As in `arrow.encode_batches`.
+        overwrite: Replace `target` if it exists; it may be the same file as `source`.
+        progress: Called with (rows done, rows in all) after each batch.
+        **options: See `arrow.EncodeOptions`.
 
-    Raises InputError if `source` is not a readable Parquet file, OutputExistsError, OSError, and
-    the errors of `encode_batches`.
+    Returns:
+        The number of rows.
+
+    Raises:
+        InputError: `source` is not a readable Parquet file.
+        OutputExistsError: `target` exists, and `overwrite` is false.
+        OSError: A file cannot be read or written.
+        EmbeddingError: As for `arrow.encode_batches`, and so are ImageError, OptionError and
+            RateError.
+
+    Examples:
+        >>> from clipcodec.integrations.parquet import compress_parquet
+        >>> compress_parquet("table.parquet", "small.parquet", "embedding", quality=20)
+        100
     """
     with _open(source) as shown:
         Change.plan(shown.schema_arrow, column, into, keep)  # check the names
@@ -94,9 +110,32 @@ def decompress_parquet(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> int:
-    """Copy a Parquet file with vectors in place of a column of streams; returns the number of rows.
+    """Copy a Parquet file with vectors in place of a column of streams.
 
-    Parameters as in `decode_batches`; files, progress and errors as in `compress_parquet`.
+    Args:
+        source: The file to read.
+        target: The file to write.
+        column: As in `arrow.decode_batches`.
+        into: As in `arrow.encode_batches`.
+        keep: As in `arrow.encode_batches`.
+        overwrite: As in `compress_parquet`.
+        progress: As in `compress_parquet`.
+        profile: As in `arrow.decode_array`.
+        on_bad_row: As in `arrow.EncodeOptions`.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        InputError: As for `compress_parquet`, and so are OutputExistsError and OSError.
+        DecodeError: As for `arrow.decode_batches`, and so is OptionError.
+
+    Examples:
+        >>> from clipcodec.integrations.parquet import compress_parquet, decompress_parquet
+        >>> compress_parquet("table.parquet", "small.parquet", "embedding", quality=20)
+        100
+        >>> decompress_parquet("small.parquet", "large.parquet")
+        100
     """
     with _open(source) as shown:
         name = stream_column(shown.schema_arrow) if column is None else column
@@ -240,14 +279,27 @@ def _settings(file: pq.ParquetFile, recode: Recoding, kept: Kept) -> dict[str, A
 def read_streams(
     source: PathLike, column: str | None = None, **options: Unpack[EncodeOptions]
 ) -> Iterator[list[bytes | None]]:
-    """The streams of a Parquet file, batch after batch; embeddings or images are encoded first.
+    """Read the streams of a Parquet file, batch after batch.
 
-    column   None: the one that is marked as streams, else the only one of embeddings
-    options  see `EncodeOptions`; of no effect for streams
+    Embeddings or images are encoded first.
 
-    Yields one list for each batch, with None for a null. Raises InputError if `source` is not a
-    readable Parquet file, OptionError if no column is named and none is the only choice, and the
-    errors of `encode_batches`.
+    Args:
+        source: The file to read.
+        column: None: the one that is marked as streams, else the only one of embeddings.
+        **options: See `arrow.EncodeOptions`; of no effect for streams.
+
+    Yields:
+        One list for each batch, with None for a null.
+
+    Raises:
+        InputError: `source` is not a readable Parquet file.
+        OptionError: No column is named, and none is the only choice.
+        EmbeddingError: As for `arrow.encode_batches`, and so are ImageError and RateError.
+
+    Examples:
+        >>> from clipcodec.integrations.parquet import read_streams
+        >>> sum(len(streams) for streams in read_streams("table.parquet", quality=20))
+        100
     """
     with _open(source) as file:
         name = column if column is not None else _only_column(file.schema_arrow)

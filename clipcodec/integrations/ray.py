@@ -1,9 +1,5 @@
 """Ray Data: columns of embeddings or images ↔ columns of streams, on many workers (docs/ray.md).
 
->>> ds = ray.data.read_parquet("s3://bucket/images/")
->>> ds = compress_dataset(ds, "image", max_bytes=48, concurrency=8, num_gpus=1, batch_size=256)
->>> ds.write_parquet("s3://bucket/streams/", mode="overwrite")
-
 Ray does the scheduling, the retries and the files; this module is what its workers run.
 """
 
@@ -77,26 +73,44 @@ def compress_dataset(
     ray_remote_args: dict[str, Any] | None = None,
     **options: Unpack[EncodeOptions],
 ) -> ray.data.Dataset:
-    """A dataset with streams (binary) in place of `column`, which holds embeddings or images.
+    """Encode a column of a dataset, which holds embeddings or images, on Ray's workers.
 
-    Lazy, as Ray's own transformations.
-
-    into, keep       as in `arrow.encode_batches`
-    concurrency      number of workers, or (least, most); each loads profile and backbone once
-    num_gpus         GPUs per worker, for the backbone; None: it runs on the CPU
-    batch_size       rows per batch; for images 256 is enough
-    ray_remote_args  further arguments of `ray.data.Dataset.map_batches`: num_cpus, memory, …
-    options          see `arrow.EncodeOptions`; on_bad_row is called in the worker
-
-    Options are checked here, before any worker starts. What the program has set up in Pillow by now
-    (MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES, plugins) holds in the workers, too. The file of a
-    private profile, and weights given by path, must be at the same path on every node. Errors in a
-    worker are those of `arrow.encode_table`, inside an error of Ray; they count rows from 0 in each
-    batch.
+    Lazy, as Ray's own transformations. Options are checked here, before any worker starts. What the
+    program has set up in Pillow by now (MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES, plugins) holds in
+    the workers, too. The file of a private profile, and weights given by path, must be at the same
+    path on every node. Errors in a worker are those of `arrow.encode_table`, inside an error of
+    Ray; they count rows from 0 in each batch.
 
     Encoding is deterministic, and Ray runs a batch again if its worker dies, so no row is lost or
     doubled. About files see docs/ray.md: write with mode="overwrite" or "error"; writing twice with
     the default, "append", doubles the rows.
+
+    Args:
+        ds: The dataset.
+        column: The column of embeddings or images.
+        into: As in `arrow.encode_batches`.
+        keep: As in `arrow.encode_batches`.
+        concurrency: Number of workers, or (least, most); each loads profile and backbone once.
+        num_gpus: GPUs per worker, for the backbone; None: it runs on the CPU.
+        batch_size: Rows per batch; for images 256 is enough.
+        ray_remote_args: Further arguments of `ray.data.Dataset.map_batches`: num_cpus, memory, …
+        **options: See `arrow.EncodeOptions`; on_bad_row is called in the worker.
+
+    Returns:
+        A dataset with streams (binary) in place of `column`.
+
+    Raises:
+        OptionError: An option is out of range, or contradicts another.
+        ProfileError: There is no such profile.
+
+    Examples:
+        >>> import pyarrow.parquet as pq
+        >>> import ray
+        >>> from clipcodec.integrations.ray import compress_dataset
+        >>> ds = ray.data.from_arrow(pq.read_table("table.parquet"))  # or read_parquet
+        >>> ds = compress_dataset(ds, "embedding", max_bytes=48)
+        >>> len(ds.take(1)[0]["embedding"]) <= 48
+        True
     """
     encoder: Any = Encoder
     options["profile"] = ColumnEncoder(column, **options).codec
@@ -128,9 +142,28 @@ def decompress_dataset(
     profile: Profiles = None,
     on_bad_row: OnBadRow = None,
 ) -> ray.data.Dataset:
-    """A dataset with vectors in place of a column of streams; parameters as `decode_batches`.
+    """Decode a column of streams of a dataset, on Ray's workers.
 
-    batch_size, ray_remote_args  as in `compress_dataset`
+    Args:
+        ds: The dataset.
+        column: As in `arrow.decode_batches`.
+        into: As in `arrow.encode_batches`.
+        keep: As in `arrow.encode_batches`.
+        batch_size: Rows per batch.
+        ray_remote_args: As in `compress_dataset`.
+        profile: As in `arrow.decode_array`.
+        on_bad_row: As in `arrow.EncodeOptions`.
+
+    Returns:
+        A dataset with vectors in place of the column of streams.
+
+    Examples:
+        >>> import pandas as pd
+        >>> import ray
+        >>> from clipcodec.integrations.ray import decompress_dataset
+        >>> ds = ray.data.from_pandas(pd.DataFrame({"clip": clipcodec.open("photos.clpc")[:]}))
+        >>> len(decompress_dataset(ds, "clip").take(1)[0]["clip"])
+        512
     """
     work = partial(
         decode_table, column=column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row

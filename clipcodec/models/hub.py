@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Weights = str | os.PathLike[str] | None
 
 ENVIRONMENT_VARIABLE = "CLIPCODEC_WEIGHTS"
+"""Its value is the path of the weights file, where none is given."""
 _PATIENCE = "HF_HUB_ETAG_TIMEOUT"  # huggingface_hub's: seconds until the hub has to answer
 _PROBE_SECONDS = 3.5  # unless that is set
 _DISK_ERRORS = {

@@ -60,6 +60,7 @@ BACKBONES: dict[str, BackboneSpec] = {
         ),
     )
 }
+"""The networks that profiles are made for, by name; for others see `spec`."""
 
 
 def spec(name: str) -> BackboneSpec:

@@ -8,11 +8,13 @@ from ..errors import OptionError
 from .spec import load_module
 
 Templates = str | Sequence[str] | None
+"""A name of `TEMPLATES`, sentences with a gap {} for the text, or None: the texts as they are."""
 
 TEMPLATES = {  # our name: that of open_clip's list
     "imagenet": "OPENAI_IMAGENET_TEMPLATES",
     "simple": "SIMPLE_IMAGENET_TEMPLATES",
 }
+"""Names of lists of sentences, and what open_clip calls them."""
 _GAP = "{}"
 
 

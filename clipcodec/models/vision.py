@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-BATCH = 64  # images that go through the network at once
+BATCH = 64
+"""Images that go through the network at once."""
 
 
 class Backbone(Tower):
@@ -121,7 +122,8 @@ class Backbone(Tower):
 
         self._check_fork()
         mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in self._normalize)
-        values = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        own = np.require(pixels, requirements=("C", "W"))  # torch warns of what cannot be written
+        values = torch.from_numpy(own).to(self.device)
         values = values.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
         with torch.inference_mode(), self._arithmetic():
             features = self._tower(values.sub_(mean).div_(std))

@@ -1,4 +1,9 @@
-"""What people do with decoded embeddings: name, caption and point."""
+"""What people do with decoded embeddings: name, caption and point.
+
+naming      zero-shot classes: `classify` (docs/words.md)
+captioning  sentences about images, by ClipCap (docs/captions.md)
+locating    the regions that words mean (docs/pointing.md)
+"""
 
 __all__ = ["captioning", "locating", "naming"]
 

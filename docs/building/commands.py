@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = re.compile(r"https://clipcodec\.github\.io/clipcodec/((?:[\w-]+/)*)([\w.-]+)/")
 WIDTH = "84"  # of usage lines, in characters
 
 
@@ -56,7 +57,8 @@ def page(verb: str, parser: argparse.ArgumentParser, line: str) -> str:
     usage = parser.format_usage().removeprefix("usage: ").strip()
     usage = re.sub(r"\n {7}", "\n", usage)  # the room that "usage: " takes
     parts.append(f"```text\n{usage}\n```")
-    for group in parser._action_groups:
+    named = [group for group in parser._action_groups if group is not parser._optionals]
+    for group in [*named, parser._optionals]:
         actions = [one for one in group._group_actions if one.help is not argparse.SUPPRESS]
         actions = [one for one in actions if not isinstance(one, argparse._HelpAction)]
         if not actions:
@@ -79,19 +81,31 @@ def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 
 def _epilog(text: str) -> str:
-    """Examples and links under the options: commands as code, the rest as words."""
+    """What follows the options: words, examples as code, and links to pages of this site."""
     parts = []
     for block in re.split(r"\n\s*\n", text.strip("\n")):
-        title, _, rest = block.partition("\n")
-        lines = rest.splitlines()
-        if title.endswith(":") and lines and all(one.startswith(" ") for one in lines):
-            code = "\n".join(one.strip() for one in lines)
-            parts.append(f"## {title[:1].upper()}{title[1:-1]}\n\n```sh\n{code}\n```")
-        elif all(one.startswith("  ") for one in block.splitlines()):
-            parts.append("```sh\n" + "\n".join(one.strip() for one in block.splitlines()) + "\n```")
+        title, *lines = block.splitlines()
+        if title.endswith(":") and lines and all(line.startswith(" ") for line in lines):
+            parts.append(f"## {title[:1].upper()}{title[1:-1]}\n\n{_code(lines)}")
+        elif all(line.startswith("  ") for line in [title, *lines]):
+            parts.append(_code([title, *lines]))
         else:
-            parts.append(re.sub(r"(https?://[^\s,;]*\w/?)", r"<\1>", _words(block)))
+            words = _words(block)
+            parts.append(PAGE.sub(r"[\2](../\1\2.md)", words))
     return "\n\n".join(parts)
+
+
+def _code(lines: list[str]) -> str:
+    """Commands as code. Where they are indented under words, the words become comments."""
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    commented = min(indents) < max(indents)
+    found: list[str] = []
+    for line, indent in zip(lines, indents, strict=True):
+        if commented and indent == min(indents):
+            found += ["", f"# {line.strip().rstrip(':')}"]
+        else:
+            found.append(line.strip())
+    return "```sh\n" + "\n".join(found).strip("\n") + "\n```"
 
 
 def _words(text: str) -> str:

@@ -37,3 +37,12 @@ def listed(order: list[Any]) -> list[str]:
         value = next(iter(item.values())) if isinstance(item, dict) else item
         found += listed(value) if isinstance(value, list) else [value]
     return found
+
+
+def titles(order: list[Any]) -> dict[str, str]:
+    """What a navigation calls its pages, where it does."""
+    found: dict[str, str] = {}
+    for item in order:
+        for title, value in item.items() if isinstance(item, dict) else ():
+            found |= titles(value) if isinstance(value, list) else {value: title}
+    return found

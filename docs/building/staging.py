@@ -26,7 +26,7 @@ PICTURES = ("docs/figures/*.svg", "docs/figures/*.png")
 FRONT = "docs/index.md"
 OPENING = "<!-- README: opening -->"
 # where the site has the sections of the README that other pages link to
-SECTIONS = {"": "index.md", "install": "install.md", "fidelity-by-size": "docs/choosing-a-rate.md"}
+SECTIONS = {"install": "install.md"}
 
 # what stands in the site for a file of the code
 MADE = {
@@ -34,10 +34,10 @@ MADE = {
     "clipcodec/errors.py": "python/clipcodec.errors.md",
 }
 
-# a fenced block, code in a line, or the address of a link
+# a fenced block, code in a line, or the address of a link, with its words if they are a file's name
 PARTS = re.compile(
     r"(?P<code>^(?P<fence>```|~~~).*?^(?P=fence)|(?P<tick>`+)(?!`).*?(?P=tick))"
-    r"|\]\((?P<link>[^()\s]+)\)",
+    r"|(?:\[(?P<name>[\w./-]+\.md))?\]\((?P<link>[^()\s]+)\)",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -74,20 +74,41 @@ def opening(text: str) -> str:
     return found[1].strip()
 
 
-def relinked(text: str, page: str, place: str, places: dict[str, str], root: Path = ROOT) -> str:
+def titles(root: Path = ROOT) -> dict[str, str]:
+    """What the navigation calls each page, or else its heading; by its place in the site."""
+    found = {}
+    for page, place in sources(root).items():
+        if page.endswith(".md"):
+            heading = re.search(r"^# (.+)$", (root / page).read_text("utf-8"), re.MULTILINE)
+            if heading is not None:
+                found[place] = heading[1]
+    return {**found, **sidebar.titles(sidebar.read())}
+
+
+def relinked(
+    text: str,
+    page: str,
+    place: str,
+    places: dict[str, str],
+    root: Path = ROOT,
+    names: dict[str, str] | None = None,
+) -> str:
     """A page's text with its links as the site needs them.
 
     page    where it is in the repository; its relative links are meant from there
     place   where it is in the site
     places  as `sources` gives them
+    names   of pages, as `titles` gives them: where a link's words are the name of a file, they are
+            replaced by the page's title
     """
 
-    def target(link: str) -> str:
+    def target(link: str) -> tuple[str, str]:
+        """The address, and the page's title if it is a page of the site."""
         if re.match(r"[a-z]+:", link) or link.startswith("#"):  # https:, mailto:
-            return link
+            return link, ""
         path, _, anchor = unquote(link).partition("#")
         full = os.path.normpath(PurePosixPath(page).parent / path)
-        if full == "README.md":
+        if full == "README.md" and anchor:
             if anchor not in SECTIONS:
                 raise Broken(f"{page}: {link}: the site has no such section of the README")
             goal, anchor = SECTIONS[anchor], ""
@@ -98,14 +119,18 @@ def relinked(text: str, page: str, place: str, places: dict[str, str], root: Pat
         elif (root / full).exists():
             kind = "tree" if (root / full).is_dir() else "blob"
             name = "" if full == "." else "/" + quote(full)
-            return f"{REPOSITORY}/{kind}/main{name}" + (f"#{anchor}" if anchor else "")
+            return f"{REPOSITORY}/{kind}/main{name}" + (f"#{anchor}" if anchor else ""), ""
         else:
             raise Broken(f"{page}: {link}: no such file")
         short = os.path.relpath(goal, PurePosixPath(place).parent)
-        return short + (f"#{anchor}" if anchor else "")
+        return short + (f"#{anchor}" if anchor else ""), (names or {}).get(goal, "")
 
     def change(found: re.Match[str]) -> str:
-        return found[0] if found["code"] else f"]({target(found['link'])})"
+        if found["code"]:
+            return found[0]
+        address, title = target(found["link"])
+        words = f"[{title or found['name']}" if found["name"] else ""
+        return f"{words}]({address})"
 
     return PARTS.sub(change, text)
 
@@ -114,7 +139,7 @@ def pages(root: Path = ROOT) -> dict[str, str]:
     """The text of every page that the site takes from this repository, by its place in the site."""
     places = sources(root)
     readme = (root / "README.md").read_text("utf-8")
-    link = partial(relinked, places=places, root=root)
+    link = partial(relinked, places=places, root=root, names=titles(root))
     texts = {"install.md": link(section(readme, "Install"), "README.md", "install.md")}
     for page, place in places.items():
         if page.endswith(".md"):

@@ -152,6 +152,28 @@ def million(kept: Kept) -> str:
     return table(["", ""], lines)
 
 
+def costs(kept: Kept) -> str:
+    """cookbook/a-million-items.md: what a million embeddings take, from speeds and sizes."""
+    count = 1_000_000
+
+    def minutes(rate: float) -> str:
+        return f"{figure(count / rate / 60)} minutes"
+
+    encode, decode, box = (kept.point(f"million: {name}", "million")
+                           for name in ("encode", "decode", "container"))  # fmt: skip
+    limit = kept.point("peers: clipcodec, max_bytes=50", "scale")
+    original = kept.value("original", "bytes")
+    lines = [["", "embeddings in float32", "default quality", "`max_bytes=50`"],
+             ["file", *(f"{whole(size * count / 1e6)} MB" for size in
+                        (original, box["bytes_per_item"], limit["bytes_per_item"]))],
+             ["time to encode", "", minutes(encode["rows_per_second"]),
+              minutes(limit["encode_per_second"])],
+             ["time to decode", "", minutes(decode["rows_per_second"]),
+              minutes(limit["decode_per_second"])],
+             ["memory to encode", "", f"{whole(encode['peak_mib'])} MiB", ""]]  # fmt: skip
+    return table(lines[0], lines[1:])
+
+
 def service(kept: Kept) -> str:
     """cookbook/web-service.md: one request, and the same in a batch."""
     lines = []
@@ -159,7 +181,9 @@ def service(kept: Kept) -> str:
         what = point["verb"]
         if what != "embed an image":
             what += f", `{point['profile']}`"
-        target = ", ".join(f"`{name}={value}`" for name, value in point["options"].items())
+        options = [f"`{name}={value}`" for name, value in point["options"].items()]
+        plain = "the default" if what.startswith("encode") else ""
+        target = ", ".join(options) or plain
         lines.append([what, target, *(f"{figure(point[name])} ms" for name in
                                       ("ms", "ms_95", "batch_ms")),
                       f"{whole(point['peak_mib'])} MiB"])  # fmt: skip
@@ -269,6 +293,7 @@ BENCHES: dict[str, Callable[[Kept], str]] = {
     "search-speed": search_speed,
     "scale": scale,
     "million": million,
+    "costs": costs,
     "service": service,
     "heads": heads,
     "ablation": ablation,

@@ -40,6 +40,8 @@ BY_CODE = listed({
     "docs/captions.md": [
         ("out of streams of at most 50 bytes", "tests/tasks/test_captioning.py"),
         ("| option | meaning |", "tests/cli/test_caption.py"),
+    ],
+    "docs/training-captioners.md": [
         ("| option | default | meaning |", "tests/tasks/test_captioning.py"),
         ("counted from 0", "tests/tasks/test_captioning.py"),
     ],
@@ -71,6 +73,10 @@ BY_CODE = listed({
         ("**cosine, 5 %**: mean and 5th percentile", METRICS),
         ("among the 200 classes", HELD_OUT),
         ("cosines times 100", METRICS),
+    ],
+    "docs/glossary.md": [
+        ("1 if they point the same way, near 0 if they have nothing in common", SUMS),
+        ("ViT-B/32 has 512", "formats/README.md"),
     ],
     "docs/how-it-works.md": [
         ("‖x − x̂‖² = 2 − 2·cos(x, x̂)", SUMS),

@@ -218,7 +218,6 @@ def test_several_go_to_a_container_or_a_folder(cli: Any, streams: list[bytes]) -
 @pytest.mark.parametrize(
     "args",
     [
-        [],
         ["a.jpg", "3"],
         ["a.jpg", "3", "-o", "-"],
         ["a.jpg", "3", "-o", "x.clip"],
@@ -233,6 +232,13 @@ def test_cat_refuses_what_has_no_place(cli: Any, args: list[str]) -> None:
     assert (code, out) == (2, "")
     assert err
     assert sorted(os.listdir()) == before
+
+
+def test_cat_of_no_items_says_what_is_missing(cli: Any) -> None:
+    assert cli("cat", "photos.clpc") == (
+        2, "", "clipcodec cat: no items: name them by id, or by position with --index N\n"
+    )  # fmt: skip
+    assert cli("cat")[2].startswith("clipcodec cat: FILE is missing\n")
 
 
 def test_cat_keeps_existing_outputs(cli: Any, streams: list[bytes]) -> None:
@@ -285,11 +291,12 @@ def test_merge_says_what_it_did(cli: Any, streams: list[bytes]) -> None:
     assert items("all.clpc") == list(zip(streams, [*IDS, "a.jpg", "z", "one.jpg"], strict=True))
     assert clipcodec.open("all.clpc").metadata == {"made": "here"}
     size = os.path.getsize("all.clpc")
+    before = sum(map(os.path.getsize, ("photos.clpc", "more.clpc", "one.jpg.clip")))
     assert err.splitlines() == [
         "clipcodec: the id 'a.jpg' is used more than once, for different streams: all are kept, "
         "and the id finds the last (--same-id first, last or refuse)",
         "clipcodec: metadata that the inputs do not share are left out: clipcodec",
-        f"3 inputs: 8 items → {size} bytes, all.clpc",
+        f"3 inputs: 8 items, {before} bytes → {size} bytes, all.clpc",
     ]
     assert cli("merge", "photos.clpc", "-o", "b.clpc", "-q")[2] == ""
 
@@ -399,8 +406,8 @@ def test_split_of_a_pipe(here: Path) -> None:
     [
         (["photos.clpc", "-o", "parts"], 2, "--items"),
         (["photos.clpc", "--items", "2"], 2, "-o"),
-        (["photos.clpc", "-o", "parts", "--items", "2", "--streams"], 2, "not allowed with"),
-        (["photos.clpc", "-o", "parts", "--items", "0"], 2, "--items 0: at least 1"),
+        (["photos.clpc", "-o", "parts", "--items", "2", "--streams"], 2, "contradict"),
+        (["photos.clpc", "-o", "parts", "--items", "0"], 2, "--items 0: expected a whole number"),
         (["photos.clpc", "-o", "parts", "--parts", "9"], 2, "9 parts of 5 items"),
         (["photos.clpc", "-o", "x.clpc", "--parts", "2"], 2, "x.clpc/"),
         (["photos.clpc", "-o", "more.clpc", "--parts", "2"], 2, "more.clpc"),

@@ -63,7 +63,6 @@ def test_fewer_rows(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--rows", "1"], 2, "--rows 1: at least 2"),
         (["--codec", "no/such"], 2, "no profile 'no/such'"),
         (["--codec", "any/rotation@max_bytes=1"], 1, "any/rotation@max_bytes=1: embedding 0"),
         (["-o", "r.txt"], 2, "-o r.txt: a result file is .json"),

@@ -248,13 +248,16 @@ def test_one_bad_image_is_named_and_the_others_go_on(
         (["--json", "--keep", "k.clpc"], "give --text, too"),
         (["--text", "x", "-k", "0"], "-k 0"),
         (["--text", " "], "is empty"),
-        (["--text", "x", "--text-embeddings", "w.safetensors"], "not allowed with"),
+        (
+            ["--text", "x", "--text-embeddings", "w.safetensors"],
+            "--text-embeddings and --text",
+        ),
         (["--text", "x", "--sam", "folder"], "contradict each other"),
         (["--text", "x", "-o", "marked.svg"], "Pillow cannot write .svg images"),
         (["--text", "x", "-o", "marked"], "Pillow cannot write images without a suffix"),
         (["--text", "x", "-o", "-"], "stdout has the results"),
         (["--text", "x", "--keep", "k.npy"], "a container would be written"),
-        (["--text", "x", "--max-bytes", "0"], "max_bytes=0"),
+        (["--text", "x", "--max-bytes", "0"], "--max-bytes 0: expected"),
         (["--text", "x", "--profile", "none"], "none"),
     ],
 )

@@ -152,7 +152,8 @@ def test_pipes_into_a_container(here: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     ["compress", "compress -o x.clpc --workers 1", "extract", "info", "decompress",
-     "attach --stream a.clip -o x.jpg", "search --query q.npy"],
+     "attach --stream a.clip -o x.jpg", "search --query q.npy", "ids", "head", "cat --index 0",
+     "merge -o x.clpc", "split -o x.d/ --parts 1"],
 )  # fmt: skip
 def test_a_device_is_refused(here: Path, name: str, line: str) -> None:
     """Every verb, in bounded memory: each once read zeros until the machine had no more."""

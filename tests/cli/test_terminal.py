@@ -94,6 +94,11 @@ def test_listings_are_whole_in_any_encoding(here: Path, encoding: str) -> None:
     assert code == 0
     assert out == ["a.jpg", r"b\x1b[31mred\x1b]0;title\x07.jpg", "z.jpg", f"{cat}.jpg"]
 
+    for verb, number in (("ids", 4), ("head", 5)):
+        code, out, _ = said(verb, "c.clpc", encoding=encoding)
+        assert (code, len(out)) == (0, number)
+        assert any(cat in line for line in out)
+
     assert said("info", "c.clpc", encoding=encoding)[1][-1].startswith(r"  metadata   k\x1b[31m")
     assert said("--help", encoding=encoding)[0] == 0
     assert said("train", "--help", encoding=encoding)[0] == 0
@@ -156,6 +161,11 @@ def test_a_closed_stream_that_is_not_needed_is_not_missed(here: Path, closed: st
         "decompress c.clpc -o -",
         "profiles",
         "search c.clpc --query q.npy",
+        "ids c.clpc",
+        "ids c.clpc --null",
+        "head c.clpc",
+        "cat c.clpc plain",
+        "merge c.clpc -o -",
         "extract - -o - < a.clip",
     ],
 )
@@ -186,7 +196,9 @@ def test_a_closed_stderr_puts_no_message_on_stdout(here: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("line", ["info a.clip", "profiles", "decompress a.clip -o -"])
+@pytest.mark.parametrize(
+    "line", ["info a.clip", "profiles", "decompress a.clip -o -", "ids c.clpc"]
+)
 def test_a_full_stdout_is_named_once(here: Path, line: str) -> None:
     done = shell(f"{line} > /dev/full")
     assert done.returncode == 1

@@ -6,10 +6,13 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import clipcodec
 from clipcodec import (
@@ -186,6 +189,33 @@ def test_partial_takes_every_good_block_and_says_the_rest(here: Path) -> None:
     done = merge(["a.clpc", "b.clpc"], "out.clpc", partial=True)
     assert items() == whole[2:] + items("b.clpc")
     assert done.damaged == ("a.clpc: items 0 to 1: check value of a block does not match: damaged",)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_no_damage_goes_by_unsaid(at: int, change: int, cut: bool) -> None:
+    """Whatever byte is changed, or wherever the file ends: an error, and no output; if partial,
+    items of the source in order, and what is missing is said."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = os.path.join(folder, "a.clpc"), os.path.join(folder, "out.clpc")
+        write(path, STREAMS, list("abcdef"), metadata={"k": 1})
+        whole = items(path)
+        data = bytearray(Path(path).read_bytes())
+        at %= len(data)
+        data[at] ^= change
+        Path(path).write_bytes(data[:at] if cut else data)
+        os.utime(path, (0, 0))  # not just written, so that nobody waits for the writer
+        with pytest.raises(clipcodec.DecodeError):
+            merge([path], out)
+        assert os.listdir(folder) == ["a.clpc"]
+        try:
+            done = merge([path], out, partial=True)
+        except clipcodec.DecodeError:  # no container any more, by its first bytes
+            assert os.listdir(folder) == ["a.clpc"]
+            return
+        left = items(out)
+        assert left == [item for item in whole if item in left]
+        assert done.damaged
 
 
 def test_a_source_that_was_cut(here: Path) -> None:

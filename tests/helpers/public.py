@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import inspect
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, is_typeddict
 
 import numpy as np
 
@@ -18,12 +20,14 @@ from tests.helpers.pictures import write_picture
 # Modules whose `__all__` are for users; `kinds`, `entropy` and `training` are for those who work on
 # the package, see CONTRIBUTING.md.
 MODULES = (
-    "clipcodec", "clipcodec.bulk", "clipcodec.carriers", "clipcodec.integrations.arrow",
+    "clipcodec", "clipcodec.bulk", "clipcodec.carriers", "clipcodec.container",
+    "clipcodec.integrations.arrow",
     "clipcodec.integrations.faiss", "clipcodec.integrations.pandas",
     "clipcodec.integrations.parquet", "clipcodec.integrations.ray", "clipcodec.models",
     "clipcodec.profile", "clipcodec.retrieval", "clipcodec.tasks.captioning",
     "clipcodec.tasks.locating", "clipcodec.tasks.naming",
 )  # fmt: skip
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 COUNT = 100  # rows in embeddings.npy, items in photos.clpc
 
 
@@ -78,11 +82,25 @@ def _methods(name: str, kind: type) -> Iterator[Public]:
 
 
 def fields_of(kind: type) -> list[str] | None:
-    """The fields of a dataclass or named tuple; None: it is neither."""
+    """The fields of a dataclass, named tuple or typed dictionary; None: it is none of these."""
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind) if not field.name.startswith("_")]
-    fields: list[str] | None = getattr(kind, "_fields", None)
-    return None if fields is None else list(fields)
+    if is_typeddict(kind):
+        return [*kind.__annotations__]
+    fields: tuple[str, ...] | None = getattr(kind, "_fields", None)
+    return None if fields is None else [*fields]
+
+
+def run_examples(public: Public) -> list[str]:
+    """Run the examples of one docstring; what did not give what it shows."""
+    names: dict[str, Any] = {"clipcodec": clipcodec, "np": np}
+    file = getattr(public.value, "__module__", public.name)
+    test = doctest.DocTestParser().get_doctest(public.doc, names, public.name, file, 0)
+    said: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", clipcodec.BackboneWarning)
+        doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=said.append)
+    return said
 
 
 def write_folder(folder: Path) -> Path:
@@ -103,10 +121,9 @@ def write_folder(folder: Path) -> Path:
         streams = clipcodec.encode_embeddings(rows, quality=20)  # quicker than max_bytes
         assert max(map(len, streams)) <= 50
         writer.extend(streams, ids=[f"{i}.jpg" for i in range(COUNT)])
-    noise = np.random.default_rng(0).standard_normal((3, 512)) * 0.02
-    texts = clipcodec.TextEmbeddings(
-        ("cat", "dog", "horse"), statistics.text + noise, "openai-vit-b-32"
-    )
+    noise = np.random.default_rng(0).standard_normal((3, 512)) / 50
+    rows_of_texts = (statistics.text + noise).astype(np.float32)
+    texts = clipcodec.TextEmbeddings(("cat", "dog", "horse"), rows_of_texts, "openai-vit-b-32")
     texts.save(folder / "labels.safetensors")
     for seed, name in enumerate(("photo.jpg", "cat.jpg", "dog.jpg")):
         write_picture(folder / name, seed, (96, 64))

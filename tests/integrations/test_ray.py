@@ -18,6 +18,7 @@ from tests.helpers import pillow_plugin, tiny_models
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import PACKAGE
 from tests.helpers.profiles import cone
+from tests.helpers.public import public_names, run_examples, write_folder
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -300,3 +301,11 @@ def test_errors_are_ours_inside_rays(cluster: None, tmp_path: Path, rates_path: 
         compress_dataset(ds, "v", profile=rates_path, max_bytes=14, quality=3)
     made = compress_dataset(ds, "v", profile=rates_path, on_bad_row=print).take_all()
     assert [row["v"] is None for row in made] == [False, True, False]
+
+
+def test_the_examples_in_the_docstrings_give_what_they_show(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_folder(tmp_path))
+    for public in public_names("clipcodec.integrations.ray"):
+        assert "".join(run_examples(public)) == ""

@@ -26,6 +26,28 @@ IDS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("predictive", ["openai-vit-b-32/predictive", "openai-vit-l-14-336/predictive"]),
+        ("rotatoin", ["any/rotation"]),
+        ("any/rotatoin", ["any/rotation"]),
+        ("openai-vit-b32/predictive", ["openai-vit-b-32/predictive"]),
+        ("pqvae-40", ["openai-vit-b-32/pqvae-400"]),
+    ],
+)
+def test_a_name_that_is_not_known_brings_those_like_it(name: str, near: list[str]) -> None:
+    with pytest.raises(ProfileError) as caught:
+        by_name(name)
+    assert str(caught.value) == f"no profile {name!r}; did you mean {' or '.join(near)}?"
+
+
+def test_a_name_like_none_brings_them_all() -> None:
+    with pytest.raises(ProfileError) as caught:
+        by_name("nothing")
+    assert all(row.name in str(caught.value) for row in registered())
+
+
 def test_ids_never_change() -> None:
     assert {row.name: row.id for row in registered()} == IDS
     assert [row.id for row in clipcodec.profiles()] == sorted(IDS.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..suffixes import STREAM_SUFFIX
+from ..suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from . import options
 from .options import Verbs, verb
 
@@ -18,15 +18,18 @@ def add(verbs: Verbs) -> None:
             ("The best that fits in 50 bytes", "clipcodec compress a.jpg --max-bytes 50"),
             ("A folder of images to one container, 50 bytes each on average",
              "clipcodec compress photos/ -o photos.clpc --mean-bytes 50"),
-            ("Embeddings that you have already, of CLIP ViT-B/32",
-             "clipcodec compress rows.npy -o rows.clpc"),
+            ("Embeddings that you have already, to one container, rows.clpc",
+             "clipcodec compress rows.npy"),
+            ("The same, a stream each in a folder", "clipcodec compress rows.npy -o streams/"),
         ],
     )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or embeddings as .npy, .npz, "
                    ".safetensors, .pt or .csv; - for stdin; with -o OUT.clpc also a directory, "
                    '"pattern", list.txt or shard.tar')  # fmt: skip
-    options.output(p, "file, directory (several inputs) or - for stdout; default: "
-                   f"INPUT{STREAM_SUFFIX}; OUT.clpc: a container")  # fmt: skip
+    options.output(p, f"OUT{CONTAINER_SUFFIX}: one container; OUT/: a stream each in a directory; "
+                   "a file, or - for stdout (default: beside each input; "
+                   f"INPUT{STREAM_SUFFIX}, or for several embeddings a container, "
+                   f"{CONTAINER_SUFFIX} in place of .npy)")  # fmt: skip
     options.force(p)
     options.target(p)
     options.profile(p)
@@ -48,8 +51,9 @@ def add(verbs: Verbs) -> None:
     )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="STREAM", help="stream or container (.clpc) file; "
                    "- for stdin")  # fmt: skip
-    options.output(p, ".npy file for all inputs together, or - for stdout; default: each input's "
-                   f"name with .npy for {STREAM_SUFFIX}")  # fmt: skip
+    options.output(p, ".npy file for all inputs together, a directory for one file each, or - for "
+                   f"stdout; default: each input's name with .npy for {STREAM_SUFFIX} or "
+                   f"{CONTAINER_SUFFIX}")  # fmt: skip
     p.add_argument("--ids", metavar="FILE", help="write the ids of containers' items, one per line")
     options.partial(p)
     options.force(p)

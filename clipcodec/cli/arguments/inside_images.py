@@ -10,7 +10,7 @@ from .options import Verbs, verb
 def add(verbs: Verbs) -> None:
     p = verb(
         verbs, "attach", "put streams into image files, beside their other metadata",
-        page="inside-other-formats",
+        page="inside-image-files",
         examples=[
             ("Into the image file itself", "clipcodec attach -f a.jpg"),
             ("Into a copy, in at most 50 bytes",
@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
     options.quiet(p)
 
     p = verb(
-        verbs, "extract", "get streams out of image files", page="inside-other-formats",
+        verbs, "extract", "get streams out of image files", page="inside-image-files",
         module="attach",
         examples=[
             ("To a.jpg.clip", "clipcodec extract a.jpg"),

@@ -10,7 +10,7 @@ from .values import number, whole
 
 def add(verbs: Verbs) -> None:
     p = verb(
-        verbs, "evaluate", "what codecs keep of embeddings: accuracy, neighbours, retrieval",
+        verbs, "evaluate", "what is kept of embeddings: accuracy, neighbours, retrieval",
         page="evaluation",
         examples=[
             ("Labelled embeddings, at the usual sizes",

@@ -19,6 +19,7 @@ INPUT_OUTPUT = "Input and output"
 TEXT = "Words"
 REGIONS = "Regions"
 PAGE = "Page"
+ITEMS = "Items"
 RATE = "Rate"
 MODEL = "Model"
 TRAINING = "Training"
@@ -28,7 +29,8 @@ MANY = "Many images (with -o OUT.clpc)"
 FORM = "Output form"
 OTHER = "Other"
 GROUPS = (
-    INPUT_OUTPUT, TEXT, REGIONS, PAGE, MEASURED, RATE, MODEL, TRAINING, TABLES, MANY, FORM, OTHER,
+    INPUT_OUTPUT, ITEMS, TEXT, REGIONS, PAGE, MEASURED, RATE, MODEL, TRAINING, TABLES, MANY, FORM,
+    OTHER,
 )  # fmt: skip
 """The groups of options, in the order of every `--help`; those without options are left out."""
 
@@ -95,7 +97,7 @@ class Parser(argparse.ArgumentParser):
     def _epilog(self) -> str:
         lines = ["Examples:"] if self.examples else []
         for words, command in self.examples:
-            lines += [f"  {words}:", f"    {command}"]
+            lines += [f"  # {words}", f"  {command}"]
         return "\n".join([*lines, "", f"More: {self.url}"]).lstrip("\n")
 
     # --- command lines that are wrong ---

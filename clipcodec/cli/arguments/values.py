@@ -12,17 +12,20 @@ from collections.abc import Callable
 from .usage import near
 
 
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+def whole(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
     """A type for argparse: whole numbers from `least` to `most`."""
-    words = f"of at least {least}" if most is None else f"from {least} to {most}"
+    words = "" if least is None else f" of at least {least}"
+    if most is not None:
+        words = f" from {least} to {most}"
 
     def read(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = None
-        if value is None or value < least or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"{text}: expected a whole number {words}")
+        good = value is not None and (least is None or value >= least)
+        if value is None or not good or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text}: expected a whole number{words}")
         return value
 
     return read

@@ -20,7 +20,7 @@ def add(verbs: Verbs) -> None:
 
 def _search(verbs: Verbs) -> None:
     p = verb(
-        verbs, "search", "the items of a container nearest to words, images or embeddings",
+        verbs, "search", "items of a container nearest to words, images or embeddings",
         page="search",
         examples=[
             ("By words", 'clipcodec search photos.clpc --text "two dogs on a beach"'),

@@ -5,16 +5,17 @@
 A mapping network makes P vectors of the width W of GPT-2's word embeddings from an embedding.
 GPT-2 takes them for the beginning of a text, and goes on with it.
 
-layout     kind and sizes of a mapping network, and what they say about its tensors
-mapping    the networks: MLP and transformer
-files      captioner files: published state dicts, and files written here
-language   GPT-2 and its tokenizer, from a folder or the Hugging Face cache
-captioner  all together: `Captioner`
-data       what it learns from: embeddings through the codec, the file of captions
-training   `train`: the mapping network, on decoded embeddings; loop: its steps; checkpoints: its
-           state in a file
-
 Needs `pip install "clipcodec[caption]"`. torch and transformers are imported when first used.
+See docs/captions.md. The modules:
+
+    layout     kind and sizes of a mapping network, and what they say about its tensors
+    mapping    the networks: MLP and transformer
+    files      captioner files: published state dicts, and files written here
+    language   GPT-2 and its tokenizer, from a folder or the Hugging Face cache
+    captioner  all together: `Captioner`
+    data       what it learns from: embeddings through the codec, the file of captions
+    training   `train`: the mapping network, on decoded embeddings; loop: its steps;
+               checkpoints: its state in a file
 """
 
 from .captioner import Captioner

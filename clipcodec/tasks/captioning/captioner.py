@@ -37,17 +37,26 @@ _BYTES = (bytes, bytearray, memoryview)
 
 
 class Captioner:
-    """Makes captions of embeddings, one sentence each.
-
-    facts     layout, scale, language model: what its file says
-    mapping   the mapping network
-    language  GPT-2 and its tokenizer
+    """Makes captions of embeddings, one sentence each (ClipCap, Mokady et al. 2021).
 
     `load` reads one from its file; `clipcodec train-captioner` and `train` make one.
 
-    >>> captioner = Captioner.load("captioner.safetensors")
-    >>> captioner.caption(clipcodec.open("photos.clpc"))
-    ['A dog runs on a beach.', …]
+    Args:
+        facts: Layout, scale, language model: what its file says.
+        mapping: The mapping network.
+        language: GPT-2 and its tokenizer.
+        own_language: The language model was trained, too, and is stored with it.
+        device: "cpu", "cuda", …; None: the best there is.
+
+    Raises:
+        WeightsError: Mapping network and language model do not fit.
+
+    Examples:
+        >>> from clipcodec.tasks.captioning import Captioner
+        >>> captioner = Captioner.load("captioner.safetensors", device="cpu")
+        >>> captions = captioner.caption(clipcodec.open("photos.clpc")[:2], max_tokens=5)
+        >>> len(captions)
+        2
     """
 
     def __init__(
@@ -88,18 +97,30 @@ class Captioner:
         scale: float | None = None,
         device: str | None = None,
     ) -> Captioner:
-        """A captioner from its file: one of ours, or a published state dict of ClipCap.
+        """Read a captioner from its file: one of ours, or a published state dict of ClipCap.
 
-        language_model  folder or hub name of GPT-2 and its tokenizer; None: what the file says, or
-                        "gpt2". Its weights are needed only if the file has none
-        prefix_length   how many prefix vectors the weights must make; None: any number
-        scale           what unit-norm embeddings are multiplied with; None: what the file says, or
-                        1 (docs/captions.md says what the published weights were trained on)
-        device          "cpu", "cuda", …; None: the best there is
+        Args:
+            path: Of the file.
+            language_model: Folder or hub name of GPT-2 and its tokenizer; None: what the file says,
+                or "gpt2". Its weights are needed only if the file has none.
+            prefix_length: How many prefix vectors the weights must make; None: any number.
+            scale: What unit-norm embeddings are multiplied with; None: what the file says, or 1
+                (docs/captions.md says what the published weights were trained on).
+            device: "cpu", "cuda", …; None: the best there is.
 
-        Raises WeightsUnavailableError (a file or model is not there), WeightsError (damaged, of
-        another prefix length, or for another language model), OptionError (device, scale) or
-        MissingDependencyError.
+        Returns:
+            The captioner.
+
+        Raises:
+            WeightsUnavailableError: A file or model is not there.
+            WeightsError: It is damaged, of another prefix length, or for another language model.
+            OptionError: The device or the scale cannot be used.
+            MissingDependencyError: transformers is not installed.
+
+        Examples:
+            >>> from clipcodec.tasks.captioning import Captioner
+            >>> Captioner.load("captioner.safetensors", device="cpu").layout.kind
+            'mlp'
         """
         load_transformers()
         found = files.read(path)
@@ -135,7 +156,18 @@ class Captioner:
         """Write it to a .safetensors file, complete or not at all.
 
         The language model is stored only if it was trained, too; else its name is.
-        Raises OutputExistsError or OSError.
+
+        Args:
+            path: Of the file.
+            overwrite: Replace a file that exists.
+
+        Raises:
+            OutputExistsError: It exists, and `overwrite` is false.
+            OSError: It cannot be written.
+
+        Examples:
+            >>> from clipcodec.tasks.captioning import Captioner
+            >>> Captioner.load("captioner.safetensors", device="cpu").save("copy.safetensors")
         """
         language = self.language.tensors() if self.own_language else {}
         files.write(
@@ -152,16 +184,29 @@ class Captioner:
         max_tokens: int = MAX_TOKENS,
         profile: ProfileLike = None,
     ) -> list[str]:
-        """A caption for each embedding.
+        """Make a caption for each embedding.
 
-        source      embeddings (N, D) of any norm, or one (D,); a container; or several streams
-        beams       texts that are followed at a time: 1 takes the likeliest token each time
-                    (greedy), more is beam search
-        max_tokens  longest caption; it ends before with a full stop, or where the model ends it
-        profile     the profile, or its file, of private streams
+        Args:
+            source: Embeddings (N, D) of any norm, or one (D,); a container; or several streams.
+            beams: Texts that are followed at a time: 1 takes the likeliest token each time
+                (greedy), more is beam search.
+            max_tokens: Longest caption; it ends before with a full stop, or where the model ends
+                it.
+            profile: The profile, or its file, of private streams.
 
-        Raises EmbeddingError (another width than the captioner's), DecodeError naming streams that
-        are damaged or of another backbone, or OptionError.
+        Returns:
+            One text for each embedding.
+
+        Raises:
+            EmbeddingError: They have another width than the captioner's.
+            DecodeError: Names streams that are damaged or of another backbone.
+            OptionError: `beams` or `max_tokens` is no positive whole number.
+
+        Examples:
+            >>> from clipcodec.tasks.captioning import Captioner
+            >>> captioner = Captioner.load("captioner.safetensors", device="cpu")
+            >>> len(captioner.caption(np.load("embeddings.npy")[:2], max_tokens=5))
+            2
         """
         self._check_search(beams, max_tokens)
         captions: list[str] = []
@@ -179,12 +224,31 @@ class Captioner:
         beams: int = 1,
         max_tokens: int = MAX_TOKENS,
     ) -> list[str]:
-        """A caption for each image, without compression.
+        """Make a caption for each image, without compression.
 
-        backbone  what embeds them; None: what the captioner was trained on, if its file says it
-        weights   a local file with the backbone's weights, as for `Codec`
+        Args:
+            images: Several of what `clipcodec.encode` takes.
+            backbone: What embeds them; None: what the captioner was trained on, if its file says
+                it.
+            weights: A local file with the backbone's weights, as for `Codec`.
+            beams: As for `caption`.
+            max_tokens: As for `caption`.
 
-        Raises as `caption` does, ImageError naming images at fault, and WeightsError.
+        Returns:
+            One text for each image.
+
+        Raises:
+            ImageError: Names the images at fault.
+            OptionError: As `caption`; also if nothing says which backbone it is.
+            EmbeddingError: The backbone's embeddings have another width.
+            WeightsError: The backbone's weights are missing or damaged.
+
+        Examples:
+            >>> from clipcodec.tasks.captioning import Captioner
+            >>> captioner = Captioner.load("captioner.safetensors", device="cpu")
+            >>> captions = captioner.caption_images(["photo.jpg"], backbone="openai-vit-b-32")
+            >>> len(captions)
+            1
         """
         self._check_search(beams, max_tokens)
         chosen = backbone or self.facts.backbone
@@ -198,9 +262,18 @@ class Captioner:
         return self.caption(rows, beams=beams, max_tokens=max_tokens) if len(rows) else []
 
     def check(self, dim: int, backbone: str | None = None) -> None:
-        """Raise EmbeddingError unless it takes embeddings of this width and backbone.
+        """Raise an error unless it takes embeddings of this width and backbone.
 
-        backbone  None or "any": unknown
+        Args:
+            dim: Width D.
+            backbone: What made them; None or "any": unknown.
+
+        Raises:
+            EmbeddingError: It takes others.
+
+        Examples:
+            >>> from clipcodec.tasks.captioning import Captioner
+            >>> Captioner.load("captioner.safetensors", device="cpu").check(512)
         """
         own = self.facts.backbone
         made = "" if own is None else f" of {own}"
@@ -239,7 +312,21 @@ class Captioner:
                 raise OptionError(f"{name}={value!r}: expected a whole number, at least 1")
 
     def prefixes(self, rows: Tensor) -> Tensor:
-        """Unit-norm embeddings (n, D) to prefix vectors (n, P, W)."""
+        """Make the prefix vectors of embeddings.
+
+        Args:
+            rows: (n, D), unit norm, a tensor on the captioner's device.
+
+        Returns:
+            (n, P, W): P vectors of the width of the language model's word embeddings.
+
+        Examples:
+            >>> import torch
+            >>> from clipcodec.tasks.captioning import Captioner
+            >>> captioner = Captioner.load("captioner.safetensors", device="cpu")
+            >>> tuple(captioner.prefixes(torch.from_numpy(np.load("embeddings.npy")[:2])).shape)
+            (2, 10, 32)
+        """
         prefix: Tensor = self.mapping(rows * self.facts.scale)
         return prefix
 

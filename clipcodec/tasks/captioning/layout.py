@@ -25,15 +25,23 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Layout:
     """Kind and sizes of a mapping network.
 
-    kind           "mlp": two linear layers with tanh between them; "transformer": a transformer
-                   that reads `clip_length` vectors made of the embedding and `prefix_length`
-                   learned ones
-    dim            width D of the embeddings
-    width          W, of the language model's word embeddings
-    prefix_length  P, how many vectors the network makes
-    clip_length, layers, heads   of the transformer; 0 for an MLP
+    Attributes:
+        kind: "mlp": two linear layers with tanh between them; "transformer": a transformer that
+            reads `clip_length` vectors made of the embedding and `prefix_length` learned ones.
+        dim: Width D of the embeddings.
+        width: W, of the language model's word embeddings.
+        prefix_length: P, how many vectors the network makes.
+        clip_length: Of the transformer; 0 for an MLP.
+        layers: Of the transformer; 0 for an MLP.
+        heads: Of the transformer; 0 for an MLP.
 
-    Raises OptionError for sizes that cannot be.
+    Raises:
+        OptionError: These sizes cannot be.
+
+    Examples:
+        >>> from clipcodec.tasks.captioning import Layout
+        >>> Layout("mlp", dim=512, width=768).hidden
+        3840
     """
 
     kind: str
@@ -62,7 +70,16 @@ class Layout:
         return self.prefix_length * self.width // 2
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The network's tensors by their published names, without `clip_project.`."""
+        """Give the network's tensors by their published names, without `clip_project.`.
+
+        Returns:
+            The shape of each tensor.
+
+        Examples:
+            >>> from clipcodec.tasks.captioning import Layout
+            >>> Layout("mlp", dim=512, width=768).shapes()["model.0.weight"]
+            (3840, 512)
+        """
         width, out = self.width, self.prefix_length * self.width
         if self.kind == MLP:
             return {

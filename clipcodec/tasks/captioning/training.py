@@ -39,17 +39,26 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The defaults are ClipCap's.
+    """How to train a captioner. The defaults are ClipCap's.
 
-    kind           "mlp" or "transformer"; None: that of `start`, else "mlp"
-    prefix_length, clip_length, layers   of the mapping network; None: as in `start`, else 10, 10, 8
-    epochs         how often every caption is seen
-    batch_size     captions of a step
-    learning_rate  the highest; it rises during the warm-up, then falls to zero in a straight line
-    warmup         steps of the warm-up; at most half of all steps
-    seed           of random weights and of the order of captions
-    tune_language_model   train GPT-2, too; the captioner's file then holds it
-    scale          what unit-norm embeddings are multiplied with; None: as in `start`, else 1
+    Attributes:
+        kind: "mlp" or "transformer"; None: that of `start`, else "mlp".
+        prefix_length: Of the mapping network; None: as in `start`, else 10.
+        clip_length: Of a transformer; None: as in `start`, else 10.
+        layers: Of a transformer; None: as in `start`, else 8.
+        epochs: How often every caption is seen.
+        batch_size: Captions of a step.
+        learning_rate: The highest; it rises during the warm-up, then falls to zero in a straight
+            line.
+        warmup: Steps of the warm-up; at most half of all steps.
+        seed: Of random weights and of the order of captions.
+        tune_language_model: Train GPT-2, too; the captioner's file then holds it.
+        scale: What unit-norm embeddings are multiplied with; None: as in `start`, else 1.
+
+    Examples:
+        >>> from clipcodec.tasks.captioning import Recipe
+        >>> Recipe(epochs=2).batch_size
+        40
     """
 
     kind: str | None = None
@@ -80,12 +89,19 @@ class Recipe:
 class Result:
     """What was trained.
 
-    rows, captions  how many embeddings and captions there were
-    steps           of training, all together
-    losses          mean cross entropy of a token in each epoch, nats
-    cosine          mean, of embeddings to what the codec gave back
-    stream_bytes    mean of a stream; None: not compressed
-    seconds         of this run
+    Attributes:
+        rows: How many embeddings there were.
+        captions: How many captions there were.
+        steps: Of training, all together.
+        losses: Mean cross entropy of a token in each epoch, nats.
+        cosine: Mean, of embeddings to what the codec gave back.
+        stream_bytes: Mean of a stream; None: not compressed.
+        seconds: Of this run.
+
+    Examples:
+        >>> from clipcodec.tasks.captioning import Result
+        >>> Result(100, 500, 130, [3.1, 2.4], 0.97, 49.2, 60.0)
+        <clipcodec.tasks.captioning.Result: 500 captions, 100 embeddings, 130 steps, ...>
     """
 
     rows: int
@@ -132,25 +148,48 @@ def train(
     progress: Progress | None = None,
     on_epoch: Callable[[int, float], object] | None = None,
 ) -> Result:
-    """Train a captioner on embeddings as the codec gives them back, and write it to `out`.
+    """Train a captioner on embeddings as the codec gives them back, and write it to a file.
 
-    embeddings      a file of embeddings, or an array (N, D)
-    captions        a file (see `data.read_captions`), or N texts
-    target, profile what every embedding is encoded to before it is used; neither: they are used as
-                    they are, at unit norm
-    backbone        what made the embeddings, to be kept in the file; None: the profile's
-    language_model  folder or hub name of GPT-2; None: that of `start`, else "gpt2"
-    start           a captioner file to go on from: a published one, or one of ours
-    device          "cpu", "cuda", …
-    resume          go on after the last whole epoch of a run that was stopped, if there was one.
-                    Everything must be as it was; on the CPU the result is the same to the last bit
-    progress        called with the number of steps done, and of all
-    on_epoch        called with the number of epochs done and the loss of the last one
+    After each epoch the state is in OUT.checkpoint, which is deleted in the end.
 
-    After each epoch the state is in `checkpoint_path(out)`, which is deleted in the end.
+    Args:
+        embeddings: A file of embeddings, or an array (N, D).
+        captions: A file of one caption per line, or of lines `NUMBER<tab>CAPTION`; or N texts.
+        out: The captioner's file.
+        recipe: None: ClipCap's.
+        target: What every embedding is encoded to before it is used; with `profile` None, too, they
+            are used as they are, at unit norm.
+        profile: As for `Codec`.
+        backbone: What made the embeddings, to be kept in the file; None: the profile's.
+        language_model: Folder or hub name of GPT-2; None: that of `start`, else "gpt2".
+        start: A captioner file to go on from: a published one, or one of ours.
+        device: "cpu", "cuda", …
+        resume: Go on after the last whole epoch of a run that was stopped, if there was one.
+            Everything must be as it was; on the CPU the result is the same to the last bit.
+        overwrite: Replace a file that exists, or begin anew a run that was stopped.
+        progress: Called with the number of steps done, and of all.
+        on_epoch: Called with the number of epochs done and the loss of the last one.
 
-    Raises TrainingError (captions), EmbeddingError, OptionError, RateError, WeightsError,
-    OutputExistsError or MissingDependencyError.
+    Returns:
+        What was trained: losses, and what the codec kept.
+
+    Raises:
+        TrainingError: Captions and embeddings do not fit, or a caption is too long.
+        EmbeddingError: Names the rows at fault.
+        OptionError: As for `clipcodec.encode`, and so is RateError.
+        WeightsError: The language model or `start` is missing or damaged.
+        OutputExistsError: The file, or the state of a run that was stopped, is there.
+        MissingDependencyError: transformers is not installed.
+
+    Examples:
+        >>> from clipcodec.tasks.captioning import Recipe, train
+        >>> X = np.load("embeddings.npy")[:2]
+        >>> result = train(
+        ...     X, ["A cat.", "A dog."], "new.safetensors", Recipe(epochs=1),
+        ...     target=clipcodec.Target(quality=20), language_model="gpt2", device="cpu",
+        ... )
+        >>> result.rows, result.captions
+        (2, 2)
     """
     began = time.perf_counter()
     recipe = recipe or Recipe()

@@ -1,16 +1,20 @@
 """Pointing: the region of an image that words name, by compressed embeddings (docs/pointing.md).
 
-regions  a part of an image, and how it is cut out
-sam      regions by SAM or another network for masks, through transformers
-boxes    files of boxes
-locate   regions compressed, and compared with texts; kept in containers
-ids      names of regions in a container
-drawing  regions drawn into an image
+>>> from clipcodec.tasks.locating import locate
+>>> boxes = [(0, 0, 48, 64), (48, 0, 96, 64)]  # or sam_regions()
+>>> found = locate("photo.jpg", "the red cup", regions=boxes, max_bytes=50)
+>>> found.candidates[0][0].box in boxes
+True
 
->>> from clipcodec.tasks.locating import locate, sam_regions
->>> found = locate("photo.jpg", "the red cup", regions=sam_regions(), max_bytes=50)
->>> found.candidates[0][0].box
-(412, 96, 530, 247)
+A box is (left, top, right, bottom) in whole pixels of the upright image; right and bottom are the
+first column and row that do not belong to it, as in Pillow. The modules:
+
+    regions  a part of an image, and how it is cut out
+    sam      regions by SAM or another network for masks, through transformers
+    boxes    files of boxes
+    locate   regions compressed, and compared with texts; kept in containers
+    ids      names of regions in a container
+    drawing  regions drawn into an image
 """
 
 from .boxes import parse_boxes

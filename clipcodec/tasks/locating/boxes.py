@@ -16,16 +16,24 @@ _FORMS = (
 
 
 def parse_boxes(text: str, source: str | None = None) -> dict[str | None, list[Box]]:
-    """The boxes of each image by its name; None is the name of boxes that name no image.
+    """Read a file of boxes: those of each image by its name.
 
-    text    JSON: a list of boxes, or an object with a list for each image;
-            or lines of `left TAB top TAB right TAB bottom`, or of `image TAB left TAB …`
-    source  the file's name, for messages
+    Args:
+        text: JSON: a list of boxes, or an object with a list for each image; or lines of
+            `left TAB top TAB right TAB bottom`, or of `image TAB left TAB …`.
+        source: The file's name, for messages.
 
-    Raises InputError naming the box (from 0) or the line (from 1) at fault.
+    Returns:
+        Boxes (left, top, right, bottom), whole pixels; None is the name of boxes that name no
+            image.
 
-    >>> parse_boxes("photo.jpg\\t10\\t20\\t110\\t220")
-    {'photo.jpg': [(10, 20, 110, 220)]}
+    Raises:
+        InputError: Names the box (from 0) or the line (from 1) at fault.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import parse_boxes
+        >>> parse_boxes('{"photo.jpg": [[10, 20, 110, 220]]}')
+        {'photo.jpg': [(10, 20, 110, 220)]}
     """
     with placed(source=source):
         if text.lstrip("\ufeff \t\r\n")[:1] in ("[", "{"):

@@ -25,7 +25,17 @@ _DARK, _LIGHT = (0, 0, 0), (255, 255, 255)
 
 
 class Mark(NamedTuple):
-    """region: what to draw; label: the words beside it, "" for none."""
+    """What to draw into an image.
+
+    Attributes:
+        region: The region.
+        label: The words beside it; "": none.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import Mark, Region
+        >>> Mark(Region((0, 0, 48, 64)), "a cup").label
+        'a cup'
+    """
 
     region: Region
     label: str = ""
@@ -33,14 +43,26 @@ class Mark(NamedTuple):
 
 @missing_named()
 def draw(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
-    """A copy of the image with each region's outline, its mask tinted, and its label.
+    """Draw regions into a copy of an image: outlines, tinted masks and labels.
 
-    image  RGB, upright
-    marks  each gets a colour; after seven they repeat
+    The outline is a coloured line between a black and a white one, so it is seen on any picture. A
+    label that is too long is cut, and it is left out where the image is less than three times as
+    high as its text.
 
-    The outline is a coloured line between a black and a white one, so it is seen on any picture.
-    A label that is too long is cut, and it is left out where the image is less than three times as
-    high as its text. Raises InputError for a region outside the image.
+    Args:
+        image: Upright RGB, as `load_upright` gives it.
+        marks: Each gets a colour; after seven they repeat.
+
+    Returns:
+        A copy of the image.
+
+    Raises:
+        InputError: A region leaves the image.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import Mark, Region, draw, load_upright
+        >>> marks = [Mark(Region((0, 0, 48, 64)), "a cup")]
+        >>> draw(load_upright("photo.jpg"), marks).save("marked.png")
     """
     from PIL import Image, ImageDraw
 
@@ -70,9 +92,21 @@ def draw(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
 
 @missing_named()
 def image_format(name: str | os.PathLike[str]) -> str:
-    """Pillow's name of the format that a file's name promises.
+    """Find Pillow's name of the format that a file's name promises.
 
-    Raises OptionError if Pillow cannot write it, or the name promises none.
+    Args:
+        name: Of the file.
+
+    Returns:
+        "JPEG", "PNG", …
+
+    Raises:
+        OptionError: Pillow cannot write it, or the name promises none.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import image_format
+        >>> image_format("marked.jpg")
+        'JPEG'
     """
     from PIL import Image
 
@@ -89,9 +123,23 @@ def image_format(name: str | os.PathLike[str]) -> str:
 
 @missing_named()
 def image_bytes(image: Image.Image, name: str | os.PathLike[str]) -> bytes:
-    """The image as a file in the format that the name promises.
+    r"""Write an image as a file in the format that a name promises.
 
-    Raises OptionError as `image_format` does, ImageError if the format cannot hold this image.
+    Args:
+        image: The image.
+        name: Of the file.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        OptionError: As `image_format`.
+        ImageError: The format cannot hold this image.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import image_bytes, load_upright
+        >>> image_bytes(load_upright("photo.jpg"), "copy.png")[:4]
+        b'\x89PNG'
     """
     found = image_format(name)
     options: dict[str, Any] = {"quality": 95} if found in ("JPEG", "WEBP", "AVIF") else {}

@@ -21,29 +21,59 @@ _ID = re.compile(rf"(.*)#xywh=(?:pixel:)?{','.join([_NUMBER] * 4)}", re.DOTALL)
 
 
 class RegionId(NamedTuple):
-    """image: its name; box: (left, top, right, bottom), whole pixels."""
+    """The name of an image, and a box in it.
+
+    Attributes:
+        image: Its name.
+        box: (left, top, right, bottom), whole pixels.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import RegionId
+        >>> RegionId("photo.jpg", (10, 20, 110, 220)).image
+        'photo.jpg'
+    """
 
     image: str
     box: Box
 
 
 def region_id(image: str, box: Box) -> str:
-    """The id of a region. Raises InputError for a box that is empty.
+    """Make the id of a region: a media fragment (W3C Media Fragments URI 1.0, section 4.2.2).
 
-    >>> region_id("photo.jpg", (10, 20, 110, 220))
-    'photo.jpg#xywh=10,20,100,200'
+    Args:
+        image: The image's name.
+        box: (left, top, right, bottom), whole pixels.
+
+    Returns:
+        The id, for a container.
+
+    Raises:
+        InputError: The box is empty.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import region_id
+        >>> region_id("photo.jpg", (10, 20, 110, 220))
+        'photo.jpg#xywh=10,20,100,200'
     """
     left, top, right, bottom = Region(box).box
     return f"{image}#xywh={left},{top},{right - left},{bottom - top}"
 
 
 def parse_region_id(id: str | None) -> RegionId | None:
-    """The image and box of an id; None if it is the id of something else than a region.
+    """Read the image and box of an id.
 
     W3C's longer form `#xywh=pixel:…` is read, too; its `percent:` is not.
 
-    >>> parse_region_id("photo.jpg#xywh=10,20,100,200")
-    RegionId(image='photo.jpg', box=(10, 20, 110, 220))
+    Args:
+        id: Of an item of a container, or None.
+
+    Returns:
+        Image and box; None if it is the id of something else than a region.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import parse_region_id
+        >>> parse_region_id("photo.jpg#xywh=10,20,100,200")
+        RegionId(image='photo.jpg', box=(10, 20, 110, 220))
     """
     found = None if id is None else _ID.fullmatch(id)
     if found is None:

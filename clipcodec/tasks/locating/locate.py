@@ -44,10 +44,16 @@ _CROPS = 64  # cut out and embedded at a time
 class Candidate(NamedTuple):
     """A region that a text may mean.
 
-    score  cosine of the text's embedding and the region's decoded one
-    place  of the region among those of the image, or of the item in the container, from 0
-    box    (left, top, right, bottom), whole pixels of the upright image; None: the whole image
-    image  name of the image in a container; None if there is none
+    Attributes:
+        score: Cosine of the text's embedding and the region's decoded one.
+        place: Of the region among those of the image, or of the item in the container, from 0.
+        box: (left, top, right, bottom), whole pixels of the upright image; None: the whole image.
+        image: Name of the image in a container; None if there is none.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import Candidate
+        >>> Candidate(0.25, 0, (0, 0, 48, 64)).box
+        (0, 0, 48, 64)
     """
 
     score: float
@@ -60,12 +66,18 @@ class Candidate(NamedTuple):
 class Located:
     """What `locate` found.
 
-    texts       what was looked for
-    candidates  for each text its k best regions, the best first (of equal ones, the first region)
-    regions     all regions of the image; `Candidate.place` counts them
-    streams     the compressed embedding of each region
+    Attributes:
+        texts: What was looked for.
+        candidates: For each text its k best regions, the best first (of equal ones, the first
+            region).
+        regions: All regions of the image; `Candidate.place` counts them.
+        streams: The compressed embedding of each region.
 
-    >>> located.candidates[0][0].box     # where the first text is
+    Examples:
+        >>> from clipcodec.tasks.locating import locate
+        >>> found = locate("photo.jpg", "a cup", regions=[(0, 0, 48, 64)], quality=20)
+        >>> found.candidates[0][0].box  # where the first text is
+        (0, 0, 48, 64)
     """
 
     texts: tuple[str, ...]
@@ -98,23 +110,39 @@ def locate(
     templates: Templates = None,
     **options: Unpack[TargetOptions],
 ) -> Located:
-    """Find the regions of an image that texts mean, as the paper's task b does.
+    """Find the regions of an image that texts mean (arXiv 2509.05925, object referring).
 
-    image      whatever `clipcodec.encode` takes
-    texts      one text, several, or `TextEmbeddings`, for which no text tower is needed
-    target, options   how the regions' embeddings are compressed: `max_bytes=50`, quality,
-               min_cosine, mean_bytes (of the image's regions), entropy; none: the profile's
-               default
-    regions    boxes, masks or Regions of the upright image, or a function that gives them for it,
-               such as `sam_regions()`
-    codec      embeds the regions and the texts, compresses and decodes; None: `Codec()`
-    k          so many regions for each text, or all if there are fewer
-    crop       "mask" or "box", see `cut`
-    templates  sentences that texts are put into, see `Codec.embed_texts`; None: texts as they are
+    The regions' embeddings are compressed, and the texts are compared with what decodes from them.
 
-    Source: arXiv 2509.05925, object referring; its code is `sam_clip.py`.
-    Raises ImageError, InputError (regions: none, empty, outside the image), OptionError, RateError,
-    WeightsError or EmbeddingError (texts of another width or backbone).
+    Args:
+        image: Whatever `clipcodec.encode` takes.
+        texts: One text, several, or `TextEmbeddings`, for which no text tower is needed.
+        target: How the regions' embeddings are compressed; None: what `options` say.
+        regions: Boxes, masks or Regions of the upright image, or a function that gives them for it,
+            such as `sam_regions()`.
+        codec: Embeds the regions and the texts, compresses and decodes; None: `Codec()`.
+        k: So many regions for each text, or all if there are fewer.
+        crop: "mask" or "box", see `cut`.
+        templates: Sentences that texts are put into, see `Codec.embed_texts`; None: texts as they
+            are.
+        **options: The fields of `Target` by name; mean_bytes is of the image's regions.
+
+    Returns:
+        The best regions of each text, and all regions with their streams.
+
+    Raises:
+        ImageError: The image is missing, damaged or too large.
+        InputError: There is no region, or one is empty or outside the image.
+        OptionError: An option is out of range, and so with RateError.
+        EmbeddingError: Texts are of another width or backbone.
+        WeightsError: The backbone's weights are missing or damaged.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import locate
+        >>> boxes = [(0, 0, 48, 64), (48, 0, 96, 64)]
+        >>> found = locate("photo.jpg", ["a cat", "a dog"], regions=boxes, max_bytes=50)
+        >>> len(found.candidates), len(found.streams)
+        (2, 2)
     """
     codec = Codec() if codec is None else codec
     check_k(k)
@@ -136,14 +164,32 @@ def locate_kept(
     k: int = 1,
     templates: Templates = None,
 ) -> tuple[tuple[Candidate, ...], ...]:
-    """The k regions of a container that each text means best; no image is needed.
+    """Find the regions of a container that texts mean; no image is needed.
 
-    container  made with `keep_regions`, open or a path. An item whose id is that of no region
-               counts as a whole image: its `Candidate.box` is None
-    codec      embeds the texts; None: by the profile of the container's first stream
+    Args:
+        container: Made with `keep_regions`, open or a path. An item whose id is that of no region
+            counts as a whole image: its `Candidate.box` is None.
+        texts: As for `locate`.
+        codec: Embeds the texts; None: by the profile of the container's first stream.
+        k: As for `locate`.
+        templates: As for `locate`.
 
-    The other arguments are those of `locate`. Raises InputError if there is no region, and as
-    `locate` and `clipcodec.open` do.
+    Returns:
+        The k best regions of each text, the best first.
+
+    Raises:
+        InputError: There is no region in the container.
+        OptionError: As for `locate`, and so are EmbeddingError and WeightsError.
+        DecodeError: As for `clipcodec.open`.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import keep_regions, locate, locate_kept
+        >>> found = locate("photo.jpg", "a cup", regions=[(0, 0, 48, 64)], quality=20)
+        >>> with clipcodec.create("regions.clpc") as writer:
+        ...     keep_regions(writer, "photo.jpg", found.regions, found.streams)
+        >>> best = locate_kept("regions.clpc", "a red cup")[0][0]
+        >>> best.image, best.box
+        ('photo.jpg', (0, 0, 48, 64))
     """
     if not isinstance(container, Container):
         profile = None if codec is None else codec.profile
@@ -170,9 +216,23 @@ def locate_kept(
 
 @missing_named()
 def load_upright(image: ImageInput) -> Image.Image:
-    """The upright RGB image that boxes are measured on. Raises ImageError.
+    """Load the upright RGB image that boxes are measured on.
 
     It says no orientation any more, so that its parts are not turned once more.
+
+    Args:
+        image: Whatever `clipcodec.encode` takes.
+
+    Returns:
+        An image of Pillow, in mode "RGB".
+
+    Raises:
+        ImageError: The image is missing, damaged or too large.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import load_upright
+        >>> load_upright("photo.jpg").size
+        (96, 64)
     """
     picture = load_rgb(image)
     picture.info = {}
@@ -180,9 +240,22 @@ def load_upright(image: ImageInput) -> Image.Image:
 
 
 def find_regions(picture: Image.Image, regions: Regions) -> list[Region]:
-    """The checked regions of an upright image: given, or found by a function.
+    """Check the regions of an upright image: given ones, or those that a function finds.
 
-    Raises InputError for regions that are empty or outside the image, or if there is none.
+    Args:
+        picture: As `load_upright` gives it.
+        regions: As for `locate`.
+
+    Returns:
+        The regions.
+
+    Raises:
+        InputError: Regions are empty or outside the image, or there is none.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import find_regions, load_upright
+        >>> find_regions(load_upright("photo.jpg"), [(0, 0, 48, 64)])
+        [Region((0, 0, 48, 64))]
     """
     return as_regions(regions(picture) if callable(regions) else regions, picture.size)
 
@@ -197,7 +270,28 @@ def compress_regions(
     crop: str = "mask",
     **options: Unpack[TargetOptions],
 ) -> list[bytes]:
-    """A stream for each region of an upright image. Arguments and errors as of `locate`."""
+    """Make a stream for each region of an upright image.
+
+    Args:
+        picture: As `load_upright` gives it.
+        regions: Boxes, masks or Regions.
+        codec: Embeds and compresses.
+        target: As for `locate`.
+        crop: As for `locate`.
+        **options: As for `locate`.
+
+    Returns:
+        One stream for each region.
+
+    Raises:
+        InputError: As for `locate`, and so are OptionError, RateError and WeightsError.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import compress_regions, load_upright
+        >>> picture, codec = load_upright("photo.jpg"), clipcodec.Codec()
+        >>> len(compress_regions(picture, [(0, 0, 48, 64)], codec, max_bytes=50))
+        1
+    """
     asked = Target(**options) if target is None else target
     asked.check(codec.profile)  # before long work
     rows = region_embeddings(picture, regions, codec, crop=crop)
@@ -208,7 +302,26 @@ def compress_regions(
 def region_embeddings(
     picture: Image.Image, regions: Iterable[Any], codec: Codec, *, crop: str = "mask"
 ) -> Embeddings:
-    """The embeddings (N, D) of regions of an upright image: float32, unit norm, not compressed."""
+    """Embed the regions of an upright image, without compression.
+
+    Args:
+        picture: As `load_upright` gives it.
+        regions: Boxes, masks or Regions.
+        codec: Embeds them.
+        crop: As for `locate`.
+
+    Returns:
+        (N, D) float32, rows of unit norm.
+
+    Raises:
+        InputError: As for `locate`, and so are OptionError and WeightsError.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import load_upright, region_embeddings
+        >>> picture = load_upright("photo.jpg")
+        >>> region_embeddings(picture, [(0, 0, 48, 64)], clipcodec.Codec()).shape
+        (1, 512)
+    """
     check_crop(crop)
     checked = as_regions(regions, picture.size)
     rows = []
@@ -227,7 +340,30 @@ def best_regions(
     codec: Codec,
     k: int = 1,
 ) -> tuple[tuple[Candidate, ...], ...]:
-    """For each text its k best regions, by their streams, the best first."""
+    """Find the k best regions of each text, by their streams.
+
+    Args:
+        regions: Of the image.
+        streams: One for each region.
+        texts: Texts with their embeddings.
+        codec: Decodes the streams.
+        k: So many regions for each text, or all if there are fewer.
+
+    Returns:
+        The candidates of each text, the best first.
+
+    Raises:
+        DecodeError: Names the streams at fault.
+        EmbeddingError: The texts have another width.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import Region, best_regions
+        >>> regions = [Region((0, 0, 48, 64)), Region((48, 0, 96, 64))]
+        >>> streams = clipcodec.open("photos.clpc")[:2]
+        >>> texts = clipcodec.TextEmbeddings.load("labels.safetensors")
+        >>> len(best_regions(regions, streams, texts, codec=clipcodec.Codec()))
+        3
+    """
     hits = search(streams, texts.embeddings, k, profile=codec.profile, backbone=texts.backbone)
     return _candidates(hits, [(region.box, None) for region in regions])
 
@@ -237,21 +373,45 @@ def keep_regions(
 ) -> None:
     """Append the streams of an image's regions to a container, for `locate_kept` and for search.
 
-    image  its name. The ids are of the form photo.jpg#xywh=left,top,width,height; masks are not
-           kept
+    The ids are of the form photo.jpg#xywh=left,top,width,height; masks are not kept.
 
-    >>> with clipcodec.create("regions.clpc") as writer:
-    ...     keep_regions(writer, "photo.jpg", located.regions, located.streams)
+    Args:
+        writer: Of the container.
+        image: The image's name.
+        regions: Of the image.
+        streams: One for each region.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import Region, keep_regions
+        >>> with clipcodec.create("regions.clpc") as writer:
+        ...     regions, streams = [Region((0, 0, 48, 64))], clipcodec.open("photos.clpc")[:1]
+        ...     keep_regions(writer, "photo.jpg", regions, streams)
+        >>> clipcodec.open("regions.clpc").ids
+        ['photo.jpg#xywh=0,0,48,64']
     """
     for region, stream in zip(regions, streams, strict=True):
         writer.append(stream, region_id(image, region.box))
 
 
 def embedded_texts(texts: Texts, codec: Codec, templates: Templates = None) -> TextEmbeddings:
-    """Texts with their embeddings by the model of `codec`; what is embedded already is checked.
+    """Embed texts by the model of a codec; what is embedded already is checked.
 
-    Raises OptionError if there is no text, EmbeddingError if another model embedded them, which
-    is known by its name or by their width.
+    Args:
+        texts: As for `locate`.
+        codec: Embeds them.
+        templates: As for `locate`.
+
+    Returns:
+        The texts with their embeddings.
+
+    Raises:
+        OptionError: There is no text.
+        EmbeddingError: Another model embedded them, which is known by its name or by their width.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import embedded_texts
+        >>> embedded_texts("the red cup", clipcodec.Codec()).names
+        ('the red cup',)
     """
     model = None if codec.chosen_backbone == ANY_BACKBONE else codec.chosen_backbone
     if not isinstance(texts, TextEmbeddings):

@@ -28,14 +28,18 @@ _CORNERS = "(left, top, right, bottom) in pixels"
 class Region:
     """A part of an image.
 
-    box   (left, top, right, bottom), whole pixels; right and bottom do not belong to it
-    mask  (bottom - top, right - left) bool: the pixels of the box that belong to the region;
-          None: all. A mask of the whole image becomes a region by `Region.of_mask`
+    Attributes:
+        box: (left, top, right, bottom), whole pixels; right and bottom do not belong to it.
+        mask: (bottom - top, right - left) bool: the pixels of the box that belong to the region;
+            None: all. A mask of the whole image becomes a region by `Region.of_mask`.
 
-    Raises InputError for a box that is empty, or a mask that is empty or of another size.
+    Raises:
+        InputError: The box is empty, or the mask is empty or of another size.
 
-    >>> Region((10, 20, 110, 220)).size
-    (100, 200)
+    Examples:
+        >>> from clipcodec.tasks.locating import Region
+        >>> Region((10, 20, 110, 220)).size
+        (100, 200)
     """
 
     box: Box
@@ -61,9 +65,21 @@ class Region:
 
     @classmethod
     def of_mask(cls, mask: Any) -> Region:
-        """The region of a mask (H, W) of the whole image: the smallest box with all its pixels.
+        """Make the region of a mask of the whole image: the smallest box with all its pixels.
 
-        mask  bool, or whole numbers that are all 0 and 1, or 0 and 255. Raises InputError.
+        Args:
+            mask: (H, W) bool, or whole numbers that are all 0 and 1, or 0 and 255.
+
+        Returns:
+            The region.
+
+        Raises:
+            InputError: The mask is empty, or something else.
+
+        Examples:
+            >>> from clipcodec.tasks.locating import Region
+            >>> Region.of_mask(np.eye(4, dtype=bool))
+            Region((0, 0, 4, 4), mask of 4 pixels)
         """
         whole = _checked_mask(mask)
         columns, rows = np.flatnonzero(whole.any(axis=0)), np.flatnonzero(whole.any(axis=1))
@@ -78,7 +94,22 @@ class Region:
         return right - left, bottom - top
 
     def whole_mask(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """The mask (H, W) of an image of this size (width, height)."""
+        """Make the mask of a whole image.
+
+        Args:
+            size: (width, height) of the image.
+
+        Returns:
+            (H, W) bool.
+
+        Raises:
+            InputError: The box is not inside the image.
+
+        Examples:
+            >>> from clipcodec.tasks.locating import Region
+            >>> int(Region((0, 0, 2, 3)).whole_mask((4, 4)).sum())
+            6
+        """
         self.check_inside(size)
         left, top, right, bottom = self.box
         whole = np.zeros((size[1], size[0]), bool)
@@ -86,7 +117,18 @@ class Region:
         return whole
 
     def check_inside(self, size: tuple[int, int]) -> None:
-        """Raise InputError unless the box lies in an image of this size (width, height)."""
+        """Raise an error unless the box lies in an image of this size.
+
+        Args:
+            size: (width, height) of the image.
+
+        Raises:
+            InputError: The box leaves the image.
+
+        Examples:
+            >>> from clipcodec.tasks.locating import Region
+            >>> Region((0, 0, 2, 3)).check_inside((4, 4))
+        """
         left, top, right, bottom = self.box
         if left < 0 or top < 0 or right > size[0] or bottom > size[1]:
             raise InputError(
@@ -96,13 +138,23 @@ class Region:
 
 
 def as_regions(found: Any, size: tuple[int, int]) -> list[Region]:
-    """What a caller or a detector gives, as checked regions of an image of this size.
+    """Check what a caller or a detector gives, as regions of an image of this size.
 
-    found  regions, boxes of four whole numbers, or masks (H, W) of the whole image, mixed as they
-           come; an array (N, 4) or (N, H, W), too
-    size   width and height of the image
+    Args:
+        found: Regions, boxes of four whole numbers, or masks (H, W) of the whole image, mixed as
+            they come; an array (N, 4) or (N, H, W), too.
+        size: (width, height) of the image.
 
-    Raises InputError naming the regions at fault, or if there is none.
+    Returns:
+        The regions.
+
+    Raises:
+        InputError: Names the regions at fault, or says that there is none.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import as_regions
+        >>> as_regions(np.array([[0, 0, 48, 64], [48, 0, 96, 64]]), (96, 64))
+        [Region((0, 0, 48, 64)), Region((48, 0, 96, 64))]
     """
     if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
         raise InputError(
@@ -125,13 +177,27 @@ def as_regions(found: Any, size: tuple[int, int]) -> list[Region]:
 
 
 def cut(image: Image.Image, region: Region, crop: str = "mask") -> Image.Image:
-    """The picture of one region, RGB, of the size of its box.
+    """Cut out the picture of one region, of the size of its box.
 
-    image  upright RGB, as `clipcodec.images.load_rgb` gives it
-    crop   "mask": what does not belong to the region is black, as in the code of the paper
-           (arXiv 2509.05925, `sam_clip.py` of JasonShen-SH/CLIP_compress). That code leaves out
-           the last row and column of the box; here they are kept, so one pixel is a region, too.
-           "box": all pixels of the box as they are. A region without a mask is cut so, too
+    Args:
+        image: Upright RGB, as `load_upright` gives it.
+        region: Of this image.
+        crop: "mask": what does not belong to the region is black, as in the code of the paper
+            (arXiv 2509.05925, `sam_clip.py` of JasonShen-SH/CLIP_compress). That code leaves out
+            the last row and column of the box; here they are kept, so one pixel is a region, too.
+            "box": all pixels of the box as they are. A region without a mask is cut so, too.
+
+    Returns:
+        An image of Pillow, in mode "RGB".
+
+    Raises:
+        OptionError: There is no such crop.
+        InputError: The region leaves the image.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import Region, cut, load_upright
+        >>> cut(load_upright("photo.jpg"), Region((0, 0, 48, 32))).size
+        (48, 32)
     """
     check_crop(crop)
     region.check_inside(image.size)

@@ -45,24 +45,35 @@ def sam_regions(
     stability_score_thresh: float = 0.95,
     longest_side: int = 1024,
 ) -> Finder:
-    """Load a network, and return a function: image → the regions that it finds, the surest first.
+    """Load a network for masks, such as SAM, to find regions with.
 
-    model    a folder, or a name on the Hugging Face hub: any network that transformers knows for
-             "mask-generation" (SAM, SAM 2, SAM-HQ, SlimSAM). The paper's code takes SAM ViT-H,
-             "facebook/sam-vit-huge". Only safetensors are read: they hold no program
-    device   "cpu", "cuda", …; None: CUDA if there is one, else the CPU
-    points_per_side    the network is asked about a grid of so many points in each direction
-    points_per_batch   points at a time, at most: fewer take less memory
-    pred_iou_thresh, stability_score_thresh   0 … 1: masks that the network rates below are left
-             out, as SAM's authors define it; 0: none
-    longest_side       a larger image is made so small for the network (SAM itself takes 1024
-             pixels), which saves gigabytes; its masks are made larger again, by nearest pixel
+    Args:
+        model: A folder, or a name on the Hugging Face hub: any network that transformers knows for
+            "mask-generation" (SAM, SAM 2, SAM-HQ, SlimSAM). The paper's code takes SAM ViT-H,
+            "facebook/sam-vit-huge". Only safetensors are read: they hold no program.
+        device: "cpu", "cuda", …; None: CUDA if there is one, else the CPU.
+        points_per_side: The network is asked about a grid of so many points in each direction.
+        points_per_batch: Points at a time, at most: fewer take less memory.
+        pred_iou_thresh: 0 … 1: masks that the network rates below are left out, as SAM's authors
+            define it; 0: none.
+        stability_score_thresh: 0 … 1, as `pred_iou_thresh`.
+        longest_side: A larger image is made so small for the network (SAM itself takes 1024
+            pixels), which saves gigabytes; its masks are made larger again, by nearest pixel.
 
-    The function takes an upright RGB image and returns a list, which may be empty. Masks without
-    any pixel are no regions. It raises ImageError for an image that is too narrow for the network.
+    Returns:
+        A function: upright RGB image → the regions that it finds, the surest first, or []. It
+            raises ImageError for an image that is too narrow for the network.
 
-    Raises MissingDependencyError (no transformers), WeightsUnavailableError (not on disk, not to be
-    fetched), WeightsError (the file does not hold the whole network) or OptionError.
+    Raises:
+        MissingDependencyError: transformers is not installed.
+        WeightsUnavailableError: The network is not on disk, and cannot be fetched.
+        WeightsError: The file does not hold the whole network.
+        OptionError: An option is out of range.
+
+    Examples:
+        >>> from clipcodec.tasks.locating import load_upright, sam_regions
+        >>> regions = sam_regions("sam", device="cpu", points_per_side=2)
+        >>> found = regions(load_upright("photo.jpg"))
     """
     counts = {"points_per_side": points_per_side, "points_per_batch": points_per_batch,
               "longest_side": longest_side}  # fmt: skip
