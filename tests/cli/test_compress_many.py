@@ -816,7 +816,7 @@ def test_a_container_that_was_cut(
         assert main(verb) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"clipcodec: {made}: ends inside a block")
-        assert "(--partial)" in line
+        assert "read with --partial" in line
         assert "(--resume)" in line
         assert not Path(out).exists()
         assert main([*verb, "--partial"]) == 0
