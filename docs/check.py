@@ -1,4 +1,4 @@
-"""Check the pages: every relative link leads somewhere, and Python examples compile.
+"""Check the pages: every relative link leads somewhere. docs/run.py runs their examples.
 
     python docs/check.py
 
@@ -46,28 +46,13 @@ def broken_links(page: Path) -> list[str]:
     return faults
 
 
-def broken_code(page: Path) -> list[str]:
-    faults = []
-    for number, (language, code) in enumerate(FENCED.findall(page.read_text("utf-8")), 1):
-        if language == "python":
-            try:
-                compile(code, str(page), "exec")
-            except SyntaxError as error:
-                faults.append(f"code block {number}, line {error.lineno}: {error.msg}")
-    return faults
-
-
 def faults(root: Path = ROOT) -> list[str]:
     """One line per fault of the pages under `root`."""
     pages = sorted({page for pattern in PAGES for page in root.glob(pattern)})
-    return [
-        f"{page.relative_to(root)}: {fault}"
-        for page in pages
-        for fault in broken_links(page) + broken_code(page)
-    ]
+    return [f"{page.relative_to(root)}: {fault}" for page in pages for fault in broken_links(page)]
 
 
 if __name__ == "__main__":
     found = faults()
-    print("\n".join(found) or "all links and examples are sound")
+    print("\n".join(found) or "all links are sound")
     sys.exit(1 if found else 0)

@@ -1,4 +1,4 @@
-"""The pages of the documentation: links lead somewhere, and Python examples compile."""
+"""The pages of the documentation: links lead somewhere, and the site is staged whole."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check() -> ModuleType:
     return load(CHECK)
 
 
-def test_links_and_examples_are_sound(check: ModuleType) -> None:
+def test_links_are_sound(check: ModuleType) -> None:
     assert check.faults() == []
 
 
@@ -39,7 +39,6 @@ def test_the_check_can_fail(check: ModuleType, tmp_path: Path) -> None:
         "docs/none.md",
         "docs/other.md#two",
         "#nothing",
-        "code block 1, line 1",
     ]
 
 

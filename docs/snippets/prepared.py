@@ -198,7 +198,8 @@ def captioner(path: Path) -> None:
 
     prepare("gpt2", path.parent)
     recipe = Recipe(prefix_length=4, epochs=1, batch_size=6)
-    train(rows(len(CAPTIONS)), CAPTIONS, path, recipe, language_model=str(path.parent / "gpt2"))
+    lm, backbone = str(path.parent / "gpt2"), "openai-vit-b-32"
+    train(rows(len(CAPTIONS)), CAPTIONS, path, recipe, language_model=lm, backbone=backbone)
 
 
 def published_captioner(path: Path) -> None:

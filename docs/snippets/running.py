@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import doctest
+import inspect
 import io
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 from clipcodec.errors import OutputExistsError
+from clipcodec.tasks.locating import sam_regions
 from tests.helpers.stand_in import stand_in
 
 from . import commands
@@ -81,6 +83,10 @@ def _place(root: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         stack.enter_context(stand_in(*OTHERS))
         caches = {"HF_DATASETS_CACHE": str(folder.parent / "datasets")}
         stack.enter_context(patch.dict(os.environ, caches))
+        # Starting worker processes takes seconds; they have tests of their own.
+        stack.enter_context(patch("clipcodec.bulk.pipeline.default_workers", lambda: 0))
+        few = {"points_per_side": 4}  # of SAM's grid: 32 take seconds for each picture
+        stack.enter_context(patch.dict(inspect.unwrap(sam_regions).__kwdefaults__, few))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         programs = commands.write_programs(folder.parent / "bin", root)
