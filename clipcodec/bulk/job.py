@@ -169,8 +169,8 @@ class Job:
         out: The container.
         target: Size or fidelity of every stream; None: the profile's default quality. mean_bytes is
             of what an item takes in the container, on average: arrays are sampled first, and all
-            rows get one quality; with images among the sources, the quality is found on the first 512
-            items, and then changed a little every 256.
+            rows get one quality; with images among the sources, the quality is found on the first
+            512 items, and then changed a little every 256.
         profile: As for `Codec`.
         backbone: As for `Codec`.
         device: As for `Codec`.

@@ -20,7 +20,6 @@ def add(verbs: Verbs) -> None:
              "clipcodec compress photos/ -o photos.clpc --mean-bytes 50"),
             ("Embeddings that you have already, to one container, rows.clpc",
              "clipcodec compress rows.npy"),
-            ("The same, a stream each in a folder", "clipcodec compress rows.npy -o streams/"),
         ],
     )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or embeddings as .npy, .npz, "
