@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import clipcodec
+from clipcodec.bulk.steering import empty
 from clipcodec.cli import main
 from clipcodec.cli.spelling import Spelling
 from clipcodec.cli.terminal import size_text
@@ -106,7 +107,8 @@ def test_each_input_has_a_line_and_several_have_totals(
     assert lines[0] == f"one.npy: {size('one.npy')} → {size('one.npy.clip')}, one.npy.clip"
     assert lines[1] == "clipcodec: zero.npy: all zero, which has no direction"
     assert lines[2] == "clipcodec: none.npy: No such file or directory"
-    each = os.path.getsize("rows.clpc") / 3
+    with clipcodec.open("rows.clpc") as container:
+        each = (container.size - empty(container.metadata)) / 3
     assert lines[3] == (
         f"rows.npy: 3 embeddings, {size('rows.npy')} → {size('rows.clpc')}, rows.clpc "
         f"({each:.1f} bytes each)"
