@@ -97,7 +97,7 @@ def labelled(path: Path) -> None:
     """Embeddings of three classes, and of the classes' names, to measure with."""
     from safetensors.numpy import save_file
 
-    centres, noise = rows(3, 5), rows(120, 6)
+    centres, noise = rows(3, 5), rows(60, 6)
     labels = np.arange(len(noise)) % 3
     x = centres[labels] + 0.7 * noise
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -329,6 +329,7 @@ NAMES: dict[str, tuple[str, Callable[[], Any]]] = {
     "more_streams": ("a list of streams", lambda: clipcodec.encode_embeddings(rows(FEW, 8))),
     "embeddings": ("(N, 512) float32", lambda: rows(FEW)),
     "array": ("(H, W, 3) uint8", lambda: np.asarray(_image())),
+    "numbers": ("(N,) integers, one for each stream", lambda: np.arange(1000, 1000 + FEW)),
     "labels": ("(N,) integers", lambda: np.arange(FEW) % 3),
     "class_names": ("a list of names", lambda: ["cat", "dog", "horse"]),
     "log": ("a logger", _log),
