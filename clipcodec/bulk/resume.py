@@ -101,7 +101,7 @@ class Begun:
 def _differs(key: str, before: Any, now: Any) -> str:
     """How an option was given before, and is given now."""
     if before is None:
-        return f"without {key}, not with {key}={_shown(now)}"
+        return f"without {key}=, not with {key}={_shown(now)}"
     if now is None:
         return f"with {key}={_shown(before)}, not without it"
     return f"with {key}={_shown(before)}, not {_shown(now)}"

@@ -13,7 +13,6 @@ from ..errors import (
     InputError,
     MissingDependencyError,
     OptionError,
-    RateError,
     WeightsError,
 )
 from ..target import Target
@@ -59,11 +58,14 @@ def run(args: argparse.Namespace) -> int:
         except (WeightsError, MissingDependencyError):
             raise  # without a backbone every other image would fail, too
         except (ClipcodecError, OSError) as error:
-            usage = isinstance(error, OptionError) and not isinstance(error, RateError)
-            if usage and len(pairs) == 1:
+            if isinstance(error, _UsageError) and len(pairs) == 1:
                 raise
             work.results.fail(name, error)
     return work.results.end()
+
+
+class _UsageError(OptionError):
+    """What -o or an option says does not fit what the input turned out to hold."""
 
 
 class _Work:
@@ -84,7 +86,9 @@ class _Work:
         if rows is not None and len(rows) > 1:
             self._several(name, source, rows, size)
             return
-        compress_many.refuse_options(args, "one stream is made")
+        fault = compress_many.container_option(args, f"{name} becomes one stream")
+        if fault:
+            raise _UsageError(fault)
         refuse_terminal_or_existing(output, force=args.force)
         if rows is None:
             stream = codec.encode(source, target)
@@ -100,7 +104,7 @@ class _Work:
             return
         what = counted(len(rows), "embedding")
         if not is_directory(output, None) and len(self._args.inputs) == 1:
-            raise OptionError(
+            raise _UsageError(
                 f"-o {output}: {what} of {name} go into one container, or a stream each into a "
                 f"directory: give -o {Path(output).with_suffix(CONTAINER_SUFFIX)}, or -o {output}/"
             )

@@ -46,19 +46,23 @@ def wants_container(args: argparse.Namespace) -> bool:
                 f"{name}: it holds many images: name a container for them, such as "
                 f"-o {stem}{CONTAINER_SUFFIX}"
             )
-    if args.output not in (None, STDIO):
-        refuse_options(args, f"-o {args.output} is none")
+    why = f"-o {args.output} is none"
+    if args.output in (None, STDIO):
+        images = [n for n in args.inputs if not is_pipe(n) and arrays.kind_of_file(n) is None]
+        why = f"{images[0]} becomes one stream" if images else ""
+    fault = container_option(args, why) if why else None
+    if fault:
+        raise OptionError(fault)
     return False
 
 
-def refuse_options(args: argparse.Namespace, why: str) -> None:
-    """Raise OptionError for an option that says how a container is made, where none is made."""
+def container_option(args: argparse.Namespace, why: str) -> str | None:
+    """What is wrong with an option that says how a container is made, where none is made."""
     for option in _OPTIONS:
         if getattr(args, option) is not None:
             flag = "--" + option.replace("_", "-")
-            raise OptionError(
-                f"{flag} is for a container, and {why}: give -o OUT{CONTAINER_SUFFIX}"
-            )
+            return f"{flag} is for a container, and {why}: give -o OUT{CONTAINER_SUFFIX}"
+    return None
 
 
 def run(args: argparse.Namespace) -> int:

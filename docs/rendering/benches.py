@@ -182,7 +182,7 @@ def service(kept: Kept) -> str:
         if what != "embed an image":
             what += f", `{point['profile']}`"
         options = [f"`{name}={value}`" for name, value in point["options"].items()]
-        plain = "the default" if what.startswith("encode") else ""
+        plain = "the default" if point["verb"] == "encode" and "pqvae" not in what else ""
         target = ", ".join(options) or plain
         lines.append([what, target, *(f"{figure(point[name])} ms" for name in
                                       ("ms", "ms_95", "batch_ms")),

@@ -53,7 +53,7 @@ BY_CODE = listed({
         ("by the default profile, at 10 to 250 bytes", "docs/rendering/plots.py"),
     ],
     "docs/command-line.md": [
-        ("Exit code 0: done; 1: some input failed and is named on stderr, and the others were "
+        ("**Exit code** 0: done; 1: some input failed and is named on stderr, and the others were "
          "processed (unless no backbone could be loaded); 2: the command line is wrong; 130: "
          "interrupted", "tests/cli/test_cli.py, tests/cli/test_compress_many.py"),
         ("| file | what is read |", "tests/test_arrays.py"),

@@ -130,8 +130,8 @@ def _run_block(
         report.ran += 1
         run = _run_python if language in PYTHON else _run_session
         with report.timed(f"block {number}"):
-            error = run(block, names, folder)
-        return fault(block.line, error) if error else None
+            wrong = run(block, names, folder)
+        return fault(block.line, wrong) if wrong else None
     if language == "console":
         typed = [line[2:] for line in block.code.splitlines() if line.startswith("$ ")]
         found = typed

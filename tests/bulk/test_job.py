@@ -216,7 +216,8 @@ def test_an_array_of_the_wrong_width_is_one_failure_before_any_work(
     assert main(command) == 1
     first, last = capsys.readouterr().err.splitlines()
     assert first == f"clipcodec: {wide}: {failure.error}"
-    assert "4 compressed, 0 there already, 3000 failed" in last
+    assert "2 inputs: 4 embeddings, " in last
+    assert last.endswith(", 3,000 failed)")
 
 
 @pytest.mark.parametrize("x", [np.full((7, 4), "text"), np.empty((7, 0), np.float32)])
@@ -286,7 +287,7 @@ def test_resume_with_other_options_is_refused(
     before = out.read_bytes()
     more = save(tmp_path / "more.npy", 5)
     for work in (Job.run, Job.plan):
-        with pytest.raises(OptionError, match=f"was begun with {word} "):
+        with pytest.raises(OptionError, match=f"was begun with {word}="):
             work(make(more, out=out, target=target, mode="resume"))
     assert out.read_bytes() == before
     same = Target(quality=30)

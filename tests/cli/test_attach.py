@@ -42,11 +42,14 @@ def test_attach_and_extract(folder: Path, streams: list[bytes]) -> None:
     plain = image.read_bytes()
     os.chmod(image, 0o640)
     done = run("attach", image, "--stream", folder / "0.clip", "-f")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    size = len(streams[0])
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.decode() == f"{image}: stream of {size} bytes attached\n"
     assert image.read_bytes() == attach(plain, streams[0])
     assert stat.S_IMODE(image.stat().st_mode) == 0o640
     done = run("extract", image)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.decode() == f"{image}: stream of {size} bytes, {image}.clip\n"
     assert (folder / "a.jpg.clip").read_bytes() == streams[0]
     done = run("extract", image)
     assert done.returncode == 1
@@ -128,7 +131,8 @@ def test_one_bad_input_is_named_and_the_rest_go_on(folder: Path, streams: list[b
                "-o", folder / "out")  # fmt: skip
     assert done.returncode == 1
     lines = done.stderr.decode().splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 5
+    assert lines[4] == f"1 file: {len(streams[0])} bytes, 3 failed"
     assert "cut.jpg: " in lines[0]
     assert "none.jpg: " in lines[1]
     assert "b.png: it carries no stream" in lines[2]

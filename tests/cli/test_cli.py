@@ -33,11 +33,17 @@ def npy(tmp_path: Path, rows: np.ndarray) -> Path:
     return tmp_path / "x.npy"
 
 
+def sum_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
 def test_compress_decompress_info(tmp_path: Path, npy: Path, rows: np.ndarray) -> None:
     """x.npy → x.npy.clip → embedding, by default names and by -o."""
     done = run("compress", npy)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     stream = Path(f"{npy}.clip")
+    sizes = f"{npy.stat().st_size:,} bytes → {stream.stat().st_size} bytes"
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.decode() == f"{npy}: {sizes}, {stream}\n"
     assert stream.read_bytes() == clipcodec.encode_embedding(rows[0])
 
     done = run("decompress", stream, "-o", tmp_path / "y.npy")
@@ -74,11 +80,12 @@ def test_options_reach_the_codec(npy: Path, rows: np.ndarray) -> None:
 
 def test_many_rows_become_many_streams(tmp_path: Path, rows: np.ndarray) -> None:
     np.save(tmp_path / "many.npy", rows)
-    done = run("compress", tmp_path / "many.npy")
-    assert done.returncode == 1
-    assert b"use -o DIRECTORY" in done.stderr
     done = run("compress", tmp_path / "many.npy", "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert f"give -o {tmp_path}/out.clpc, or -o {tmp_path}/out/" in done.stderr.decode()
+    done = run("compress", tmp_path / "many.npy", "-o", f"{tmp_path}/out/")
     assert done.returncode == 0, done.stderr
+    assert f"3 streams, {sum_of(tmp_path / 'out')} bytes, {tmp_path}/out/ (" in done.stderr.decode()
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [f"many.npy.000{i}.clip" for i in range(3)]
     together = tmp_path / "together.npy"
@@ -105,7 +112,9 @@ def test_one_bad_input_is_named_and_the_rest_go_on(tmp_path: Path, npy: Path) ->
     done = run("compress", zero, tmp_path / "none.npy", npy, "-o", tmp_path / "out/")
     assert done.returncode == 1
     lines = done.stderr.decode().splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 4
+    assert lines[3].startswith("1 file: ")
+    assert lines[3].endswith(" bytes, 2 failed")
     assert "zero.npy" in lines[0]
     assert "none.npy" in lines[1]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.npy.clip"]
@@ -422,9 +431,9 @@ def test_an_average_is_for_many(
     assert len(sizes) == 200
     assert np.mean(sizes) == pytest.approx(16, 0.01)
     assert main(["compress", str(tmp_path / "row.npy"), *options]) == 1
-    assert "for one embedding give max_bytes or quality" in capsys.readouterr().err
+    assert "for one embedding give --max-bytes or --quality" in capsys.readouterr().err
     assert main(["attach", "-f", "none.jpg", *options]) == 2
-    assert "for one embedding give max_bytes or quality" in capsys.readouterr().err
+    assert "for one embedding give --max-bytes or --quality" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["compress", "x.npy", "--mean-bytes", "50", "--max-bytes", "50"])
     assert main(["compress", "x.npy", "--profile", "openai-vit-b-32/pqvae-400", *options[2:]]) == 2

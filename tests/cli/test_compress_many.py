@@ -30,7 +30,7 @@ from clipcodec.cli import main
 from clipcodec.errors import WorkerError
 from clipcodec.target import Target
 from tests.helpers import tiny_models
-from tests.helpers.processes import MAIN, PACKAGE
+from tests.helpers.processes import MAIN, PACKAGE, exit_code
 from tests.helpers.profiles import cone
 
 pytest.importorskip("open_clip")
@@ -102,7 +102,11 @@ def test_a_directory_becomes_the_streams_of_its_images(
     assert [stream for _, stream in found] == world.codec.encode_batch(paths(world))
     done = capsys.readouterr()
     assert done.out == ""
-    assert f"{COUNT} compressed, 0 there already, 0 failed" in done.err
+    size = (tmp_path / "o.clpc").stat().st_size
+    each = f"{size / COUNT:.1f} bytes each"
+    assert (
+        f"{world.images}: {COUNT} images → {size:,} bytes, {tmp_path}/o.clpc ({each})" in done.err
+    )
     assert len(done.err.splitlines()) == 1
 
 
@@ -125,7 +129,7 @@ def test_an_average_of_images_and_what_is_said_of_it(
     mean = out.stat().st_size / COUNT
     assert mean == pytest.approx(26, 0.01)
     last = capsys.readouterr().err.splitlines()[-1]
-    assert f"mean {mean:.1f} bytes per item, asked 26; the quality was adapted" in last
+    assert f"({mean:.1f} bytes each, asked 26, the quality was adapted" in last
     assert compress(world, world.images, "-o", out, "--mean-bytes", "26", "--resume") == 0
     assert compress(world, world.images, "-o", out, "--mean-bytes", "27", "--resume") == 2
     command = [world.images, "-o", tmp_path / "p.clpc", "--dry-run", "--mean-bytes", "26"]
@@ -141,10 +145,10 @@ def test_an_average_of_rows_is_settled_before_the_first(
     assert main([*command, "--mean-bytes", "15"]) == 0
     mean = out.stat().st_size / 100
     assert mean == pytest.approx(15, 0.02)
-    assert f"mean {mean:.1f} bytes per item, asked 15\n" in capsys.readouterr().err
+    assert f"({mean:.1f} bytes each, asked 15)\n" in capsys.readouterr().err
     assert main([*command, "-f", "--mean-bytes", "9999"]) == 1
     assert "bytes on average" in capsys.readouterr().err
-    assert main([*command, "-f", "--mean-bytes", "0"]) == 2
+    assert exit_code(*command, "-f", "--mean-bytes", "0") == 2
 
 
 @pytest.mark.slow
@@ -267,11 +271,14 @@ def test_damaged_images_are_named_skipped_and_tried_again(
         assert [line.split(":")[1].strip() for line in lines[:2]] == [
             str(folder / "b.png"), str(folder / "d.jpg")
         ]  # fmt: skip
-        assert "3 compressed, 0 there already, 2 failed" in lines[2]
+        assert f"{folder}: 3 images → " in lines[2]
+        assert lines[2].endswith(", 2 failed)")
         assert [id for id, _ in items(out)] == ["a.png", "c.png", "e.png"]
     (folder / "d.jpg").write_bytes(good)
     assert compress(world, folder, "-o", out, "--resume") == 1
-    assert "1 compressed, 3 there already, 1 failed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert ": 1 image → " in said
+    assert ", 3 more there already, 1 failed)" in said
     assert [id for id, _ in items(out)] == ["a.png", "c.png", "e.png", "d.jpg"]
 
 
@@ -294,7 +301,8 @@ def test_archives_with_damaged_members_and_a_cut_end(
     assert len(lines) == 4
     assert ["s.tar/b.png" in lines[0], "t.tar/b.png" in lines[1]] == [True, True]
     assert "t.tar: unexpected end of data" in lines[2]
-    assert "5 compressed, 0 there already, 3 failed" in lines[3]
+    assert "2 inputs: 5 images → " in lines[3]
+    assert lines[3].endswith(", 3 failed)")
     found = items(out)
     assert [id for id, _ in found] == ["s.tar/a.png", "s.tar/c.png", "s.tar/d.png",
                                        "t.tar/a.png", "t.tar/c.png"]  # fmt: skip
@@ -386,11 +394,11 @@ def test_new_images_are_added_and_old_ones_are_not_read_again(
 @pytest.mark.parametrize(
     ("option", "word"),
     [
-        (["--quality", "30"], "quality"),
-        (["--max-bytes", "12"], "max_bytes"),
-        (["--min-cosine", "0.5"], "min_cosine"),
-        (["--entropy", "rans"], "entropy"),
-        (["--precision", "bf16"], "precision"),
+        (["--quality", "30"], "out --quality, not with --quality 30: "),
+        (["--max-bytes", "12"], "out --max-bytes, not with --max-bytes 12: "),
+        (["--min-cosine", "0.5"], "out --min-cosine, not with --min-cosine 0.5: "),
+        (["--entropy", "rans"], " --entropy auto, not rans: "),
+        (["--precision", "bf16"], " --precision fp32, not bf16: "),
     ],
 )
 def test_other_options_do_not_go_on(
@@ -401,7 +409,7 @@ def test_other_options_do_not_go_on(
     before = out.read_bytes()
     capsys.readouterr()
     assert compress(world, world.images, "-o", out, "--resume", *option) == 2
-    assert f"was begun with {word} " in capsys.readouterr().err
+    assert f"was begun with{word}" in capsys.readouterr().err
     assert out.read_bytes() == before
 
 
@@ -414,12 +422,12 @@ def test_other_weights_profiles_and_directories_do_not_go_on(
     other = tiny_models.save(tiny_models.make_model(spec, seed=1), tmp_path / "w.safetensors")
     capsys.readouterr()
     assert compress(world, world.images / "a", "-o", out, "--resume", "--weights", other) == 2
-    assert "was begun with weights " in capsys.readouterr().err
+    assert "was begun with --weights " in capsys.readouterr().err
     assert compress(world, world.images / "b", "-o", out, "--resume") == 2
     assert "paths in the directory 'a'" in capsys.readouterr().err
     np.save(tmp_path / "x.npy", cone(1, 512))
     assert main(["compress", str(tmp_path / "x.npy"), "-o", str(out), "--resume"]) == 2
-    assert "was begun with profile 'any/rotation'" in capsys.readouterr().err
+    assert "was begun with --profile any/rotation, not " in capsys.readouterr().err
 
 
 def test_ids_keep_their_form_when_directories_are_added(world: World, tmp_path: Path) -> None:
@@ -510,7 +518,7 @@ def test_progress_is_for_terminals_only(rows: Path, tmp_path: Path) -> None:
     import termios
 
     command = ["compress", str(rows), *ROWS, "--workers", "0", "-o"]
-    assert "image/s" not in cli(*command, tmp_path / "a.clpc").stderr
+    assert "embedding/s" not in cli(*command, tmp_path / "a.clpc").stderr
     for more, shown in ((["-q"], False), ([], True)):
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
@@ -525,7 +533,7 @@ def test_progress_is_for_terminals_only(rows: Path, tmp_path: Path) -> None:
             seen += os.read(ours, 1 << 16)
         os.close(ours)
         os.close(theirs)
-        assert (b"0/100 [" in seen and b"image/s" in seen) == shown, seen
+        assert (b"0/100 [" in seen and b"embedding/s" in seen) == shown, seen
 
 
 # --- wrong command lines ---
@@ -540,8 +548,8 @@ def test_progress_is_for_terminals_only(rows: Path, tmp_path: Path) -> None:
         (["x.png", "--workers", "0"], "--workers is for a container"),
         (["x.png", "--resume"], "--resume is for a container"),
         (["x.png", "--precision", "bf16", "-o", "x"], "--precision is for a container"),
-        (["images", "-o", "o.clpc", "--workers", "-1"], "workers=-1"),
-        (["images", "-o", "o.clpc", "--batch-size", "0"], "batch_size=0"),
+        (["images", "-o", "o.clpc", "--workers", "-1"], "--workers"),
+        (["images", "-o", "o.clpc", "--batch-size", "0"], "--batch-size"),
         (["images", "-o", "o.clpc", "--resume", "-f"], "give one of them"),
         (["images", "-o", "o.clpc", "--quality", "0"], "quality"),
         (["images", "-o", "o.clpc", "--profile", "any/rotation"], "--backbone NAME"),
@@ -554,7 +562,7 @@ def test_wrong_command_lines_exit_2(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").touch()
-    assert main(["compress", *args]) == 2
+    assert exit_code("compress", *args) == 2
     assert word in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
@@ -620,7 +628,9 @@ def test_stopped_and_gone_on_with_is_as_never_stopped(
 
     command = ["compress", str(rows), "-o", str(out), *ROWS, "--workers", "0"]
     assert main([*command, "--resume"]) == 0
-    assert "76 compressed, 24 there already" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert ": 76 embeddings, " in said
+    assert ", 24 more there already)" in said
     assert not Path(f"{out}.part").exists()
     command[3] = str(whole)
     assert main(command) == 0
@@ -717,7 +727,7 @@ def test_a_full_disk_keeps_what_was_written(
     kept = items(Path(f"{out}.part"), partial=True)
     assert 8 <= len(kept) < 100
     assert main(["compress", str(rows), "-o", str(out), *ROWS, "--workers", "0", "--resume"]) == 0
-    assert f"{len(kept)} there already" in capsys.readouterr().err
+    assert f"{len(kept)} more there already" in capsys.readouterr().err
     assert [id for id, _ in items(out)] == [f"rows.npy/{i}" for i in range(100)]
 
 

@@ -87,5 +87,7 @@ def test_an_image_is_compressed_where_weights_are_at_hand(
 
 @pytest.mark.parametrize("count", ["0", "-1"])
 def test_no_samples_are_refused(count: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--count", count]) != 0
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--count", count])
+    assert ended.value.code == 2
     assert "--count" in capsys.readouterr().err

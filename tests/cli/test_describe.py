@@ -81,10 +81,10 @@ def test_the_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines() == [
         "rows.npy: a NumPy array",
         "  shape      3 × 512, float32",
-        "  size       6272 bytes",
+        "  size       6,272 bytes",
         "  norms      1 to 1, mean 1",
         "  profiles   openai-vit-b-32/predictive, any/rotation",
-        "  verbs      `clipcodec compress` makes streams of its rows",
+        "  verbs      `clipcodec compress` makes a container of its rows",
     ]
 
 

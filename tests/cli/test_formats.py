@@ -73,7 +73,7 @@ def test_a_name_of_another_format_is_refused(
     before = listing()
     assert exit_code(*line.split()) == 2
     said = capsys.readouterr().err
-    assert "name says" in said
+    assert "name says" in said or "this is the name of a file" in said
     assert "Traceback" not in said
     assert listing() == before
 
@@ -81,8 +81,8 @@ def test_a_name_of_another_format_is_refused(
 def test_several_rows_are_not_put_into_a_directory_called_as_a_file(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code("compress", "rows.npy", "-o", "x.clip", *PROFILE) in (1, 2)
-    assert "3 streams need a directory" in capsys.readouterr().err
+    assert exit_code("compress", "rows.npy", "-o", "x.clip", *PROFILE) == 2
+    assert "give -o x.clpc, or -o x.clip/" in capsys.readouterr().err
     assert not Path("x.clip").exists()
     assert exit_code("compress", "rows.npy", "-o", "x.clip/", *PROFILE) == 0
     assert len(os.listdir("x.clip")) == 3

@@ -72,7 +72,9 @@ def test_words_boxes_and_a_drawing(folder: Path, backbone: str) -> None:
     before = image.read_bytes()
     done = run("locate", image, *TEXTS, "--boxes", folder / "boxes.json",
                *options(backbone), "-k", 2, "-o", folder / "marked.png", "--json")  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, b"")
+    count = f"{len(WORDS)} region{'' if len(WORDS) == 1 else 's'}"
+    assert done.returncode == 0
+    assert done.stderr.decode() == f"{image}: {count} drawn, {folder}/marked.png\n"
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["text"] for line in found] == WORDS
     for line, best in zip(found, expected(image, backbone, k=2), strict=True):
@@ -231,7 +233,7 @@ def test_one_bad_image_is_named_and_the_others_go_on(
     errors = told.err.splitlines()
     for name, words in zip(
         names[:5],
-        ["export it as PNG", "", "`clipcodec compress` makes streams",
+        ["export it as PNG", "", "`clipcodec compress` makes a container",
          "leaves the image of 10 x 10", "has no box of this image"],
         strict=True,
     ):  # fmt: skip

@@ -91,7 +91,7 @@ def test_an_open_file_is_written_from_where_it_stands(here: Path) -> None:
         "cc decompress <(cat c.clpc) --ids ids",
         "cc decompress - --ids ids < c.clpc",
         "cat c.clpc | cc decompress /dev/stdin -o >(cat > out) --ids ids; sleep 0.3; cat out",
-        "mkfifo p; cat c.clpc > p & cc decompress p -o out.npy --ids ids; cat out.npy",
+        "mkfifo p; cat c.clpc > p & cc decompress p -q -o out.npy --ids ids; cat out.npy",
     ],
 )
 def test_a_container_through_pipes(here: Path, line: str) -> None:

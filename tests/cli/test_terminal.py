@@ -142,7 +142,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_that_is_not_needed_is_not_missed(here: Path, closed: str) -> None:
     expected = clipcodec.encode_embedding(np.load("q.npy")[0], profile="any/rotation")
-    done = shell(f"compress q.npy -o x.clip --profile any/rotation {closed}")
+    done = shell(f"compress q.npy -o x.clip --profile any/rotation -q {closed}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert Path("x.clip").read_bytes() == expected
     done = shell(f"compress q.npy -o x.clpc --profile any/rotation -q {closed}")

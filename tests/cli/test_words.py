@@ -135,10 +135,11 @@ def test_an_index_is_made_of_a_folder_and_kept_up_to_date(world: World, tmp_path
     here = World(tmp_path, f"local-dir:{world.folder / 'model'}")
     asked = ["search", "photos", "--text", "x", "--index", "p.clpc", "--profile", "any/rotation",
              *here.model]  # fmt: skip
-    assert "1 compressed, 0 there already" in here.run(*asked).stderr
+    assert "photos: 1 image → " in here.run(*asked).stderr
     Image.new("RGB", (40, 40), "blue").save(tmp_path / "photos" / "blue.png")
     done = here.run(*asked)
-    assert "1 compressed, 1 there already" in done.stderr
+    assert "photos: 1 image → " in done.stderr
+    assert "1 more there already)" in done.stderr
     assert len(done.stdout.splitlines()) == 3
     done = here.run("search", "photos", "--text", "x")
     assert done.returncode == 1
@@ -328,7 +329,7 @@ def test_classify_takes_images_streams_and_embeddings_and_counts_at_the_end(worl
         (["photos.clpc", "--labels", "cat", "cat"], 2, "'cat' given more than once"),
         (["photos.clpc", "--labels", ""], 2, "number 0 is empty"),
         (["photos.clpc", "--labels", "cat", "-k", "0"], 2, "-k 0"),
-        (["photos.clpc", "--labels", "cat", "--temperature", "0"], 2, "temperature=0"),
+        (["photos.clpc", "--labels", "cat", "--temperature", "0"], 2, "--temperature 0"),
         (["photos.clpc", "--labels", "cat"], 2, "--backbone NAME"),
         (["-", "--labels", "-"], 2, "cannot both be stdin"),
     ],

@@ -44,7 +44,7 @@ def add(verbs: Verbs) -> None:
 
     p = verb(
         verbs, "train-captioner", "a captioner of your own, from embeddings and captions",
-        page="captions", module="caption",
+        page="training-captioners", module="caption",
         examples=[
             ("From embeddings, and a file with a caption for each",
              "clipcodec train-captioner --embeddings x.npy --captions x.txt -o c.safetensors"),
