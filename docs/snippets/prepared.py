@@ -219,7 +219,7 @@ def index(path: Path) -> None:
     """An index of faiss, of the kind that its name says."""
     import faiss
 
-    made = faiss.IndexFlatIP(512)
+    made: Any = faiss.IndexFlatIP(512)
     if path.stem == "trained":
         made = faiss.IndexIVFFlat(made, 512, 2, faiss.METRIC_INNER_PRODUCT)
         made.train(rows(100))
