@@ -119,7 +119,8 @@ class JobResult:
         failures: Every failure by name, in order.
         bytes: Of the streams added.
         seconds: The time it took, without loading the backbone.
-        bytes_per_item: Of the whole container, ids and all else counted.
+        bytes_per_item: Of the whole container, ids and index counted, but not what a container
+            without items takes.
         adapted: Whether the quality was changed on the way, to come to mean_bytes.
         left_out: Files and archive members that are no images, or hidden: for each reason how many,
             and their names; also a warning.
@@ -167,8 +168,8 @@ class Job:
             which ids it gets.
         out: The container.
         target: Size or fidelity of every stream; None: the profile's default quality. mean_bytes is
-            of the container's file, per item, on average: arrays are sampled first, and all rows
-            get one quality; with images among the sources, the quality is found on the first 512
+            of what an item takes in the container, on average: arrays are sampled first, and all
+            rows get one quality; with images among the sources, the quality is found on the first 512
             items, and then changed a little every 256.
         profile: As for `Codec`.
         backbone: As for `Codec`.
@@ -315,10 +316,13 @@ class Job:
             ledger = _Ledger(begun.ids(), on_failure)
         target, steering = self.target, None
         if target.mean_bytes is not None:
-            target, steering = self._to_mean(begun, sources, ledger, {**identity, "root": root})
+            target, steering = self._to_mean(begun, sources, ledger)
         if target is not self.target:
             identity |= {SETTLED: {"quality": target.quality, "weight": target.weight}}
-        metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
+        metadata, around = None, begun.around
+        if not begun.found:
+            metadata = {"clipcodec": {**identity, "root": root}}
+            around = empty(metadata)
         writer = ContainerWriter(
             self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey
         )
@@ -348,7 +352,7 @@ class Job:
         _warn(left_out)
         return JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
-            os.path.getsize(self.out) / items, steering is not None, left_out,
+            (os.path.getsize(self.out) - around) / items, steering is not None, left_out,
         )  # fmt: skip
 
     def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
@@ -378,7 +382,7 @@ class Job:
         return self._workers
 
     def _to_mean(
-        self, begun: Begun, sources: list[Source], ledger: _Ledger, identity: dict[str, Any]
+        self, begun: Begun, sources: list[Source], ledger: _Ledger
     ) -> tuple[Target, Steering | None]:
         """One target for all items, where they are known in whole; else what steers them."""
         known = not any(source.images for source in sources)
@@ -387,16 +391,10 @@ class Job:
             same = replace(self.target, mean_bytes=None, quality=point.quality, weight=point.weight)
             return same, None
         if known and not begun.found:
-            likely = {**identity, SETTLED: {"quality": 44.0, "weight": 1.0123}}
-            found = settled(
-                self.codec, self.target, lambda: _rows(sources, ledger),
-                empty({"clipcodec": likely}),
-            )  # fmt: skip
+            found = settled(self.codec, self.target, lambda: _rows(sources, ledger))
             if found is not None:
                 return found, None
         size = ContainerSize(begun.size, begun.items)
-        if not begun.found:
-            size = ContainerSize(empty({"clipcodec": identity}))
         left = _sum_left(sources, ledger)
         return self.target, Steering(self.codec, self.target, size, left)
 

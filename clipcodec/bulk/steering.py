@@ -1,4 +1,7 @@
-"""`mean_bytes` of a container: bytes of its file per item, headers, ids and index counted.
+"""`mean_bytes` of a container: bytes of its file per item, ids, index and check values counted.
+
+What a container without items takes, mostly its metadata, is not counted: shared out among a dozen
+photographs it would leave them next to nothing.
 
 Where the inputs are known in whole (arrays), `settled` finds one quality for all of them. Images
 come as a stream: `Steering` finds a quality on the first of them, and changes it a little with each
@@ -60,9 +63,9 @@ class StreamSize:
 
 
 class ContainerSize:
-    """Bytes of a container's file as it will be, while items are added.
+    """Bytes that items take in a container's file as it will be, while they are added.
 
-    size, items  of the file that there is already
+    size, items  of those in the file that there is already
     """
 
     def __init__(self, size: float = 0, items: int = 0) -> None:
@@ -105,13 +108,11 @@ def settled(
     codec: Codec,
     asked: Target,
     parts: Callable[[], Iterable[tuple[list[str], Any]]],
-    around: int,
 ) -> Target | None:
     """The quality and weight for one container of all these rows; None if there are none.
 
     parts   gives ids and rows (n, D) of any norm, all of them each time it is called; rows that
             cannot be encoded are passed over
-    around  bytes of the container without items
 
     Raises RateError if `asked.mean_bytes` is out of reach.
     """
@@ -131,7 +132,7 @@ def settled(
     # ids of one input in their natural order, whatever the order of the inputs
     ids.sort(key=lambda id: (id.rpartition("/")[0], len(id), id))
     names = sum(_names(ids[at : at + BLOCK_ITEMS]) for at in range(0, len(ids), BLOCK_ITEMS))
-    besides = (around + names) / found.count
+    besides = names / found.count
 
     def weigh(streams: list[bytes]) -> float:
         blocks = range(0, len(streams), BLOCK_ITEMS)
@@ -249,8 +250,6 @@ class Steering:
         items = self._size.items + sum(n for n, _ in self._open)
         there = self._size.total + sum(n * each for n, each in self._open)
         mean = self._wanted + (self._wanted * items - there) / self._horizon(count)
-        if not items:  # what the file takes without items, shared out
-            return mean
         return min(max(mean, (1 - _MOST) * self._wanted), (1 + _MOST) * self._wanted)
 
     def add(self, ids: Sequence[str], streams: Sequence[bytes]) -> None:

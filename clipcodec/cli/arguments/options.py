@@ -59,9 +59,9 @@ def target(p: Parser) -> None:
     goals = group.add_mutually_exclusive_group()
     goals.add_argument("--max-bytes", type=whole(1), metavar="N", help="most bytes of a whole "
                        "stream, used as well as possible")  # fmt: skip
-    goals.add_argument("--mean-bytes", type=number(above=0), metavar="N", help="bytes on average: "
-                       "of the streams of a file of embeddings or a table, or of a container's "
-                       "file per item; best for many")  # fmt: skip
+    goals.add_argument("--mean-bytes", type=number(above=0), metavar="N", help="bytes on average, "
+                       "at an even quality: of an item of a container, with its id, or of a "
+                       "stream of a table")  # fmt: skip
     goals.add_argument("--min-cosine", type=number(0, 1), metavar="C", help="least cosine after "
                        "decoding, in the fewest bytes")  # fmt: skip
     goals.add_argument("--quality", type=number(1, 100), metavar="Q", help="1 (coarse) to 100 "
