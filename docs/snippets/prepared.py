@@ -93,6 +93,25 @@ def _save(path: Path, x: NDArray[np.float32]) -> None:
         torch.save(torch.from_numpy(x), path)
 
 
+def clip_of_transformers(folder: Path) -> None:
+    """CLIP as transformers saves it, tiny, and the preprocessing of its images."""
+    import transformers
+
+    sizes = {
+        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }  # fmt: skip
+    config = transformers.CLIPConfig(
+        text_config={**sizes, "vocab_size": 64},
+        vision_config={**sizes, "image_size": 32, "patch_size": 8},
+        projection_dim=512,
+    )
+    transformers.CLIPModel(config).save_pretrained(folder)
+    side = {"height": 32, "width": 32}
+    processor = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=side)
+    processor.save_pretrained(folder)
+
+
 def labelled(path: Path) -> None:
     """Embeddings of three classes, and of the classes' names, to measure with."""
     from safetensors.numpy import save_file
@@ -258,6 +277,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     "coco_weights.pt": published_captioner,
     "gpt2": language_model,
     "facebook/sam-vit-base": masks,
+    "openai/clip-vit-base-patch32": clip_of_transformers,
     "list.txt": list_of_pictures,
     "shard.tar": shard,
     "shard-000.tar": shard,

@@ -15,11 +15,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from clipcodec.errors import OutputExistsError
+from clipcodec.models import BACKBONES
 from clipcodec.tasks import locating
 from tests.helpers.stand_in import stand_in
 
@@ -39,6 +41,13 @@ _regions = locating.sam_regions
 
 def _few_points(*arguments: Any, **options: Any) -> Any:
     return _regions(*arguments, **{**options, "points_per_side": 4})
+
+
+def _stand_in_of(arch: str, pretrained: str, **options: Any) -> Any:
+    """What open_clip's `create_model_and_transforms` makes of our backbones, with tiny networks."""
+    assert (arch, pretrained) == ("ViT-B-32-quickgelu", "openai"), "no stand-in for this one"
+    factory = import_module("open_clip.factory")
+    return factory.create_model_and_transforms(BACKBONES["openai-vit-b-32"].arch, **options)
 
 
 @dataclass
@@ -94,6 +103,7 @@ def _place(root: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         # A network for masks is asked about 16 points, as 1,024 take seconds for each picture.
         for place in ("clipcodec.cli.locate", "clipcodec.tasks.locating"):
             stack.enter_context(patch(f"{place}.sam_regions", _few_points))
+        stack.enter_context(patch("open_clip.create_model_and_transforms", _stand_in_of))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         programs = commands.write_programs(folder.parent / "bin", root)
