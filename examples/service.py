@@ -54,8 +54,8 @@ class Service:
                 return None
             self.writer.append(stream, id=name)
             self.writer.flush()
+            self.ids.append(name)  # before the index knows it: a search may be under way
             self.index.add([stream])
-            self.ids.append(name)
             self.streams[name] = stream
         return stream
 
@@ -67,12 +67,12 @@ class Service:
 
 def application(service: Service) -> Starlette:
     async def post(request: Request) -> Response:
-        image = b""
+        image = bytearray()
         async for part in request.stream():
             image += part
             if len(image) > LARGEST:
                 return Response(f"more than {LARGEST} bytes\n", 413)
-        stream = await run_in_threadpool(service.add, request.path_params["id"], image)
+        stream = await run_in_threadpool(service.add, request.path_params["id"], bytes(image))
         if stream is None:
             return Response("there is a picture of that name\n", 409)
         return Response(stream, 201, media_type=STREAM)

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import cast
 from unittest.mock import patch
 
 from clipcodec.cli import main
@@ -141,7 +140,9 @@ def _split(command: str) -> list[str]:
 
 
 def _in_process(arguments: list[str]) -> tuple[int, str]:
-    out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    said = io.BytesIO()
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    errors = io.TextIOWrapper(said, "utf-8", write_through=True)
     code: object
     with (
         redirect_stdout(out),
@@ -153,8 +154,8 @@ def _in_process(arguments: list[str]) -> tuple[int, str]:
             code = main(arguments)
         except SystemExit as stop:
             code = stop.code
-    said = cast("io.BytesIO", errors.buffer).getvalue().decode("utf-8", "replace")
-    return (code if isinstance(code, int) else int(code is not None)), said
+    status = code if isinstance(code, int) else int(code is not None)
+    return status, said.getvalue().decode("utf-8", "replace")
 
 
 def _in_shell(command: str, folder: Path, programs: dict[str, str]) -> tuple[int, str]:

@@ -93,11 +93,30 @@ def _save(path: Path, x: NDArray[np.float32]) -> None:
         torch.save(torch.from_numpy(x), path)
 
 
+def clip_of_transformers(folder: Path) -> None:
+    """CLIP as transformers saves it, tiny, and the preprocessing of its images."""
+    import transformers
+
+    sizes = {
+        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }  # fmt: skip
+    config = transformers.CLIPConfig(
+        text_config={**sizes, "vocab_size": 64},
+        vision_config={**sizes, "image_size": 32, "patch_size": 8},
+        projection_dim=512,
+    )
+    transformers.CLIPModel(config).save_pretrained(folder)
+    side = {"height": 32, "width": 32}
+    processor = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=side)
+    processor.save_pretrained(folder)
+
+
 def labelled(path: Path) -> None:
     """Embeddings of three classes, and of the classes' names, to measure with."""
     from safetensors.numpy import save_file
 
-    centres, noise = rows(3, 5), rows(120, 6)
+    centres, noise = rows(3, 5), rows(60, 6)
     labels = np.arange(len(noise)) % 3
     x = centres[labels] + 0.7 * noise
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -219,7 +238,7 @@ def index(path: Path) -> None:
     """An index of faiss, of the kind that its name says."""
     import faiss
 
-    made = faiss.IndexFlatIP(512)
+    made: Any = faiss.IndexFlatIP(512)
     if path.stem == "trained":
         made = faiss.IndexIVFFlat(made, 512, 2, faiss.METRIC_INNER_PRODUCT)
         made.train(rows(100))
@@ -258,6 +277,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     "coco_weights.pt": published_captioner,
     "gpt2": language_model,
     "facebook/sam-vit-base": masks,
+    "openai/clip-vit-base-patch32": clip_of_transformers,
     "list.txt": list_of_pictures,
     "shard.tar": shard,
     "shard-000.tar": shard,
@@ -329,6 +349,7 @@ NAMES: dict[str, tuple[str, Callable[[], Any]]] = {
     "more_streams": ("a list of streams", lambda: clipcodec.encode_embeddings(rows(FEW, 8))),
     "embeddings": ("(N, 512) float32", lambda: rows(FEW)),
     "array": ("(H, W, 3) uint8", lambda: np.asarray(_image())),
+    "numbers": ("(N,) integers, one for each stream", lambda: np.arange(1000, 1000 + FEW)),
     "labels": ("(N,) integers", lambda: np.arange(FEW) % 3),
     "class_names": ("a list of names", lambda: ["cat", "dog", "horse"]),
     "log": ("a logger", _log),

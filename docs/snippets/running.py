@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import doctest
-import inspect
 import io
 import os
 import re
@@ -16,12 +15,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from clipcodec.errors import OutputExistsError
-from clipcodec.tasks.locating import sam_regions
+from clipcodec.models import BACKBONES
+from clipcodec.tasks import locating
 from tests.helpers.stand_in import stand_in
 
 from . import commands
@@ -33,6 +34,20 @@ SESSIONS = ("console", "pycon")  # what is typed after `$ ` or `>>> `, and what 
 DATA = ("", "text", "txt", "json", "xml", "toml", "yaml", "ini", "csv", "mermaid", "bibtex")
 OUTPUT = re.compile(r"""(create|save|save_pretrained)\(["'][^"']+["']""")  # what code makes
 OTHERS = ("open_clip:ViT-B-16-SigLIP:webli",)  # backbones that pages name, besides ours
+
+
+_regions = locating.sam_regions
+
+
+def _few_points(*arguments: Any, **options: Any) -> Any:
+    return _regions(*arguments, **{**options, "points_per_side": 4})
+
+
+def _stand_in_of(arch: str, pretrained: str, **options: Any) -> Any:
+    """What open_clip's `create_model_and_transforms` makes of our backbones, with tiny networks."""
+    assert (arch, pretrained) == ("ViT-B-32-quickgelu", "openai"), "no stand-in for this one"
+    factory = import_module("open_clip.factory")
+    return factory.create_model_and_transforms(BACKBONES["openai-vit-b-32"].arch, **options)
 
 
 @dataclass
@@ -85,8 +100,10 @@ def _place(root: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         stack.enter_context(patch.dict(os.environ, caches))
         # Starting worker processes takes seconds; they have tests of their own.
         stack.enter_context(patch("clipcodec.bulk.pipeline.default_workers", lambda: 0))
-        few = {"points_per_side": 4}  # of SAM's grid: 32 take seconds for each picture
-        stack.enter_context(patch.dict(inspect.unwrap(sam_regions).__kwdefaults__, few))
+        # A network for masks is asked about 16 points, as 1,024 take seconds for each picture.
+        for place in ("clipcodec.cli.locate", "clipcodec.tasks.locating"):
+            stack.enter_context(patch(f"{place}.sam_regions", _few_points))
+        stack.enter_context(patch("open_clip.create_model_and_transforms", _stand_in_of))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         programs = commands.write_programs(folder.parent / "bin", root)
@@ -123,8 +140,8 @@ def _run_block(
         report.ran += 1
         run = _run_python if language in PYTHON else _run_session
         with report.timed(f"block {number}"):
-            error = run(block, names, folder)
-        return fault(block.line, error) if error else None
+            wrong = run(block, names, folder)
+        return fault(block.line, wrong) if wrong else None
     if language == "console":
         typed = [line[2:] for line in block.code.splitlines() if line.startswith("$ ")]
         found = typed
