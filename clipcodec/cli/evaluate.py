@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..evaluation.sets import EmbeddingSet
 
 _BYTES = (25, 50, 100)
+_NOT_SETS = (".npy", ".npz", ".pt", ".pth", ".csv")  # embeddings, but with no place for labels
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,6 +82,11 @@ def _of_images(name: str, args: argparse.Namespace) -> tuple[EmbeddingSet, int]:
     from ..evaluation.images import embed_images_to_set, files_digest
     from ..evaluation.sets import load_set
 
+    if Path(name).suffix in _NOT_SETS and Path(name).is_file():
+        raise OptionError(
+            f"{name}: expected a set, a .safetensors file with the tensor `embeddings` and, if "
+            "known, `labels`: docs/evaluation.md"
+        )
     if args.keep is None:
         raise OptionError(f"{name}: give --keep DIR, where the embeddings of its images are kept")
     source = image_set(name, root=_path(args.root), download=args.download)

@@ -146,3 +146,14 @@ def test_a_result_file_gathers_codecs_and_holds_one_data_set(
     assert main(["evaluate", str(data), "--rows", "5", "-o", str(out), "-q"]) == 2
     assert f"-o {out} holds results of other data" in capsys.readouterr().err
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["rows.npy", "rows.csv"])
+def test_embeddings_that_are_no_set_are_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not taken for a folder of images: the message says what a set is."""
+    path = tmp_path / name
+    path.write_bytes(b"1,0,0\n0,1,0\n")
+    assert main(["evaluate", str(path)]) == 2
+    assert "expected a set, a .safetensors file" in capsys.readouterr().err
