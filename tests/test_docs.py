@@ -12,6 +12,7 @@ import pytest
 
 import clipcodec
 from tests.helpers.paths import ROOT
+from tests.helpers.public import MODULES
 from tests.helpers.scripts import load
 
 CHECK = ROOT / "docs" / "check.py"
@@ -126,7 +127,11 @@ def test_every_verb_has_a_page_with_its_options(staging: ModuleType) -> None:
 
 
 def test_every_public_name_has_a_page(staging: ModuleType) -> None:
-    pages = importlib.import_module("building.python").pages(ROOT)
+    """All modules whose names are for users; functions that hide a module of their name, too."""
+    python = importlib.import_module("building.python")
+    assert set(MODULES) <= set(python.MODULES)
+    pages = python.pages(ROOT)
+    assert "::: clipcodec.models.spec.spec\n" in pages["python/clipcodec.models.md"]
     text = "\n".join(pages.values())
     for name in clipcodec.__all__:
         assert f"::: clipcodec.{name}\n" in text or f"::: clipcodec.errors.{name}\n" in text, name
