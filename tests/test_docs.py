@@ -114,13 +114,13 @@ def test_every_verb_has_a_page_with_its_options(staging: ModuleType) -> None:
     pages = commands.pages()
     assert {"commands/compress.md", "commands/search.md"} <= set(pages)
     assert "`--max-bytes N`\n:   " in pages["commands/compress.md"]
-    parser = argparse.ArgumentParser("clipcodec do", epilog=(
+    parser = argparse.ArgumentParser("clipcodec do", description="Does it.", epilog=(
         "Examples:\n  One:\n    clipcodec do a_b\n  Two:\n    clipcodec do *\n\n"
         "More: https://clipcodec.github.io/clipcodec/docs/a-page/"
     ))  # fmt: skip
     parser.add_argument("a_b", help="*one* --dry-run", metavar="A_B")
-    page = commands.page("do", parser, "does it")
-    assert "\nDoes it\n" in page
+    page = commands.page("do", parser)
+    assert "\nDoes it.\n" in page
     assert "`A_B`\n:   \\*one\\* `--dry-run`\n" in page
     assert "```sh\n# One\nclipcodec do a_b\n\n# Two\nclipcodec do *\n```\n" in page
     assert page.endswith("More: [a-page](../docs/a-page.md)\n")
