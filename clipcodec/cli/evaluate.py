@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OptionError
+from ..errors import InputError, OptionError
 from .common import refuse_terminal_or_existing
 from .terminal import say, tell, tell_json
 
@@ -77,11 +77,14 @@ def _sets(args: argparse.Namespace) -> tuple[list[EmbeddingSet], int]:
 
 def _of_images(name: str, args: argparse.Namespace) -> tuple[EmbeddingSet, int]:
     """The set of a folder of images by class, or of a data set; made once, and kept."""
-    from ..evaluation.image_sets import image_set
+    from ..evaluation.image_sets import DATA_SETS, image_set
     from ..evaluation.images import embed_images_to_set, files_digest
     from ..evaluation.sets import load_set
 
-    if args.keep is None:
+    if Path(name).is_file():
+        raise InputError(f"{name}: expected embeddings with their labels, a .safetensors file as "
+                         "docs/evaluation.md says; or a directory of images")  # fmt: skip
+    if args.keep is None and (name in DATA_SETS or Path(name).is_dir()):
         raise OptionError(f"{name}: give --keep DIR, where the embeddings of its images are kept")
     source = image_set(name, root=_path(args.root), download=args.download)
     made_of = f"{files_digest(source)} {args.backbone} {args.weights}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clipcodec.cli import main
@@ -119,6 +120,14 @@ def test_a_folder_of_images_is_embedded_once_and_measured(
     done = capsys.readouterr()
     assert "broken.png" in done.err
     assert len(done.out.splitlines()) == 2
+
+
+def test_embeddings_without_labels_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "rows.npy", np.eye(4))
+    assert main(["evaluate", str(tmp_path / "rows.npy")]) == 1
+    assert "rows.npy: expected embeddings with their labels" in capsys.readouterr().err
 
 
 def test_a_data_set_that_is_not_there_says_what_to_get(
