@@ -58,7 +58,8 @@ def duplicates(container: Path, above: float) -> int:
     for place, name in enumerate(names):
         groups.setdefault(leader(place), []).append(name)
     found = [group for group in groups.values() if len(group) > 1]
-    print("\n\n".join("\n".join(group) for group in found))
+    if found:
+        print("\n\n".join("\n".join(group) for group in found))
     print(f"{len(found)} groups among {len(names)} pictures", file=sys.stderr)
     return 0
 

@@ -17,6 +17,26 @@ from tests.helpers.profiles import write_tiny_predictive, write_tiny_profile
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
+# whose tests cover what turns bytes into symbols
+EXACT_ROOMS = (
+    "tests/entropy/", "tests/kinds/", "tests/profile/", "tests/formats/", "tests/test_bitstream.py",
+    "tests/test_codec.py", "tests/test_target.py",
+)  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cover-exact", action="store_true",
+        help="with --cov: only where the coding rooms are tested, as coverage slows all tests down",
+    )  # fmt: skip
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--cover-exact"):
+        for item in items:
+            if not item.nodeid.startswith(EXACT_ROOMS):
+                item.add_marker(pytest.mark.no_cover)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -12,6 +12,7 @@ import pytest
 
 import clipcodec
 from tests.helpers.paths import ROOT
+from tests.helpers.public import MODULES
 from tests.helpers.scripts import load
 
 CHECK = ROOT / "docs" / "check.py"
@@ -113,20 +114,24 @@ def test_every_verb_has_a_page_with_its_options(staging: ModuleType) -> None:
     pages = commands.pages()
     assert {"commands/compress.md", "commands/search.md"} <= set(pages)
     assert "`--max-bytes N`\n:   " in pages["commands/compress.md"]
-    parser = argparse.ArgumentParser("clipcodec do", epilog=(
+    parser = argparse.ArgumentParser("clipcodec do", description="Does it.", epilog=(
         "Examples:\n  One:\n    clipcodec do a_b\n  Two:\n    clipcodec do *\n\n"
         "More: https://clipcodec.github.io/clipcodec/docs/a-page/"
     ))  # fmt: skip
     parser.add_argument("a_b", help="*one* --dry-run", metavar="A_B")
-    page = commands.page("do", parser, "does it")
-    assert "\nDoes it\n" in page
+    page = commands.page("do", parser)
+    assert "\nDoes it.\n" in page
     assert "`A_B`\n:   \\*one\\* `--dry-run`\n" in page
     assert "```sh\n# One\nclipcodec do a_b\n\n# Two\nclipcodec do *\n```\n" in page
     assert page.endswith("More: [a-page](../docs/a-page.md)\n")
 
 
 def test_every_public_name_has_a_page(staging: ModuleType) -> None:
-    pages = importlib.import_module("building.python").pages(ROOT)
+    """All modules whose names are for users; functions that hide a module of their name, too."""
+    python = importlib.import_module("building.python")
+    assert set(MODULES) <= set(python.MODULES)
+    pages = python.pages(ROOT)
+    assert "::: clipcodec.models.spec.spec\n" in pages["python/clipcodec.models.md"]
     text = "\n".join(pages.values())
     for name in clipcodec.__all__:
         assert f"::: clipcodec.{name}\n" in text or f"::: clipcodec.errors.{name}\n" in text, name

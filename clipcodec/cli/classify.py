@@ -17,7 +17,7 @@ from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from ..tasks.naming import Asked, Classifier
 from .common import STDIO, codec_of, progress, report
 from .embedded import Block, Embedded
-from .terminal import say, tell, tell_json
+from .terminal import note, tell, tell_json
 from .words import labels_of, templates_of
 
 _COUNTED = 20  # labels whose counts are shown at the end
@@ -94,8 +94,8 @@ def _say_counts(counts: Counter[str]) -> None:
     total = sum(counts.values())
     if total < 2:
         return
-    say(f"{total} in all, by their best label:")
+    note(f"{total:,} in all, by their best label:")
     for name, count in counts.most_common(_COUNTED):
-        say(f"  {count:>7}  {100 * count / total:5.1f} %  {name}")
+        note(f"  {count:>7,}  {100 * count / total:5.1f} %  {name}")
     if len(counts) > _COUNTED:
-        say(f"  and {len(counts) - _COUNTED} more labels")
+        note(f"  and {len(counts) - _COUNTED} more labels")

@@ -17,7 +17,7 @@ from ..system.files import open_number, refuse_existing, write_atomic, written_d
 from ..target import Target
 from .formats import STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import STDIO as STDIO
-from .inputs import open_input
+from .inputs import label_of, open_input
 from .spelling import typed
 from .suffixes import STREAM_SUFFIX
 from .terminal import say
@@ -155,7 +155,7 @@ def is_directory(output: str, several: str | None, instead: str = "") -> bool:
 
 def path_in(directory: str, name: str, suffix: str = "") -> str:
     """The file in a directory of results that belongs to this input."""
-    return str(Path(directory) / (("stdin" if name == STDIO else Path(name).name) + suffix))
+    return str(Path(directory) / (Path(label_of(name)).name + suffix))
 
 
 def is_unnamed(name: str) -> bool:
@@ -181,13 +181,12 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
 
 def report(name: str, error: Exception) -> None:
     """Say on stderr that one input failed, and why."""
-    label = "stdin" if name == STDIO else name
-    say(f"{label}: {words(error, name)}")
+    say(f"{label_of(name)}: {words(error, name)}")
 
 
 def words(error: Exception, name: str = "") -> str:
     """What an error says, on one line. Its file is named, unless the line begins with `name`."""
-    label = "stdin" if name == STDIO else name
+    label = label_of(name)
     if isinstance(error, ClipcodecError) and error.source is not None:
         part = f"{error.source}: ".removeprefix(f"{label}: ")  # such as "items 5 to 9: "
         error.source = part.removesuffix(": ") or None

@@ -18,17 +18,18 @@ from .. import arrays
 from ..bulk.archives import is_archive
 from ..bulk.job import Failure, Job, JobResult, Mode
 from ..bulk.sources import holds_many
-from ..errors import ClipcodecError, MissingDependencyError, OptionError, WeightsError
+from ..errors import ClipcodecError, MissingDependencyError, OptionError, RateError, WeightsError
 from ..models import BATCH
 from ..system.optional import require
 from .common import STDIO, progress_bar, refuse_no_folder, target_of, words
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
-from .inputs import is_pipe
-from .results import Results, label_of, together
+from .inputs import is_pipe, label_of
+from .results import Results, together
 from .suffixes import CONTAINER_SUFFIX
 from .terminal import counted, say, size_text, tell
 
 _OPTIONS = ("workers", "batch_size", "precision", "resume", "dry_run")  # for containers only
+_NAMED = 5  # that fail as they cannot be as small or as good as was asked
 _LONG = 10.0  # seconds; of a shorter job the speed is not said
 
 
@@ -171,9 +172,10 @@ def _do(
     if args.dry_run:
         _plan(job, output, args, results)
         return
+    failures = _Failures()
     try:
         with progress_bar(quiet=args.quiet, unit=thing) as progress:
-            result = job.run(progress, _report)
+            result = job.run(progress, failures.add)
     except BaseException:
         if job.unfinished is not None and output != STDIO:
             how = "the same command with --resume goes on"
@@ -181,23 +183,29 @@ def _do(
                 how = f"to go on with it give --resume, not -f, with no {output} in its way"
             say(f"what was written is in {job.unfinished}: {how}")
         raise
+    finally:
+        failures.end()
     if result.failed:
         results.code = 1
+    words = None if result.compressed else f"no {thing} is new"
     results.done(
-        name, output, os.path.getsize(job.out), size, was=counted(result.compressed, thing),
-        more=_more(job, result),
+        name, output, os.path.getsize(job.out), size, words=words,
+        was=counted(result.compressed, thing), more=_more(job, result),
     )  # fmt: skip
 
 
 def _more(job: Job, result: JobResult) -> str:
     asked = job.target.mean_bytes
     facts = [f"{result.bytes_per_item:.1f} bytes each"]
+    if job.target.max_bytes is not None:  # which is of the streams alone
+        facts[0] += " with ids"
     if asked is not None:
         facts.append(f"asked {asked:g}")
     if result.adapted:
         facts.append("the quality was adapted as images came, so it depends on their order")
     if result.there_already:
-        facts.append(f"{result.there_already:,} more there already")
+        more = " more" if result.compressed else ""
+        facts.append(f"{result.there_already:,}{more} there already")
     if result.failed:
         facts.append(f"{result.failed:,} failed")
     if result.seconds > _LONG:
@@ -209,7 +217,7 @@ def _plan(job: Job, output: str, args: argparse.Namespace, results: Results) -> 
     """Ids of what would be compressed on stdout, the rest on stderr."""
     plan = job.plan()
     for failure in plan.failures:
-        _report(failure)
+        _name(failure)
     for id in plan.ids:
         tell(id)
     if not args.quiet:
@@ -220,5 +228,23 @@ def _plan(job: Job, output: str, args: argparse.Namespace, results: Results) -> 
         results.code = 1
 
 
-def _report(failure: Failure) -> None:
+class _Failures:
+    """Says what failed. Streams that cannot be as was asked fail alike: a few of them are named."""
+
+    def __init__(self) -> None:
+        self._alike = 0
+
+    def add(self, failure: Failure) -> None:
+        if isinstance(failure.error, RateError):
+            self._alike += failure.rows
+            if self._alike > _NAMED:
+                return
+        _name(failure)
+
+    def end(self) -> None:
+        if self._alike > _NAMED:
+            say(f"{self._alike - _NAMED:,} more failed in the same way")
+
+
+def _name(failure: Failure) -> None:
     say(f"{label_of(failure.name)}: {words(failure.error, failure.name)}")

@@ -27,7 +27,7 @@ from ..errors import ClipcodecError, DecodeError, OptionError, OutputExistsError
 from ..system.files import open_directly, replacing, written_directly
 from .common import STDIO, as_stream, is_unnamed, read_stream, refuse_terminal_or_existing
 from .formats import CONTAINER, refuse_foreign
-from .inputs import first_bytes, seekable
+from .inputs import first_bytes, label_of, seekable
 from .results import Results, together
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, counted, say, size_text, tell, tell_json
@@ -48,7 +48,7 @@ def require_container(name: str) -> None:
 
     So that no more is read of a pipe that is none.
     """
-    with placed(source="stdin" if name == STDIO else name):
+    with placed(source=label_of(name)):
         refuse_foreign(name, "a container", CONTAINER, error=DecodeError)
         check_opening(first_bytes(name, len(OPENING)))
 
@@ -62,8 +62,7 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
             stack.enter_context(source)
         container = stack.enter_context(Container(source, profile=profile, partial=partial))
         if not container.complete:
-            label = "stdin" if name == STDIO else name
-            say(f"{label}: not complete: {len(container)} good items are read")
+            say(f"{label_of(name)}: not complete: {len(container)} good items are read")
         yield container
 
 
@@ -102,7 +101,7 @@ def _facts(name: str, container: Container) -> dict[str, Any]:
 
 
 def _words(known: dict[str, Any]) -> list[str]:
-    label = "stdin" if known["file"] == STDIO else Path(known["file"]).name
+    label = Path(label_of(known["file"])).name
     profiles = known["profiles"].items()
     per_item = "" if not known["items"] else f", {known['bytes_per_item']:.1f} per item"
     return [

@@ -32,6 +32,7 @@ from .common import (
     write_result,
 )
 from .formats import ARRAY, IDS, LINES, known, refuse_other_format
+from .inputs import label_of
 from .results import Results, together
 from .terminal import as_json, counted, size_text, tell, tell_json
 
@@ -169,7 +170,7 @@ def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
 
 def _words(name: str, info: StreamInfo) -> list[str]:
     identity = f"id {info.profile_id}" if info.digest is None else f"private, {info.digest[:8]}"
-    label = "stdin" if name == STDIO else Path(name).name
+    label = Path(label_of(name)).name
     return [
         f"{label}: clipcodec stream, format version {info.version}",
         f"  profile    {info.profile} ({identity})",

@@ -18,6 +18,7 @@ from ..errors import MissingDependencyError, WeightsUnavailableError
 from ..profile.registry import DEFAULT, UNTRAINED, ProfileInfo, by_name, registered
 from ..profile.samples import draw
 from ..system.optional import missing_named
+from .common import words
 from .suffixes import STREAM_SUFFIX
 from .terminal import tell
 
@@ -120,7 +121,7 @@ def _image(args: argparse.Namespace) -> None:
     except (WeightsUnavailableError, MissingDependencyError) as error:
         if args.image is not None and isinstance(error, MissingDependencyError):
             raise  # it was asked for
-        _paragraph(f"No image was compressed: {error}")
+        _paragraph(f"No image was compressed: {words(error)}")
         return
     tell(f"The embedding of {name}:")
     _table(embedding)

@@ -23,7 +23,7 @@ from ..embeddings import as_rows
 from ..errors import ClipcodecError, EmbeddingError, ImageError, brief
 from ..profile.registry import fitting
 from .formats import EMBEDDINGS, IMAGES, PICTURES, TABLE, TEXTS, Format, verbs_for
-from .inputs import STDIO, first_bytes, path_or_bytes, seekable
+from .inputs import first_bytes, label_of, path_or_bytes, seekable
 from .terminal import counted, size_text, tell, tell_json
 
 _MEASURED = 1 << 16  # rows at most, evenly chosen
@@ -43,7 +43,7 @@ def info(name: str, found: Format, codec: Codec, args: argparse.Namespace) -> No
     if args.json:
         tell_json(known)
         return
-    label = "stdin" if name == STDIO else Path(name).name
+    label = Path(label_of(name)).name
     tell(f"{label}: {found.words}")
     for key, text in [*words(known), ("verbs", known["verbs"])]:
         if text is not None:

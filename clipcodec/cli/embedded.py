@@ -30,7 +30,7 @@ from ..errors import (
 from .common import STDIO, read_stream, report
 from .containers import opened
 from .formats import ARRAY, CONTAINER, EMBEDDINGS, PICTURES, STREAM, Format, known, refuse_foreign
-from .inputs import embedding_rows, path_or_bytes
+from .inputs import embedding_rows, label_of, path_or_bytes
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Place(NamedTuple):
         """The id; else the input, followed by the number of the item."""
         if self.id is not None:
             return self.id
-        label = "stdin" if self.file == STDIO else self.file
+        label = label_of(self.file)
         return label if self.item is None else f"{label}/{self.item}"
 
 
@@ -231,9 +231,8 @@ class Embedded:
     def _say_faults(self, places: list[Place], found: Sequence[object]) -> None:
         for place, fault in zip(places, found, strict=True):
             if isinstance(fault, ClipcodecError):
-                label = "stdin" if place.file == STDIO else place.file
                 id = "" if place.id is None else f" ({place.id})"
-                say(f"{label}, item {place.item or 0}{id}: {fault.reason}")
+                say(f"{label_of(place.file)}, item {place.item or 0}{id}: {fault.reason}")
                 self.failed += 1
 
 

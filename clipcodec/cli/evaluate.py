@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OptionError
+from ..errors import InputError, OptionError
 from .common import refuse_terminal_or_existing
 from .terminal import say, tell, tell_json
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..evaluation.sets import EmbeddingSet
 
 _BYTES = (25, 50, 100)
-_NOT_SETS = (".npy", ".npz", ".pt", ".pth", ".csv")  # embeddings, but with no place for labels
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,16 +77,14 @@ def _sets(args: argparse.Namespace) -> tuple[list[EmbeddingSet], int]:
 
 def _of_images(name: str, args: argparse.Namespace) -> tuple[EmbeddingSet, int]:
     """The set of a folder of images by class, or of a data set; made once, and kept."""
-    from ..evaluation.image_sets import image_set
+    from ..evaluation.image_sets import DATA_SETS, image_set
     from ..evaluation.images import embed_images_to_set, files_digest
     from ..evaluation.sets import load_set
 
-    if Path(name).suffix in _NOT_SETS and Path(name).is_file():
-        raise OptionError(
-            f"{name}: expected a set, a .safetensors file with the tensor `embeddings` and, if "
-            "known, `labels`: docs/evaluation.md"
-        )
-    if args.keep is None:
+    if Path(name).is_file():
+        raise InputError(f"{name}: expected embeddings with their labels, a .safetensors file as "
+                         "docs/evaluation.md says; or a directory of images")  # fmt: skip
+    if args.keep is None and (name in DATA_SETS or Path(name).is_dir()):
         raise OptionError(f"{name}: give --keep DIR, where the embeddings of its images are kept")
     source = image_set(name, root=_path(args.root), download=args.download)
     made_of = f"{files_digest(source)} {args.backbone} {args.weights}"

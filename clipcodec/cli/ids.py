@@ -9,7 +9,7 @@ from ..container import Item
 from ..errors import ClipcodecError, InputError
 from .common import STDIO, refuse_terminal_or_existing, report
 from .containers import opened, require_container
-from .results import label_of
+from .inputs import label_of
 from .terminal import say, shown, tell, tell_json
 
 

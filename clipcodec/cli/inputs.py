@@ -22,6 +22,11 @@ from ..system.pipes import LARGEST_ARRAY, LARGEST_IMAGE, Pipe, read_at_most
 STDIO = "-"
 
 
+def label_of(name: str) -> str:
+    """An input as messages call it."""
+    return "stdin" if name == STDIO else name
+
+
 _waiting: dict[str, Pipe] = {}  # those that were looked at and not read yet
 
 
@@ -61,7 +66,7 @@ def seekable(name: str) -> str | BinaryIO:
         shutil.copyfileobj(pipe, copy)
         copy.seek(0)
         raw = io.FileIO(os.dup(copy.fileno()))
-    raw.name = "stdin" if name == STDIO else name  # for errors
+    raw.name = label_of(name)  # for errors
     return io.BufferedReader(raw)
 
 

@@ -53,7 +53,7 @@ from .common import (
 )
 from .containers import is_container, opened
 from .formats import CONTAINER, PICTURES, refuse_foreign, refuse_other_format
-from .inputs import open_input, path_or_bytes
+from .inputs import label_of, open_input, path_or_bytes
 from .terminal import ARROW, counted, note, size_text, tell, tell_json
 from .words import read_text_embeddings, templates_of
 
@@ -156,7 +156,7 @@ class _Work:
         words = self._embedded()
         regions = find_regions(picture, self._regions(name))
         streams = compress_regions(picture, regions, codec, self._target, crop=args.crop)
-        label = "stdin" if name == STDIO else name
+        label = label_of(name)
         if args.keep is not None:
             boxes = [Region(region.box) for region in regions]  # masks of many images are large
             self._kept.append((label, boxes, streams))
@@ -227,7 +227,7 @@ class _Work:
 def _read_boxes(name: str) -> dict[str | None, list[Box]]:
     with open_input(name) as file:
         data = file.read()
-    source = "stdin" if name == STDIO else name
+    source = label_of(name)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -16,8 +16,8 @@ from ..system.files import open_directly, written_directly
 from .common import STDIO, read_stream, refuse_no_folder, refuse_terminal_or_existing, report
 from .containers import is_container
 from .formats import CONTAINER, STREAM, refuse_foreign, refuse_other_format
-from .inputs import is_pipe, seekable
-from .results import Results, label_of, together
+from .inputs import is_pipe, label_of, seekable
+from .results import Results, together
 from .terminal import counted, say
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from ..system.files import written_directly
 from .common import STDIO, report
+from .inputs import label_of
 from .terminal import ARROW, counted, note, size_text
 
 
@@ -92,11 +93,6 @@ class Results:
 
 def _joined(*parts: str) -> str:
     return ", ".join(filter(None, parts))
-
-
-def label_of(name: str) -> str:
-    """An input as messages call it."""
-    return "stdin" if name == STDIO else name
 
 
 def is_unseen(output: str) -> bool:

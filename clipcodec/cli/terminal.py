@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from ..system.shown import counted as counted
+
 
 def shown(text: object) -> str:
     """Text as people may see it: every character that is not printable is escaped, as in Python.
@@ -69,11 +71,6 @@ def size_text(size: float) -> str:
     while power < len(_UNITS) and float(f"{size / 1000**power:.3g}") >= 1000:
         power += 1
     return f"{float(f'{size / 1000**power:.3g}'):g} {_UNITS[power - 1]}"
-
-
-def counted(count: int, thing: str) -> str:
-    """How many there are, in words: "1 stream", "50,000 streams"."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _has_arrow() -> bool:

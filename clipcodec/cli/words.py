@@ -11,7 +11,7 @@ from ..models.templates import TEMPLATES
 from ..models.templates import templates_of as sentences
 from ..texts import TextEmbeddings, is_text_file
 from .formats import LINES, TEXTS
-from .inputs import STDIO, first_bytes, is_pipe, open_input, path_or_bytes
+from .inputs import first_bytes, is_pipe, label_of, open_input, path_or_bytes
 
 _HEAD = 1 << 10
 
@@ -34,7 +34,7 @@ def read_lines(name: str) -> list[str]:
     """The lines of a file of texts, in UTF-8, without empty ones; OptionError if there are none."""
     with open_input(name) as file:
         data = file.read()
-    label = "stdin" if name == STDIO else name
+    label = label_of(name)
     try:
         # not splitlines(), which ends a line at rare characters within a text, too
         lines = re.split("\r\n|\n|\r", data.decode("utf-8-sig"))
@@ -56,15 +56,15 @@ def labels_of(values: list[str]) -> list[str] | TextEmbeddings:
         for value in values:
             if _named_as_file(value) and os.path.isfile(value):
                 raise OptionError(
-                    f"labels: {value} is a file, and more is given: give one file alone, or words"
+                    f"--labels: {value} is a file, and more is given: give one file alone, or words"
                 )
         return values
     if not (os.path.isfile(name) or is_pipe(name)):
         if os.path.isdir(name):
-            raise OptionError(f"labels: {name} is a directory: give a file, or several words")
+            raise OptionError(f"--labels: {name} is a directory: give a file, or several words")
         if _named_as_file(name):
             raise OptionError(
-                f"labels: there is no file {name}: check its name; if it is a word, give several"
+                f"--labels: there is no file {name}: check its name; if it is a word, give several"
             )
         return values
     return read_text_embeddings(name) if is_text_embeddings(name) else read_lines(name)

@@ -35,7 +35,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Bina
     files such as /dev/stdout are written directly. Raises OutputExistsError if `path` exists and
     `overwrite` is false, and OSError naming `path` for any other failure.
     """
-    with _os_errors_named(path):
+    with os_errors_named(path):
         if written_directly(path):
             with open_directly(path) as device:
                 yield device
@@ -83,7 +83,7 @@ def open_number(path: str | os.PathLike[str]) -> int | None:
 
 
 @contextmanager
-def _os_errors_named(path: str | os.PathLike[str]) -> Iterator[None]:
+def os_errors_named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Any OSError of the `with` block is raised again, naming this path."""
     try:
         yield

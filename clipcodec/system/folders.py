@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
@@ -11,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import OutputExistsError
-from .files import move, refuse_existing
+from .files import move, os_errors_named, refuse_existing
 
 
 @contextmanager
@@ -29,11 +28,11 @@ def filling(folder: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Path
     if target.exists() and not target.is_dir():
         raise OutputExistsError(f"{folder} is a file: name a directory")
     temporary = _nearest(target) / f".clipcodec-{secrets.token_hex(6)}.tmp"
-    with _named(folder):
+    with os_errors_named(folder):
         temporary.mkdir()
     try:
         yield temporary
-        with _named(folder):
+        with os_errors_named(folder):
             if target.is_dir():
                 _move_all(temporary, target, overwrite=overwrite)
             else:
@@ -46,18 +45,6 @@ def filling(folder: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Path
 def _nearest(target: Path) -> Path:
     """The folder itself, or the nearest one above it that exists: on the same file system."""
     return next(path for path in (target, *target.parents) if path.is_dir())
-
-
-@contextmanager
-def _named(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """An OSError of the `with` block says which folder it is about."""
-    try:
-        yield
-    except OutputExistsError:
-        raise
-    except OSError as error:
-        why = f"cannot be written: {error.strerror or error}"
-        raise OSError(error.errno or errno.EIO, why, os.fspath(folder)) from error
 
 
 def _move_all(source: Path, target: Path, *, overwrite: bool) -> None:

@@ -14,22 +14,14 @@ PAGE = re.compile(r"https://clipcodec\.github\.io/clipcodec/((?:[\w-]+/)*)([\w.-
 WIDTH = "84"  # of usage lines, in characters
 
 
-def parsers() -> dict[str, tuple[argparse.ArgumentParser, str]]:
-    """The parser of each verb, and the line that says what it does, in the order of the help."""
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each verb, in the order of the help."""
     sys.path.insert(0, str(ROOT))  # this checkout's, not an installed one
     try:
         from clipcodec.cli.arguments.parser import build_parser
     finally:
         sys.path.remove(str(ROOT))
-    for action in build_parser()._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            lines = {choice.dest: choice.help or "" for choice in action._choices_actions}
-            return {
-                verb: (parser, lines[verb])
-                for verb, parser in action.choices.items()
-                if verb in lines  # not an alias
-            }
-    raise AssertionError("the command line has no verbs")
+    return dict(build_parser().verbs)
 
 
 def pages() -> dict[str, str]:
@@ -37,7 +29,7 @@ def pages() -> dict[str, str]:
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = WIDTH  # argparse asks the terminal otherwise
     try:
-        return {f"commands/{verb}.md": page(verb, *found) for verb, found in parsers().items()}
+        return {f"commands/{verb}.md": page(verb, parser) for verb, parser in parsers().items()}
     finally:
         if before is None:
             del os.environ["COLUMNS"]
@@ -50,10 +42,9 @@ def titles(places: Iterable[str]) -> list[dict[str, str]]:
     return [{Path(place).stem: place} for place in places]
 
 
-def page(verb: str, parser: argparse.ArgumentParser, line: str) -> str:
+def page(verb: str, parser: argparse.ArgumentParser) -> str:
     """What `clipcodec VERB --help` says, as a page."""
-    says = _words(parser.description or line)
-    parts = [f"# clipcodec {verb}", says[:1].upper() + says[1:]]
+    parts = [f"# clipcodec {verb}", _words(parser.description or "")]
     usage = parser.format_usage().removeprefix("usage: ").strip()
     usage = re.sub(r"\n {7}", "\n", usage)  # the room that "usage: " takes
     parts.append(f"```text\n{usage}\n```")

@@ -17,7 +17,10 @@ MODULES = {
     "clipcodec.tasks.naming": "clipcodec.tasks.naming",
     "clipcodec.tasks.captioning": "clipcodec.tasks.captioning",
     "clipcodec.tasks.locating": "clipcodec.tasks.locating",
+    "clipcodec.retrieval": "clipcodec.retrieval",
+    "clipcodec.profile": "clipcodec.profile",
     "clipcodec.integrations.arrow": "clipcodec.integrations.arrow",
+    "clipcodec.integrations.parquet": "clipcodec.integrations.parquet",
     "clipcodec.integrations.pandas": "clipcodec.integrations.pandas",
     "clipcodec.integrations.ray": "clipcodec.integrations.ray",
     "clipcodec.integrations.faiss": "clipcodec.integrations.faiss",
@@ -28,6 +31,9 @@ WORDS = """::: {}
       members: []
       show_root_heading: false
       show_root_toc_entry: false"""  # the docstring of the module alone
+WITHOUT_INHERITED = """
+    options:
+      inherited_members: false"""  # each error would have the methods of all errors
 
 
 def source(module: str, root: Path) -> Path:
@@ -49,6 +55,15 @@ def public(module: str, root: Path) -> list[str]:
     ]
 
 
+def where(module: str, name: str, root: Path) -> str:
+    """Where a public name is found: in a package it may be that of a module, too, which it hides.
+
+    Such as the function `clipcodec.models.spec`, which is `clipcodec.models.spec.spec`.
+    """
+    inner = f"{module}.{name}"
+    return f"{inner}.{name}" if source(inner, root).exists() else inner
+
+
 def titles(places: Iterable[str]) -> list[dict[str, str]]:
     """The pages for the navigation."""
     return [{MODULES[Path(place).stem]: place} for place in places]
@@ -62,6 +77,8 @@ def pages(root: Path) -> dict[str, str]:
         names = public(module, root)
         if module != ERRORS:  # errors have a page of their own
             names = [name for name in names if name not in errors]
-        parts = [f"# {title}", WORDS.format(module), *(f"::: {module}.{name}" for name in names)]
+        more = WITHOUT_INHERITED if module == ERRORS else ""
+        members = [f"::: {where(module, name, root)}{more}" for name in names]
+        parts = [f"# {title}", WORDS.format(module), *members]
         found[f"python/{module}.md"] = "\n\n".join(parts) + "\n"
     return found

@@ -30,7 +30,6 @@ from .blocks import Block, blocks
 from .prepared import NAMES, prepare
 
 PYTHON, SHELL = ("python", "py"), ("sh", "bash", "shell")
-SESSIONS = ("console", "pycon")  # what is typed after `$ ` or `>>> `, and what is printed
 DATA = ("", "text", "txt", "json", "xml", "toml", "yaml", "ini", "csv", "mermaid", "bibtex")
 OUTPUT = re.compile(r"""(create|save|save_pretrained)\(["'][^"']+["']""")  # what code makes
 OTHERS = ("open_clip:ViT-B-16-SigLIP:webli",)  # backbones that pages name, besides ours

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from clipcodec.cli.arguments import usage, values
-from clipcodec.cli.arguments.parser import build_parser, verbs
+from clipcodec.cli.arguments.parser import build_parser
 from clipcodec.cli.completion import FILES, FOLDERS, script
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import exit_code, run
 
-VERBS = {name: p for family in verbs().values() for name, p in family.items()}
+VERBS = build_parser().verbs
 EXAMPLES = [(name, command) for name, p in VERBS.items() for _, command in p.examples]
 # the values of arguments that are neither files nor words of a list
 PLAIN = {"N", "C", "Q", "E", "K", "P", "R", "S", "T", "G", "H", "W", "D", "NAME", "TEXT", "CODEC",
@@ -95,7 +95,7 @@ def test_the_first_help_lists_every_verb_once(capsys: pytest.CaptureFixture[str]
     assert exit_code("--help") == 0
     assert capsys.readouterr().out == text
     assert re.findall(r"^  ([a-z-]+)  ", text, re.MULTILINE) == [*VERBS]
-    for title in verbs():
+    for title in build_parser().families:
         assert f"\n{title}:\n" in text
     assert max(map(len, text.splitlines())) <= 80
 

@@ -80,7 +80,7 @@ def test_what_cannot_be_is_said(
     for arguments, code, words in (
         ([clpc, "--images", folder / "none"], 2, "not a folder"),
         ([clpc, "--images", clpc], 2, "not a folder"),
-        ([clpc, "--port", "99999"], 2, "expected 0 to 65535"),
+        ([clpc, "--port", "99999"], 2, "from 0 to 65535"),
         ([clpc, "--labels", folder / "labels.bin"], 2, "one per line"),
         ([clpc, "--templates", "none {", "--labels", "dog"], 2, "templates"),
         ([clpc, "--text-embeddings", folder / "words.safetensors"], 1, "text embeddings"),

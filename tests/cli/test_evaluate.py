@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clipcodec.cli import main
@@ -121,6 +122,14 @@ def test_a_folder_of_images_is_embedded_once_and_measured(
     assert len(done.out.splitlines()) == 2
 
 
+def test_embeddings_without_labels_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "rows.npy", np.eye(4))
+    assert main(["evaluate", str(tmp_path / "rows.npy")]) == 1
+    assert "rows.npy: expected embeddings with their labels" in capsys.readouterr().err
+
+
 def test_a_data_set_that_is_not_there_says_what_to_get(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,14 +155,3 @@ def test_a_result_file_gathers_codecs_and_holds_one_data_set(
     assert main(["evaluate", str(data), "--rows", "5", "-o", str(out), "-q"]) == 2
     assert f"-o {out} holds results of other data" in capsys.readouterr().err
     assert out.read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["rows.npy", "rows.csv"])
-def test_embeddings_that_are_no_set_are_refused(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Not taken for a folder of images: the message says what a set is."""
-    path = tmp_path / name
-    path.write_bytes(b"1,0,0\n0,1,0\n")
-    assert main(["evaluate", str(path)]) == 2
-    assert "expected a set, a .safetensors file" in capsys.readouterr().err

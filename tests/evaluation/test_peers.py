@@ -362,5 +362,5 @@ def test_missing_faiss_is_named_when_rows_are_coded(
 ) -> None:
     codec = parse_codec("faiss:SQ8")
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'clipcodec\[evaluation\]'"):
+    with pytest.raises(MissingDependencyError, match=r'pip install "clipcodec\[evaluation\]"'):
         codec.code(X, training)

@@ -685,14 +685,17 @@ def cli(*args: object, before: str = "") -> subprocess.CompletedProcess[str]:
 def test_commands(
     tmp_path: Path, file: Path, rates_path: Path, codec: Codec, streams: list[bytes]
 ) -> None:
-    """t.parquet → t.clip.parquet → t.parquet; quiet, as all verbs are."""
+    """t.parquet → t.clip.parquet → t.parquet, and a line of each; nothing with -q."""
     done = cli("compress", file, "--column", "embedding", "--profile", rates_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert re.fullmatch(
+        r"\S+t\.parquet: 300 rows, .+ → .+ bytes, \S+t\.clip\.parquet\n", done.stderr
+    )
     small = tmp_path / "t.clip.parquet"
     assert pq.read_table(small)["embedding"].to_pylist() == streams
     assert cli("decompress", small, "--profile", rates_path).returncode == 1  # t.parquet is there
     file.unlink()
-    done = cli("decompress", small, "--profile", rates_path)
+    done = cli("decompress", small, "--profile", rates_path, "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert np.allclose(vectors(pq.read_table(file)["embedding"]), codec.decode_batch(streams))
 
@@ -726,7 +729,9 @@ def test_several_tables_go_to_a_folder_and_a_bad_one_is_named(
     options = ("--column", "embedding", "-o", tmp_path / "out", "--profile", rates_path)
     done = cli("compress", *names, *options)
     assert (done.returncode, done.stdout) == (1, "")
-    first, second, third = done.stderr.splitlines()
+    written, first, second, third, totals = done.stderr.splitlines()
+    assert "t.parquet: 300 rows" in written
+    assert totals.endswith(", 3 failed")
     assert "u.parquet: column 'embedding', row 100: all zero" in first
     assert "x.parquet" in second
     assert "not a readable Parquet file" in second
@@ -842,7 +847,7 @@ def test_what_else_is_missing_is_not_hidden() -> None:
     from clipcodec import MissingDependencyError
     from clipcodec.integrations.extras import need
 
-    with pytest.raises(MissingDependencyError, match=r"pip install 'clipcodec\[arrow\]'") as info:
+    with pytest.raises(MissingDependencyError, match=r'pip install "clipcodec\[arrow\]"') as info:
         need("no_such_module.part", "arrow")
     assert isinstance(info.value, ImportError)
     assert info.value.name == "no_such_module"

@@ -555,7 +555,7 @@ def test_without_transformers_the_remedy_is_named(
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(sys, "meta_path", [Block(), *sys.meta_path])
-    with pytest.raises(MissingDependencyError, match=r"pip install 'clipcodec\[caption\]'") as info:
+    with pytest.raises(MissingDependencyError, match=r'pip install "clipcodec\[caption\]"') as info:
         Captioner.load(trained)
     assert info.value.name == "transformers"
 

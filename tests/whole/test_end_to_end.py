@@ -53,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
                "--recipe", "pqvae", "--steps", 20, "--codewords", 8, "--backbone", spec.name,
                "--name", "private/small", **ONE_THREAD)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert b"codewords in use  8 of 8" in done.stdout
+    assert b"codewords in use  8 of 8" in done.stderr
     images = [folder / "a.png", folder / "b.jpg", folder / "c.webp"]
     for picture, path in zip(pictures(3, seed=1), images, strict=True):
         picture.save(path)

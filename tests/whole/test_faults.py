@@ -211,7 +211,7 @@ def test_being_asked_to_stop_leaves_the_old_file_and_nothing_else(
 def test_a_signal_that_is_ignored_stays_ignored(npy: Path, folder: Path, stream: bytes) -> None:
     """As under nohup."""
     ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    done = cli("compress", npy, "-o", folder / "x.out", "-f",
+    done = cli("compress", npy, "-o", folder / "x.out", "-qf",
                before=ignore + STOP.format(moment="half", signal="SIGHUP"))  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert (folder / "x.out").read_bytes() == stream
@@ -257,7 +257,7 @@ def test_sigkill_from_outside_leaves_whole_streams_only(tmp_path: Path, count: i
         "compress",
         str(tmp_path / "x.npy"),
         "-o",
-        str(out),
+        f"{out}/",
         "-f",
     ]
     running = subprocess.Popen(command)
@@ -339,7 +339,7 @@ def test_a_full_disk_keeps_the_old_file_and_room_lets_the_next_run_pass(
             cp {out} {tmp_path}/written
             exit 1
         fi""")
-    line = complaint(cli("compress", npy, "-o", out, "-f", under=under))
+    line = complaint(cli("compress", npy, "-o", out, "-qf", under=under))
     assert f"{out}: cannot be written: No space left on device" in line
     assert (tmp_path / "second").read_text() == ""
     assert (tmp_path / "written").read_bytes() == stream
@@ -366,7 +366,8 @@ def test_a_read_only_folder_is_named(
 @pytest.mark.slow
 def test_missing_folders_and_files_in_place_of_folders_are_named(npy: Path, folder: Path) -> None:
     done = cli("compress", npy, "-o", folder / "none" / "x.out")
-    assert f"{folder / 'none'}" in complaint(done)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"there is no folder {folder / 'none'}: make it first\n" in done.stderr
     done = cli("compress", npy, "-o", folder / "x.out" / "y.clip")
     assert str(folder / "x.out") in complaint(done)
     assert (folder / "x.out").read_bytes() == b"old"
@@ -516,7 +517,7 @@ def test_a_damaged_cached_file_is_named_and_fetched_again_once_deleted(
     (blob,) = (home / "hub" / "models--tiny--weights" / "blobs").iterdir()
     blob.chmod(0o644)
     blob.write_bytes(b"" if damage == "empty" else network[0][: len(network[0]) // 2])
-    command = ("compress", image, "--backbone", "tiny", "-o", tmp_path / "a.clip")
+    command = ("compress", image, "--backbone", "tiny", "-q", "-o", tmp_path / "a.clip")
     line = complaint(cli(*command, before=network[1], **settings(home, hub)))
     assert "damaged, cut short" in line
     assert f"delete '{blob}' and run 'clipcodec fetch tiny'" in line
@@ -537,7 +538,7 @@ def test_a_download_cut_off_is_one_line_and_the_next_run_goes_on(tmp_path: Path,
     assert "clipcodec fetch tiny" in line
     hub.mode = "whole"
     done = fetch(tmp_path / "home", hub)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "tiny: 194 kB, verified\n")
     assert Path(done.stdout.strip()).read_bytes() == hub.data
 
 
@@ -557,7 +558,7 @@ def test_a_killed_download_leaves_no_file_that_counts_and_the_next_run_goes_on(
     assert "not in" in complaint(fetch(tmp_path / "home", None))
     hub.mode = "whole"
     done = fetch(tmp_path / "home", hub)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "tiny: 194 kB, verified\n")
     assert Path(done.stdout.strip()).read_bytes() == hub.data
 
 
@@ -569,7 +570,7 @@ def test_a_read_only_cache_serves_what_it_holds(
     assert fetch(home, hub).returncode == 0
     under = namespace(read_only(home))
     assert fetch(home, None, under=under).returncode == 0
-    done = cli("compress", image, "--backbone", "tiny", "-o", tmp_path / "a.clip",
+    done = cli("compress", image, "--backbone", "tiny", "-q", "-o", tmp_path / "a.clip",
                before=network[1], under=under, **settings(home))  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -657,7 +658,7 @@ def test_without_a_home_weights_are_wanting_in_one_line(
     line = complaint(cli("fetch", "tiny", before=NOBODY + REGISTER, **environment))
     assert "clipcodec fetch tiny" in line
     (tmp_path / "w").write_bytes(network[0])
-    done = cli("compress", image, "--backbone", "tiny", "--weights", tmp_path / "w",
+    done = cli("compress", image, "--backbone", "tiny", "-q", "--weights", tmp_path / "w",
                before=NOBODY + network[1], **environment)  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert fetch(tmp_path / "given", hub, before=NOBODY, HOME=environment["HOME"]).returncode == 0

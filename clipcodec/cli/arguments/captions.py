@@ -30,7 +30,7 @@ def add(verbs: Verbs) -> None:
     model.add_argument("--scale", type=number(above=0), metavar="S", help="norm of the embeddings "
                        "that the weights were trained on (default: what the file says, or "
                        "1)")  # fmt: skip
-    options.profile(p, "profile file that private streams were made with")
+    options.profile(p, options.PRIVATE)
     options.backbone(p, "image encoder of image inputs (default: what the captioner was trained "
                      "on)")  # fmt: skip
     options.weights(p)

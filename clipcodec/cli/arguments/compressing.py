@@ -6,8 +6,6 @@ from ..suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from . import options
 from .options import Verbs, verb
 
-_PRIVATE = "profile file that private streams were made with"
-
 
 def add(verbs: Verbs) -> None:
     p = verb(
@@ -56,7 +54,7 @@ def add(verbs: Verbs) -> None:
     p.add_argument("--ids", metavar="FILE", help="write the ids of containers' items, one per line")
     options.partial(p)
     options.force(p)
-    options.profile(p, _PRIVATE)
+    options.profile(p, options.PRIVATE)
     options.table(p, "streams in .parquet inputs (default: the one marked so)")
     options.json(p, "one line per stream")
     options.quiet(p)
@@ -73,5 +71,5 @@ def add(verbs: Verbs) -> None:
     p.add_argument("inputs", nargs="+", metavar="FILE", help="stream, container (.clpc), "
                    "embeddings, image or Parquet table; - for stdin")  # fmt: skip
     options.partial(p)
-    options.profile(p, _PRIVATE)
+    options.profile(p, options.PRIVATE)
     options.json(p, "one line per file")

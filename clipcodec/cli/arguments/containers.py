@@ -39,7 +39,7 @@ def add(verbs: Verbs) -> None:
     options.partial(p)
     p.group(ITEMS).add_argument("-n", dest="count", type=whole(1), default=10, metavar="N",
                                 help="how many (default: 10)")  # fmt: skip
-    options.profile(p, "profile file that private streams were made with")
+    options.profile(p, options.PRIVATE)
     options.json(p, "one line per item")
 
     p = verb(

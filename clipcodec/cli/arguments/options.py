@@ -49,6 +49,9 @@ def output(p: Parser, text: str, *, metavar: str = "OUT", required: bool = False
     )
 
 
+PRIVATE = "profile file that private streams were made with"
+
+
 def profile(p: Parser, text: str = "registered name or profile file") -> None:
     p.group(MODEL).add_argument("--profile", metavar="PROFILE", help=text)
 

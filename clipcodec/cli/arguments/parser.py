@@ -36,6 +36,7 @@ class Command(argparse.ArgumentParser):
     """The command, whose first argument is a verb.
 
     families  the verbs, by what people do with them: title, then name, then parser
+    verbs     the same without the titles
     """
 
     def __init__(self) -> None:
@@ -126,8 +127,3 @@ class Command(argparse.ArgumentParser):
 def build_parser() -> Command:
     """The parser with all verbs, in the order of `clipcodec --help`."""
     return Command()
-
-
-def verbs() -> dict[str, dict[str, Parser]]:
-    """All verbs: the title of each family, then the names of its verbs with their parsers."""
-    return build_parser().families

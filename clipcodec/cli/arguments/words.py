@@ -7,8 +7,6 @@ from .options import Verbs, choice, verb
 from .usage import INPUT_OUTPUT, MODEL, PAGE, REGIONS, TEXT
 from .values import number, whole
 
-_PRIVATE = "profile file that private streams were made with"
-
 
 def add(verbs: Verbs) -> None:
     _search(verbs)
@@ -52,7 +50,7 @@ def _search(verbs: Verbs) -> None:
     options.best(p, "hits for each query", 10)
     options.lines(p, "one line per query", "query, rank, score, index, id")
     options.target(p)
-    options.profile(p, f"{_PRIVATE}; with --index, what to make them with")
+    options.profile(p, f"{options.PRIVATE}; with --index, what to make them with")
     options.backbone(p, options.ENCODER)
     options.weights(p)
     options.quiet(p)
@@ -81,7 +79,7 @@ def _classify(verbs: Verbs) -> None:
                                 help="factor of the cosines in the softmax (default: the model's, "
                                 "or 100)")  # fmt: skip
     options.lines(p, "one line per embedding", "name, rank, label, probability")
-    options.profile(p, _PRIVATE)
+    options.profile(p, options.PRIVATE)
     options.backbone(p, "the model, where the inputs do not say it")
     options.weights(p)
     options.quiet(p)
@@ -136,7 +134,7 @@ def _browse(verbs: Verbs) -> None:
                       "127.0.0.1 (default: 8765; 0: a free one)")  # fmt: skip
     page.add_argument("--cache", metavar="DIR", help="where thumbnails are kept (default: "
                       "$XDG_CACHE_HOME/clipcodec/thumbnails)")  # fmt: skip
-    options.profile(p, _PRIVATE)
+    options.profile(p, options.PRIVATE)
     options.backbone(p, "what made the embeddings, where the profile takes any")
     options.weights(p)
 
@@ -148,7 +146,7 @@ def _locate(verbs: Verbs) -> None:
             ("The box of what the words name", 'clipcodec locate photo.jpg --text "a red cup"'),
             ("Among boxes that you have, drawn into a copy",
              'clipcodec locate photo.jpg --text "a red cup" --boxes boxes.json -o marked.png'),
-            ("All regions of a folder, kept to be asked later",
+            ("All regions of two images, kept to be asked later",
              "clipcodec locate a.jpg b.jpg --keep regions.clpc"),
             ("Asked later", 'clipcodec locate regions.clpc --text "a red cup"'),
         ],
