@@ -35,9 +35,9 @@ _HEAD = (
 def run(args: argparse.Namespace) -> int:
     samples = draw(by_name(DEFAULT), args.count)
     _paragraph(
-        f"{args.count} sample embeddings, drawn at random from what profile {DEFAULT} knows of "
-        "embeddings. They are about as hard to compress as those of real images, and harder for "
-        "other profiles than this one. Each profile writes them to files and reads them back."
+        f"{args.count} sample embeddings, made at random by the statistics in profile {DEFAULT}. "
+        "For this profile they are about as hard to compress as those of real images, for "
+        "the others harder. Each profile writes them to files and reads them back."
     )
     tell()
     _table(samples)

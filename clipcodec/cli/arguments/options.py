@@ -63,7 +63,7 @@ def target(p: Parser) -> None:
     goals.add_argument("--max-bytes", type=whole(1), metavar="N", help="most bytes of a whole "
                        "stream, used as well as possible")  # fmt: skip
     goals.add_argument("--mean-bytes", type=number(above=0), metavar="N", help="bytes on average, "
-                       "at an even quality: of an item of a container, with its id, or of a "
+                       "at an even quality: of a container's items with their ids, or of a "
                        "stream of a table")  # fmt: skip
     goals.add_argument("--min-cosine", type=number(0, 1), metavar="C", help="least cosine after "
                        "decoding, in the fewest bytes")  # fmt: skip
@@ -152,7 +152,7 @@ def many(p: Parser) -> None:
 
 def partial(p: Parser) -> None:
     p.group(INPUT_OUTPUT).add_argument("--partial", action="store_true", help="also read a "
-                                       "container that was cut or is being written, up to its "
+                                       "container that was cut off or is being written, up to its "
                                        "last good block")  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def add(verbs: Verbs) -> None:
     p = verb(
         verbs, "demo", "compress samples and an image, and show what is lost", page="quick-start",
         examples=[
-            ("Samples, and a picture that is drawn here", "clipcodec demo"),
+            ("Samples, and a picture that the demo draws", "clipcodec demo"),
             ("A photo of yours", "clipcodec demo photo.jpg"),
         ],
     )  # fmt: skip
