@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from ..codec import Codec
-from ..container import ContainerWriter
+from ..container import Container, ContainerWriter
 from ..errors import (
     ClipcodecError,
     ImageFileError,
@@ -33,7 +33,7 @@ from .entries import Entry, LeftOut, Source, Tally
 from .pipeline import Result, check_settings, compress
 from .resume import SETTLED, Begun
 from .sources import find
-from .steering import ContainerSize, Steering, empty, settled
+from .steering import ContainerSize, Steering, counted, settled
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
@@ -119,8 +119,8 @@ class JobResult:
         failures: Every failure by name, in order.
         bytes: Of the streams added.
         seconds: The time it took, without loading the backbone.
-        bytes_per_item: Of the whole container, ids and index counted, but not what a container
-            without items takes.
+        bytes_per_item: Of all items of the container, with their ids, but without what a container
+            and its blocks take whatever is in them.
         adapted: Whether the quality was changed on the way, to come to mean_bytes.
         left_out: Files and archive members that are no images, or hidden: for each reason how many,
             and their names; also a warning.
@@ -319,10 +319,7 @@ class Job:
             target, steering = self._to_mean(begun, sources, ledger)
         if target is not self.target:
             identity |= {SETTLED: {"quality": target.quality, "weight": target.weight}}
-        metadata, around = None, begun.around
-        if not begun.found:
-            metadata = {"clipcodec": {**identity, "root": root}}
-            around = empty(metadata)
+        metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
         writer = ContainerWriter(
             self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey
         )
@@ -352,8 +349,12 @@ class Job:
         _warn(left_out)
         return JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
-            (os.path.getsize(self.out) - around) / items, steering is not None, left_out,
+            self._counted() / items, steering is not None and steering.adapted, left_out,
         )  # fmt: skip
+
+    def _counted(self) -> int:
+        with Container(self.out) as container:
+            return counted(container.survey)
 
     def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
         """The sources, and the directory that ids are relative to; refuses an existing output."""

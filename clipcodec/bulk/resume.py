@@ -12,7 +12,7 @@ from ..container.survey import Survey
 from ..container.writer import PART
 from ..errors import OptionError, TruncatedError
 from ..target import Target
-from .steering import empty
+from .steering import counted
 
 SETTLED = "settled"  # in the metadata
 _SHOWN = 32  # characters
@@ -26,7 +26,6 @@ class Begun:
     found   is anything in it?
     survey  where its blocks are, for the writer; None if nothing is in it
     items, size   how many it holds, and the bytes that these take
-    around  bytes that it takes besides
     """
 
     def __init__(self, out: str, *, resume: bool) -> None:
@@ -35,7 +34,7 @@ class Begun:
         self.path = target if target.is_file() else self.part
         self.found = False
         self.survey: Survey | None = None
-        self.items = self.size = self.around = 0
+        self.items = self.size = 0
         self._recorded: Any = {}
         self._container: Container | None = None
         if resume and self.path.is_file():
@@ -46,8 +45,7 @@ class Begun:
             self._recorded = metadata.get("clipcodec")
             self.found = count > 0 or bool(metadata)
             self.survey = self._container.survey if self.found else None
-            self.around = empty(metadata)
-            self.items, self.size = count, self._container.size - self.around
+            self.items, self.size = count, counted(self._container.survey)
 
     def __enter__(self) -> Begun:
         return self

@@ -1,7 +1,7 @@
-"""`mean_bytes` of a container: bytes of its file per item, ids, index and check values counted.
+"""`mean_bytes` of a container: bytes of its items with their ids, on average.
 
-What a container without items takes, mostly its metadata, is not counted: shared out among a dozen
-photographs it would leave them next to nothing.
+What does not grow with the items is not counted: the metadata, and some forty bytes of each block.
+A dozen photographs would have next to nothing left, and so would one that is added later.
 
 Where the inputs are known in whole (arrays), `settled` finds one quality for all of them. Images
 come as a stream: `Steering` finds a quality on the first of them, and changes it a little with each
@@ -22,6 +22,7 @@ import numpy as np
 from .. import mean
 from ..codec import Codec
 from ..container import layout
+from ..container.survey import Survey
 from ..container.writer import BLOCK_ITEMS
 from ..embeddings import Embeddings, normalise
 from ..errors import ClipcodecError, InputError, each_row
@@ -65,7 +66,7 @@ class StreamSize:
 class ContainerSize:
     """Bytes that items take in a container's file as it will be, while they are added.
 
-    size, items  of those in the file that there is already
+    size, items  of those in the file that there is already: see `counted`
     """
 
     def __init__(self, size: float = 0, items: int = 0) -> None:
@@ -91,14 +92,17 @@ class ContainerSize:
 
 
 def _block(streams: list[bytes], ids: list[str] | None) -> int:
-    """Bytes of a block, and of its entry in the index."""
-    return len(layout.pack_items(streams, ids)) + 8
+    """Bytes of the items of a block."""
+    return len(layout.pack_items(streams, ids)) - _AROUND
 
 
-def empty(metadata: dict[str, Any]) -> int:
-    """Bytes of a container without items."""
-    index = layout.pack_index(np.empty((0, 2), np.int64))
-    return len(layout.OPENING) + len(layout.pack_metadata(metadata)) + 8 + len(index)
+_AROUND = len(layout.pack_items([b"\0"], ["a"])) - 2  # of a block, whatever is in it
+
+
+def counted(survey: Survey) -> int:
+    """Bytes that the items of a container take in its file."""
+    blocks = survey.entries[survey.entries[:, 1] > 0, 0]
+    return int(blocks.sum()) - len(blocks) * _AROUND
 
 
 # known in whole
@@ -176,11 +180,14 @@ class Steering:
 
     size  of what there is so far
     left  how many items are still to come, if that is known
+
+    `adapted` tells whether a quality has depended on the items before.
     """
 
     def __init__(self, codec: Codec, asked: Target, size: Sizing, left: int | None = None) -> None:
         self._codec, self._asked, self._size, self._left = codec, asked, size, left
         self._wanted = float(asked.mean_bytes or 0)
+        self.adapted = False
         self._known: list[tuple[str, Embeddings]] = []  # items on which the curve was measured
         self._curve: mean.Curve | None = None
         self._aim = 0.0  # bytes per item of those
@@ -205,6 +212,9 @@ class Steering:
         """
         if last:
             self._left = len(rows)
+        self.adapted = self.adapted or (
+            len(rows) > 0 and (bool(self._known) or self._size.items > 0)
+        )
         wanted = self._next_mean(len(rows))
         if self._left is not None:
             self._left -= len(rows)

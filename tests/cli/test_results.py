@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec.bulk.steering import empty
+from clipcodec.bulk.steering import counted
 from clipcodec.cli import main
 from clipcodec.cli.spelling import Spelling
 from clipcodec.cli.terminal import size_text
@@ -108,7 +108,7 @@ def test_each_input_has_a_line_and_several_have_totals(
     assert lines[1] == "clipcodec: zero.npy: all zero, which has no direction"
     assert lines[2] == "clipcodec: none.npy: No such file or directory"
     with clipcodec.open("rows.clpc") as container:
-        each = (container.size - empty(container.metadata)) / 3
+        each = counted(container.survey) / 3
     assert lines[3] == (
         f"rows.npy: 3 embeddings, {size('rows.npy')} → {size('rows.clpc')}, rows.clpc "
         f"({each:.1f} bytes each)"
