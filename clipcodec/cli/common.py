@@ -124,6 +124,8 @@ def refuse_no_folder(output: str, option: str = "-o") -> None:
     if output == STDIO:
         return
     folder = Path(output).parent
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{option} {output}: {folder} is a file, not a folder: name another")
     if not folder.is_dir():
         raise OptionError(f"{option} {output}: there is no folder {folder}: make it first")
 

@@ -249,9 +249,10 @@ def test_nothing_to_put_into_a_new_container_is_an_error_and_leaves_none(tmp_pat
 # --- modes ---
 
 
-def test_resume_adds_what_is_missing_and_surveys_once(
+def test_resume_adds_what_is_missing_and_surveys_once_before_and_once_after(
     rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Afterwards by the index at the end of the file, for the size of its items."""
     out = tmp_path / "o.clpc"
     make(rows, out=out).run()
     before = items(out)
@@ -265,7 +266,7 @@ def test_resume_adds_what_is_missing_and_surveys_once(
         monkeypatch.setattr(module, "read_survey", read_survey)
     more = save(tmp_path / "more.npy", 5)
     result = make(rows, more, out=out, mode="resume").run()
-    assert surveys == [str(out)]
+    assert surveys == [str(out)] * 2
     assert (result.compressed, result.there_already, result.failed) == (5, COUNT, 0)
     assert items(out)[:COUNT] == before
     assert [id for id, _ in items(out)[COUNT:]] == [f"more.npy/{i}" for i in range(5)]
