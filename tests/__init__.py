@@ -1,4 +1,4 @@
-"""The tests mirror the package; CONTRIBUTING.md says what else is here."""
+"""The tests, in folders that mirror the package; `helpers` holds what several of them share."""
 
 import os
 
