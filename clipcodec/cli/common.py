@@ -186,6 +186,20 @@ def report(name: str, error: Exception) -> None:
     say(f"{label_of(name)}: {words(error, name)}")
 
 
+def for_each(names: Iterable[str], work: Callable[[str], object]) -> int:
+    """Do the work for every input; the exit code. One that fails is named, the others go on."""
+    failed = 0
+    for name in names:
+        try:
+            work(name)
+        except BrokenPipeError:
+            raise
+        except (ClipcodecError, OSError) as error:
+            report(name, error)
+            failed += 1
+    return 1 if failed else 0
+
+
 def words(error: Exception, name: str = "") -> str:
     """What an error says, on one line. Its file is named, unless the line begins with `name`."""
     label = label_of(name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from . import containers, describe, tables
 from .common import (
     STDIO,
     as_stream,
+    for_each,
     is_directory,
     path_in,
     read_stream,
     refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
-    report,
     write_output,
     write_result,
 )
@@ -42,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         return tables.decompress(args)
     codec = Codec(args.profile)
     if args.verb == "info":
-        return _for_each(args.inputs, lambda name: _info(codec, name, args))
+        return for_each(args.inputs, lambda name: _info(codec, name, args))
     outputs = _outputs(args)
     if outputs is None:
         refuse_other_format(args.output, LINES if args.json else ARRAY)
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         return _separately(codec, outputs, args)
     if args.output is not None:
         return _together(codec, args)
-    return _for_each(args.inputs, lambda name: tell(_json(codec, name)))
+    return for_each(args.inputs, lambda name: tell(_json(codec, name)))
 
 
 def _outputs(args: argparse.Namespace) -> list[str] | None:
@@ -71,20 +70,6 @@ def _outputs(args: argparse.Namespace) -> list[str] | None:
         outputs = [path_in(args.output, "stdin.npy" if n == STDIO else n) for n in outputs]
     refuse_shared(outputs)
     return outputs
-
-
-def _for_each(names: list[str], work: Callable[[str], None]) -> int:
-    """Do the work for every input; the exit code. One that fails is named, the others go on."""
-    failed = 0
-    for name in names:
-        try:
-            work(name)
-        except BrokenPipeError:
-            raise
-        except (ClipcodecError, OSError) as error:
-            report(name, error)
-            failed += 1
-    return 1 if failed else 0
 
 
 def _separately(codec: Codec, outputs: list[str], args: argparse.Namespace) -> int:
@@ -128,7 +113,7 @@ def _together(codec: Codec, args: argparse.Namespace) -> int:
     refuse_terminal_or_existing(args.output, force=args.force)
     rows: list[Any] = []
     read = _json if args.json else _decoded
-    failed = _for_each(args.inputs, lambda name: rows.append(read(codec, name)))
+    failed = for_each(args.inputs, lambda name: rows.append(read(codec, name)))
     if failed:
         return failed
     if args.json:

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from ..container import Item
-from ..errors import ClipcodecError, InputError
-from .common import STDIO, refuse_terminal_or_existing, report
+from ..errors import InputError
+from .common import STDIO, for_each, refuse_terminal_or_existing
 from .containers import opened, require_container
 from .inputs import label_of
 from .terminal import say, shown, tell, tell_json
@@ -16,16 +16,7 @@ from .terminal import say, shown, tell, tell_json
 def run(args: argparse.Namespace) -> int:
     if args.null:
         refuse_terminal_or_existing(STDIO, force=False)
-    failed = 0
-    for name in args.inputs:
-        try:
-            _ids(name, args)
-        except BrokenPipeError:
-            raise
-        except (ClipcodecError, OSError) as error:
-            report(name, error)
-            failed += 1
-    return 1 if failed else 0
+    return for_each(args.inputs, lambda name: _ids(name, args))
 
 
 def _ids(name: str, args: argparse.Namespace) -> None:

@@ -1,11 +1,10 @@
 """What each way to install costs: bytes to download, bytes on disk. The lines are README's own.
 
-    python tests/bench/install.py [WAY …]       # full, cpu, light; default: all
+    python tests/bench/install.py [WAY …] [--torch …]    # full, cpu, light; default: all
 
 Each way is installed into a new virtual environment, in a folder that is deleted afterwards, from
 files downloaded just before; then `clipcodec demo --count 1` must run in it. `full` downloads some
-GB. Where the index of CPU-only torch cannot be reached, `--torch REQUIREMENT …` takes the place of
-that index and of what README takes from it.
+GB. In the way `cpu`, `--torch REQUIREMENT …` names the builds for the CPU that come first.
 
     download     bytes of the files that pip takes
     disk         bytes of the environment's files
@@ -31,8 +30,8 @@ WAYS = ("full", "cpu", "light")
 _IMAGES = "import clipcodec.models as m, open_clip; open_clip.create_model('ViT-B-32-quickgelu')"
 
 
-def measure(way: str, torch: Sequence[str] | None) -> dict[str, object]:
-    """Install one way in a new environment, and weigh it."""
+def measure(way: str, first: Sequence[str]) -> dict[str, object]:
+    """Install one way in a new environment, after what is to come first, and weigh it."""
     with tempfile.TemporaryDirectory(prefix="clipcodec-install-") as folder:
         environment, files = Path(folder) / "venv", Path(folder) / "files"
         there = Path(folder) / "installed.txt"
@@ -41,16 +40,15 @@ def measure(way: str, torch: Sequence[str] | None) -> dict[str, object]:
         pip = [str(python), "-m", "pip", "--quiet"]
         subprocess.run([*pip, "wheel", "--no-deps", "-w", str(files), str(ROOT)], check=True)
         (wheel,) = files.glob("clipcodec-*.whl")
-        for words in pip_arguments(lines()[way]):
-            wanted = list(torch) if torch and "torch" in words else words
-            wanted = [str(wheel) if word == "." else word for word in wanted]
+        for words in filter(None, [list(first), *pip_arguments(lines()[way])]):
+            wanted = [str(wheel) if word == "." else word for word in words]
             # `download` does not look at what is installed: it is told to keep that
             there.write_text(_packages(python))
             kept_as_it_is = ["--constraint", str(there), "--find-links", str(files)]
             subprocess.run(
                 [*pip, "download", "-d", str(files), *kept_as_it_is, *wanted], check=True
             )
-            offline = ["--no-index", "--find-links", str(files), *_offline(wanted)]
+            offline = ["--no-index", "--find-links", str(files), *wanted]
             subprocess.run([*pip, "install", *offline], check=True)
         subprocess.run([python, "-m", "clipcodec", "demo", "--count", "1"], check=True, cwd=folder)
         images = subprocess.run([python, "-c", _IMAGES], check=False, capture_output=True)
@@ -69,14 +67,6 @@ def _packages(python: Path) -> str:
     return "\n".join(n for n in found if n.split("==")[0] not in ("pip", "setuptools", "wheel"))
 
 
-def _offline(words: Sequence[str]) -> list[str]:
-    """Arguments of `pip install`, without an index."""
-    return [
-        word for before, word in zip(["", *words], words, strict=False)
-        if "--index-url" not in (before, word)
-    ]  # fmt: skip
-
-
 def _bytes(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
@@ -90,9 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: the ways are {', '.join(WAYS)}")
     ways = args.ways or WAYS
+    if "cpu" in ways and not args.torch:
+        parser.error("the way cpu needs --torch: the builds of torch and torchvision for the CPU")
     file = kept.Kept("install", args)
     for way in ways:
-        file.add(way, measure(way, args.torch if way == "cpu" else None), data="", modules=(),
+        file.add(way, measure(way, args.torch if way == "cpu" else ()), data="", modules=(),
                  times=True, line=lines()[way])  # fmt: skip
 
 
