@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +17,6 @@ from ..codec import Codec
 from ..container import Container, ContainerWriter
 from ..errors import (
     ClipcodecError,
-    ImageFileError,
     InputError,
     OptionError,
     OutputExistsError,
@@ -28,8 +26,8 @@ from ..models import BATCH
 from ..profile.samples import draw
 from ..system.files import refuse_existing
 from ..target import Target
-from .archives import Archive
-from .entries import Entry, LeftOut, Source, Tally
+from .entries import LeftOut, Source, Tally
+from .ledger import Ledger, left_of, listed, row_parts, sum_left
 from .outcome import Failure, JobResult, Plan
 from .pipeline import Result, check_settings, compress
 from .resume import SETTLED, Begun
@@ -43,7 +41,6 @@ FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _NAMES_SHOWN = 5  # of what is left out for one reason
 _SAMPLES = 64  # embeddings that are encoded to estimate a size
 _FEW = 4096  # rows of arrays that are encoded before workers would have started
-_TOGETHER = 2048  # rows of an array that are read at a time, to find a quality
 
 Mode = Literal["new", "resume", "replace"]
 _WRITER_MODES = {"new": "x", "resume": "a", "replace": "w"}
@@ -153,12 +150,12 @@ class Job:
         with Begun(self.out, resume=self._mode == "resume") as begun:
             sources, root = self._find(begun)
             begun.check(self._identity(), root)
-            ledger = _Ledger(begun.ids())
+            ledger = Ledger(begun.ids())
             bytes_per_item = begun.bytes_per_item
         ids: list[str] = []
         rows = _Sample()
         for source in sources:
-            for entry in _listed(source, ledger):
+            for entry in listed(source, ledger):
                 if isinstance(entry.content, ClipcodecError):
                     ledger.fail(entry.name, entry.content, entry.rows)
                 else:
@@ -209,7 +206,7 @@ class Job:
             if any(source.images for source in sources):
                 identity |= self._backbone_identity()
             begun.check(identity, root)
-            ledger = _Ledger(begun.ids(), on_failure)
+            ledger = Ledger(begun.ids(), on_failure)
         target, steering = self.target, None
         if target.mean_bytes is not None:
             target, steering = self._to_mean(begun, sources, ledger)
@@ -223,10 +220,10 @@ class Job:
         began = time.monotonic()
         try:
             with writer:
-                if any(_left(source, ledger) != 0 for source in sources if source.images):
+                if any(left_of(source, ledger) != 0 for source in sources if source.images):
                     self.codec.backbone()  # before the clock starts
                 began = time.monotonic()
-                total = _sum_left(sources, ledger)
+                total = sum_left(sources, ledger)
                 run.work(self._results(sources, ledger, target, steering), total)
                 left_out = _left_out(sources)
                 if not len(writer):
@@ -264,7 +261,7 @@ class Job:
         return find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
 
     def _results(
-        self, sources: list[Source], ledger: _Ledger, target: Target, steering: Steering | None
+        self, sources: list[Source], ledger: Ledger, target: Target, steering: Steering | None
     ) -> Any:
         entries = (entry for source in sources for entry in source.entries(ledger.wanted))
         return compress(
@@ -279,7 +276,7 @@ class Job:
         return self._workers
 
     def _to_mean(
-        self, begun: Begun, sources: list[Source], ledger: _Ledger
+        self, begun: Begun, sources: list[Source], ledger: Ledger
     ) -> tuple[Target, Steering | None]:
         """One target for all items, where they are known in whole; else what steers them."""
         known = not any(source.images for source in sources)
@@ -288,11 +285,11 @@ class Job:
             same = replace(self.target, mean_bytes=None, quality=point.quality, weight=point.weight)
             return same, None
         if known and not begun.found:
-            found = settled(self.codec, self.target, lambda: _rows(sources, ledger))
+            found = settled(self.codec, self.target, lambda: row_parts(sources, ledger))
             if found is not None:
                 return found, None
         size = ContainerSize(begun.size, begun.items)
-        left = _sum_left(sources, ledger)
+        left = sum_left(sources, ledger)
         return self.target, Steering(self.codec, self.target, size, left)
 
     # identity: what must be the same for all items of a container
@@ -366,43 +363,10 @@ class _Sample:
             self.kept, self._step = self.kept[::2], 2 * self._step
 
 
-class _Ledger:
-    """Which ids are in the container, which come in this run, and what failed."""
-
-    def __init__(
-        self, there: set[str], on_failure: Callable[[Failure], object] | None = None
-    ) -> None:
-        self._there, self._on_failure = there, on_failure
-        self._seen: set[str] = set()
-        self.there_already = 0
-        self.failures: list[Failure] = []
-
-    def wanted(self, id: str) -> bool:
-        """Is this one to be compressed? Notes it: the same id again is a failure."""
-        if id in self._seen:
-            self.fail(id, InputError("a second image of this id: the first is kept"))
-        elif id in self._there:
-            self.there_already += 1
-        else:
-            self._seen.add(id)
-            return True
-        return False
-
-    def is_missing(self, id: str) -> bool:
-        """Like `wanted`, but notes nothing."""
-        return id not in self._there
-
-    def fail(self, name: str, error: ClipcodecError, rows: int = 1) -> None:
-        failure = Failure(name, error, rows)
-        self.failures.append(failure)
-        if self._on_failure is not None:
-            self._on_failure(failure)
-
-
 class _Run:
     """Writes results into an open container, and counts them."""
 
-    def __init__(self, writer: ContainerWriter, ledger: _Ledger, progress: Progress) -> None:
+    def __init__(self, writer: ContainerWriter, ledger: Ledger, progress: Progress) -> None:
         self._writer, self._ledger, self._progress = writer, ledger, progress
         self.compressed = self.bytes = 0
 
@@ -441,52 +405,3 @@ def _warn(left_out: list[LeftOut]) -> None:
         more = found.count - _NAMES_SHOWN
         shown = ", ".join(found.names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         warnings.warn(f"not taken: {found.count} {found.why}: {shown}", UserWarning, stacklevel=3)
-
-
-def _sum_left(sources: list[Source], ledger: _Ledger) -> int | None:
-    """How many images and rows there are to do in all, if that can be known."""
-    left = [_left(source, ledger) for source in sources]
-    return None if None in left else sum(n for n in left if n is not None)
-
-
-def _left(source: Source, ledger: _Ledger) -> int | None:
-    """How many images or rows of a source there are to do, if that can be known."""
-    if source.count is None:
-        return None
-    return sum(entry.rows for entry in source.entries(ledger.is_missing))
-
-
-def _rows(sources: list[Source], ledger: _Ledger) -> Iterator[tuple[list[str], Any]]:
-    """Ids and rows (n, D) of arrays that are to be compressed."""
-    for source in sources:
-        entries = (
-            entry
-            for entry in source.entries(ledger.is_missing)
-            if isinstance(entry.content, np.ndarray)
-        )
-        while part := [*islice(entries, _TOGETHER)]:
-            yield (
-                [entry.id for entry in part],
-                np.stack([np.asarray(entry.content) for entry in part]),
-            )
-
-
-def _listed(source: Source, ledger: _Ledger) -> Iterator[Entry]:
-    """The entries to do, without the bytes of archive members; a missing file is an error."""
-    found: list[str] = []
-
-    def wanted(id: str) -> bool:
-        if not ledger.wanted(id):
-            return False
-        if isinstance(source, Archive):
-            found.append(id)
-            return False  # its bytes are not read
-        return True
-
-    for entry in source.entries(wanted):
-        content = entry.content
-        if isinstance(content, str) and not os.path.exists(content):
-            content = ImageFileError(f"{content!r} does not exist: check the path")
-        yield entry._replace(content=content)
-    for id in found:
-        yield Entry(id, id, b"")
