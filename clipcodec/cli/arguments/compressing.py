@@ -16,8 +16,8 @@ def add(verbs: Verbs) -> None:
             ("The best that fits in 50 bytes", "clipcodec compress a.jpg --max-bytes 50"),
             ("A folder of images to one container, 50 bytes each on average",
              "clipcodec compress photos/ -o photos.clpc --mean-bytes 50"),
-            ("Embeddings that you have already, to one container, rows.clpc",
-             "clipcodec compress rows.npy"),
+            ("Embeddings of any model, to rows.clpc, by a profile learned from them and kept in it",
+             "clipcodec compress rows.npy --train"),
         ],
     )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or embeddings as .npy, .npz, "
@@ -32,6 +32,7 @@ def add(verbs: Verbs) -> None:
     options.profile(p)
     options.backbone(p, options.ENCODER)
     options.weights(p)
+    options.own_profile(p)
     options.table(p, "embeddings or images in .parquet inputs")
     options.many(p)
     options.quiet(p)
