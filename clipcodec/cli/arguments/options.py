@@ -92,13 +92,13 @@ def target(p: Parser) -> None:
 
 def own_profile(p: Parser) -> None:
     """A profile inside the file that is made."""
-    p.group(MODEL).add_argument("--embed-profile", action="store_true", default=None, help="put the profile of "
-                                "--profile into the container, which then needs no other "
-                                "file")  # fmt: skip
+    p.group(MODEL).add_argument("--embed-profile", action="store_true", default=None, help="put "
+                                "the profile of --profile into the container, which then needs no "
+                                "other file")  # fmt: skip
     group = p.group(TRAINING)
-    group.add_argument("--train", action="store_true", default=None, help="learn a profile from the inputs, and "
-                       "put it into the container; says what it costs, and stops where "
-                       "any/rotation would keep more")  # fmt: skip
+    group.add_argument("--train", action="store_true", default=None, help="learn a profile from "
+                       "the inputs, and put it into the container; says what it costs, and stops "
+                       "where any/rotation would keep more")  # fmt: skip
     group.add_argument("--minutes", type=number(0, 1440), metavar="N", help="with --train: most "
                        "that its networks are trained, where they help and torch is installed "
                        "(default: 3); 0: no networks")  # fmt: skip
