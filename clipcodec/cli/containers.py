@@ -136,7 +136,8 @@ def _carried_words(known: dict[str, Any]) -> Iterator[str]:
         return
     share = known["bytes_per_item"]
     each = "" if share is None else f", {share:.1f} per item"
-    yield (f"  carries    {known['name']}: kind {known['kind']}, {known['dim'] or 'any'} dimensions, "
+    width = f"{known['dim'] or 'any'} dimensions"
+    yield (f"  carries    {known['name']}: kind {known['kind']}, {width}, "
            f"SHA-256 {known['sha256'][:8]}…; {size_text(known['bytes'])}{each}")  # fmt: skip
     card = [(key, text) for key, value in known["card"].items() if (text := _plain(value))]
     yield from (f"    {key[:_LONGEST]}: {text[:_LONGEST]}" for key, text in card[:_CARD])
