@@ -15,7 +15,7 @@ import numpy as np
 
 from ..codec import Codec
 from ..container import Container, ContainerWriter
-from ..container.profiles import carried as carried_block
+from ..container.embedded import carried as carried_block
 from ..container.profiles import profile_of
 from ..errors import (
     ClipcodecError,
