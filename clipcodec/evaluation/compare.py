@@ -22,12 +22,11 @@ from ..profile.statistics import Statistics, check_statistics
 from ..target import Target
 from ..texts import TextEmbeddings
 from .codecs import Training, own_codec
-from .comparison import ComparedProfile, Comparison, Measured
-from .metrics import NEIGHBOURS, Measures
+from .comparison import CROWD, ComparedProfile, Comparison, Measured
+from .metrics import Measures
 from .sample import ROWS, Part, Sample, draw
 
 SIZES = (25, 50, 100)
-_CROWD = 5 * NEIGHBOURS  # rows among which it means something that the nearest ones stay
 
 Progress = Callable[[int, int | None], object]
 
@@ -207,7 +206,7 @@ def _original(measures: Measures) -> dict[str, float]:
 
 def _kept(measures: Measures, decoded: Embeddings) -> dict[str, float]:
     found = measures.of(decoded)
-    if len(decoded) < _CROWD:
+    if len(decoded) < CROWD:
         del found["neighbours"]
     return found
 
