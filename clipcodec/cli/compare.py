@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         name = args.data[0] if len(args.data) == 1 and args.data[0] != STDIO else "DATA"
         for line in found.lines(f"clipcodec compress {name} -o OUT.clpc --train"):
             tell(line)
-    measured = any(point.found is not None for point in found.points)
+    measured = any(point.found for point in found.points)
     return 1 if failed or found.left_out or not measured else 0
 
 

@@ -185,7 +185,7 @@ def _point(profile: ComparedProfile, codec: Codec, target: Target, measures: Mea
             warnings.simplefilter("ignore", BackboneWarning)
             coded = made.code(rows, Training(None))
     except (OptionError, EmbeddingError) as error:
-        return Measured(profile, target, None, _reason(error, len(rows)))
+        return Measured(profile, target, {}, _reason(error, len(rows)))
     assert coded.rows is not None
     sizes = {"bytes": float(coded.bytes.mean()), "most": float(coded.bytes.max())}
     return Measured(profile, target, _rounded(sizes | _kept(measures, coded.rows)))

@@ -44,14 +44,14 @@ class ComparedProfile:
 class Measured:
     """A profile with a target, and what is kept.
 
-    found   as `clipcodec.evaluation.metrics.Measures` has it, `bytes` (the mean) and `most`; None:
-            the profile cannot do it
+    found   as `clipcodec.evaluation.metrics.Measures` has it, `bytes` (the mean) and `most`; empty
+            where the profile cannot do it
     reason  why it cannot
     """
 
     profile: ComparedProfile
     target: Target
-    found: Mapping[str, float] | None
+    found: Mapping[str, float]
     reason: str | None = None
 
 
@@ -90,12 +90,12 @@ class Comparison:
         Returns:
             None if no profile could do it, or if a quality was asked, where neither is fixed.
         """
-        points = [p for p in self.points if p.target == target and p.found is not None]
+        points = [p for p in self.points if p.target == target and p.found]
         if not points or _goal(target)[0] not in _ANSWERS:
             return None
         if target.min_cosine is not None:
-            return min(points, key=lambda point: (point.found or {})["bytes"])
-        return max(points, key=lambda point: (point.found or {})["cosine"])
+            return min(points, key=lambda point: point.found["bytes"])
+        return max(points, key=lambda point: point.found["cosine"])
 
     @property
     def fits(self) -> bool:
@@ -136,7 +136,7 @@ class Comparison:
                 record["profile_bytes_each"] = round(point.profile.size / self.items, 5)
             if point.profile.unlike is not None:
                 record["unlike"] = point.profile.unlike
-            yield record | (dict(point.found) if point.found else {"error": point.reason})
+            yield record | (point.found or {"error": point.reason})
 
     def _table(self) -> list[str]:
         rows: list[tuple[str, Mapping[str, float] | str]] = []
@@ -188,7 +188,7 @@ class Comparison:
             goal = _goal(points[0].target)[0]
             key, form = ("bytes", "{:.1f}") if goal == "min_cosine" else ("cosine", "{:.3f}")
             values = [f"{_goal(point.target)[1]:g}" for point in points]
-            found = [form.format((point.found or {})[key]) for point in points]
+            found = [form.format(point.found[key]) for point in points]
             name = points[0].profile.name
             lines.append(_ANSWERS[goal].format(_listed(values), name, _listed(found)))
         if not self.fits and train is not None:
