@@ -136,7 +136,8 @@ class Comparison:
                 record["profile_bytes_each"] = round(point.profile.size / self.items, 5)
             if point.profile.unlike is not None:
                 record["unlike"] = point.profile.unlike
-            yield record | (point.found or {"error": point.reason})
+            kept: dict[str, Any] = {**point.found} or {"error": point.reason}
+            yield record | kept
 
     def _table(self) -> list[str]:
         rows: list[tuple[str, Mapping[str, float] | str]] = []
