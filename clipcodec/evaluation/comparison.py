@@ -31,7 +31,8 @@ class ComparedProfile:
     name     as it was given
     trained  whether it was made from embeddings, which those compared may be unlike
     unlike   in words, how they are unlike those; None: they are like them
-    size     bytes that it takes in a container that carries it; None: every installation has it
+    size     bytes that it takes in a container that carries it; None: it is registered, so that
+             none needs to, or too large
     """
 
     name: str

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import clipcodec
 from clipcodec import Codec, Target, TextEmbeddings
+from clipcodec.container.profiles import to_embed
 from clipcodec.errors import BackboneWarning, EmbeddingError, OptionError, ProfileError
 from clipcodec.evaluation import sample
 from clipcodec.evaluation.compare import compare
@@ -73,6 +75,15 @@ def test_without_profiles_those_that_are_shipped_for_the_width() -> None:
 def test_a_profile_given_twice_is_compared_once(rates: Profile, rates_path: Path) -> None:
     comparison = compare(ROWS, [str(rates_path), rates, rates_path], targets=[SIX])
     assert [profile.name for profile in comparison.profiles] == [str(rates_path)]
+
+
+def test_a_profile_may_lie_in_a_container(rates: Profile, tmp_path: Path) -> None:
+    path = tmp_path / "rows.clpc"
+    with clipcodec.create(path, profile=rates) as writer:
+        writer.extend(Codec(rates).encode_embeddings(ROWS[:5]))
+    carried = compare(ROWS, [path], targets=[SIX])
+    assert carried.profiles[0].name == str(path)
+    assert carried.points[0].found == compare(ROWS, [rates], targets=[SIX]).points[0].found
 
 
 def test_many_rows_are_sampled_the_same_way_each_time() -> None:
@@ -220,8 +231,7 @@ def test_what_a_private_profile_takes_in_a_container_is_shared_by_its_items(
     )
     own, shipped = few.profiles
     assert shipped.size is None
-    assert own.size is not None
-    assert 0 < own.size < Path(rates.path).stat().st_size
+    assert own.size == len(to_embed(rates).block)
     record = next(r for r in many.records() if r["profile"] == "private/rates")
     assert record["profile_bytes"] == own.size
     assert record["profile_bytes_each"] == pytest.approx(own.size / 10**6, abs=1e-5)

@@ -29,8 +29,9 @@ def _add_compare(verbs: Verbs) -> None:
     p.add_argument("data", nargs="+", metavar="DATA", help="embeddings of one model, as .npy, "
                    ".npz, .safetensors, .pt or .csv; - for stdin")  # fmt: skip
     measured = p.group(MEASURED)
-    measured.add_argument("--profile", nargs="+", metavar="PROFILE", help="names or files that "
-                          "are compared, beside the shipped profiles for this width")  # fmt: skip
+    measured.add_argument("--profile", nargs="+", metavar="PROFILE", help="registered "
+                          "names, profile files, or containers (.clpc) whose own profile is meant, "
+                          "beside the shipped profiles for this width")  # fmt: skip
     measured.add_argument("--only", action="store_true", help="compare only those of --profile")
     measured.add_argument("--rows", type=whole(2), metavar="N", help="most rows to measure, drawn "
                           "at random (default: 1000)")  # fmt: skip
