@@ -6,10 +6,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-WORDS = (
+TEXT = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] a the cat dog two dogs on beach red car photo of query passage"
     " : how to hello world is and in an embedding ."
-).split()
+)
+WORDS = TEXT.split()
 SIZES = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 IMAGE = {**SIZES, "image_size": 32, "patch_size": 8}
 SIDE = {"height": 32, "width": 32}

@@ -24,7 +24,7 @@ def rows() -> Rows:
     rng = np.random.default_rng(0)
     spread = (np.arange(WIDTH) + 10) ** -0.8
     topics = rng.standard_normal((30, WIDTH))[rng.integers(0, 30, COUNT)]
-    x = (0.7 * rng.standard_normal(WIDTH) + topics + 0.6 * rng.standard_normal((COUNT, WIDTH)))
+    x = 0.7 * rng.standard_normal(WIDTH) + topics + 0.6 * rng.standard_normal((COUNT, WIDTH))
     x *= spread
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
