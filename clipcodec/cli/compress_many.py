@@ -16,7 +16,8 @@ from pathlib import Path
 
 from .. import arrays
 from ..bulk.archives import is_archive
-from ..bulk.job import Failure, Job, JobResult, Mode
+from ..bulk.job import Job, Mode
+from ..bulk.outcome import Failure, JobResult
 from ..bulk.sources import holds_many
 from ..errors import ClipcodecError, MissingDependencyError, OptionError, RateError, WeightsError
 from ..models import BATCH

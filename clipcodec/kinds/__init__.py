@@ -2,10 +2,10 @@
 
 from .base import MAX_DIM, Kind, Parameters, Quantized
 from .pqvae import PqvaeKind
-from .trellis import PredictiveKind, RotationKind
+from .trellis import CompactKind, PredictiveKind, RotationKind
 
 KINDS: dict[str, type[Kind]] = {
-    kind.name: kind for kind in (PqvaeKind, PredictiveKind, RotationKind)
+    kind.name: kind for kind in (PqvaeKind, PredictiveKind, CompactKind, RotationKind)
 }
 
 __all__ = ["KINDS", "MAX_DIM", "Kind", "Parameters", "Quantized"]

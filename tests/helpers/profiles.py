@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
-from clipcodec.profile.file import Profile
+from clipcodec.kinds.trellis import compact, network
+from clipcodec.profile.file import Profile, write_profile
 from clipcodec.profile.registry import DEFAULT, by_name
-from clipcodec.training import export
+from clipcodec.training import export, level_tables
+from clipcodec.training.klt import klt, steps_for
 
 
 def write_tiny_profile(path: Path, *, seed: int = 0, **meta: str) -> Path:
@@ -75,4 +77,61 @@ def write_tiny_predictive(path: Path, *, dim: int = 24, **meta: str) -> Path:
         train([str(rows)], path, recipe, name=meta.get("name", "private/rates"),
               backbone=meta.get("backbone", "none"))  # fmt: skip
     rows.unlink()
+    return path
+
+
+def compact_profile(
+    path: Path, *, dim: int = 24, rank: int | None = None, hidden: int = 0, **meta: str
+) -> Path:
+    """A profile of kind `compact` for rows such as `cone` draws, made in a moment, without torch.
+
+    rank    coefficients that it keeps; None: all, up to 16
+    hidden  units of its networks, whose weights are random and say little; 0: no networks
+    """
+    rank = rank or min(dim, 16)
+    rows = cone(max(600, 2 * dim), dim)
+    found = klt(rows, np.ones(len(rows)))
+    scale = np.sqrt(found.variance[:rank]).astype(np.float32)
+    basis, shift = compact.rounded(found.synthesis[:rank], 2.0**-8)
+    bands = sorted({0, *(b for b in (2, 6) if b < rank), rank})
+    steps = steps_for(found.variance, 20, 0.02, 4.0)
+    rng = np.random.default_rng(0)
+    shapes = compact.CompactTransform.shapes(dim, bands, hidden, hidden, len(steps))
+    tensors: dict[str, NDArray[np.generic]] = {
+        name: rng.integers(-20, 20, shape).astype(network.DTYPES[name])
+        if name in network.DTYPES
+        else np.full(shape, 0.02, np.float32)
+        for name, shape in shapes.items()
+    } | {
+        "center": found.mean.astype(np.float32),
+        "basis": basis,
+        "shift": shift,
+        "scale": scale,
+        "restore.scale": scale / 4096,
+        "predict.scale": np.concatenate([scale[b:] for b in bands[1:-1]] or [scale[:0]]) / 4096,
+        "steps": steps,
+        "weights": np.full(len(steps), 0.3, np.float32),
+    }
+    transform = compact.CompactTransform(tensors, bands)
+    latents = transform.analyse(rows)
+    fitted = level_tables.fit(
+        transform, latents, bands, steps, np.full(len(steps), 0.3, np.float32),
+        scale=scale.astype(np.float64), rounds=1,
+    )  # fmt: skip
+    statistics, said = export.statistics(rows)
+    config = {
+        "qualities": len(steps), "default_quality": 10, "rows": len(fitted.frequencies),
+        "alphabet": fitted.frequencies.shape[1], "bands": bands, "hidden": hidden,
+        "restore": hidden,
+    }  # fmt: skip
+    write_profile(
+        path,
+        {"kind": "compact", "name": meta.get("name", "private/compact"), "dim": dim,
+         "backbone": meta.get("backbone", "none"), "config": config, "statistics": said,
+         "card": {"data": "drawn"}},
+        tensors | statistics | {
+            "tables.frequencies": fitted.frequencies, "tables.class_of": fitted.class_of,
+            "tables.flag_of": fitted.flag_of,
+        },
+    )  # fmt: skip
     return path

@@ -307,7 +307,7 @@ def test_scales_are_positive(tmp_path: Path, rates_path: Path) -> None:
 
 
 def test_every_kind_answers_what_the_codec_asks() -> None:
-    assert [*KINDS] == ["pqvae", "predictive", "rotation"]
+    assert [*KINDS] == ["pqvae", "predictive", "compact", "rotation"]
     assert KINDS["predictive"].coders == KINDS["rotation"].coders == ("rans",)
     assert (KINDS["rotation"].dim, KINDS["pqvae"].qualities) == (None, 0)
 

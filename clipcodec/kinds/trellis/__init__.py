@@ -1,7 +1,8 @@
-"""Kinds `predictive` and `rotation`: trellis-coded levels, at every rate (formats/trellis.md)."""
+"""Kinds of trellis-coded levels, at every rate (formats/trellis.md)."""
 
+from .compact import CompactKind
 from .kind import TrellisKind
 from .predictive import PredictiveKind
 from .rotation import RotationKind
 
-__all__ = ["PredictiveKind", "RotationKind", "TrellisKind"]
+__all__ = ["CompactKind", "PredictiveKind", "RotationKind", "TrellisKind"]

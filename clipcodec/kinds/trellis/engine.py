@@ -23,9 +23,9 @@ _OVERFLOW = "the profile's numbers overflow on it: no stream can hold it"
 
 
 class Transform(Protocol):
-    """Between embeddings (N, D) and coefficients (N, D); see predictive.py and rotation.py.
+    """Between embeddings (N, D) and coefficients (N, n); see staged.py and rotation.py.
 
-    scale    (D,) standard deviation of each coefficient
+    scale    (n,) standard deviation of each coefficient
     predict  in place, after a band: the estimate of the later ones
     restore  in place, after the last band: the estimate of all
     pull     a gradient by the embedding, before it is of unit norm, to one by the coefficients

@@ -1,4 +1,4 @@
-"""What the kinds `predictive` and `rotation` share (formats/trellis.md).
+"""What the kinds `predictive`, `compact` and `rotation` share (formats/trellis.md).
 
 An embedding becomes coefficients in bands; a trellis quantiser turns them into levels, which are
 the symbols; rANS codes these. One byte of the header says the quality.
@@ -34,10 +34,14 @@ _MAX_ALPHABET = 1 << 8
 
 
 class TrellisKind(Kind):
-    """Levels as symbols, at `qualities` rates, coded by rANS alone."""
+    """Levels as symbols, at `qualities` rates, coded by rANS alone.
+
+    count  number of levels of an embedding; 0: as many as the header says
+    """
 
     coders = ("rans",)
     table_dtypes = TABLES
+    count: int = 0
 
     def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
         config = meta["config"]
@@ -83,7 +87,7 @@ class TrellisKind(Kind):
             raise TruncatedError("ends before its quality")
         if not 1 <= rest[0] <= self.qualities:
             raise CorruptError(f"quality {rest[0]} is not in 1 … {self.qualities}")
-        return Parameters(rest[0], self.dim or 0), rest[1:]
+        return Parameters(rest[0], self.count), rest[1:]
 
     def quantize(
         self, x: Embeddings, target: Target, header: int, texts: Embeddings | None = None

@@ -1,4 +1,4 @@
-"""The networks of kind `predictive`, in exact integers (formats/predictive.md, section 4).
+"""The networks of a staged kind, in exact integers (formats/predictive.md, section 4).
 
 Weights are whole numbers of eight bits, inputs and hidden units whole numbers too, so small that no
 partial sum reaches 2**24. Float32 holds every such sum: the products come out the same in any

@@ -1,46 +1,24 @@
 """Kind `predictive`: a KLT with staged prediction (formats/predictive.md).
 
-The latent's coefficients are sent band after band. When a band is decoded it takes its place in
-the estimate, and a small ReLU network predicts from it the bands still to come. After the last one
-another network restores the whole: it brings what was quantised nearer the original.
+All D coefficients, the matrices of analysis and synthesis in the file: made once for a model, and
+installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...embeddings import Embeddings
-from ...entropy import Symbols
-from ...errors import WeightsError
-from ...system.forks import cached_property
-from ..base import MAX_DIM, Shapes, Tensors, config_of, integer
-from ..exact import ExactProduct
-from . import network, quantizer
-from .engine import Engine
-from .kind import SIZES, TABLES, TrellisKind
-from .network import DTYPES, Networks, grid
-
-Floats = NDArray[np.float32]
-_LEAST_SCALE = 1e-18  # its inverse, times a weight, is a float32 still
-Product = Callable[[NDArray[Any]], NDArray[Any]]
-_ROWS = 128  # of a matrix, checked at a time
-_STEEPEST = 1024.0  # of a gradient, in nats
+from ..base import Shapes
+from . import network
+from .staged import Floats, StagedKind, StagedTransform, layout
 
 
-class PredictiveTransform:
-    """Analysis, prediction, restoration and synthesis of one profile.
-
-    Every result is the same in any batch and on any machine.
-    """
-
-    def __init__(self, tensors: Mapping[str, NDArray[Any]], bands: Sequence[int]) -> None:
-        self._tensors = tensors
-        self.networks = Networks(tensors, bands, self.scale)
+class PredictiveTransform(StagedTransform):
+    """Analysis, prediction, restoration and synthesis: D coefficients of D."""
 
     @staticmethod
     def shapes(
@@ -53,138 +31,24 @@ class PredictiveTransform:
             "center": (dim,), "analysis": square, "synthesis": square, "scale": (dim,),
         } | network.shapes(bands, hidden, restore, qualities)  # fmt: skip
 
-    def check(self) -> None:
-        """Raise WeightsError if a sum could be too large to be exact."""
-        network.check(self._tensors)
-        if not Synthesis.fits(self._tensors["synthesis"], self._center, grid(self.scale)):
-            raise WeightsError("the sums of the synthesis may reach 2**53")
+    def _stored(self) -> tuple[NDArray[Any], Floats]:
+        return self._tensors["synthesis"], np.ones(len(self.scale), np.float32)
 
-    def _floats(self, name: str) -> Floats:
-        return np.ascontiguousarray(self._tensors[name], np.float32)
-
-    @cached_property
-    def scale(self) -> Floats:
-        """(D,) standard deviation of each coefficient."""
-        return self._floats("scale")
-
-    @cached_property
-    def _center(self) -> Floats:
-        return self._floats("center")
-
-    @cached_property
-    def _analysis(self) -> Product:
-        return ExactProduct(self._floats("analysis"), 2.0)
-
-    def analyse(self, x: Embeddings) -> Floats:
-        """Embeddings (N, D) → coefficients (N, D), of decreasing variance."""
-        y: Floats = np.asarray(self._analysis(x - self._center), np.float32)
-        return y
-
-    def predict(self, estimate: Floats, band: int, qualities: Symbols) -> None:
-        """After `band` has been decoded at qualities (N,): predict the later ones, in place."""
-        if self.networks.predict:
-            self.networks.predict[band].apply(estimate, qualities)
-
-    def restore(self, estimate: Floats, qualities: Symbols) -> None:
-        """After all bands have been decoded: bring the estimate nearer the original, in place."""
-        if self.networks.restore is not None:
-            self.networks.restore.apply(estimate, qualities)
-
-    @cached_property
-    def _synthesis(self) -> Synthesis:
-        return Synthesis(self._floats("synthesis"), self._center, grid(self.scale))
-
-    def synthesise(self, y: Floats) -> Embeddings:
-        """Coefficients (N, D) → embeddings (N, D), not yet of unit norm."""
-        return self._synthesis(y)
-
-    @cached_property
-    def _pull(self) -> Product:
-        return ExactProduct(np.ascontiguousarray(self._floats("synthesis").T), _STEEPEST)
-
-    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The gradient by embeddings (N, D), not yet of unit norm → by coefficients (N, D)."""
-        pulled: NDArray[np.float64] = self._pull(gradient)
-        return pulled
+    def _inverse(self) -> NDArray[Any]:
+        return self._floats("analysis")
 
 
-class Synthesis:
-    """y ↦ y · synthesis + center, every partial sum exact (formats/predictive.md, section 4).
-
-    Coefficients are rounded to multiples of 2**-COEFFICIENT_BITS of their grid, weights to
-    multiples of 2**-WEIGHT_BITS: whole numbers whose sums float64 holds.
-    """
-
-    COEFFICIENT_BITS = 9
-    WEIGHT_BITS = 28
-    REACH_BITS = 22  # of the largest magnitude of a coefficient
-
-    BITS = COEFFICIENT_BITS + WEIGHT_BITS
-
-    def __init__(self, synthesis: Floats, center: Floats, unit: Floats) -> None:
-        exact = unit.astype(np.float64)
-        self._fine = 2.0**self.COEFFICIENT_BITS / exact
-        self._weights = np.rint(synthesis * (exact * 2.0**self.WEIGHT_BITS)[:, None])
-        self._center = np.rint(np.ldexp(center.astype(np.float64), self.BITS))
-
-    @classmethod
-    def fits(cls, synthesis: NDArray[Any], center: Floats, unit: Floats) -> bool:
-        """Whether every partial sum is below 2**53, and float64 holds it."""
-        sums = np.zeros(len(unit))
-        for at in range(0, len(unit), _ROWS):  # a file's check takes little memory beside the file
-            rows = slice(at, at + _ROWS)
-            sums += unit[rows].astype(np.float64) @ np.abs(synthesis[rows].astype(np.float32))
-        weights = sums * 2.0**cls.WEIGHT_BITS
-        most = 2.0**cls.REACH_BITS * (weights + len(unit)) + np.ldexp(np.abs(center), cls.BITS)
-        return bool((most < 2.0**53).all())
-
-    def __call__(self, y: Floats) -> Embeddings:
-        fine = y * self._fine
-        # a row with coefficients out of reach is divided by a power of two first
-        places = np.frexp(np.abs(fine).max(axis=1, keepdims=True))[1] - self.REACH_BITS
-        np.maximum(places, 0, out=places)
-        if places.any():
-            fine = np.ldexp(fine, -places)
-        sums = np.rint(fine, out=fine) @ self._weights
-        if places.any():
-            sums = np.ldexp(sums, places)
-        sums += self._center
-        x: Embeddings = np.ldexp(sums, -self.BITS).astype(np.float32)
-        return x
-
-
-class PredictiveKind(TrellisKind):
+class PredictiveKind(StagedKind):
     """A trained profile of one width, at all rates."""
 
     name = "predictive"
-    table_dtypes = TABLES | DTYPES
-
-    def __init__(self, meta: Mapping[str, Any], tensors: Tensors) -> None:
-        super().__init__(meta, tensors)
-        self.dim = int(meta["dim"])
-        if not (tensors["scale"].astype(np.float32) >= _LEAST_SCALE).all():
-            raise WeightsError(f"scale is not positive, or below {_LEAST_SCALE}")
-        bands = meta["config"]["bands"]
-        transform = PredictiveTransform(tensors, bands)
-        transform.check()
-        self._engine = Engine(transform, self.level_tables(bands), self.steps, self.weights)
+    transform = PredictiveTransform
 
     @staticmethod
     def shapes(meta: Mapping[str, Any]) -> Shapes:
         """Name and shape of every tensor but the statistics'."""
-        config = config_of(meta, SIZES | {"bands", "hidden", "restore"})
-        dim = integer(meta["dim"], 1, MAX_DIM, "dim")
-        hidden, restore = (integer(config[key], 0, MAX_DIM, key) for key in ("hidden", "restore"))
-        bands = config["bands"]
-        if not isinstance(bands, list) or len(bands) < 2 or bands[0] != 0 or bands[-1] != dim:
-            raise WeightsError(f"bands are {bands!r}, expected bounds from 0 to {dim}")
-        for low, high in pairwise(bands):
-            integer(high, low + 1, dim, "a band's bound")
-        return PredictiveTransform.shapes(bands, hidden, restore, config["qualities"]) | (
-            TrellisKind.table_shapes(
-                config, dim, sum(len(quantizer.groups(a, b)) for a, b in pairwise(bands))
-            )
-        )
-
-    def engine(self, width: int) -> Engine:
-        return self._engine
+        config = meta["config"]
+        _, bands, hidden, restore = layout(meta, whole=True)
+        return PredictiveTransform.shapes(
+            bands, hidden, restore, config["qualities"]
+        ) | StagedKind.level_shapes(config, bands)
