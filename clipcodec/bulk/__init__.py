@@ -19,15 +19,16 @@ from ..system.forks import loading as _loading
 if TYPE_CHECKING:
     from ..target import Target
     from .entries import LeftOut
-    from .job import Failure, Job, JobResult, Plan
+    from .job import Job
+    from .outcome import Failure, JobResult, Plan
 
 # imported when first used: a worker process sets its number of threads before numpy is imported
 _LAZY = {
-    "Failure": "clipcodec.bulk.job",
+    "Failure": "clipcodec.bulk.outcome",
     "Job": "clipcodec.bulk.job",
-    "JobResult": "clipcodec.bulk.job",
+    "JobResult": "clipcodec.bulk.outcome",
     "LeftOut": "clipcodec.bulk.entries",
-    "Plan": "clipcodec.bulk.job",
+    "Plan": "clipcodec.bulk.outcome",
     "Target": "clipcodec.target",
 }
 

@@ -5,33 +5,33 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..codec import Codec
 from ..container import Container, ContainerWriter
+from ..container.embedded import carried as carried_block
+from ..container.profiles import profile_of
 from ..errors import (
     ClipcodecError,
-    ImageFileError,
     InputError,
     OptionError,
-    OutputExistsError,
     each_row,
 )
 from ..models import BATCH
+from ..profile import Profile
 from ..profile.samples import draw
-from ..system.files import refuse_existing
 from ..target import Target
-from .archives import Archive
-from .entries import Entry, LeftOut, Source, Tally
+from .entries import LeftOut, Source, Tally
+from .ledger import Ledger, left_of, listed, row_parts, sum_left
+from .outcome import Failure, JobResult, Plan
 from .pipeline import Result, check_settings, compress
-from .resume import SETTLED, Begun
+from .resume import SETTLED, Begun, carried, refuse
 from .sources import find
 from .steering import ContainerSize, Steering, counted, settled
 
@@ -42,118 +42,12 @@ FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _NAMES_SHOWN = 5  # of what is left out for one reason
 _SAMPLES = 64  # embeddings that are encoded to estimate a size
 _FEW = 4096  # rows of arrays that are encoded before workers would have started
-_TOGETHER = 2048  # rows of an array that are read at a time, to find a quality
 
 Mode = Literal["new", "resume", "replace"]
 _WRITER_MODES = {"new": "x", "resume": "a", "replace": "w"}
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[int, "int | None"], object]
-
-
-class Failure(NamedTuple):
-    """One image, row or input that failed.
-
-    Attributes:
-        name: The file, archive member or row, as messages call it.
-        error: What is wrong with it.
-        rows: How many images or rows it stands for: all of an array of the wrong width, else one.
-
-    Examples:
-        >>> from clipcodec.bulk import Job
-        >>> plan = Job(["photo.jpg", "none.jpg"], "new.clpc").plan()
-        >>> [failure.name for failure in plan.failures]
-        ['none.jpg']
-    """
-
-    name: str
-    error: ClipcodecError
-    rows: int = 1
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a job would do.
-
-    Attributes:
-        ids: What would be compressed, in order.
-        there_already: How many inputs are in the container already.
-        failures: What is known to fail; a damaged image shows only when it is read.
-        bytes: About how large all new streams are; None: unknown.
-        left_out: As in `JobResult`.
-
-    Examples:
-        >>> from clipcodec.bulk import Job
-        >>> Job("photos/", "new.clpc").plan().ids
-        ['cat.jpg', 'dog.jpg', 'photo.jpg']
-    """
-
-    ids: list[str]
-    there_already: int
-    failures: list[Failure]
-    bytes: int | None
-    left_out: list[LeftOut] = field(default_factory=list)
-
-    def __repr__(self) -> str:
-        from ..system.shown import counted, shown, sized
-
-        def parts() -> list[object]:
-            size = "of unknown size" if self.bytes is None else f"about {sized(self.bytes)}"
-            return [f"{counted(len(self.ids), 'input')} to compress", size, *_counts(self)]
-
-        return shown("bulk.Plan", parts)
-
-    @property
-    def failed(self) -> int:
-        """How many images or rows would fail."""
-        return sum(failure.rows for failure in self.failures)
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """What a job did.
-
-    Attributes:
-        compressed: How many streams were added to the container.
-        there_already: How many inputs were in it before.
-        failures: Every failure by name, in order.
-        bytes: Of the streams added.
-        seconds: The time it took, without loading the backbone.
-        bytes_per_item: Of all items of the container, with their ids, but without what a container
-            and its blocks take whatever is in them.
-        adapted: Whether the quality was changed on the way, to come to mean_bytes.
-        left_out: Files and archive members that are no images, or hidden: for each reason how many,
-            and their names; also a warning.
-
-    Examples:
-        >>> from clipcodec.bulk import Job
-        >>> result = Job("embeddings.npy", "new.clpc", clipcodec.Target(quality=9), workers=0).run()
-        >>> result.compressed, result.failures
-        (100, [])
-    """
-
-    compressed: int
-    there_already: int
-    failures: list[Failure]
-    bytes: int
-    seconds: float
-    bytes_per_item: float = 0.0
-    adapted: bool = False
-    left_out: list[LeftOut] = field(default_factory=list)
-
-    def __repr__(self) -> str:
-        from ..system.shown import counted, shown, sized
-
-        def parts() -> list[object]:
-            return [f"{counted(self.compressed, 'stream')} added", sized(self.bytes),
-                    *_counts(self), f"{self.seconds:.1f} s"]  # fmt: skip
-
-        return shown("bulk.JobResult", parts)
-
-    @property
-    def failed(self) -> int:
-        """How many images or rows failed."""
-        return sum(failure.rows for failure in self.failures)
 
 
 class Job:
@@ -171,7 +65,7 @@ class Job:
             of what an item takes in the container, on average: arrays are sampled first, and all
             rows get one quality; with images among the sources, the quality is found on the first
             512 items, and then changed a little every 256.
-        profile: As for `Codec`.
+        profile: As for `Codec`; or the path of a container that carries one.
         backbone: As for `Codec`.
         device: As for `Codec`.
         weights: As for `Codec`.
@@ -182,11 +76,21 @@ class Job:
         batch_size: Images that the backbone embeds at a time.
         mode: "new": raise OutputExistsError if the container exists; "resume": add what is missing,
             with the options that it was begun with; "replace": begin anew.
+        embed_profile: Put the profile, a private one, into the new container, which then is read
+            without another file. Mode "resume" without a profile takes the one that the container
+            carries.
+        embeddings: Of images, by their ids: what the same backbone made of them before, (D,) of
+            unit norm. They are not embedded again.
+
+    Attributes:
+        carried: Whether the profile is the one that the container to go on with carries.
 
     Raises:
-        OptionError: An option is out of range, or there are no sources.
+        OptionError: An option is out of range, there are no sources, or the profile to embed is a
+            registered one.
         ProfileError: There is no such profile or backbone.
         WeightsError: The profile's file is missing or damaged.
+        DecodeError: The profile that a container carries is damaged.
 
     Examples:
         >>> from clipcodec.bulk import Job, Target
@@ -210,22 +114,32 @@ class Job:
         workers: int | None = None,
         batch_size: int = BATCH,
         mode: Mode = "new",
+        embed_profile: bool = False,
+        embeddings: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
         self.sources = [os.fspath(name) for name in sources]
         self.out = os.fspath(out)
         self.target = target or Target()
+        if mode not in _WRITER_MODES:
+            raise OptionError(f"mode={mode!r}: expected {', '.join(_WRITER_MODES)}")
+        found = carried(self.out) if profile is None and mode == "resume" else None
+        self.carried = found is not None
+        if profile is not None:
+            found = profile_of(profile)
         self.codec = Codec(
-            profile, backbone=backbone, device=device, weights=weights, precision=precision
+            found, backbone=backbone, device=device, weights=weights, precision=precision
         )
         self.unfinished: Path | None = None
         self._weights, self._precision = weights, precision
         self._workers, self._batch_size, self._mode = workers, batch_size, mode
         self.target.check(self.codec.profile)
         check_settings(workers, batch_size)
-        if mode not in _WRITER_MODES:
-            raise OptionError(f"mode={mode!r}: expected {', '.join(_WRITER_MODES)}")
+        self._embed = embed_profile or self.carried
+        self._embeddings = embeddings or {}
+        if self._embed:
+            refuse_registered(self.codec.profile)
         if not self.sources:
             raise OptionError("no sources: give one at least")
 
@@ -257,12 +171,12 @@ class Job:
         with Begun(self.out, resume=self._mode == "resume") as begun:
             sources, root = self._find(begun)
             begun.check(self._identity(), root)
-            ledger = _Ledger(begun.ids())
+            ledger = Ledger(begun.ids())
             bytes_per_item = begun.bytes_per_item
         ids: list[str] = []
         rows = _Sample()
         for source in sources:
-            for entry in _listed(source, ledger):
+            for entry in listed(source, ledger):
                 if isinstance(entry.content, ClipcodecError):
                     ledger.fail(entry.name, entry.content, entry.rows)
                 else:
@@ -313,7 +227,7 @@ class Job:
             if any(source.images for source in sources):
                 identity |= self._backbone_identity()
             begun.check(identity, root)
-            ledger = _Ledger(begun.ids(), on_failure)
+            ledger = Ledger(begun.ids(), on_failure)
         target, steering = self.target, None
         if target.mean_bytes is not None:
             target, steering = self._to_mean(begun, sources, ledger)
@@ -321,16 +235,17 @@ class Job:
             identity |= {SETTLED: {"quality": target.quality, "weight": target.weight}}
         metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
         writer = ContainerWriter(
-            self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey
-        )
+            self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey,
+            profile=self.codec.profile if self._embed else None,
+        )  # fmt: skip
         run = _Run(writer, ledger, progress or (lambda done, total: None))
         began = time.monotonic()
         try:
             with writer:
-                if any(_left(source, ledger) != 0 for source in sources if source.images):
+                if any(left_of(source, ledger) != 0 for source in sources if source.images):
                     self.codec.backbone()  # before the clock starts
                 began = time.monotonic()
-                total = _sum_left(sources, ledger)
+                total = sum_left(sources, ledger)
                 run.work(self._results(sources, ledger, target, steering), total)
                 left_out = _left_out(sources)
                 if not len(writer):
@@ -350,6 +265,7 @@ class Job:
         return JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
             self._counted() / items, steering is not None and steering.adapted, left_out,
+            len(found.block) if (found := carried_block(self.out)) else 0,
         )  # fmt: skip
 
     def _counted(self) -> int:
@@ -358,19 +274,20 @@ class Job:
 
     def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
         """The sources, and the directory that ids are relative to; refuses an existing output."""
-        if self._mode != "resume":
-            if begun.path.is_file() and self._mode == "new":
-                raise OutputExistsError(
-                    f"{begun.path} exists: --resume goes on with it, adding what is missing; -f "
-                    'begins anew (in Python: mode="resume", mode="replace")'
-                )
-            refuse_existing(Path(os.path.realpath(self.out)), overwrite=True)
+        refuse(self.out, self._mode)
         return find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
 
     def _results(
-        self, sources: list[Source], ledger: _Ledger, target: Target, steering: Steering | None
+        self, sources: list[Source], ledger: Ledger, target: Target, steering: Steering | None
     ) -> Any:
-        entries = (entry for source in sources for entry in source.entries(ledger.wanted))
+        known = self._embeddings
+        entries = (
+            entry._replace(content=known[entry.id], ours=True)
+            if entry.id in known and isinstance(entry.content, (str, bytes))
+            else entry
+            for source in sources
+            for entry in source.entries(ledger.wanted)
+        )
         return compress(
             self.codec, entries, target, workers=self._chosen_workers(sources),
             batch_size=self._batch_size, steering=steering,
@@ -383,7 +300,7 @@ class Job:
         return self._workers
 
     def _to_mean(
-        self, begun: Begun, sources: list[Source], ledger: _Ledger
+        self, begun: Begun, sources: list[Source], ledger: Ledger
     ) -> tuple[Target, Steering | None]:
         """One target for all items, where they are known in whole; else what steers them."""
         known = not any(source.images for source in sources)
@@ -392,11 +309,11 @@ class Job:
             same = replace(self.target, mean_bytes=None, quality=point.quality, weight=point.weight)
             return same, None
         if known and not begun.found:
-            found = settled(self.codec, self.target, lambda: _rows(sources, ledger))
+            found = settled(self.codec, self.target, lambda: row_parts(sources, ledger))
             if found is not None:
                 return found, None
         size = ContainerSize(begun.size, begun.items)
-        left = _sum_left(sources, ledger)
+        left = sum_left(sources, ledger)
         return self.target, Steering(self.codec, self.target, size, left)
 
     # identity: what must be the same for all items of a container
@@ -454,11 +371,13 @@ class Job:
         return None
 
 
-def _counts(found: Plan | JobResult) -> list[str]:
-    """What else became of the inputs, for `repr`."""
-    counts = [(found.there_already, "there already"), (found.failed, "failed"),
-              (sum(one.count for one in found.left_out), "left out")]  # fmt: skip
-    return [f"{count:,} {what}" for count, what in counts if count]
+def refuse_registered(profile: Profile) -> None:
+    """Raise OptionError if a container need not carry this profile."""
+    if profile.id is not None:
+        raise OptionError(
+            f"profile {profile.name} is registered, so every installation has it: only a profile "
+            "of your own is put into a container; leave out --embed-profile (embed_profile)"
+        )
 
 
 class _Sample:
@@ -477,43 +396,10 @@ class _Sample:
             self.kept, self._step = self.kept[::2], 2 * self._step
 
 
-class _Ledger:
-    """Which ids are in the container, which come in this run, and what failed."""
-
-    def __init__(
-        self, there: set[str], on_failure: Callable[[Failure], object] | None = None
-    ) -> None:
-        self._there, self._on_failure = there, on_failure
-        self._seen: set[str] = set()
-        self.there_already = 0
-        self.failures: list[Failure] = []
-
-    def wanted(self, id: str) -> bool:
-        """Is this one to be compressed? Notes it: the same id again is a failure."""
-        if id in self._seen:
-            self.fail(id, InputError("a second image of this id: the first is kept"))
-        elif id in self._there:
-            self.there_already += 1
-        else:
-            self._seen.add(id)
-            return True
-        return False
-
-    def is_missing(self, id: str) -> bool:
-        """Like `wanted`, but notes nothing."""
-        return id not in self._there
-
-    def fail(self, name: str, error: ClipcodecError, rows: int = 1) -> None:
-        failure = Failure(name, error, rows)
-        self.failures.append(failure)
-        if self._on_failure is not None:
-            self._on_failure(failure)
-
-
 class _Run:
     """Writes results into an open container, and counts them."""
 
-    def __init__(self, writer: ContainerWriter, ledger: _Ledger, progress: Progress) -> None:
+    def __init__(self, writer: ContainerWriter, ledger: Ledger, progress: Progress) -> None:
         self._writer, self._ledger, self._progress = writer, ledger, progress
         self.compressed = self.bytes = 0
 
@@ -552,52 +438,3 @@ def _warn(left_out: list[LeftOut]) -> None:
         more = found.count - _NAMES_SHOWN
         shown = ", ".join(found.names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         warnings.warn(f"not taken: {found.count} {found.why}: {shown}", UserWarning, stacklevel=3)
-
-
-def _sum_left(sources: list[Source], ledger: _Ledger) -> int | None:
-    """How many images and rows there are to do in all, if that can be known."""
-    left = [_left(source, ledger) for source in sources]
-    return None if None in left else sum(n for n in left if n is not None)
-
-
-def _left(source: Source, ledger: _Ledger) -> int | None:
-    """How many images or rows of a source there are to do, if that can be known."""
-    if source.count is None:
-        return None
-    return sum(entry.rows for entry in source.entries(ledger.is_missing))
-
-
-def _rows(sources: list[Source], ledger: _Ledger) -> Iterator[tuple[list[str], Any]]:
-    """Ids and rows (n, D) of arrays that are to be compressed."""
-    for source in sources:
-        entries = (
-            entry
-            for entry in source.entries(ledger.is_missing)
-            if isinstance(entry.content, np.ndarray)
-        )
-        while part := [*islice(entries, _TOGETHER)]:
-            yield (
-                [entry.id for entry in part],
-                np.stack([np.asarray(entry.content) for entry in part]),
-            )
-
-
-def _listed(source: Source, ledger: _Ledger) -> Iterator[Entry]:
-    """The entries to do, without the bytes of archive members; a missing file is an error."""
-    found: list[str] = []
-
-    def wanted(id: str) -> bool:
-        if not ledger.wanted(id):
-            return False
-        if isinstance(source, Archive):
-            found.append(id)
-            return False  # its bytes are not read
-        return True
-
-    for entry in source.entries(wanted):
-        content = entry.content
-        if isinstance(content, str) and not os.path.exists(content):
-            content = ImageFileError(f"{content!r} does not exist: check the path")
-        yield entry._replace(content=content)
-    for id in found:
-        yield Entry(id, id, b"")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable
 from contextlib import suppress
-from itertools import repeat, zip_longest
-from numbers import Integral
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -28,15 +26,20 @@ from ..errors import (
 )
 from ..system.files import abort, lock, move, refuse_existing
 from . import layout
+from .files import SeekableFile, path_of
+from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
+from .mending import BLOCK_BYTES, mended, profile_to_put
 from .reader import Container
-from .survey import SeekableFile, Survey, path_of, read_survey
+from .survey import Survey, read_survey
+
+if TYPE_CHECKING:
+    from ..profile import Profile
+    from .embedded import Embedded
 
 PART = ".part"
 BLOCK_ITEMS = 1024
-_BLOCK_BYTES = 1 << 20
 _SMALL_INDEX = 1 << 16  # bytes: written with each block that is appended
-_END = object()
 
 
 def create(
@@ -44,6 +47,7 @@ def create(
     mode: str = "x",
     *,
     metadata: dict[str, Any] | None = None,
+    profile: str | os.PathLike[str] | Profile | None = None,
     block_items: int = BLOCK_ITEMS,
 ) -> ContainerWriter:
     """Open a container for writing (formats/container-1.md).
@@ -57,6 +61,9 @@ def create(
         mode: "x": a new file; "w": replace an existing one; "a": append, or go on where a writer
             was interrupted (what follows the last good block is cut off).
         metadata: A JSON object to keep in a new container.
+        profile: A private profile that a new container carries for its streams, so that they can be
+            decoded without another file: a loaded one, its file, or a container that carries it. In
+            mode "a" the one that is there, or None.
         block_items: Items that are read, checked and, if damaged, lost together: 1 … 65536.
 
     Returns:
@@ -65,7 +72,9 @@ def create(
     Raises:
         OutputExistsError: The file exists, and the mode is "x".
         LockedError: Another process writes it.
-        OptionError: There is no such mode, or the metadata are no JSON object.
+        OptionError: There is no such mode, or the metadata are no JSON object; the profile is a
+            registered one, or not the one that the container carries.
+        WeightsError: The profile's file is missing, damaged, or has changed since it was read.
         CorruptError: In mode "a", the file is no container that can be appended to.
         OSError: It cannot be written.
 
@@ -76,7 +85,9 @@ def create(
         >>> clipcodec.open("new.clpc").metadata
         {'made for': 'a test'}
     """
-    return ContainerWriter(target, mode, metadata=metadata, block_items=block_items)
+    return ContainerWriter(
+        target, mode, metadata=metadata, profile=profile, block_items=block_items
+    )
 
 
 class ContainerWriter:
@@ -88,12 +99,13 @@ class ContainerWriter:
         target: As for `clipcodec.create`.
         mode: As for `clipcodec.create`.
         metadata: As for `clipcodec.create`.
+        profile: As for `clipcodec.create`.
         block_items: As for `clipcodec.create`.
         survey: Of the file to append to, if it was surveyed already (`Container.survey`).
 
     Raises:
         OutputExistsError: As for `clipcodec.create`, and so are LockedError, OptionError,
-            CorruptError and OSError.
+            WeightsError, CorruptError and OSError.
 
     Examples:
         >>> with clipcodec.ContainerWriter("photos.clpc", "a") as writer:
@@ -108,6 +120,7 @@ class ContainerWriter:
         mode: str = "x",
         *,
         metadata: dict[str, Any] | None = None,
+        profile: str | os.PathLike[str] | Profile | Embedded | None = None,
         block_items: int = BLOCK_ITEMS,
         survey: Survey | None = None,
     ) -> None:
@@ -129,6 +142,9 @@ class ContainerWriter:
         opening = [layout.OPENING]
         if metadata is not None:
             opening.append(_metadata_block(metadata))
+        embedded = None if profile is None else _to_embed(profile)
+        if embedded is not None:
+            opening.append(embedded.block)
         path = path_of(target, "write")
         if path is None:
             if mode != "x":
@@ -140,7 +156,7 @@ class ContainerWriter:
         self._path = self._choose(mode)
         self._file, made = _open_locked(self._path, new=mode == "x")
         try:
-            if mode != "a" or not self._resume(metadata, survey):
+            if mode != "a" or not self._resume(metadata, embedded, survey):
                 self._file.truncate(0)
                 self._file.seek(0)
                 self._begin(opening)
@@ -165,7 +181,9 @@ class ContainerWriter:
         self._put(b"".join(opening))
         self._entries = [(len(part), 0) for part in opening[1:]]
 
-    def _resume(self, metadata: dict[str, Any] | None, survey: Survey | None) -> bool:
+    def _resume(
+        self, metadata: dict[str, Any] | None, embedded: Embedded | None, survey: Survey | None
+    ) -> bool:
         """Go on after the last good block; False if there is none."""
         file = cast(BinaryIO, self._file)
         source = SeekableFile(file, os.fspath(self._path or ""))
@@ -179,13 +197,14 @@ class ContainerWriter:
         with placed(source=source.name):
             if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
                 raise survey.why
+            put = profile_to_put(source, survey, embedded)
             if not len(survey.entries):
                 if self._path == self._target and isinstance(survey.why, CorruptError):
                     raise survey.why  # a container that was finished once is not begun anew
                 return False
         if metadata is not None and metadata != survey.metadata:
             raise OptionError(f"{self._path} has other metadata, and keeps them: give none")
-        self._entries = _mended(file, source, survey)
+        self._entries = mended(file, source, survey)
         self._written = int(survey.entries[:, 1].sum())
         self._end, self._indexed = survey.end, survey.complete
         file.truncate(self._end)
@@ -193,6 +212,10 @@ class ContainerWriter:
         if source.read_at(self._end - last, 4) == layout.INDEX:
             self._entries.pop()
             self._end, self._tail = self._end - last, last
+        if put is not None:  # nothing stands behind it yet
+            entry = (len(put.block), 0)
+            self._put(put.block, self._index([*self._entries, entry]))
+            self._entries.append(entry)
         return True
 
     def __repr__(self) -> str:
@@ -238,18 +261,18 @@ class ContainerWriter:
             id = stream.id if id is None else id
             stream = stream.stream
         if type(stream) is not bytes:
-            stream = _checked_bytes(_plain(stream))
+            stream = checked_bytes(plain(stream))
         if type(id) is not str:
-            id = _plain(id)
+            id = plain(id)
         split(stream)
         if len(stream) > layout.MAX_STREAM:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
-        size = 0 if id is None else _id_size(id)
+        size = 0 if id is None else id_size(id)
         self._open()
         self._streams.append(stream)
         self._ids.append(id)
         self._waiting += len(stream) + size
-        if len(self._streams) >= self._block_items or self._waiting >= _BLOCK_BYTES:
+        if len(self._streams) >= self._block_items or self._waiting >= BLOCK_BYTES:
             self._write_block()
 
     def extend(
@@ -274,7 +297,7 @@ class ContainerWriter:
             >>> with clipcodec.create("half.clpc") as writer:
             ...     writer.extend(photos[:50], ids=photos.ids[:50])
         """
-        for i, (stream, id) in enumerate(_pairs(streams, ids)):
+        for i, (stream, id) in enumerate(pairs(streams, ids)):
             try:
                 self.append(stream, id)
             except (DecodeError, OptionError) as error:
@@ -454,43 +477,6 @@ class ContainerWriter:
             file.close()
 
 
-def _mended(target: BinaryIO, file: SeekableFile, survey: Survey) -> list[tuple[int, int]]:
-    """The entries of the file, once damage between good blocks is a block that readers skip.
-
-    Nothing good is written over, and the damaged bytes stay, but for the first 16 and the last 4.
-    Raises CorruptError if there is no room for that.
-    """
-    entries: list[tuple[int, int]] = []
-    changes: list[tuple[int, bytes]] = []
-    at = len(layout.OPENING)
-    for offset, (size, count) in zip(survey.offsets.tolist(), survey.entries.tolist(), strict=True):
-        if 0 < offset - at < layout.AROUND and entries:
-            before = at - entries[-1][0]
-            if file.read_at(before, 4) == layout.INDEX:  # it is not needed any more
-                at = before
-                entries.pop()
-        while at < offset:
-            gap = min(offset - at, _BLOCK_BYTES)
-            if 0 < offset - at - gap < layout.AROUND:
-                gap -= layout.AROUND
-            if gap < layout.AROUND:
-                raise CorruptError(
-                    f"{file.name}: {gap} bytes at {at} do not belong there, too few to be passed "
-                    "over: copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
-                )
-            data = file.read_at(at, gap)
-            skipped = layout.block(layout.UNUSABLE, data[layout.HEAD_BYTES : -4])
-            changes += [(at, skipped[: layout.HEAD_BYTES]), (at + gap - 4, skipped[-4:])]
-            entries.append((gap, 0))
-            at += gap
-        entries.append((size, count))
-        at += size
-    for place, data in changes:
-        target.seek(place)
-        target.write(data)
-    return entries
-
-
 def _open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
     """Open and lock for reading and writing; and whether the file was made by this.
 
@@ -530,74 +516,6 @@ def _close_unused(file: BinaryIO, path: Path, *, made: bool) -> None:
             path.unlink()
 
 
-def _pairs(
-    streams: Iterable[bytes | Item] | Container, ids: Iterable[str | None] | None
-) -> Iterator[tuple[Any, Any]]:
-    """Each stream with the id given for it. Raises OptionError unless there is one for each."""
-    if isinstance(streams, Container):
-        if ids is not None:
-            ids = _counted(ids, len(streams))
-        streams = streams.items()
-    if getattr(getattr(streams, "dtype", None), "kind", "") == "S":
-        raise OptionError(
-            "an array of numpy bytes loses zeros at the end of streams: give a list, or an array "
-            "of dtype=object"
-        )
-    one = isinstance(streams, (bytes, bytearray, memoryview, str))
-    if one or not isinstance(streams, Iterable):
-        raise OptionError(
-            f"{_type(streams)} is not many streams: give a list or a column of them, or add one "
-            "with append"
-        )
-    if ids is None:
-        yield from zip(streams, repeat(None))
-        return
-    if isinstance(ids, (str, bytes)):
-        raise OptionError(f"ids={ids!r} is one id: give one for each stream")
-    if isinstance(streams, Sized):
-        ids = _counted(ids, len(streams))
-    for stream, id in zip_longest(streams, ids, fillvalue=_END):
-        if stream is _END or id is _END:
-            fewer, more = ("streams", "ids") if stream is _END else ("ids", "streams")
-            raise OptionError(f"fewer {fewer} than {more}: give one id for each stream")
-        yield stream, id
-
-
-def _counted(ids: Iterable[str | None], streams: int) -> Iterable[str | None]:
-    """The ids, if there is one for each stream, as far as that is known."""
-    if isinstance(ids, Sized) and len(ids) != streams:
-        raise OptionError(f"{len(ids)} ids for {streams} streams: give one for each stream")
-    return ids
-
-
-def _plain(value: Any) -> Any:
-    """A value of an Arrow column as Python's; others as they are."""
-    return value.as_py() if hasattr(value, "as_py") else value
-
-
-def _type(value: object) -> str:
-    return "None" if value is None else type(value).__name__
-
-
-def _checked_bytes(stream: object) -> bytes:
-    if not isinstance(stream, (bytes, bytearray, memoryview)):
-        raise OptionError(f"a stream is {_type(stream)}: expected bytes, or an Item of a container")
-    return bytes(stream)
-
-
-def _id_size(id: object) -> int:
-    if not isinstance(id, str):
-        such = f", such as {str(id)!r}" if isinstance(id, Integral) else ""
-        raise OptionError(f"id {id!r} is {_type(id)}: expected text{such}, or None")
-    try:
-        size = len(id.encode())
-    except UnicodeEncodeError as error:
-        raise OptionError(f"id {id!r} is not Unicode text: give another") from error
-    if not 0 < size <= layout.MAX_ID:
-        raise OptionError(f"an id of {size} bytes: expected 1 to {layout.MAX_ID}")
-    return size
-
-
 def _metadata_block(metadata: dict[str, Any]) -> bytes:
     if not isinstance(metadata, dict):
         raise OptionError(f"metadata are {type(metadata).__name__}: expected a dict")
@@ -605,3 +523,9 @@ def _metadata_block(metadata: dict[str, Any]) -> bytes:
         return layout.pack_metadata(metadata)
     except (TypeError, ValueError, RecursionError) as error:
         raise OptionError(f"metadata cannot be stored as JSON: {error}") from error
+
+
+def _to_embed(profile: str | os.PathLike[str] | Profile | Embedded) -> Embedded:
+    from .profiles import to_embed  # here: a container without one needs no profile
+
+    return to_embed(profile)

@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import Codec
+from ..container.profiles import profile_of
 from ..embeddings import Embeddings
 from ..errors import OptionError
+from ..target import Target
 from .sets import load_training
 
 # family: module of `peers/`; its `family(name, argument)` makes the codec
@@ -130,20 +132,24 @@ def parse_codec(spec: str) -> MeasuredCodec:
 
 
 def profile_codec(spec: str) -> MeasuredCodec:
-    """A profile, by name or file, with targets: PROFILE[@TARGET=VALUE[,TARGET=VALUE…]]."""
+    """A profile, by name, file or container: PROFILE[@TARGET=VALUE[,TARGET=VALUE…]]."""
     name, _, asked = spec.partition("@")
     options = _options(spec, asked)
-    codec = Codec(name)
+    return own_codec(Codec(profile_of(name)), Target(**options), spec, asked.replace(",", " "))
+
+
+def own_codec(codec: Codec, target: Target, spec: str, setting: str = "") -> MeasuredCodec:
+    """What a codec of clipcodec's makes for a target; `spec` and `setting` are its names."""
 
     def code(x: Embeddings, _: Training) -> Coded:
-        streams = codec.encode_embeddings(x, **options)
+        streams = codec.encode_embeddings(x, target)
         sizes = np.array([len(stream) for stream in streams], np.float64)
         return Coded(codec.decode_batch(streams), sizes)
 
     profile = codec.profile
     return MeasuredCodec(
-        spec, profile.name, asked.replace(",", " "), code, OUR_CODE,
-        weights=profile.digest.hex(), apart="mean_bytes" not in options,
+        spec, profile.name, setting, code, OUR_CODE,
+        weights=profile.digest.hex(), apart=target.mean_bytes is None,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .results import Point
 
@@ -32,13 +32,35 @@ def text(points: Iterable[Point]) -> str:
 
 def _table(rows: Sequence[tuple[str, Point]]) -> str:
     used = [key for key in COLUMNS if any(key in point for _, point in rows)]
-    lines = [["", *(COLUMNS[key][0] for key in used)]]
-    for name, point in rows:
-        cells = [COLUMNS[key][1].format(point[key]) if key in point else "" for key in used]
-        lines.append([name, *cells])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(used) + 1)]
-    text = []
-    for first, *rest in lines:
-        cells = [f"  {cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True)]
-        text.append(first.ljust(widths[0]) + "".join(cells))
-    return "\n".join(text)
+    return "\n".join(aligned(rows, {key: COLUMNS[key] for key in used}))
+
+
+def aligned(
+    rows: Sequence[tuple[str, Point | str]], columns: Mapping[str, tuple[str, str]], title: str = ""
+) -> list[str]:
+    """A line for the headings and one for each row, columns aligned.
+
+    rows     a name, and what was measured; a text in its place stands beside the name as it is
+    columns  as `COLUMNS`
+    title    stands above the names
+    """
+    names = [title, *(name for name, _ in rows)]
+    cells: list[str | list[str]] = [[heading for heading, _ in columns.values()]]
+    for _, point in rows:
+        if isinstance(point, str):
+            cells.append(point)
+        else:
+            cells.append([_cell(point, key, form) for key, (_, form) in columns.items()])
+    numbers = [row for row in cells if not isinstance(row, str)]
+    widths = [max(map(len, column)) for column in zip(*numbers, strict=True)]
+    first = max(map(len, names))
+    lines = []
+    for name, row in zip(names, cells, strict=True):
+        if not isinstance(row, str):
+            row = "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        lines.append(f"{name:<{first}}  {row}".rstrip())
+    return lines
+
+
+def _cell(point: Point, key: str, form: str) -> str:
+    return form.format(point[key]) if key in point else ""

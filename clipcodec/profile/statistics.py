@@ -15,6 +15,13 @@ from ..errors import BackboneWarning, WeightsError
 # Least cosine of a text to the mean of texts. Measured: all texts have .30 or more; for a random
 # direction in 512 dimensions .25 is more than five standard deviations.
 _TEXT = 0.25
+_ANY = "any"  # the backbone of a profile that does not say which model its rows were of
+_REMEDY = (
+    "If another model made them, or if they were changed since (centred, scaled by dimension, cut),"
+    " little of them is kept: `clipcodec compare` shows how much by each profile, and"
+    " `clipcodec compress --train` learns a profile from them"
+)
+_STORE = "to store them, use any/rotation or `clipcodec compress --train`"
 _MIN_BATCH = 8  # rows from which on the mean and the share of low rows are checked
 
 
@@ -80,6 +87,8 @@ def check_statistics(
 ) -> bool:
     """Check whether rows (N, D) of unit norm come from the network that `stats` were measured on.
 
+    name  of the profile's backbone; "any": the profile does not say
+
     Returns True, after a BackboneWarning, if they seem not to. Raises WeightsError if that is
     certain and the rows are `ours`: computed here, by the backbone `name`. Rows that a caller gives
     may be anything, so they cause a warning at most.
@@ -107,7 +116,8 @@ def check_statistics(
         warnings.warn(
             f"{texts} of {len(embeddings)} embeddings lie among the text embeddings of backbone"
             f" {name!r}, not among its images: the profile is made for images, and keeps far less"
-            " of texts. To search by texts, or to classify, give them as they are, uncompressed",
+            " of texts. To search by texts, or to classify, give them as they are, uncompressed;"
+            f" {_STORE}",
             BackboneWarning,
             stacklevel=_caller(),
         )
@@ -126,11 +136,13 @@ def check_statistics(
     count = int((cosines < stats.low).sum())
     allowed = max(1, len(embeddings) // 100) if batch else 0  # some are low in any large batch
     if count > allowed or (batch and average < stats.low):
+        own = f"those of backbone {name!r}"
+        if name == _ANY:
+            own = "those that this profile was learned from"
         warnings.warn(
-            f"{count} of {len(embeddings)} embeddings are unlike those of backbone {name!r}: their"
-            f" cosine to its mean direction is {lowest:.2f} at the lowest, but 99.9 % of images"
-            f" have {stats.low:.2f} or more; if they come from another model, decoded vectors will"
-            " be poor",
+            f"{count} of {len(embeddings)} embeddings are unlike {own}: their cosine to the mean"
+            f" direction is {lowest:.2f} at the lowest, but 99.9 % of the right ones have"
+            f" {stats.low:.2f} or more. {_REMEDY}",
             BackboneWarning,
             stacklevel=_caller(),
         )

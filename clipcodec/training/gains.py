@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
-from ..kinds.trellis.engine import Engine
-from ..kinds.trellis.network import MOST_GAIN, Network
-from ..kinds.trellis.predictive import PredictiveTransform
+from ..kinds.trellis.engine import Engine, Transform
+from ..kinds.trellis.network import MOST_GAIN, Network, Networks
 from ..profile.file import Tensors
 from . import level_tables
+
+
+class Predicting(Transform, Protocol):
+    """A transform that predicts with networks."""
+
+    @property
+    def networks(self) -> Networks: ...
 
 
 class _Calibrator:
@@ -19,7 +27,7 @@ class _Calibrator:
     gain  (bands,) the share with the least squared error: of each prediction, and the restoration
     """
 
-    def __init__(self, inner: PredictiveTransform, latents: NDArray[np.float32]) -> None:
+    def __init__(self, inner: Predicting, latents: NDArray[np.float32]) -> None:
         self.inner, self.latents = inner, latents
         self.scale, self.networks = inner.scale, inner.networks
         self.gain = np.ones(len(self.networks.predict) + 1)
@@ -60,7 +68,7 @@ class _Calibrator:
         estimate[:, columns] += np.float32(self.gain[place]) * change
 
 
-def gains(transform: PredictiveTransform, engine: Engine, latents: NDArray[np.float32]) -> Tensors:
+def gains(transform: Predicting, engine: Engine, latents: NDArray[np.float32]) -> Tensors:
     """The shares of the networks' changes to apply at each quality, as `_Calibrator` finds them.
 
     They are measured at some qualities and interpolated between them.

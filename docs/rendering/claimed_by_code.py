@@ -208,8 +208,8 @@ BY_CODE = listed({
     ],
     "docs/recipes.md": [
         ("7,500 steps of 1,024 rows (fewer for fewer rows), AdamW, dropout, weight decay; rates up to "
-         "1.8 bits per dimension", "clipcodec/training/predictive.py"),
-        ("at most 300 steps: the real encoder runs over 16,384 rows", "clipcodec/training/predictive.py"),
+         "1.8 bits per dimension", "clipcodec/training/recipe.py"),
+        ("at most 300 steps: the real encoder runs over 16,384 rows", "clipcodec/training/trainer.py"),
         ("has 512 units and a restoration of 1,024", SHIPPED),
         ("are 2,000 of these rows that no phase has seen, `text-imagenet-800` holds the texts of "
          "ImageNet's 800 training classes and `text-vocabulary` 1,568 object names", CARD),

@@ -128,3 +128,21 @@ def test_samples_have_the_statistics() -> None:
     direction = statistics.mean / np.linalg.norm(statistics.mean)
     assert abs((x @ direction).mean() - np.linalg.norm(statistics.mean)) < 0.03
     assert abs((x @ statistics.basis[:, 0]).std() / statistics.scale[0] - 1) < 0.1
+
+
+def test_the_warning_names_the_model_and_the_remedies() -> None:
+    rows, statistics = cone(0.0, 20)
+    with pytest.warns(BackboneWarning) as caught:
+        check_statistics(rows, statistics, "some-model")
+    message = str(caught[0].message)
+    assert "20 of 20 embeddings are unlike those of backbone 'some-model'" in message
+    assert "`clipcodec compare`" in message
+    assert "`clipcodec compress --train`" in message
+
+
+def test_of_a_profile_of_no_named_model_the_warning_names_its_own_rows() -> None:
+    """One that was learned from somebody's rows has the backbone "any": that is no model."""
+    rows, statistics = cone(0.0, 20)
+    with pytest.warns(BackboneWarning, match="that this profile was learned from") as caught:
+        check_statistics(rows, statistics, "any")
+    assert "'any'" not in str(caught[0].message)

@@ -18,7 +18,7 @@ from clipcodec.errors import OptionError, TrainingError
 from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.profile.file import read_profile
-from clipcodec.training import predictive
+from clipcodec.training import predictive, recipe, trainer
 from clipcodec.training.codebook import Codebook
 from clipcodec.training.data import MIN_ROWS, load_embeddings
 from clipcodec.training.export import frequency_tables
@@ -256,7 +256,7 @@ def test_registering_gives_ids_once(tmp_path: Path, tiny_path: Path) -> None:
 
 # the recipe `predictive`
 
-RATES = predictive.Recipe(hidden=4, steps=6, replay=2, batch=64)
+RATES = recipe.Recipe(hidden=4, steps=6, replay=2, batch=64)
 
 
 @pytest.fixture(scope="module")
@@ -269,11 +269,11 @@ def cone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def few_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second phase runs the encoder over few rows: the way is the same."""
-    monkeypatch.setattr(predictive, "REPLAYED", 256)
+    monkeypatch.setattr(trainer, "REPLAYED", 256)
 
 
 def make_rates(
-    rows: Path, out: Path, recipe: predictive.Recipe = RATES, **options: object
+    rows: Path, out: Path, recipe: recipe.Recipe = RATES, **options: object
 ) -> predictive.Result:
     return predictive.train([str(rows)], out, recipe, name="private/r", backbone="none", **options)  # type: ignore[arg-type]
 

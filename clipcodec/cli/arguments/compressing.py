@@ -11,13 +11,14 @@ def add(verbs: Verbs) -> None:
     p = verb(
         verbs, "compress", "images or embeddings to streams", page="choosing-a-rate",
         examples=[
-            ("Two images, each to a stream in a file beside it",
-             "clipcodec compress a.jpg b.png"),
-            ("The best that fits in 50 bytes", "clipcodec compress a.jpg --max-bytes 50"),
+            ("Two images, each to the best stream of 50 bytes, in a file beside it",
+             "clipcodec compress a.jpg b.png --max-bytes 50"),
             ("A folder of images to one container, 50 bytes each on average",
              "clipcodec compress photos/ -o photos.clpc --mean-bytes 50"),
             ("Embeddings that you have already, to one container, rows.clpc",
              "clipcodec compress rows.npy"),
+            ("Embeddings of any model, by a profile learned from them, which rows.clpc carries",
+             "clipcodec compress rows.npy --train --mean-bytes 50"),
         ],
     )  # fmt: skip
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="image, or embeddings as .npy, .npz, "
@@ -32,6 +33,7 @@ def add(verbs: Verbs) -> None:
     options.profile(p)
     options.backbone(p, options.ENCODER)
     options.weights(p)
+    options.own_profile(p)
     options.table(p, "embeddings or images in .parquet inputs")
     options.many(p)
     options.quiet(p)

@@ -6,7 +6,18 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from .usage import FORM, INPUT_OUTPUT, MANY, MODEL, OTHER, RATE, TABLES, TEXT, Parser
+from .usage import (
+    FORM,
+    INPUT_OUTPUT,
+    MANY,
+    MODEL,
+    OTHER,
+    RATE,
+    TABLES,
+    TEXT,
+    TRAINING,
+    Parser,
+)
 from .values import number, one_of, whole
 
 # what `add` of a family of verbs is given; a string, as the class takes no [] when it runs
@@ -49,10 +60,11 @@ def output(p: Parser, text: str, *, metavar: str = "OUT", required: bool = False
     )
 
 
-PRIVATE = "profile file that private streams were made with"
+PRIVATE = "profile that private streams were made with: its file, or a container that carries it"
+_PROFILE = "registered name, profile file, or container (.clpc) whose own profile is used"
 
 
-def profile(p: Parser, text: str = "registered name or profile file") -> None:
+def profile(p: Parser, text: str = _PROFILE) -> None:
     p.group(MODEL).add_argument("--profile", metavar="PROFILE", help=text)
 
 
@@ -76,6 +88,20 @@ def target(p: Parser) -> None:
                        "`embed-text` makes them (default: the profile's)")  # fmt: skip
     choice(group, "--entropy", ("auto", "huffman", "rans", "raw"), default="auto",
            help="entropy coder (default: the shortest)")  # fmt: skip
+
+
+def own_profile(p: Parser) -> None:
+    """A profile inside the file that is made."""
+    p.group(MODEL).add_argument("--embed-profile", action="store_true", default=None, help="put "
+                                "the profile of --profile into the container, which then needs no "
+                                "other file")  # fmt: skip
+    group = p.group(TRAINING)
+    group.add_argument("--train", action="store_true", default=None, help="learn a profile from "
+                       "the inputs, and put it into the container; says what it costs, and stops "
+                       "where any/rotation would keep more")  # fmt: skip
+    group.add_argument("--minutes", type=number(0, 1440), metavar="N", help="with --train: most "
+                       "that its networks are trained, where they help and torch is installed "
+                       "(default: 3); 0: no networks")  # fmt: skip
 
 
 def backbone(p: Parser, text: str, **options: Any) -> None:
