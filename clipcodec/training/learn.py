@@ -41,7 +41,7 @@ _SHARE = 0.1  # of the rows, in each set; of few rows all are held out in turn
 _FEW = 5_000
 _MOST_RANK = 1024
 _TABLE_ROWS = 2_000  # held-out rows to which the tables are fitted
-_WORTH_ROWS, _WORTH_GRID = 500, 24
+_WORTH_ROWS, _WORTH_GRID = 400, 16
 _MEASURED = 1_000  # held-out rows that the result is measured on
 _HEADER = 6  # bytes of a private stream before its payload
 _SAME = 1e-6  # mean squared distance to the mean of rows that are one embedding but for rounding
@@ -210,7 +210,7 @@ class _Learner:
         transform = compact.transform_of(final, bands)
         fitted = level_tables.fit(
             transform, latents, bands, steps, final["weights"],
-            scale=scale, start=start, known=True, rounds=4,
+            scale=scale, start=start, known=True, rounds=6,
         )  # fmt: skip
         engine = Engine(
             transform,
@@ -271,7 +271,7 @@ class _Learner:
         bands, plain = [0, count], _Plain(np.sqrt(power).astype(np.float32))
         few = latents[:: -(-len(latents) // _WORTH_ROWS)]
         fitted = level_tables.fit(
-            plain, few, bands, steps, weights, scale=np.sqrt(power + 1e-18), known=True
+            plain, few, bands, steps, weights, scale=np.sqrt(power + 1e-18), known=True, rounds=6
         )
         tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, bands)
         engine = Engine(plain, tables, steps, weights)

@@ -82,7 +82,7 @@ def fit(
     shares = analytic if start is None else start
     scales = np.tile(scale, (len(steps), 1))
     flag_of = flag_row(np.zeros((len(steps), 2 * len(counting.groups))))
-    few = latents[:: max(1, len(latents) // FIRST_ROWS)]
+    few = latents[:: max(1, len(latents) // (FIRST_ROWS // 2 if known else FIRST_ROWS))]
     for left in reversed(range(rounds)):
         rows, count = (few, FIRST_GRID) if left else (latents, GRID)
         found = counting.round(rows, count, shares, scales, flag_of)
