@@ -839,7 +839,7 @@ class Codec:
             [
                 part
                 for (_, size), rows in groups.items()
-                for part in shared_out(rows, _rows_of(size, _DECODED))
+                for part in shared_out(rows, _rows_of(max(size, dim), _DECODED))
             ],
         )
         raise_merged(faults)
