@@ -111,6 +111,11 @@ BY_CODE = listed({
         ("1 is the default, and the fastest", "clipcodec/target.py"),
         ("The profile has 512 directions of texts", "tests/kinds/trellis/test_noticed.py"),
     ],
+    "docs/comparing.md": [
+        ("drawn at random, {} of them", "clipcodec/evaluation/sample.py:ROWS"),
+        ("| column | needs | what |", METRICS),
+        ("the first being 0", "tests/evaluation/test_compare.py"),
+    ],
     "docs/evaluation.md": [
         ("| tensor | shape | what |", "clipcodec/evaluation/sets.py"),
         ("| column | needs | what |", METRICS),
