@@ -32,6 +32,7 @@ from .errors import (
     OptionError,
     RateError,
     UnknownProfileError,
+    brief,
     collected,
     placed,
     raise_merged,
@@ -233,6 +234,8 @@ class Codec:
         self._device = device
         self._weights = weights
         self._precision = precision
+        self._travelling: Callable[[], Profile | None] | None = None
+        """Gives the profile that travels with its streams in a container; set by that."""
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: names and paths, no weights (`Profile` and the backbone are opened again)."""
@@ -254,6 +257,23 @@ class Codec:
             yield None if self._weights is None else f"weights {os.fspath(self._weights)!r}"
 
         return shown("Codec", parts)
+
+    def with_profile(self, profile: str | os.PathLike[str] | Profile) -> Codec:
+        """Make another codec, of this profile, that also decodes what this one decodes beside it.
+
+        Args:
+            profile: As for `Codec`.
+
+        Returns:
+            The codec. If this one belongs to a container, it knows the profile that travels there.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").codec.with_profile("any/rotation").profile.name
+            'any/rotation'
+        """
+        made = Codec(profile)
+        made._travelling = self._travelling
+        return made
 
     @property
     def profile(self) -> Profile:
@@ -819,7 +839,7 @@ class Codec:
             [
                 part
                 for (_, size), rows in groups.items()
-                for part in shared_out(rows, _rows_of(size, _DECODED))
+                for part in shared_out(rows, _rows_of(max(size, dim), _DECODED))
             ],
         )
         raise_merged(faults)
@@ -904,7 +924,7 @@ class Codec:
             return row
 
     def _owner(self, header: Header) -> Profile:
-        """The profile that a header names: ours, if it is, or a registered one."""
+        """The profile that a header names: ours, if it is, a registered one, or one beside it."""
         if header.profile_id is not None:
             return registry.by_id(header.profile_id)
         own = self._profile
@@ -914,9 +934,18 @@ class Codec:
         registered = registry.by_digest(digest)  # made before the profile was registered
         if registered is not None:
             return registered
+        carried = None if self._travelling is None else self._travelling()
+        if carried is not None and carried.digest[:DIGEST_BYTES] == digest:
+            return carried
+        other = (
+            f", not with the one that the container carries, {brief(carried.name)}"
+            if carried
+            else ""
+        )
         raise UnknownProfileError(
-            f"made with a private profile whose SHA-256 begins with {digest.hex()}: "
-            "give the file of that profile, profile=FILE or --profile FILE"
+            f"made with a private profile whose SHA-256 begins with {digest.hex()}{other}: "
+            "give the file of that profile, or a container that carries it, profile=FILE or "
+            "--profile FILE"
         )
 
 

@@ -1,12 +1,14 @@
 """Many streams in one file, `.clpc` (formats/container-1.md): written, appended to, read anywhere.
 
-layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. merging.py and
-splitting.py make containers of containers.
+layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. embedded.py
+and profiles.py are about the profile that a container may carry. merging.py and splitting.py make
+containers of containers.
 """
 
 from .layout import Item
 from .merging import Merged, merge
-from .reader import Container, open_container, read_items
+from .piped import ItemReader, read_items
+from .reader import Container, open_container
 from .splitting import split, split_streams
 from .writer import ContainerWriter, create
 
@@ -14,6 +16,7 @@ __all__ = [
     "Container",
     "ContainerWriter",
     "Item",
+    "ItemReader",
     "Merged",
     "create",
     "merge",

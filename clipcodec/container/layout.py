@@ -20,7 +20,7 @@ from .ids import pack_ids, unpack_ids
 MAGIC = b"\x89CLPC\r\n"
 VERSION = 1
 OPENING = MAGIC + bytes([VERSION])
-DATA, INDEX, METADATA = b"DATA", b"indx", b"meta"
+DATA, INDEX, METADATA, PROFILE = b"DATA", b"indx", b"meta", b"prof"
 UNUSABLE = b"void"  # damaged bytes, made a block that readers skip
 HEAD_BYTES = 16
 AROUND = HEAD_BYTES + 4  # bytes of a block besides its body: head and check value

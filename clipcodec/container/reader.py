@@ -1,4 +1,4 @@
-"""Read a container: any item of a file, or all items in order from a pipe."""
+"""Read a container: any item of a file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, DecodeError, OptionError, TruncatedError, placed
+from ..errors import CorruptError, DecodeError, OptionError, placed
 from . import layout
+from .embedded import embedded_in
+from .files import SeekableFile
 from .layout import Item
-from .survey import Readable, SeekableFile, Survey, check_index, exactly, read_survey
+from .survey import Survey, read_survey
 
 if TYPE_CHECKING:
     from ..codec import Codec
     from ..embeddings import Embeddings
+    from ..profile import Profile
     from ..profile.registry import ProfileLike
+    from .embedded import Embedded
 
 ROWS = 16384  # embeddings decoded at a time: enough for several threads, 32 MiB at width 512
 _KEPT = 4  # blocks kept in memory
@@ -39,7 +43,8 @@ def open_container(
 
     Args:
         source: A path, or a binary file that can seek; for a pipe see `read_items`.
-        profile: The profile or its file, if the streams were made with a private one.
+        profile: The profile or its file, if the streams were made with a private one that the
+            container does not carry.
         partial: Also read a container that was cut, is damaged or is being written: all its good
             blocks.
 
@@ -64,7 +69,8 @@ class Container:
     """A sequence of streams in a file, in the order they were appended. Thread-safe.
 
     `len`, `in`, iteration, positions, slices and ids work as with a list and a dict. If it was
-    opened by path, it can be pickled: it is opened again, with the same items. The format is
+    opened by path, it can be pickled: it is opened again, with the same items. A container may
+    carry the private profile of its streams, which are decoded by it then. The format is
     formats/container-1.md.
 
     Args:
@@ -73,7 +79,8 @@ class Container:
         partial: As for `clipcodec.open`.
 
     Attributes:
-        codec: What decodes its streams.
+        codec: What decodes its streams: by the profile that was given, else a registered one, else
+            the one that it carries.
         size: Bytes of the file.
         metadata: What `create` was given, a JSON object.
         complete: Whether it was closed, and nothing is missing.
@@ -96,13 +103,14 @@ class Container:
         profile: ProfileLike = None,
         partial: bool = False,
     ) -> None:
-        from ..codec import Codec  # here: `read_items` gives bytes, and needs no profile
-
         self._partial = partial
-        self._begin(Codec(profile), SeekableFile(source), None)
+        self._begin(codec_for(profile), SeekableFile(source), None)
 
     def _begin(self, codec: Codec, file: SeekableFile, survey: Survey | None) -> None:
         """survey: of this file, if it was surveyed already."""
+        from .profiles import Travelling  # here: bytes alone need no profile
+
+        self._travelling = codec._travelling = Travelling.of_file(file)
         self.codec: Codec = codec
         self._file = file
         try:
@@ -302,6 +310,49 @@ class Container:
         return self._file.name
 
     @property
+    def profile(self) -> Profile | None:
+        """The profile that it carries for its streams; None: it carries none.
+
+        Read when it is first needed, then kept.
+
+        Raises:
+            CorruptError: The profile is damaged.
+            UnsupportedError: The profile is from a later release.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").profile is None
+            True
+        """
+        with placed(source=self._file.name):
+            return self._travelling()
+
+    def embedded(self, on_bad: Callable[[DecodeError], object] | None = None) -> Embedded | None:
+        """Give the profile that it carries as it lies in the file, for another container.
+
+        Args:
+            on_bad: Called with the error of a profile that is damaged, which is then passed over.
+                By default the error is raised.
+
+        Returns:
+            What `ContainerWriter` takes as `profile`; None: it carries none.
+
+        Raises:
+            DecodeError: It is damaged, and there is no `on_bad`.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").embedded() is None
+            True
+        """
+        try:
+            with placed(source=self._file.name):
+                return embedded_in(self._file)
+        except DecodeError as error:
+            if on_bad is None:
+                raise
+            on_bad(error)
+            return None
+
+    @property
     def ids(self) -> list[str | None]:
         """The id of every item, None where it has none. Read once, then kept in memory."""
         with self._lock:
@@ -356,7 +407,8 @@ class Container:
             (D,) float32, unit norm.
 
         Raises:
-            DecodeError: The stream is damaged, or of a private profile that was not given.
+            DecodeError: The stream is damaged, or of a private profile that was not given, and
+                that the container does not carry.
             IndexError: There is no such position.
             KeyError: There is no such id.
 
@@ -396,7 +448,7 @@ class Container:
                 )
             out[at : at + len(rows)] = rows
             at += len(rows)
-        return np.empty((0, self.codec.profile.dim or 0), np.float32) if out is None else out
+        return self.no_rows() if out is None else out
 
     def decode_blocks(self, rows: int = ROWS) -> Iterator[Embeddings]:
         """Decode all items part by part: memory does not grow with the container.
@@ -445,6 +497,18 @@ class Container:
             yield embeddings, [id for _, id in part]
             first += len(part)
 
+    def no_rows(self) -> Embeddings:
+        """The embeddings of no items, in the width of the profile.
+
+        Returns:
+            (0, D) float32.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").no_rows().shape
+            (0, 512)
+        """
+        return np.empty((0, (self.profile or self.codec.profile).dim or 0), np.float32)
+
     # files
 
     def _block(self, number: int) -> tuple[list[bytes], list[str | None] | None]:
@@ -486,42 +550,12 @@ class Container:
         self.close()
 
 
-def read_items(file: Readable) -> Iterator[Item]:
-    """Read a container from a file that need not seek, such as a pipe.
+def codec_for(profile: ProfileLike) -> Codec:
+    """What decodes with this profile: its name, its file, a container that carries it, or itself.
 
-    Args:
-        file: A binary file. One block of it is in memory at a time.
-
-    Yields:
-        Streams with their ids, or None, in order.
-
-    Raises:
-        DecodeError: After the items of the last good block: the container is cut or damaged.
-
-    Examples:
-        >>> with open("photos.clpc", "rb") as pipe:  # or sys.stdin.buffer
-        ...     sizes = [len(stream) for stream, id in clipcodec.read_items(pipe)]
-        >>> len(sizes)
-        100
+    Raises ProfileError, WeightsError or DecodeError: there is no such profile, or it is damaged.
     """
-    layout.check_opening(exactly(file, len(layout.OPENING)))
-    last, place, entries = b"", 0, list[tuple[int, int]]()
-    while start := exactly(file, layout.HEAD_BYTES):
-        with placed(source=f"container, after {place} items"):
-            head = layout.parse_head(start)
-            rest = exactly(file, head.whole - layout.HEAD_BYTES)
-            head, body = layout.parse_block(start + rest)
-            streams, ids = list[bytes](), None
-            if head.kind == layout.DATA:
-                streams, ids = layout.unpack_items(body, head.items)
-            elif head.kind == layout.INDEX:
-                check_index(body, entries)
-            elif head.kind == layout.METADATA and not entries:
-                layout.unpack_metadata(body)
-        entries.append((head.whole, head.items))
-        yield from map(Item, streams, ids or [None] * len(streams))
-        place += len(streams)
-        last = head.kind
-    if last != layout.INDEX:
-        with placed(source=f"container, after {place} items"):
-            raise TruncatedError("ends without its index: cut")
+    from ..codec import Codec
+    from .profiles import profile_of
+
+    return Codec(None if profile is None else profile_of(profile))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,115 +14,19 @@ from numpy.typing import NDArray
 from ..errors import (
     CorruptError,
     DecodeError,
-    OptionError,
     TruncatedError,
     UnsupportedError,
     placed,
 )
 from . import layout
+from .embedded import Embedded, check_order
+from .files import SeekableFile
 
 _TRIES, _PAUSE = 50, 0.004  # of reading a file that another process writes; seconds
 _LEAST_PIECE, _MOST_PIECE = 1 << 12, 1 << 20  # bytes that are searched at a time
 _ITEMS = re.compile(rb"DATA(?=[\x00-\x04]...\x00[\x00\x01])", re.DOTALL)  # within the limits
+_MANY = 2  # blocks, good or not
 _NO_INDEX = "ends without its index: truncated, or still being written"
-
-
-class Readable(Protocol):
-    """What sequential reading needs of a file object."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-def exactly(file: Readable, size: int) -> bytes:
-    """Read `size` bytes, or up to the end of the file. One read of a pipe may return fewer."""
-    parts = []
-    while size > 0 and (part := file.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def path_of(source: object, method: str) -> str | None:
-    """The path, if it is one, also as bytes; None for a file object, which must have `method`."""
-    if isinstance(source, (str, bytes, os.PathLike)):
-        path = os.fsdecode(source)
-        if isinstance(source, bytes) and source.startswith(layout.MAGIC):
-            raise OptionError("a path was expected, not a container's bytes: give io.BytesIO(…)")
-        return path
-    if not hasattr(source, method):
-        raise OptionError(f"{type(source).__name__}: expected a path or a binary file")
-    return None
-
-
-class SeekableFile:
-    """A file that is read at offsets, by several threads at once.
-
-    Forked processes may read it at once, too, if it was given as a path.
-    """
-
-    def __init__(
-        self, source: str | bytes | os.PathLike[str] | BinaryIO, name: str | None = None
-    ) -> None:
-        path = path_of(source, "read")
-        self._own = path is not None
-        if path is not None:
-            self.name = name or path
-            self._path: str | None = os.path.abspath(path)
-            self._file: BinaryIO = open(path, "rb")  # noqa: SIM115
-            self._number = self._file.fileno() if hasattr(os, "pread") else None
-        else:
-            self.name = name or str(getattr(source, "name", "container"))
-            self._path = None
-            self._file, self._number = cast(BinaryIO, source), None
-            if not (hasattr(source, "seekable") and source.seekable()):
-                raise OptionError(f"{self.name} cannot seek: read it by clipcodec.read_items")
-        self._lock = threading.Lock()
-        self.measure()
-
-    def measure(self) -> None:
-        """Set `size`, the bytes of the file by now."""
-        with self._lock:
-            self.size = self._file.seek(0, os.SEEK_END)
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset`, or fewer at the end of the file."""
-        if self._number is not None:
-            data = b""
-            while len(data) < size and (
-                part := os.pread(self._number, size - len(data), offset + len(data))
-            ):
-                data += part
-            return data
-        with self._lock:
-            self._file.seek(offset)
-            return exactly(self._file, size)
-
-    def state(self) -> tuple[int, ...] | None:
-        """Equal before and after if nobody wrote the file meanwhile; None if that is unknown."""
-        try:
-            status = os.fstat(self._file.fileno())
-        except (AttributeError, OSError):
-            return None
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-    def grew_from(self, state: tuple[int, ...] | None) -> bool:
-        """Is it the file that had this state, at most appended to since?"""
-        now = self.state()
-        return state is not None and now is not None and now[:2] == state[:2] and now[2] >= state[2]
-
-    @property
-    def path(self) -> str:
-        """Where it can be opened again, also by another process in another directory."""
-        if self._path is None:
-            raise OptionError(
-                f"{self.name} was opened as a file object, which cannot be opened again: to pickle "
-                "the container, or give it to another process, open it by its path"
-            )
-        return self._path
-
-    def close(self) -> None:
-        if self._own:
-            self._file.close()
 
 
 class Survey:
@@ -249,16 +151,18 @@ def _by_walking(file: SeekableFile, state: tuple[int, ...] | None) -> Survey:
     entries: list[tuple[int, int]] = []
     whys: list[DecodeError] = []
     at: int | None = len(layout.OPENING)
+    first = b""  # kind of the first good block
     patience = _Patience(4 * file.size)
     while at is not None and at < file.size:
         try:
-            head = _good_block(file, at, patience, None if whys else entries)
+            head = _good_block(file, at, patience, None if whys else entries, first)
         except DecodeError as error:
             whys.append(error)
             if isinstance(error, UnsupportedError):  # it must not be passed over
                 break
             at = _next_good(file, at + 1, patience)
             continue
+        first = first or head.kind
         offsets.append(at)
         entries.append((head.whole, head.items))
         at += head.whole
@@ -289,8 +193,13 @@ def _good_block(
     at: int,
     patience: _Patience,
     entries: list[tuple[int, int]] | None = None,
+    first: bytes = b"",
 ) -> layout.Head:
-    """The head of a block that is wholly good. entries: of the blocks before it, if all are."""
+    """The head of a block that is wholly good.
+
+    entries  of the blocks before it, if all are good; None: they are not
+    first    kind of the first of these
+    """
     head = _head(file, at)
     patience.left -= head.whole
     head, body = layout.parse_block(file.read_at(at, head.whole))
@@ -302,6 +211,9 @@ def _good_block(
         check_index(body, entries)
     elif head.kind == layout.METADATA and entries == []:
         layout.unpack_metadata(body)
+    elif head.kind == layout.PROFILE:
+        check_order(_MANY if entries is None else len(entries), first)
+        Embedded.parse(body)
     patience.left += head.whole
     return head
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -26,11 +26,16 @@ from ..errors import (
 )
 from ..system.files import abort, lock, move, refuse_existing
 from . import layout
+from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
-from .mending import BLOCK_BYTES, mended
+from .mending import BLOCK_BYTES, mended, profile_to_put
 from .reader import Container
-from .survey import SeekableFile, Survey, path_of, read_survey
+from .survey import Survey, read_survey
+
+if TYPE_CHECKING:
+    from ..profile import Profile
+    from .embedded import Embedded
 
 PART = ".part"
 BLOCK_ITEMS = 1024
@@ -42,6 +47,7 @@ def create(
     mode: str = "x",
     *,
     metadata: dict[str, Any] | None = None,
+    profile: str | os.PathLike[str] | Profile | None = None,
     block_items: int = BLOCK_ITEMS,
 ) -> ContainerWriter:
     """Open a container for writing (formats/container-1.md).
@@ -55,6 +61,9 @@ def create(
         mode: "x": a new file; "w": replace an existing one; "a": append, or go on where a writer
             was interrupted (what follows the last good block is cut off).
         metadata: A JSON object to keep in a new container.
+        profile: A private profile that a new container carries for its streams, so that they can be
+            decoded without another file: a loaded one, its file, or a container that carries it. In
+            mode "a" the one that is there, or None.
         block_items: Items that are read, checked and, if damaged, lost together: 1 … 65536.
 
     Returns:
@@ -63,7 +72,9 @@ def create(
     Raises:
         OutputExistsError: The file exists, and the mode is "x".
         LockedError: Another process writes it.
-        OptionError: There is no such mode, or the metadata are no JSON object.
+        OptionError: There is no such mode, or the metadata are no JSON object; the profile is a
+            registered one, or not the one that the container carries.
+        WeightsError: The profile's file is missing, damaged, or has changed since it was read.
         CorruptError: In mode "a", the file is no container that can be appended to.
         OSError: It cannot be written.
 
@@ -74,7 +85,9 @@ def create(
         >>> clipcodec.open("new.clpc").metadata
         {'made for': 'a test'}
     """
-    return ContainerWriter(target, mode, metadata=metadata, block_items=block_items)
+    return ContainerWriter(
+        target, mode, metadata=metadata, profile=profile, block_items=block_items
+    )
 
 
 class ContainerWriter:
@@ -86,12 +99,13 @@ class ContainerWriter:
         target: As for `clipcodec.create`.
         mode: As for `clipcodec.create`.
         metadata: As for `clipcodec.create`.
+        profile: As for `clipcodec.create`.
         block_items: As for `clipcodec.create`.
         survey: Of the file to append to, if it was surveyed already (`Container.survey`).
 
     Raises:
         OutputExistsError: As for `clipcodec.create`, and so are LockedError, OptionError,
-            CorruptError and OSError.
+            WeightsError, CorruptError and OSError.
 
     Examples:
         >>> with clipcodec.ContainerWriter("photos.clpc", "a") as writer:
@@ -106,6 +120,7 @@ class ContainerWriter:
         mode: str = "x",
         *,
         metadata: dict[str, Any] | None = None,
+        profile: str | os.PathLike[str] | Profile | Embedded | None = None,
         block_items: int = BLOCK_ITEMS,
         survey: Survey | None = None,
     ) -> None:
@@ -127,6 +142,9 @@ class ContainerWriter:
         opening = [layout.OPENING]
         if metadata is not None:
             opening.append(_metadata_block(metadata))
+        embedded = None if profile is None else _to_embed(profile)
+        if embedded is not None:
+            opening.append(embedded.block)
         path = path_of(target, "write")
         if path is None:
             if mode != "x":
@@ -138,7 +156,7 @@ class ContainerWriter:
         self._path = self._choose(mode)
         self._file, made = _open_locked(self._path, new=mode == "x")
         try:
-            if mode != "a" or not self._resume(metadata, survey):
+            if mode != "a" or not self._resume(metadata, embedded, survey):
                 self._file.truncate(0)
                 self._file.seek(0)
                 self._begin(opening)
@@ -163,7 +181,9 @@ class ContainerWriter:
         self._put(b"".join(opening))
         self._entries = [(len(part), 0) for part in opening[1:]]
 
-    def _resume(self, metadata: dict[str, Any] | None, survey: Survey | None) -> bool:
+    def _resume(
+        self, metadata: dict[str, Any] | None, embedded: Embedded | None, survey: Survey | None
+    ) -> bool:
         """Go on after the last good block; False if there is none."""
         file = cast(BinaryIO, self._file)
         source = SeekableFile(file, os.fspath(self._path or ""))
@@ -177,6 +197,7 @@ class ContainerWriter:
         with placed(source=source.name):
             if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
                 raise survey.why
+            put = profile_to_put(source, survey, embedded)
             if not len(survey.entries):
                 if self._path == self._target and isinstance(survey.why, CorruptError):
                     raise survey.why  # a container that was finished once is not begun anew
@@ -191,6 +212,10 @@ class ContainerWriter:
         if source.read_at(self._end - last, 4) == layout.INDEX:
             self._entries.pop()
             self._end, self._tail = self._end - last, last
+        if put is not None:  # nothing stands behind it yet
+            entry = (len(put.block), 0)
+            self._put(put.block, self._index([*self._entries, entry]))
+            self._entries.append(entry)
         return True
 
     def __repr__(self) -> str:
@@ -498,3 +523,9 @@ def _metadata_block(metadata: dict[str, Any]) -> bytes:
         return layout.pack_metadata(metadata)
     except (TypeError, ValueError, RecursionError) as error:
         raise OptionError(f"metadata cannot be stored as JSON: {error}") from error
+
+
+def _to_embed(profile: str | os.PathLike[str] | Profile | Embedded) -> Embedded:
+    from .profiles import to_embed  # here: a container without one needs no profile
+
+    return to_embed(profile)

@@ -1,7 +1,8 @@
 """A profile: all that a stream relies on, frozen, in one safetensors file.
 
 Tensors plus one metadata entry, `clipcodec`, holding JSON (formats/profile-file.md). A profile is
-identified by the SHA-256 of its file; registered ones have a number besides.
+identified by the SHA-256 of its file; registered ones have a number besides. The file may also
+travel inside a container (formats/container-1.md): see clipcodec/container/profiles.py.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _STORED = {"F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
     f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)
 }  # safetensors' name of a type: as it lies in the file
 
+_CONTAINER = b"\x89CLPC\r\n"  # how a container begins: it may be taken for a profile file
+
 Tensors = dict[str, NDArray[Any]]
 Reopen = tuple[Callable[..., "Profile"], tuple[Any, ...]]  # a function and its arguments
 
@@ -51,8 +54,9 @@ class Profile:
         card: What it was trained on, and how.
         statistics: Of its training embeddings; None where any will do.
         kind: What it does between embeddings and payloads, see `clipcodec.kinds.Kind`.
-        path: Of its file, absolute.
+        path: Of its file, or of the container that carries it, absolute; "": it has none.
         reopen: What a pickle holds: how to open it again, without the weights.
+        data: The bytes of its file, if there is no file from which they can be read again.
 
     Examples:
         >>> clipcodec.Codec().profile
@@ -69,6 +73,7 @@ class Profile:
     kind: Kind
     path: str
     reopen: Reopen
+    data: bytes | None = None
 
     def __repr__(self) -> str:
         from ..system.shown import brief, counted, shown
@@ -144,18 +149,48 @@ def read_profile(
         raise WeightsError(f"profile {where!r} cannot be read: {why}") from error
     if len(data) > MAX_FILE_BYTES:
         raise WeightsError(f"profile {where}: more than {MAX_FILE_BYTES} bytes")
-    digest = hashlib.sha256(data)
-    if sha256 is not None and digest.hexdigest() != sha256:
+    if data.startswith(_CONTAINER):
         raise WeightsError(
-            f"profile {where} has SHA-256 {digest.hexdigest()}, expected {sha256}: "
+            f"profile {where} is a container: if it carries a profile, "
+            "clipcodec.open(FILE).profile gives it"
+        )
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise WeightsError(
+            f"profile {where} has SHA-256 {found}, expected {sha256}: "
             "the file is damaged, reinstall clipcodec"
         )
     path = os.path.abspath(where)
-    again = reopen or (_reopen, (path, digest.hexdigest()))
     try:
-        return _parse(data, id, digest.digest(), path, again)
+        return parse_profile(data, path=path, id=id, reopen=reopen or (_reopen, (path, found)))
     except WeightsError as error:
         raise WeightsError(f"profile {where}: {brief(error)}") from error
+
+
+def parse_profile(
+    data: bytes, *, path: str | None, id: int | None = None, reopen: Reopen | None = None
+) -> Profile:
+    """The profile that is held by the bytes of a profile file.
+
+    path    of the file or container that they were read from; None: there is none
+    reopen  how a pickle opens it again; None: from these bytes, which are kept then
+
+    Raises WeightsError, which does not say where the bytes are from; LaterProfileError if a later
+    release may read them.
+    """
+    data = bytes(data)
+    again = reopen or (_from_bytes, (data, path, id))
+    kept = data if reopen is None else None
+    return _parse(data, id, hashlib.sha256(data).digest(), path or "", again, kept)
+
+
+def _from_bytes(data: bytes, path: str | None, id: int | None) -> Profile:
+    """A pickled profile without a file."""
+    return parse_profile(data, path=path, id=id)
+
+
+class LaterProfileError(WeightsError):
+    """The profile has a version or a kind that this release does not know."""
 
 
 def _reopen(path: str, sha256: str) -> Profile:
@@ -181,13 +216,15 @@ def _opened(path: str, sha256: str, state: tuple[int, ...]) -> Profile:
     return profile
 
 
-def _parse(data: bytes, id: int | None, digest: bytes, path: str, reopen: Reopen) -> Profile:
+def _parse(
+    data: bytes, id: int | None, digest: bytes, path: str, reopen: Reopen, kept: bytes | None
+) -> Profile:
     meta = _metadata(data)
     tensors = _load_tensors(data)
     try:
         name = str(meta["kind"])
         if name not in KINDS:
-            raise WeightsError(f"kind {name!r} is unknown; known: {', '.join(KINDS)}")
+            raise LaterProfileError(f"kind {name!r} is unknown; known: {', '.join(KINDS)}")
         kind = KINDS[name]
         shapes = kind.shapes(meta)
         trained = "statistics" in meta
@@ -230,7 +267,7 @@ def _parse(data: bytes, id: int | None, digest: bytes, path: str, reopen: Reopen
     built = kind(meta, tensors)
     return Profile(
         name=name, id=id, digest=digest, backbone=backbone, dim=built.dim, card=card,
-        statistics=statistics, kind=built, path=path, reopen=reopen,
+        statistics=statistics, kind=built, path=path, reopen=reopen, data=kept,
     )  # fmt: skip
 
 
@@ -246,7 +283,9 @@ def _metadata(data: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError("not a clipcodec profile (safetensors with our metadata)") from error
     if type(version) is not int or version != FILE_VERSION:
-        raise WeightsError(f"profile file version {version!r}; this release reads {FILE_VERSION}")
+        known = f"profile file version {version!r}; this release reads {FILE_VERSION}"
+        later = type(version) is int and version > FILE_VERSION
+        raise (LaterProfileError if later else WeightsError)(known)
     assert isinstance(meta, dict)  # it answered to a string key
     return meta
 
