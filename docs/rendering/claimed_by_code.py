@@ -239,7 +239,7 @@ BY_CODE = listed({
         ("| from | model | profile |", "the packages' and models' own names; LAION's by its pages"),
         ("The cosine is close to 1 if the model is the same", SUMS),
         ("For ViT-B/32 it has 768 numbers", "tests/models/test_other_packages.py"),
-        ("| rows | it says |", "tests/profile/test_fit.py"),
+        ("| rows | it says | default profile | `any/rotation` |", "tests/profile/test_fit.py"),
         ("on 200 real rows each", "tests/profile/test_fit.py"),
     ],
     "docs/words.md": [
