@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from clipcodec.profile.file import Profile, read_profile
 from tests.helpers.paths import SHARED
-from tests.helpers.profiles import write_tiny_predictive, write_tiny_profile
+from tests.helpers.profiles import compact_profile, write_tiny_predictive, write_tiny_profile
 
 # no time limits, which depend on the machine; the same examples every time
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -84,6 +84,17 @@ def rates_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rates(rates_path: Path) -> Profile:
     """A private profile of kind `predictive`, D = 24; `cone` draws rows such as it knows."""
     return read_profile(rates_path)
+
+
+@pytest.fixture(scope="session")
+def compact_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compact_profile(tmp_path_factory.mktemp("profile") / "compact.safetensors", hidden=3)
+
+
+@pytest.fixture(scope="session")
+def compact(compact_path: Path) -> Profile:
+    """A private profile of kind `compact`, 16 coefficients of 24; `cone` draws its rows, too."""
+    return read_profile(compact_path)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,9 +8,9 @@ Sections in comments are those of ../clipcodec-1.md, or of the page that is name
 prints profile, coder, quality, symbols and embedding; or `class: reason`, and exits with 1.
 
 Bytes become symbols in integers. Symbols become an embedding as the text says, to the last bit, for
-profiles of kind predictive; in double precision for the others, where the text says float32 and
-promises 1e-5. Speed is no aim. A profile's first embedding takes up to a second, others less;
-a rotation of an odd width near 16384 takes a minute.
+profiles of kinds predictive and compact; in double precision for the others, where the text says
+float32 and promises 1e-5. Speed is no aim. A profile's first embedding takes up to a second, others
+less; a rotation of an odd width near 16384 takes a minute.
 """
 
 from __future__ import annotations
@@ -50,26 +50,31 @@ def need(holds: bool, kind: str, reason: str) -> None:
 # --- profiles: profile-file.md --------------------------------------------------------------------
 
 # The tensors that a decoder reads and their shapes; Profile.open knows the sizes by these names.
+STAGED = """scale n, log_step qualities,
+    predict.hidden stages n hidden, predict.bias stages hidden,
+    predict.quality stages hidden, predict.unit stages hidden, predict.out hidden changed,
+    predict.scale changed, predict.gain qualities stages, restore.hidden n restore,
+    restore.bias restore, restore.quality restore, restore.unit restore,
+    restore.out restore n, restore.scale n, restore.gain qualities,
+    steps qualities, tables.frequencies rows alphabet,
+    tables.class_of qualities n, tables.flag_of qualities flags"""
 TENSORS = {
     "pqvae": """codebook codewords sub_dim, center dim, scale 1, synthesis.lower sub_dim rank,
         synthesis.linear inputs dim, synthesis.bias dim, synthesis.hidden blocks dim synthesis,
         synthesis.hidden_bias blocks synthesis, synthesis.out blocks synthesis dim,
         tables.frequencies tables codewords, tables.lengths tables codewords, tables.table_of n""",
-    "predictive": """center dim, scale dim, synthesis dim dim, log_step qualities,
-        predict.hidden stages dim hidden, predict.bias stages hidden,
-        predict.quality stages hidden, predict.unit stages hidden, predict.out hidden changed,
-        predict.scale changed, predict.gain qualities stages, restore.hidden dim restore,
-        restore.bias restore, restore.quality restore, restore.unit restore,
-        restore.out restore dim, restore.scale dim, restore.gain qualities,
-        steps qualities, tables.frequencies rows alphabet,
-        tables.class_of qualities dim, tables.flag_of qualities flags""",
+    "predictive": f"center dim, synthesis n dim, {STAGED}",
+    "compact": f"center dim, basis n dim, shift n, {STAGED}",
     "rotation": """steps qualities, tables.frequencies rows alphabet, tables.class_of qualities 1,
         tables.flag_of qualities 2""",
 }
 TYPES = {"F16": "e", "F32": "f", "F64": "d", "U8": "B", "U16": "H", "I8": "b", "I32": "i"}
-WHOLE = {"tables": ("U8", "U16"), "hidden": ("I8",), "out": ("I8",)} | dict.fromkeys(
-    ("bias", "quality", "log_step"), ("I32",)
-)  # tensors of whole numbers, by a part of their names; all others are floats
+WHOLE = {
+    "U8 U16": ("tables",),
+    "U8": ("shift",),
+    "I8": ("hidden", "out", "basis"),
+    "I32": ("bias", "quality", "log_step"),
+}  # tensors of whole numbers by a part of their names; all others are floats
 
 
 class Profile:
@@ -117,20 +122,25 @@ class Profile:
             self.k, tables, bands = c["alphabet"], c["rows"], c.get("bands", [0])
             self.rule(1 <= c["qualities"] <= 255 and 2 <= tables <= 1024, "sizes")
             self.rule(4 <= self.k <= 256 and 0 <= c.get("seed", 0) <= 2**64 - 2, "sizes")
-            self.rule(bands == sorted({0, *bands, dim}) and c.get("hidden", 0) <= 16384, "sizes")
+            self.n = n = bands[-1] if kind == "compact" else dim
+            self.rule(bands == sorted({0, *bands, n}) and c.get("hidden", 0) <= 16384, "sizes")
             self.rule(c.get("restore", 0) <= 16384, "sizes")
-            sizes |= {"stages": len(bands) - 2, "flags": 2 * len(groups(bands))}
-            sizes["changed"] = sum(dim - end for end in bands[1:-1])
+            self.rule(kind != "compact" or (1 <= n <= dim and n * dim <= 2**24), "sizes")
+            sizes |= {"n": n, "stages": len(bands) - 2, "flags": 2 * len(groups(bands))}
+            sizes["changed"] = sum(n - end for end in bands[1:-1])
+        staged = kind in ("predictive", "compact")
         for name, *shape in map(str.split, TENSORS[kind].split(",")):
-            part, last = name.split(".")[0], name.split(".")[-1] if kind == "predictive" else ""
-            types = WHOLE.get("tables" if part == "tables" else last, ("F16", "F32", "F64"))
+            part, last = name.split(".")[0], name.split(".")[-1] if staged else ""
+            word = "tables" if part == "tables" else last
+            types = next((t for t, words in WHOLE.items() if word in words), "F16 F32 F64").split()
             right = [sizes[word] for word in shape]
             self.rule(self.header[name]["shape"] == right, f"shape of {name}")
             self.rule(self.header[name]["dtype"] in types, f"type of {name}")
             self.rule(name not in ("steps", "scale") or min(self.tensor(name)) > 0, name)
-            if kind == "predictive" and name == "scale":
+            if staged and name == "scale":
                 self.rule(min(self.tensor(name)) >= 1e-18, name)
-        if kind == "predictive":
+        if staged:
+            self.rule(kind != "compact" or max(self.tensor("shift")) <= 30, "shift")
             self.rule(self.sums_are_exact(), "range of the sums")
         for t in range(tables):
             f = self.tensor("tables.frequencies", t)
@@ -168,8 +178,16 @@ class Profile:
         return all(
             2**22 * (self.n + 2**28 * sum(map(mul, unit, map(abs, column)))) + 2**37 * abs(c)
             < 2**53
-            for column, c in zip(self.columns("synthesis"), self.tensor("center"), strict=True)
+            for column, c in zip(self.synthesis(), self.tensor("center"), strict=True)
         )
+
+    @cache  # noqa: B019
+    def synthesis(self) -> list[array[Any]]:
+        """The columns of the matrix of section 4 of predictive.md, or of compact.md."""
+        if "basis" not in self.header:
+            return self.columns("synthesis")
+        unit = [2.0**-shift for shift in self.tensor("shift")]
+        return [array("f", map(mul, column, unit)) for column in self.columns("basis")]
 
     def grid(self) -> list[float]:
         """The unit g of each coefficient: section 4 of predictive.md."""
@@ -480,7 +498,7 @@ def network(p: Profile, part: str, index: int, y: list[float], quality: int, at:
     y[first:] = single(plus(y[first:], single(gain * v for v in c)))
 
 
-def predictive(stream: Stream) -> list[float]:
+def staged(stream: Stream) -> list[float]:
     p, values, y, at = stream.profile, multiples(stream), [0.0] * stream.n, 0
     for band, (begin, end) in enumerate(pairwise(stream.bands)):
         y[begin:end] = single(plus(y[begin:end], values[begin:end]))
@@ -495,7 +513,7 @@ def predictive(stream: Stream) -> list[float]:
     whole = [round(v / 2**shift) for v in fine]
     sums = (
         sum(i * round(v * g * 2**28) for i, v, g in zip(whole, column, grid, strict=True))
-        for column in p.columns("synthesis")
+        for column in p.synthesis()
     )
     return [
         (z * 2**shift + round(c * 2**37)) / 2**37
@@ -548,8 +566,8 @@ def length(x: Sequence[float]) -> float:
 
 
 def unit(stream: Stream) -> list[float]:
-    synthesise = {"pqvae": pqvae, "predictive": predictive, "rotation": rotation}
-    x = array("f", synthesise[stream.profile.kind](stream))
+    synthesise = {"pqvae": pqvae, "rotation": rotation}.get(stream.profile.kind, staged)
+    x = array("f", synthesise(stream))
     norm = length(x)
     need(0 < norm < math.inf, "corrupt", f"an embedding of norm {norm}")
     return [v / norm for v in x]

@@ -13,6 +13,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import clipcodec
 from clipcodec.bitstream import CODERS, DIGEST_BYTES, VERSION, check_seed, check_value
 from clipcodec.entropy.ans import encode_one, uniform
 from clipcodec.kinds import KINDS, Quantized
+from clipcodec.kinds.trellis.compact import rounded
 from clipcodec.kinds.trellis.quantizer import NEXT
 from clipcodec.profile.file import Profile, read_profile, write_profile
 from clipcodec.profile.registry import DEFAULT, by_name
@@ -34,6 +36,7 @@ QUALITIES = (1, 20, 50, 80, 100)
 MAX_BYTES = 50
 WIDTHS = (3, 64, 768)  # of embeddings for a profile that takes any
 SPOILT = ("openai-vit-b-32/pqvae-400", "openai-vit-l-14-336/predictive", "any/rotation")
+SPOILT_PRIVATE = "example/compact-without-networks"
 
 
 def write(name: str, content: dict[str, Any]) -> None:
@@ -139,7 +142,19 @@ def private(name: str, meta: dict[str, Any], **fixed: Any) -> Path:
 
 
 def privates() -> list[Path]:
-    """The examples of clipcodec-1.md and trellis.md, and tables at their limits."""
+    """The examples of clipcodec-1.md, trellis.md and compact.md, and tables at their limits."""
+    stage = {
+        "log_step": [-7], "predict.hidden": [[[1], [0], [0], [0]]],
+        "predict.bias": [[100]], "predict.quality": [[10]], "predict.unit": [[0.5]],
+        "predict.out": [[2, 0, 0]], "predict.scale": [1 / 64] * 3,
+        "predict.gain": [[0.5]], "restore.hidden": [[0], [2], [1], [0]],
+        "restore.bias": [4], "restore.quality": [0], "restore.unit": [0.25],
+        "restore.out": [[3, 0, 0, 0]], "restore.scale": [1 / 32] * 4,
+        "restore.gain": [1.5],
+        "tables.frequencies": [[32768, 16384, 8192, 8192], [16384, 32768, 16384, 0],
+                               [32768, 32768, 0, 0], [16384, 49152, 0, 0]],
+        "tables.class_of": [[0, 0, 0, 0]], "tables.flag_of": [[2, 3, 2, 3]],
+    }  # fmt: skip
     return [
         private(
             "pqvae-of-three",
@@ -162,18 +177,7 @@ def privates() -> list[Path]:
                            "bands": [0, 1, 4], "hidden": 1, "restore": 1},
             },
             steps=[0.5], weights=[0.3], center=[0, 0, 0, 1], scale=[2, 1, 1, 1],
-            analysis=np.eye(4), synthesis=np.eye(4), **{
-                "log_step": [-7], "predict.hidden": [[[1], [0], [0], [0]]],
-                "predict.bias": [[100]], "predict.quality": [[10]], "predict.unit": [[0.5]],
-                "predict.out": [[2, 0, 0]], "predict.scale": [1 / 64] * 3,
-                "predict.gain": [[0.5]], "restore.hidden": [[0], [2], [1], [0]],
-                "restore.bias": [4], "restore.quality": [0], "restore.unit": [0.25],
-                "restore.out": [[3, 0, 0, 0]], "restore.scale": [1 / 32] * 4,
-                "restore.gain": [1.5],
-                "tables.frequencies": [[32768, 16384, 8192, 8192], [16384, 32768, 16384, 0],
-                                       [32768, 32768, 0, 0], [16384, 49152, 0, 0]],
-                "tables.class_of": [[0, 0, 0, 0]], "tables.flag_of": [[2, 3, 2, 3]],
-            },
+            analysis=np.eye(4), synthesis=np.eye(4), **stage,
         ),
         private(
             "predictive-without-networks",
@@ -202,7 +206,59 @@ def privates() -> list[Path]:
                 "tables.class_of": [[0], [0]], "tables.flag_of": [[2, 2], [2, 2]],
             },
         ),
+        private(
+            "compact-of-four",
+            {
+                "kind": "compact", "dim": 5,
+                "config": {"qualities": 1, "default_quality": 1, "rows": 4, "alphabet": 4,
+                           "bands": [0, 1, 4], "hidden": 1, "restore": 1},
+            },
+            steps=[0.5], weights=[0.3], center=[0, 0, 0, 1, 0], scale=[2, 1, 1, 1],
+            basis=[[4, 0, 0, 0, 3], [0, 8, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 2, -1]],
+            shift=[2, 3, 0, 1], **stage,
+        ),
+        compact("compact-with-networks", 24, [0, 2, 9, 18], 3),
+        compact("compact-without-networks", 40, [0, 1, 18, 21], 0),
     ]  # fmt: skip
+
+
+def compact(name: str, dim: int, bands: list[int], hidden: int) -> Path:
+    """A profile of kind compact with an orthonormal basis, but for its rounding."""
+    rng, rank, qualities = np.random.default_rng(len(name)), bands[-1], 100
+    rows = np.linalg.qr(rng.standard_normal((dim, rank)))[0].T
+    basis, shift = rounded(rows, np.geomspace(2.0**-9, 2.0**-5, rank))
+    changed = sum(rank - end for end in bands[1:-1])
+    stages = (len(bands) - 2, rank, hidden)
+    number = 2 * sum(-(-(b - a) // 16) for a, b in pairwise(bands))
+    steps = np.geomspace(1, 0.001, qualities)
+    return private(
+        name,
+        {
+            "kind": "compact", "dim": dim,
+            "config": {"qualities": qualities, "default_quality": 60, "rows": 3, "alphabet": 16,
+                       "bands": bands, "hidden": hidden, "restore": hidden},
+        },
+        steps=steps, weights=np.full(qualities, 0.3), basis=basis, shift=shift,
+        scale=np.geomspace(1, 0.2, rank), log_step=np.rint(16 * np.log(steps)), **{
+            "predict.hidden": rng.integers(-127, 128, stages),
+            "predict.bias": rng.integers(-500, 500, stages[::2]),
+            "predict.quality": rng.integers(-9, 9, stages[::2]),
+            "predict.unit": np.full(stages[::2], 1 / 64),
+            "predict.out": rng.integers(-127, 128, (hidden, changed)),
+            "predict.scale": np.full(changed, 1e-5),
+            "predict.gain": np.linspace(0, 1, qualities * stages[0]).reshape(qualities, -1),
+            "restore.hidden": rng.integers(-127, 128, (rank, hidden)),
+            "restore.bias": rng.integers(-500, 500, hidden),
+            "restore.quality": rng.integers(-9, 9, hidden),
+            "restore.unit": np.full(hidden, 1 / 64),
+            "restore.out": rng.integers(-127, 128, (hidden, rank)),
+            "restore.scale": np.full(rank, 1e-5), "restore.gain": np.linspace(1, 0, qualities),
+            "tables.frequencies": [[65536 - 15 * 2048, *[2048] * 15], [4096] * 16,
+                                   [49152, 16384, *[0] * 14]],
+            "tables.class_of": np.zeros((qualities, rank)),
+            "tables.flag_of": np.full((qualities, number), 2),
+        },
+    )  # fmt: skip
 
 
 # streams to reject
@@ -321,7 +377,7 @@ def reject_levels(profile: Profile, good: bytes) -> None:
     if profile.dim is not None:
         scenarios.append(("no body", "truncated", good[: start + 1]))
         most = 8 + 6 * profile.kind.engine(profile.dim).tables.flag_of.shape[1] // 2
-        longest = most + 6 * profile.dim
+        longest = most + 6 * profile.kind.count
         scenarios.append(("longer than any", "corrupt", good.ljust(start + 2 + longest, b"\1")))
     else:
         begin, (low, high), body = good[: start + 1], rest[:2], rest[2:]
@@ -376,7 +432,7 @@ def forged(
 ) -> bytes:
     """A stream of one level and zeros, in the first group; its check value, plus `change`."""
     kind, quality = profile.kind, QUALITIES[-1]
-    size = kind.dim or WIDTHS[0]
+    size = kind.count or WIDTHS[0]
     tables = kind.engine(size).tables
     classes, flags = tables.class_of[quality - 1], tables.flag_of[quality - 1]
     entries = []  # (left, width) in the order of decoding
@@ -401,7 +457,8 @@ def forged(
     start: bytes = first_bytes(profile, "rans") + kind.parameters(quality, size)
     packed = level.to_bytes(2, "big") + bytes(2 * size - 2)
     packed += bytes([(signs & 1) << 7]) if level else b""
-    check = check_value(check_seed(start, None), packed)
+    digest = profile.digest if profile.id is None else None
+    check = check_value(check_seed(start, digest), packed)
     return start + encode_one(entries, (check + change << 8) + signs + 1)
 
 
@@ -453,6 +510,7 @@ def main() -> None:
     reject_short(default, short)
     reject_damage("short-rans", short)
     pqvae, predictive, rotation = (by_name(name) for name in SPOILT)
+    (compact,) = (profile for profile in own if profile.name == SPOILT_PRIVATE)
     by_coder = {coder: good(pqvae.name, coder, "sample 1") for coder in CODERS}
     reject_headers(by_coder["raw"])
     reject_coders(by_coder)
@@ -462,6 +520,7 @@ def main() -> None:
     for profile, label, damaged in (
         (predictive, "quality 50", "quality 50"),
         (rotation, "width 768 quality 50", "width 64 quality 50"),
+        (compact, "quality 50", "quality 50"),
     ):
         reject_levels(profile, good(profile.name, "rans", label))
         reject_forms(profile)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import clipcodec
 from clipcodec import Codec, CorruptError, EmbeddingError, WeightsError
 from clipcodec.errors import ProfileError, TrainingError
-from clipcodec.kinds import Quantized
+from clipcodec.kinds import KINDS, Quantized
 from clipcodec.kinds.trellis import RotationKind, network
 from clipcodec.profile import registry
 from clipcodec.stream import pack
@@ -270,7 +270,7 @@ def drawn(kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     raise AssertionError(kind)
 
 
-@pytest.mark.parametrize("kind", ["predictive", "rotation"])
+@pytest.mark.parametrize("kind", ["predictive", "compact", "rotation"])
 @pytest.mark.parametrize("step", [1e-45, 1e-30])
 def test_steps_too_small_for_any_level(kind: str, step: float) -> None:
     """Was an IndexError from the trellis: levels out of the range of integers."""
@@ -452,4 +452,4 @@ def test_drawn_profiles_are_valid_and_of_every_kind() -> None:
     kinds = set()
     for seed in range(60):
         kinds.add(seeds.load(profiles.pack(*profiles.draw(Random(seed)))).kind.name)
-    assert kinds == {"pqvae", "predictive", "rotation"}
+    assert kinds == {*KINDS}
