@@ -109,6 +109,12 @@ def labelled(path: Path) -> None:
     save_file({"embeddings": x.astype(np.float32), "labels": labels, "texts": texts}, path)
 
 
+def own_profile(path: Path) -> None:
+    """A private profile: the default one by another name, so of another digest."""
+    data = Path(clipcodec.Codec().profile.path).read_bytes()
+    path.write_bytes(data.replace(b"openai-vit-b-32/predictive", b"private/vit-b-32-of-my-own"))
+
+
 def container(path: Path) -> None:
     """A folder of pictures, compressed."""
     folder = path.parent / "photos"
@@ -249,6 +255,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     "mine.npy": many_rows,
     "siglip.npy": rows_of_other_model,
     "mine.safetensors": labelled,
+    "own.safetensors": own_profile,
     "table.parquet": table,
     "t.parquet": table,
     "words.txt": lines,
