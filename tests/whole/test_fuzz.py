@@ -458,3 +458,9 @@ def test_drawn_profiles_are_valid_and_of_every_kind() -> None:
     for seed in range(60):
         kinds.add(seeds.load(profiles.pack(*profiles.draw(Random(seed)))).kind.name)
     assert kinds == {*KINDS}
+
+
+def test_every_tensor_of_a_profile_can_be_spoilt() -> None:
+    """Was an OverflowError of the fuzzer itself, for values that eight bits with a sign lack."""
+    for seed in range(300):
+        assert profiles.damaged_file(Random(seed))
