@@ -258,6 +258,23 @@ class Codec:
 
         return shown("Codec", parts)
 
+    def with_profile(self, profile: str | os.PathLike[str] | Profile) -> Codec:
+        """Make another codec, of this profile, that also decodes what this one decodes beside it.
+
+        Args:
+            profile: As for `Codec`.
+
+        Returns:
+            The codec. If this one belongs to a container, it knows the profile that travels there.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").codec.with_profile("any/rotation").profile.name
+            'any/rotation'
+        """
+        made = Codec(profile)
+        made._travelling = self._travelling
+        return made
+
     @property
     def profile(self) -> Profile:
         """The profile to encode with. The default is loaded when first needed, not to decode."""
@@ -822,7 +839,7 @@ class Codec:
             [
                 part
                 for (_, size), rows in groups.items()
-                for part in shared_out(rows, _rows_of(size, _DECODED))
+                for part in shared_out(rows, _rows_of(max(size, dim), _DECODED))
             ],
         )
         raise_merged(faults)

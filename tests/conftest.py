@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import settings
 
 from clipcodec.profile.file import Profile, read_profile
 from tests.helpers.paths import SHARED
-from tests.helpers.profiles import write_tiny_predictive, write_tiny_profile
+from tests.helpers.profiles import compact_profile, write_tiny_predictive, write_tiny_profile
 
 # no time limits, which depend on the machine; the same examples every time
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -31,7 +32,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # of xdist: it would begin with the most tests
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # no long file is left for the end
     if config.getoption("--cover-exact"):
         for item in items:
             if not item.nodeid.startswith(EXACT_ROOMS):
@@ -77,6 +84,17 @@ def rates_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rates(rates_path: Path) -> Profile:
     """A private profile of kind `predictive`, D = 24; `cone` draws rows such as it knows."""
     return read_profile(rates_path)
+
+
+@pytest.fixture(scope="session")
+def compact_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compact_profile(tmp_path_factory.mktemp("profile") / "compact.safetensors", hidden=3)
+
+
+@pytest.fixture(scope="session")
+def compact(compact_path: Path) -> Profile:
+    """A private profile of kind `compact`, 16 coefficients of 24; `cone` draws its rows, too."""
+    return read_profile(compact_path)
 
 
 @pytest.fixture(scope="session", autouse=True)

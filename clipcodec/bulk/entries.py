@@ -34,12 +34,14 @@ class Entry(NamedTuple):
     name     what messages call it
     content  the path or the bytes of an image file, a row of an array, or what is wrong with it
     rows     how many images or rows it stands for: more than one where all fail alike
+    ours     is the row what the job's backbone has made of an image, with unit norm?
     """
 
     id: str
     name: str
     content: str | bytes | NDArray[Any] | ClipcodecError
     rows: int = 1
+    ours: bool = False
 
 
 # what is left out: "not taken: 3 …"

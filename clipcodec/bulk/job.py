@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,22 +15,23 @@ import numpy as np
 
 from ..codec import Codec
 from ..container import Container, ContainerWriter
+from ..container.embedded import carried as carried_block
+from ..container.profiles import profile_of
 from ..errors import (
     ClipcodecError,
     InputError,
     OptionError,
-    OutputExistsError,
     each_row,
 )
 from ..models import BATCH
+from ..profile import Profile
 from ..profile.samples import draw
-from ..system.files import refuse_existing
 from ..target import Target
 from .entries import LeftOut, Source, Tally
 from .ledger import Ledger, left_of, listed, row_parts, sum_left
 from .outcome import Failure, JobResult, Plan
 from .pipeline import Result, check_settings, compress
-from .resume import SETTLED, Begun
+from .resume import SETTLED, Begun, carried, refuse
 from .sources import find
 from .steering import ContainerSize, Steering, counted, settled
 
@@ -64,7 +65,7 @@ class Job:
             of what an item takes in the container, on average: arrays are sampled first, and all
             rows get one quality; with images among the sources, the quality is found on the first
             512 items, and then changed a little every 256.
-        profile: As for `Codec`.
+        profile: As for `Codec`; or the path of a container that carries one.
         backbone: As for `Codec`.
         device: As for `Codec`.
         weights: As for `Codec`.
@@ -75,11 +76,21 @@ class Job:
         batch_size: Images that the backbone embeds at a time.
         mode: "new": raise OutputExistsError if the container exists; "resume": add what is missing,
             with the options that it was begun with; "replace": begin anew.
+        embed_profile: Put the profile, a private one, into the new container, which then is read
+            without another file. Mode "resume" without a profile takes the one that the container
+            carries.
+        embeddings: Of images, by their ids: what the same backbone made of them before, (D,) of
+            unit norm. They are not embedded again.
+
+    Attributes:
+        carried: Whether the profile is the one that the container to go on with carries.
 
     Raises:
-        OptionError: An option is out of range, or there are no sources.
+        OptionError: An option is out of range, there are no sources, or the profile to embed is a
+            registered one.
         ProfileError: There is no such profile or backbone.
         WeightsError: The profile's file is missing or damaged.
+        DecodeError: The profile that a container carries is damaged.
 
     Examples:
         >>> from clipcodec.bulk import Job, Target
@@ -103,22 +114,32 @@ class Job:
         workers: int | None = None,
         batch_size: int = BATCH,
         mode: Mode = "new",
+        embed_profile: bool = False,
+        embeddings: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
         self.sources = [os.fspath(name) for name in sources]
         self.out = os.fspath(out)
         self.target = target or Target()
+        if mode not in _WRITER_MODES:
+            raise OptionError(f"mode={mode!r}: expected {', '.join(_WRITER_MODES)}")
+        found = carried(self.out) if profile is None and mode == "resume" else None
+        self.carried = found is not None
+        if profile is not None:
+            found = profile_of(profile)
         self.codec = Codec(
-            profile, backbone=backbone, device=device, weights=weights, precision=precision
+            found, backbone=backbone, device=device, weights=weights, precision=precision
         )
         self.unfinished: Path | None = None
         self._weights, self._precision = weights, precision
         self._workers, self._batch_size, self._mode = workers, batch_size, mode
         self.target.check(self.codec.profile)
         check_settings(workers, batch_size)
-        if mode not in _WRITER_MODES:
-            raise OptionError(f"mode={mode!r}: expected {', '.join(_WRITER_MODES)}")
+        self._embed = embed_profile or self.carried
+        self._embeddings = embeddings or {}
+        if self._embed:
+            refuse_registered(self.codec.profile)
         if not self.sources:
             raise OptionError("no sources: give one at least")
 
@@ -214,8 +235,9 @@ class Job:
             identity |= {SETTLED: {"quality": target.quality, "weight": target.weight}}
         metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
         writer = ContainerWriter(
-            self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey
-        )
+            self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey,
+            profile=self.codec.profile if self._embed else None,
+        )  # fmt: skip
         run = _Run(writer, ledger, progress or (lambda done, total: None))
         began = time.monotonic()
         try:
@@ -243,6 +265,7 @@ class Job:
         return JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
             self._counted() / items, steering is not None and steering.adapted, left_out,
+            len(found.block) if (found := carried_block(self.out)) else 0,
         )  # fmt: skip
 
     def _counted(self) -> int:
@@ -251,19 +274,20 @@ class Job:
 
     def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
         """The sources, and the directory that ids are relative to; refuses an existing output."""
-        if self._mode != "resume":
-            if begun.path.is_file() and self._mode == "new":
-                raise OutputExistsError(
-                    f"{begun.path} exists: --resume goes on with it, adding what is missing; -f "
-                    'begins anew (in Python: mode="resume", mode="replace")'
-                )
-            refuse_existing(Path(os.path.realpath(self.out)), overwrite=True)
+        refuse(self.out, self._mode)
         return find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
 
     def _results(
         self, sources: list[Source], ledger: Ledger, target: Target, steering: Steering | None
     ) -> Any:
-        entries = (entry for source in sources for entry in source.entries(ledger.wanted))
+        known = self._embeddings
+        entries = (
+            entry._replace(content=known[entry.id], ours=True)
+            if entry.id in known and isinstance(entry.content, (str, bytes))
+            else entry
+            for source in sources
+            for entry in source.entries(ledger.wanted)
+        )
         return compress(
             self.codec, entries, target, workers=self._chosen_workers(sources),
             batch_size=self._batch_size, steering=steering,
@@ -345,6 +369,15 @@ class Job:
             sizes = [len(stream) for stream in streams if isinstance(stream, bytes)]
             return float(np.mean(sizes)) if sizes else None
         return None
+
+
+def refuse_registered(profile: Profile) -> None:
+    """Raise OptionError if a container need not carry this profile."""
+    if profile.id is not None:
+        raise OptionError(
+            f"profile {profile.name} is registered, so every installation has it: only a profile "
+            "of your own is put into a container; leave out --embed-profile (embed_profile)"
+        )
 
 
 class _Sample:

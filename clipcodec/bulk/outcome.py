@@ -82,6 +82,7 @@ class JobResult:
         adapted: Whether the quality was changed on the way, to come to mean_bytes.
         left_out: Files and archive members that are no images, or hidden: for each reason how many,
             and their names; also a warning.
+        profile_bytes: What the profile takes that the container carries; 0: it carries none.
 
     Examples:
         >>> from clipcodec.bulk import Job
@@ -98,6 +99,7 @@ class JobResult:
     bytes_per_item: float = 0.0
     adapted: bool = False
     left_out: list[LeftOut] = field(default_factory=list)
+    profile_bytes: int = 0
 
     def __repr__(self) -> str:
         from ..system.shown import counted, shown, sized

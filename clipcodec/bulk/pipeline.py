@@ -146,7 +146,7 @@ class _Pipeline:
                 group, images, batch = [], [], None
             group.append(slot)
             batch = batch or slot.batch
-            if slot.batch == "image":
+            if slot.batch == "image" and slot.value.ndim > 1:  # pixels, not embedded before
                 images.append(slot)
             # a long group is mostly errors, which must be told in time, too
             if len(images) == self._batch_size or len(group) >= GROUP + self._batch_size:
@@ -188,12 +188,12 @@ class _Pipeline:
     def _finish(self, chunk: list[Entry], future: Future[list[Any]] | None) -> Iterator[_Slot]:
         found: list[Any] = [] if future is None else self._result(future, chunk[0].name)
         decoded = iter(found)
-        for id, name, content, rows in chunk:
+        for id, name, content, rows, ours in chunk:
             batch: Any = "image"
             value: Any = content
             if isinstance(content, (str, bytes)):
                 value = next(decoded)
-            elif isinstance(content, np.ndarray):
+            elif isinstance(content, np.ndarray) and not ours:
                 batch = (content.shape, content.dtype)
             yield _Slot(id, name, rows, None if isinstance(value, ClipcodecError) else batch, value)
 

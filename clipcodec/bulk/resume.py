@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..container import Container
+from ..container.profiles import carried_profile
 from ..container.survey import Survey
 from ..container.writer import PART
-from ..errors import OptionError, TruncatedError
+from ..errors import OptionError, OutputExistsError, TruncatedError
+from ..profile import Profile
+from ..system.files import refuse_existing
 from ..target import Target
 from .steering import counted
 
@@ -29,9 +32,7 @@ class Begun:
     """
 
     def __init__(self, out: str, *, resume: bool) -> None:
-        target = Path(os.path.realpath(out))
-        self.part = target.with_name(target.name + PART)
-        self.path = target if target.is_file() else self.part
+        self.path, self.part = _paths(out)
         self.found = False
         self.survey: Survey | None = None
         self.items = self.size = 0
@@ -80,6 +81,11 @@ class Begun:
             )
         for key, value in identity.items():
             before = self._recorded.get(key)
+            if before != value and key == "profile" and carried(self.path) is not None:
+                raise OptionError(
+                    f"{self.path} carries profile {before}, with which it goes on: leave out "
+                    f"{value}, or begin another container"
+                )
             if before != value:
                 raise OptionError(
                     f"{self.path} was begun {_differs(key, before, value)}: give the same, or "
@@ -97,6 +103,37 @@ class Begun:
         if self._container is None:
             return set()
         return {id for id in self._container.ids if id is not None}
+
+
+def _paths(out: str | Path) -> tuple[Path, Path]:
+    """The container to go on with, and the unfinished one."""
+    target = Path(os.path.realpath(out))
+    part = target.with_name(target.name + PART)
+    return target if target.is_file() else part, part
+
+
+def carried(out: str | Path) -> Profile | None:
+    """The profile in the container to go on with; None: there is none. DecodeError: it is damaged.
+
+    An unfinished one that was cut before the end of its profile has no items, and no profile.
+    """
+    path, part = _paths(out)
+    with suppress(*(TruncatedError,) * (path == part)):
+        return carried_profile(path) if path.is_file() else None
+    return None
+
+
+def refuse(out: str | Path, mode: str) -> None:
+    """Raise OutputExistsError, before long work, if a job of this mode could not write."""
+    path, part = _paths(out)
+    if mode == "new" and path.is_file():
+        unfinished = " is a container that was not finished, or is being written" * (path == part)
+        raise OutputExistsError(
+            f"{path}{unfinished or ' exists'}: --resume goes on with it, adding what is missing; "
+            'or -f begins anew (in Python: mode="resume", mode="replace")'
+        )
+    if mode != "resume":
+        refuse_existing(Path(os.path.realpath(out)), overwrite=True)
 
 
 def _differs(key: str, before: Any, now: Any) -> str:

@@ -137,7 +137,7 @@ class _Finder:
                 self.labels.append(label(name))
             self._add_files(*_directory(name, "" if self._bare else label(name) + "/"))
         elif (kind := arrays.kind_of_file(name)) is not None:
-            self._add_array(_Array(name, name, kind, self._check_width))
+            self._add_array(Array(name, name, kind, self._check_width))
         elif name.lower().endswith(".txt") and os.path.isfile(name):
             self._add_files(_list(name))
         else:
@@ -159,7 +159,7 @@ class _Finder:
             return
         try:
             data = read_at_most(pipe, LARGEST_ARRAY)
-            self._add_array(_Array("stdin", data, kind, self._check_width))
+            self._add_array(Array("stdin", data, kind, self._check_width))
         except InputError as error:
             self._add_files([("stdin", error)])
 
@@ -172,7 +172,7 @@ class _Finder:
             if kind is not None:
                 with pipe:
                     data = read_at_most(pipe, LARGEST_ARRAY)
-                self._add_array(_Array(name, data, kind, self._check_width))
+                self._add_array(Array(name, data, kind, self._check_width))
             elif is_archive(name) or begins_archive(head):
                 self._add_archive(Archive(name, io.BufferedReader(pipe)))
             else:
@@ -186,7 +186,7 @@ class _Finder:
         self.labels.append(archive.label)
         self.sources.append(archive)
 
-    def _add_array(self, array: _Array) -> None:
+    def _add_array(self, array: Array) -> None:
         self.labels.append(array.label)
         self.sources.append(array)
 
@@ -372,7 +372,12 @@ def _shown(path: str) -> str:
 # arrays
 
 
-class _Array:
+class Array:
+    """Rows of a file of embeddings.
+
+    rows  (N, D) of any type and norms, as they lie in the file; None if they cannot be encoded
+    """
+
     images = False
 
     def __init__(
@@ -381,21 +386,22 @@ class _Array:
         """source: its path, or all its bytes"""
         self._name, self.label = name, label(name)
         self.left_out = Tally()
-        self._rows: NDArray[Any]
+        self.rows: NDArray[Any] | None = None
         self._fault: ClipcodecError | None = None
         self.count = 1
         try:
-            self._rows = arrays.read(source, kind)
-            self.count = len(self._rows)
-            self._fault = id_fault(f"{self.label}/0") or _fault(self._rows, check_width)
+            rows = arrays.read(source, kind)
+            self.count = len(rows)
+            self._fault = id_fault(f"{self.label}/0") or _fault(rows, check_width)
+            if self._fault is None:
+                self.rows = rows
         except EmbeddingError as error:
             self._fault = error
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
         if self._fault is not None:
             yield Entry(printable(self.label), _shown(self._name), self._fault, self.count)
-            return
-        for i, row in enumerate(self._rows):
+        for i, row in enumerate(() if self.rows is None else self.rows):
             id = f"{self.label}/{i}"
             if wanted(id):
                 yield Entry(id, id, row)

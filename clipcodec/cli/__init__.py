@@ -38,6 +38,7 @@ def _run(argv: Sequence[str] | None) -> int:
             warnings.showwarning = lambda message, *_, **__: say(f"warning: {typed(str(message))}")
             if getattr(args, "quiet", False):
                 warnings.simplefilter("ignore", BackboneWarning)
+            _open_profiles(args)
             code: int = import_module(f".{args.module}", __name__).run(args)
         flush()
         return code
@@ -53,6 +54,16 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
+
+
+def _open_profiles(args: Any) -> None:
+    """--profile FILE.clpc, of every verb that has it, is the profile that the container carries."""
+    if getattr(args, "profile", None) is None:
+        return
+    from ..container.profiles import is_container, profile_of
+
+    if isinstance(args.profile, str) and is_container(args.profile):
+        args.profile = profile_of(args.profile)
 
 
 @contextmanager

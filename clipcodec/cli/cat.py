@@ -9,7 +9,7 @@ from pathlib import Path
 from ..container import Container, ContainerWriter, Item
 from ..container.choosing import near, positions
 from ..container.splitting import write_streams
-from ..errors import InputError, OptionError
+from ..errors import DecodeError, InputError, OptionError
 from .common import (
     STDIO,
     is_directory,
@@ -22,7 +22,7 @@ from .containers import opened, require_container
 from .formats import STREAM, refuse_other_format
 from .results import Results
 from .suffixes import CONTAINER_SUFFIX
-from .terminal import counted
+from .terminal import counted, say
 
 
 def run(args: argparse.Namespace) -> int:
@@ -98,8 +98,9 @@ def _write(container: Container, places: list[int], form: str, args: argparse.Na
         made = write_streams(_numbered(container, places), output, overwrite=args.force)
         return sum(path.stat().st_size for path in made)
     writer = ContainerWriter(
-        output, "w" if args.force else "x", metadata=container.metadata or None
-    )
+        output, "w" if args.force else "x", metadata=container.metadata or None,
+        profile=container.embedded(_say if args.partial else None),
+    )  # fmt: skip
     try:
         for _, item in _numbered(container, places):
             writer.append(item)
@@ -108,6 +109,10 @@ def _write(container: Container, places: list[int], form: str, args: argparse.Na
         writer.discard()
         raise
     return writer.size
+
+
+def _say(error: DecodeError) -> None:
+    say(f"left out: {error}")
 
 
 def _numbered(container: Container, places: list[int]) -> Iterator[tuple[int, Item]]:

@@ -16,7 +16,7 @@ from ..errors import (
     WeightsError,
 )
 from ..target import Target
-from . import compress_many, tables
+from . import compress_many, own_profile, tables
 from .common import (
     STDIO,
     codec_of,
@@ -38,6 +38,7 @@ from .terminal import counted
 
 
 def run(args: argparse.Namespace) -> int:
+    own_profile.check(args)
     if tables.are_tables(args):
         return tables.compress(args)
     if compress_many.wants_container(args):

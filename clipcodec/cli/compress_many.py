@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
-from pathlib import Path
+from typing import Any
 
 from .. import arrays
 from ..bulk.archives import is_archive
@@ -22,14 +22,16 @@ from ..bulk.sources import holds_many
 from ..errors import ClipcodecError, MissingDependencyError, OptionError, RateError, WeightsError
 from ..models import BATCH
 from ..system.optional import require
+from . import own_profile
 from .common import STDIO, progress_bar, refuse_no_folder, target_of, words
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
 from .inputs import is_pipe, label_of
 from .results import Results, together
 from .suffixes import CONTAINER_SUFFIX
-from .terminal import counted, say, size_text, tell
+from .terminal import counted, note, say, size_text, tell
 
-_OPTIONS = ("workers", "batch_size", "precision", "resume", "dry_run")  # for containers only
+# for containers only
+_OPTIONS = ("workers", "batch_size", "precision", "resume", "dry_run", "train", "embed_profile")
 _NAMED = 5  # that fail as they cannot be as small or as good as was asked
 _LONG = 10.0  # seconds; of a shorter job the speed is not said
 
@@ -79,9 +81,17 @@ def run(args: argparse.Namespace) -> int:
     if any(map(holds_many, args.inputs)):
         require("PIL")  # images are known by the suffixes of formats that Pillow reads
     refuse_no_folder(args.output)
-    job = _job(args, args.inputs, args.output)
     results = Results(args, 1)
     name, size = together(args.inputs)
+    with ExitStack() as stack:
+        inputs = own_profile.files(args.inputs, stack) if args.train else args.inputs
+        return _all(args, inputs, name, size, results)
+
+
+def _all(
+    args: argparse.Namespace, inputs: list[str], name: str, size: int | None, results: Results
+) -> int:
+    job = _job(args, inputs, args.output, name)
     if any(map(is_archive, args.inputs)) or any(name.endswith(".txt") for name in args.inputs):
         size = None  # it holds more than images, or names them
     try:
@@ -118,10 +128,10 @@ def one(
         folder = ""
         if output == STDIO or isinstance(source, bytes):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-"))
-        path = source if isinstance(source, str) else _copy(source, folder, name)
+        path = source if isinstance(source, str) else own_profile.copy(source, folder, name)
         out = os.path.join(folder, "stdout.clpc") if output == STDIO else output
         try:
-            _do(_job(args, [path], out), name, "embedding", size, output, args, results)
+            _do(_job(args, [path], out, name), name, "embedding", size, output, args, results)
         except ClipcodecError as error:
             if output == STDIO:
                 error.reason = error.reason.replace(out, "stdout")
@@ -131,23 +141,23 @@ def one(
                 shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def _copy(data: bytes, folder: str, name: str) -> str:
-    """A file of what came through a pipe; ids begin with its name."""
-    path = Path(folder, os.path.basename(label_of(name)))
-    path.write_bytes(data)
-    return str(path)
-
-
-def _job(args: argparse.Namespace, inputs: list[str], output: str) -> Job:
+def _job(args: argparse.Namespace, inputs: list[str], output: str, name: str) -> Job:
+    """name: what messages call the inputs"""
     if args.resume and args.force:
         raise OptionError("--resume keeps what is there, -f replaces it: give one of them")
     mode: Mode = "resume" if args.resume else "replace" if args.force else "new"
-    return Job(
-        inputs, output, target_of(args), profile=args.profile, backbone=args.backbone,
-        device=args.device, weights=args.weights, precision=args.precision or "fp32",
-        workers=args.workers, batch_size=BATCH if args.batch_size is None else args.batch_size,
-        mode=mode,
+    target = target_of(args)
+    own: dict[str, Any] = {"profile": args.profile, "embed_profile": bool(args.embed_profile)}
+    if args.train:
+        own = own_profile.options(args, inputs, output, name, mode, target)
+    job = Job(
+        inputs, output, target, backbone=args.backbone, device=args.device, weights=args.weights,
+        precision=args.precision or "fp32", workers=args.workers,
+        batch_size=BATCH if args.batch_size is None else args.batch_size, mode=mode, **own,
     )  # fmt: skip
+    if job.carried and not args.train and not args.quiet:
+        note(f"{output}: goes on with the profile that it carries, {job.codec.profile.name}")
+    return job
 
 
 def _thing(inputs: list[str]) -> str:
@@ -171,7 +181,7 @@ def _do(
     results: Results,
 ) -> None:
     if args.dry_run:
-        _plan(job, output, args, results)
+        _plan(job, thing, output, args, results)
         return
     failures = _Failures()
     try:
@@ -200,6 +210,9 @@ def _more(job: Job, result: JobResult) -> str:
     facts = [f"{result.bytes_per_item:.1f} bytes each"]
     if job.target.max_bytes is not None:  # which is of the streams alone
         facts[0] += " with ids"
+    if result.profile_bytes:
+        items = result.compressed + result.there_already
+        facts[0] += f" and {result.profile_bytes / max(items, 1):.1f} for the profile"
     if asked is not None:
         facts.append(f"asked {asked:g}")
     if result.adapted:
@@ -214,7 +227,7 @@ def _more(job: Job, result: JobResult) -> str:
     return ", ".join(facts)
 
 
-def _plan(job: Job, output: str, args: argparse.Namespace, results: Results) -> None:
+def _plan(job: Job, thing: str, output: str, args: argparse.Namespace, results: Results) -> None:
     """Ids of what would be compressed on stdout, the rest on stderr."""
     plan = job.plan()
     for failure in plan.failures:
@@ -222,7 +235,13 @@ def _plan(job: Job, output: str, args: argparse.Namespace, results: Results) -> 
     for id in plan.ids:
         tell(id)
     if not args.quiet:
-        about = "size unknown" if plan.bytes is None else f"about {size_text(plan.bytes)}"
+        learns = args.train and not job.carried
+        if plan.bytes is None or (learns and job.target.mean_bytes is None):
+            about = "size unknown"
+        else:
+            about = f"about {size_text(plan.bytes)}"
+        if learns:
+            about += f"; {own_profile.planned(len(plan.ids), thing)}"
         say(f"{output}: {len(plan.ids):,} to compress, {about}; {plan.there_already:,} there "
             f"already, {plan.failed:,} would fail")  # fmt: skip
     if plan.failed:

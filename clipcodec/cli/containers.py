@@ -33,6 +33,7 @@ from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, counted, say, size_text, tell, tell_json
 
 _NPY_HEADER = 128  # bytes
+_CARD, _LONGEST = 12, 160  # lines of a profile's card that are shown; characters of each
 
 
 def is_container(name: str) -> bool:
@@ -96,8 +97,63 @@ def _facts(name: str, container: Container) -> dict[str, Any]:
         "stream_bytes": streams,
         "bytes_per_item": container.size / len(container) if len(container) else None,
         "profiles": dict(profiles),
+        "carries": _carried(container),
         "metadata": container.metadata,
     }
+
+
+def _carried(container: Container) -> dict[str, Any] | None:
+    """What is known of the profile that travels with the streams; None: there is none.
+
+    A damaged one is named on stderr, and so is one from a later release: the items are there.
+    """
+    found: dict[str, Any] = {}
+    try:
+        embedded = container.embedded()
+        if embedded is None:
+            return None
+        size = len(embedded.block)
+        found = {
+            "sha256": embedded.digest.hex(),
+            "file_bytes": embedded.size,
+            "bytes": size,
+            "bytes_per_item": size / len(container) if len(container) else None,
+        }
+        profile = container.profile
+        assert profile is not None
+    except DecodeError as error:
+        say(str(error))
+        return {**found, "error": error.reason}
+    return {
+        "name": profile.name, "kind": profile.kind.name, "id": profile.id,
+        "backbone": profile.backbone, "dim": profile.dim, **found, "card": dict(profile.card),
+    }  # fmt: skip
+
+
+def _carried_words(known: dict[str, Any]) -> Iterator[str]:
+    if "name" not in known:
+        yield "  carries    a profile that cannot be read"
+        return
+    share = known["bytes_per_item"]
+    each = "" if share is None else f", {share:.1f} per item"
+    width = f"{known['dim'] or 'any'} dimensions"
+    yield (f"  carries    {known['name']}: kind {known['kind']}, {width}, "
+           f"SHA-256 {known['sha256'][:8]}…; {size_text(known['bytes'])}{each}")  # fmt: skip
+    card = [(key, text) for key, value in known["card"].items() if (text := _plain(value))]
+    yield from (f"    {key[:_LONGEST]}: {text[:_LONGEST]}" for key, text in card[:_CARD])
+    if len(card) > _CARD:
+        yield f"    and {len(card) - _CARD} more: --json shows all"
+
+
+def _plain(value: Any) -> str:
+    """What a card says under one key, as far as it fits on a line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {text}" for key, one in value.items() if (text := _scalar(one)))
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    return "" if value is None or isinstance(value, (dict, list)) else str(value)
 
 
 def _words(known: dict[str, Any]) -> list[str]:
@@ -110,6 +166,7 @@ def _words(known: dict[str, Any]) -> list[str]:
         f"  size       {size_text(known['size'])}{per_item}; "
         f"{size_text(known['stream_bytes'])} of streams",
         *(f"  profile    {name}: {counted(count, 'stream')}" for name, count in profiles),
+        *(() if known["carries"] is None else _carried_words(known["carries"])),
         *(f"  metadata   {key}: {as_json(value)}" for key, value in known["metadata"].items()),
     ]
 
@@ -210,7 +267,7 @@ def _blocks(name: str, args: argparse.Namespace, codec: Codec) -> Iterator[_Bloc
     with opened(name, profile=args.profile, partial=args.partial) as container:
         yield from container.decode_items()
         if not len(container):
-            yield np.empty((0, container.codec.profile.dim or 0), np.float32), []
+            yield container.no_rows(), []
 
 
 def _all_blocks(

@@ -217,7 +217,7 @@ class Embedded:
         model: tuple[int, str] | None = None
         while part := list(islice(items, self._rows)):
             places = [Place(name, first + i, item.id) for i, item in enumerate(part)]
-            found, models = _decoded(self._codec, [item.stream for item in part])
+            found, models = _decoded(container.codec, [item.stream for item in part])
             self._say_faults(places, found)
             model = model or next((one for one in models if one is not None), None)
             for i, one in enumerate(models):

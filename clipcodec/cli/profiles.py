@@ -6,7 +6,8 @@ import argparse
 import os
 from dataclasses import asdict
 
-from ..profile.registry import DEFAULT, registered, resolve
+from ..container.profiles import profile_of
+from ..profile.registry import DEFAULT, registered
 from .terminal import note, size_text, tell, tell_json
 
 
@@ -14,7 +15,7 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "fetch":
         return _fetch(args.backbones, args.quiet)
     if args.name:
-        profile = resolve(args.name)
+        profile = profile_of(args.name)
         # ours first and last: a card may say anything, but not what the file is; and in ASCII, as
         # it may hold what no terminal should see
         ours = {"name": profile.name, "sha256": profile.digest.hex()}

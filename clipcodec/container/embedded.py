@@ -1,4 +1,4 @@
-"""A profile file in a container: the block `prof` (formats/container-1.md, section 7), as bytes."""
+"""The bytes of a profile in a container: the block `prof` (formats/container-1.md, section 12)."""
 
 from __future__ import annotations
 

@@ -16,13 +16,14 @@ from ..errors import DecodeError, InputError, LockedError, OptionError, placed
 from . import layout
 from .layout import Item
 from .metadata import common
-from .reader import Container
+from .reader import Container, codec_for
 from .repeats import SAME_ID, Found, Repeats, SameId
 from .streams import id_of_stream, profile_name, read_stream
 from .writer import BLOCK_ITEMS, PART, ContainerWriter
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
+    from .embedded import Embedded
 
 OnBad = Callable[[DecodeError], object]
 Mergeable = str | os.PathLike[str] | BinaryIO | Container
@@ -43,6 +44,7 @@ class Merged:
         left_out: How many items were left out because of that.
         damaged: What could not be read, with `partial=True`.
         metadata: What the new container has.
+        carries: The SHA-256, in hex, of the profile that the new container carries; None: none.
         not_common: Keys of the sources' metadata that were left out.
         profiles: How many streams of the sources each profile has made.
 
@@ -62,6 +64,7 @@ class Merged:
     left_out: int
     damaged: tuple[str, ...]
     metadata: dict[str, Any]
+    carries: str | None
     not_common: tuple[str, ...]
     profiles: dict[str, int]
 
@@ -92,7 +95,8 @@ def merge(
 
     Items keep their ids; the stream of a file gets its path as its id, without `.clip`. Metadata
     are kept where no two sources contradict each other; the keys that begin with `clipcodec`,
-    which say how all items were made, only if all sources have the same. Each source is read
+    which say how all items were made, only if all sources have the same. A profile that sources
+    carry goes with their streams; two different ones are refused. Each source is read
     twice, a block at a time: what is wrong with one is known before anything is written.
 
     Args:
@@ -112,7 +116,8 @@ def merge(
 
     Raises:
         OptionError: There are no sources, or `out` is one of them.
-        InputError: Ids are the same, and that is refused; or the path of a stream cannot be an id.
+        InputError: Ids are the same, and that is refused; or the path of a stream cannot be an id;
+            or two sources carry different profiles.
         DecodeError: A source is no container and no stream, or damaged. Nothing is written.
         OutputExistsError: `out` exists, and may not be replaced.
         LockedError: Another process writes `out`, or wrote a source meanwhile.
@@ -139,8 +144,9 @@ def merge(
     kept, not_common = (metadata, ()) if metadata is not None else common(reading.metadata)
     left_out = found.left_out(same_id)
     writer = ContainerWriter(
-        out, "w" if overwrite else "x", metadata=kept or None, block_items=block_items
-    )
+        out, "w" if overwrite else "x", metadata=kept or None, profile=reading.embedded,
+        block_items=block_items,
+    )  # fmt: skip
     try:
         dropped = iter(left_out.tolist())
         next_dropped = next(dropped, None)
@@ -157,7 +163,9 @@ def merge(
     return Merged(
         items=items, bytes=writer.size, inputs=dict(reading.counts), same_ids=found.ids,
         differ=found.differ, examples=reading.ids_of(found), left_out=len(left_out),
-        damaged=tuple(reading.damaged), metadata=kept or {}, not_common=not_common,
+        damaged=tuple(reading.damaged), metadata=kept or {},
+        carries=None if reading.embedded is None else reading.embedded.digest.hex(),
+        not_common=not_common,
         profiles=dict(reading.profiles),
     )  # fmt: skip
 
@@ -194,18 +202,19 @@ class _Reading:
 
     counts    items of each source, by its name
     metadata  of each source, after `survey`; None: a stream, which has none
+    embedded  the profile that some of them carry
     damaged   what was passed over, in words
     profiles  streams of each profile
     """
 
     def __init__(self, sources: list[Mergeable], profile: ProfileLike, *, partial: bool) -> None:
-        from ..codec import Codec
-
         self._sources, self._profile, self._partial = sources, profile, partial
-        self._codec = Codec(profile)
+        self._codec = codec_for(profile)
         self._lengths: list[int] = []  # items of each source
         self.counts: Counter[str] = Counter()
         self.metadata: list[dict[str, Any] | None] = []
+        self.embedded: Embedded | None = None
+        self._carrier = ""  # the source that it is from
         self.damaged: list[str] = []
         self.profiles: Counter[str] = Counter()
 
@@ -222,6 +231,7 @@ class _Reading:
                     if not container.complete:
                         why = container.survey.why
                         self.damaged.append(f"{name}: {'' if why is None else why.reason}")
+                    self._take_profile(name, container)
                 for item in self._read(source, name, container, self._note):
                     with placed(source=f"{name}, item {place - begin}"):
                         self.profiles[profile_name(item.stream)] += 1
@@ -230,6 +240,19 @@ class _Reading:
             self.counts[name] += place - begin
             self._lengths.append(place - begin)
         return repeats.found()
+
+    def _take_profile(self, name: str, container: Container) -> None:
+        found = container.embedded(self._note if self._partial else None)
+        if found is None or found == self.embedded:
+            return
+        if self.embedded is not None:
+            raise InputError(
+                f"{self._carrier} and {name} carry different profiles, of SHA-256 "
+                f"{self.embedded.digest.hex()[:8]}… and {found.digest.hex()[:8]}…, and a container "
+                "has room for one: merge those of each profile apart, or decompress one of them "
+                "and compress its embeddings with the profile of the other"
+            )
+        self.embedded, self._carrier = found, name
 
     def items(self) -> Iterator[tuple[int, Item]]:
         """Every item with its position among all."""

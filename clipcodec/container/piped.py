@@ -107,7 +107,7 @@ class ItemReader(Iterator[Item]):
             from .profiles import Travelling
 
             self._codec = codec_for(self._profile)
-            self._codec._travelling = Travelling(self._front)
+            self._codec._travelling = Travelling(self.embedded)
         return self._codec
 
     @property
@@ -126,7 +126,17 @@ class ItemReader(Iterator[Item]):
         assert travelling is not None
         return travelling()
 
-    def _front(self) -> Embedded | None:
+    def embedded(self) -> Embedded | None:
+        """Give the profile that the container carries as it lies there, as `Container.embedded`.
+
+        Returns:
+            What `ContainerWriter` takes as `profile`; None: it carries none.
+
+        Examples:
+            >>> with open("photos.clpc", "rb") as pipe:
+            ...     clipcodec.read_items(pipe).embedded() is None
+            True
+        """
         self._begin()
         return self._embedded
 

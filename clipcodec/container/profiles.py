@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -42,6 +43,15 @@ def profile_in(embedded: Embedded, path: str | None = None) -> Profile:
 
 @lru_cache(maxsize=4)
 def _parsed(embedded: Embedded, path: str | None) -> Profile:
+    from ..models.spec import LOCAL  # here: decoding needs no models
+
+    profile = _parse(embedded, path)
+    if profile.backbone.startswith(LOCAL):  # of whoever made the container: nothing here is opened
+        profile = replace(profile, backbone=registry.ANY_BACKBONE)
+    return profile
+
+
+def _parse(embedded: Embedded, path: str | None) -> Profile:
     again: Reopen | None = None if path is None else (_reopen, (path, embedded.digest.hex()))
     try:
         return parse_profile(embedded.data, path=path, reopen=again)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError, DecodeError, OptionError, placed
 from . import layout
+from .embedded import embedded_in
 from .files import SeekableFile
 from .layout import Item
 from .survey import Survey, read_survey
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..embeddings import Embeddings
     from ..profile import Profile
     from ..profile.registry import ProfileLike
+    from .embedded import Embedded
 
 ROWS = 16384  # embeddings decoded at a time: enough for several threads, 32 MiB at width 512
 _KEPT = 4  # blocks kept in memory
@@ -324,6 +326,32 @@ class Container:
         with placed(source=self._file.name):
             return self._travelling()
 
+    def embedded(self, on_bad: Callable[[DecodeError], object] | None = None) -> Embedded | None:
+        """Give the profile that it carries as it lies in the file, for another container.
+
+        Args:
+            on_bad: Called with the error of a profile that is damaged, which is then passed over.
+                By default the error is raised.
+
+        Returns:
+            What `ContainerWriter` takes as `profile`; None: it carries none.
+
+        Raises:
+            DecodeError: It is damaged, and there is no `on_bad`.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").embedded() is None
+            True
+        """
+        try:
+            with placed(source=self._file.name):
+                return embedded_in(self._file)
+        except DecodeError as error:
+            if on_bad is None:
+                raise
+            on_bad(error)
+            return None
+
     @property
     def ids(self) -> list[str | None]:
         """The id of every item, None where it has none. Read once, then kept in memory."""
@@ -420,7 +448,7 @@ class Container:
                 )
             out[at : at + len(rows)] = rows
             at += len(rows)
-        return np.empty((0, self.codec.profile.dim or 0), np.float32) if out is None else out
+        return self.no_rows() if out is None else out
 
     def decode_blocks(self, rows: int = ROWS) -> Iterator[Embeddings]:
         """Decode all items part by part: memory does not grow with the container.
@@ -468,6 +496,18 @@ class Container:
                 embeddings = self.codec.decode_batch([stream for stream, _ in part])
             yield embeddings, [id for _, id in part]
             first += len(part)
+
+    def no_rows(self) -> Embeddings:
+        """The embeddings of no items, in the width of the profile.
+
+        Returns:
+            (0, D) float32.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").no_rows().shape
+            (0, 512)
+        """
+        return np.empty((0, (self.profile or self.codec.profile).dim or 0), np.float32)
 
     # files
 

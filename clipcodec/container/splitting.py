@@ -35,8 +35,9 @@ def split(
 ) -> list[Path]:
     """Cut a container into containers `NAME.0000.clpc`, `NAME.0001.clpc`, … in a folder.
 
-    Each has whole items in their order, with their ids, and all of the metadata: `merge` of the
-    parts gives the same items, ids and metadata. All parts are there in the end, or none.
+    Each has whole items in their order, with their ids, all of the metadata, and the profile that
+    the container carries: `merge` of the parts gives the same again. All parts are there in the
+    end, or none.
 
     Args:
         source: A container, open or as a path or a binary file.
@@ -73,6 +74,7 @@ def split(
         sizes = _sizes(len(container), items, parts)
         name = _stem(container.name) if name is None else name
         digits = max(4, len(str(len(sizes) - 1)))
+        embedded = container.embedded(_warn if partial else None)
         names = [f"{name}.{i:0{digits}d}{CONTAINER_SUFFIX}" for i in range(len(sizes))]
         _refuse_others(Path(folder), name, names, overwrite=overwrite)
         with filling(folder, overwrite=overwrite) as made:
@@ -81,8 +83,9 @@ def split(
             place, waiting = -1, next(numbered, None)
             for path, end in zip(names, ends, strict=True):
                 with ContainerWriter(
-                    made / path, metadata=container.metadata or None, block_items=block_items
-                ) as writer:
+                    made / path, metadata=container.metadata or None, profile=embedded,
+                    block_items=block_items,
+                ) as writer:  # fmt: skip
                     while waiting is not None:
                         place, item = waiting
                         if place >= end:
@@ -157,12 +160,12 @@ def _opened(source: Splittable, *, partial: bool) -> Iterator[Container]:
 
 def _good_items(container: Container, *, partial: bool) -> Iterator[tuple[int, Item]]:
     """Items with their positions; if `partial`, damaged blocks are passed over with a warning."""
-
-    def warn(error: DecodeError) -> None:
-        warnings.warn(f"left out: {error}", stacklevel=2)
-
-    for first, items in container.blocks(warn if partial else None):
+    for first, items in container.blocks(_warn if partial else None):
         yield from enumerate(items, first)
+
+
+def _warn(error: DecodeError) -> None:
+    warnings.warn(f"left out: {error}", stacklevel=2)
 
 
 def _sizes(count: int, items: int | None, parts: int | None) -> list[int]:

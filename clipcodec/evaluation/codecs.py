@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import Codec
+from ..container.profiles import profile_of
 from ..embeddings import Embeddings
 from ..errors import OptionError
 from ..target import Target
@@ -131,10 +132,10 @@ def parse_codec(spec: str) -> MeasuredCodec:
 
 
 def profile_codec(spec: str) -> MeasuredCodec:
-    """A profile, by name or file, with targets: PROFILE[@TARGET=VALUE[,TARGET=VALUE…]]."""
+    """A profile, by name, file or container: PROFILE[@TARGET=VALUE[,TARGET=VALUE…]]."""
     name, _, asked = spec.partition("@")
     options = _options(spec, asked)
-    return own_codec(Codec(name), Target(**options), spec, asked.replace(",", " "))
+    return own_codec(Codec(profile_of(name)), Target(**options), spec, asked.replace(",", " "))
 
 
 def own_codec(codec: Codec, target: Target, spec: str, setting: str = "") -> MeasuredCodec:

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import warnings
-import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..codec import Codec
+from ..container.profiles import profile_of, to_embed
 from ..embeddings import Embeddings
 from ..errors import BackboneWarning, EmbeddingError, OptionError
 from ..profile import Profile, registry
@@ -22,12 +21,11 @@ from ..profile.statistics import Statistics, check_statistics
 from ..target import Target
 from ..texts import TextEmbeddings
 from .codecs import Training, own_codec
-from .comparison import ComparedProfile, Comparison, Measured
-from .metrics import NEIGHBOURS, Measures
+from .comparison import CROWD, ComparedProfile, Comparison, Measured
+from .metrics import Measures
 from .sample import ROWS, Part, Sample, draw
 
 SIZES = (25, 50, 100)
-_CROWD = 5 * NEIGHBOURS  # rows among which it means something that the nearest ones stay
 
 Progress = Callable[[int, int | None], object]
 
@@ -48,8 +46,8 @@ def compare(
 
     Args:
         rows: (N, D) embeddings of any norm, N > 1; a memory map will do.
-        profiles: Names, files or loaded profiles; None: the shipped ones for this width and all
-            rates. One of another width is left out, and named.
+        profiles: Names, profile files, containers that carry one, or loaded profiles; None: the
+            shipped ones for this width and all rates. One of another width is left out, and named.
         targets: What streams are asked for; None: at most 25, 50 and 100 bytes.
         labels: (N,) the class of each row, whole numbers or strings: accuracy by nearest
             neighbours and by class means is measured, too. Half of the rows drawn are then
@@ -71,6 +69,7 @@ def compare(
         OptionError: Labels, texts or a number do not fit.
         ProfileError: There is no profile of that name.
         WeightsError: A profile's file is missing or damaged.
+        DecodeError: A container that should carry a profile is damaged.
 
     Examples:
         >>> from clipcodec.evaluation.compare import compare
@@ -134,7 +133,7 @@ def _codecs(profiles: Sequence[ProfileLike], dim: int) -> tuple[list[tuple[str, 
     found: dict[bytes, tuple[str, Codec]] = {}
     left_out, widths = [], None
     for given in profiles:
-        codec = Codec(given)
+        codec = Codec(None if given is None else profile_of(given))
         profile = codec.profile
         name = profile.name if given is None or isinstance(given, Profile) else str(given)
         if profile.dim in (None, dim):
@@ -150,15 +149,15 @@ def _codecs(profiles: Sequence[ProfileLike], dim: int) -> tuple[list[tuple[str, 
 def _compared(name: str, profile: Profile, rows: Embeddings) -> ComparedProfile:
     statistics = profile.statistics
     unlike = None if statistics is None else _unlike(rows, statistics, profile.backbone)
-    size = None if profile.id is not None else _embedded_size(profile)
-    return ComparedProfile(name, statistics is not None, unlike, size)
+    return ComparedProfile(name, statistics is not None, unlike, _embedded_size(profile))
 
 
-def _embedded_size(profile: Profile) -> int:
-    """Bytes of a profile in a container, deflated."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_HUFFMAN_ONLY)
-    data = Path(profile.path).read_bytes()
-    return len(deflate.compress(data)) + len(deflate.flush())
+def _embedded_size(profile: Profile) -> int | None:
+    """Bytes of the profile in a container; None if none needs it, or has room for it."""
+    try:
+        return len(to_embed(profile).block)
+    except OptionError:
+        return None
 
 
 def _unlike(rows: Embeddings, statistics: Statistics, backbone: str) -> str | None:
@@ -186,7 +185,7 @@ def _point(profile: ComparedProfile, codec: Codec, target: Target, measures: Mea
             warnings.simplefilter("ignore", BackboneWarning)
             coded = made.code(rows, Training(None))
     except (OptionError, EmbeddingError) as error:
-        return Measured(profile, target, None, _reason(error, len(rows)))
+        return Measured(profile, target, {}, _reason(error, len(rows)))
     assert coded.rows is not None
     sizes = {"bytes": float(coded.bytes.mean()), "most": float(coded.bytes.max())}
     return Measured(profile, target, _rounded(sizes | _kept(measures, coded.rows)))
@@ -207,7 +206,7 @@ def _original(measures: Measures) -> dict[str, float]:
 
 def _kept(measures: Measures, decoded: Embeddings) -> dict[str, float]:
     found = measures.of(decoded)
-    if len(decoded) < _CROWD:
+    if len(decoded) < CROWD:
         del found["neighbours"]
     return found
 

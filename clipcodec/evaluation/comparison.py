@@ -16,10 +16,12 @@ _TITLES = {
     "max_bytes": "at most {:g} bytes", "mean_bytes": "{:g} bytes on average",
     "min_cosine": "a cosine of {:g} at least", "quality": "quality {:g}",
 }  # fmt: skip
-_PLACES = {
-    "max_bytes": ("at", "bytes", "keeps most"), "mean_bytes": ("at", "bytes", "keeps most"),
-    "min_cosine": ("for a cosine of", "", "takes the fewest bytes"),
+_ANSWERS = {  # with the values of a target, the best profile, and what it keeps or takes
+    "max_bytes": "at {} bytes {} keeps most: cosine {}",
+    "mean_bytes": "at {} bytes on average {} keeps most: cosine {}",
+    "min_cosine": "for a cosine of {} {} takes the fewest bytes: {}",
 }  # fmt: skip
+CROWD = 50  # rows among which it means something that the ten nearest stay
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class ComparedProfile:
     name     as it was given
     trained  whether it was made from embeddings, which those compared may be unlike
     unlike   in words, how they are unlike those; None: they are like them
-    size     bytes that it takes in a container that carries it; None: every installation has it
+    size     bytes that it takes in a container that carries it; None: it is registered, so that
+             none needs to, or too large
     """
 
     name: str
@@ -42,14 +45,14 @@ class ComparedProfile:
 class Measured:
     """A profile with a target, and what is kept.
 
-    found   as `clipcodec.evaluation.metrics.Measures` has it, `bytes` (the mean) and `most`; None:
-            the profile cannot do it
+    found   as `clipcodec.evaluation.metrics.Measures` has it, `bytes` (the mean) and `most`; empty
+            where the profile cannot do it
     reason  why it cannot
     """
 
     profile: ComparedProfile
     target: Target
-    found: Mapping[str, float] | None
+    found: Mapping[str, float]
     reason: str | None = None
 
 
@@ -88,12 +91,12 @@ class Comparison:
         Returns:
             None if no profile could do it, or if a quality was asked, where neither is fixed.
         """
-        points = [p for p in self.points if p.target == target and p.found is not None]
-        if not points or _goal(target)[0] not in _PLACES:
+        points = [p for p in self.points if p.target == target and p.found]
+        if not points or _goal(target)[0] not in _ANSWERS:
             return None
         if target.min_cosine is not None:
-            return min(points, key=lambda point: (point.found or {})["bytes"])
-        return max(points, key=lambda point: (point.found or {})["cosine"])
+            return min(points, key=lambda point: point.found["bytes"])
+        return max(points, key=lambda point: point.found["cosine"])
 
     @property
     def fits(self) -> bool:
@@ -134,7 +137,8 @@ class Comparison:
                 record["profile_bytes_each"] = round(point.profile.size / self.items, 5)
             if point.profile.unlike is not None:
                 record["unlike"] = point.profile.unlike
-            yield record | (dict(point.found) if point.found else {"error": point.reason})
+            kept: dict[str, Any] = {**point.found} or {"error": point.reason}
+            yield record | kept
 
     def _table(self) -> list[str]:
         rows: list[tuple[str, Mapping[str, float] | str]] = []
@@ -155,32 +159,40 @@ class Comparison:
         return aligned([(n, p if isinstance(p, str) else dict(p)) for n, p in rows], columns, what)
 
     def _notes(self) -> list[str]:
-        lines = [f"{profile.name}: {profile.unlike}" for profile in self.profiles if profile.unlike]
+        lines = []
+        if self.examples:
+            lines.append(
+                f"prototype and knn: {counted(self.examples, 'other row')} are examples of the "
+                "classes, and not compressed"
+            )
+        if self.rows < CROWD:
+            lines.append(f"10-nn: not measured, as it needs {CROWD} rows")
         for profile in self.profiles:
+            if profile.unlike is not None:
+                lines.append(f"{profile.name}: {profile.unlike}")
             if profile.size is not None:
                 lines.append(
                     f"{profile.name}: in a container it takes {sized(profile.size)} itself, "
-                    f"{profile.size / self.items:.3g} bytes for each of {self.items:,} embeddings"
+                    f"{self._share(profile.size)} bytes for each of {self.items:,} embeddings"
                 )
         lines += [f"left out: {reason}" for reason in self.left_out]
         return ["", *lines] if lines else []
 
+    def _share(self, size: int) -> str:
+        share = size / self.items
+        return f"{share:.2g}" if share < 1 else f"{share:,.1f}"
+
     def _answer(self, train: str | None) -> list[str]:
         lines = []
-        best = [
-            point
-            for target in dict.fromkeys(point.target for point in self.points)
-            if (point := self.best(target)) is not None
-        ]
-        several = len(self.profiles) > 1
-        for points in _alike(best) if several else []:
-            before, after, does = _PLACES[_goal(points[0].target)[0]]
+        targets = dict.fromkeys(point.target for point in self.points)
+        best = [point for target in targets if (point := self.best(target)) is not None]
+        for points in _alike(best) if len(self.profiles) > 1 else []:
+            goal = _goal(points[0].target)[0]
+            key, form = ("bytes", "{:.1f}") if goal == "min_cosine" else ("cosine", "{:.3f}")
             values = [f"{_goal(point.target)[1]:g}" for point in points]
-            key, form = ("bytes", "{:.1f}") if after == "" else ("cosine", "{:.3f}")
-            found = [form.format((point.found or {})[key]) for point in points]
-            where = " ".join(filter(None, (before, _listed(values), after)))
-            what = _listed(found) if key == "bytes" else f"cosine {_listed(found)}"
-            lines.append(f"{where} {points[0].profile.name} {does}: {what}")
+            found = [form.format(point.found[key]) for point in points]
+            name = points[0].profile.name
+            lines.append(_ANSWERS[goal].format(_listed(values), name, _listed(found)))
         if not self.fits and train is not None:
             lines.append(f"no trained profile here is for rows like these; train one: {train}")
         return ["", *lines] if lines else []

@@ -1,8 +1,8 @@
 """Embeddings drawn from a profile: to show and to estimate where no real ones are at hand.
 
-What a profile of kind `predictive` takes embeddings to be lies in its frequency tables and its
-networks. Levels are drawn by the tables, as if a stream of random bits were decoded, and the
-networks turn them into an embedding. A stream of such samples costs about what one of real
+What a profile of kind `predictive` or `compact` takes embeddings to be lies in its frequency tables
+and its networks. Levels are drawn by the tables, as if a stream of random bits were decoded, and
+the networks turn them into an embedding. A stream of such samples costs about what one of real
 embeddings costs. A Gaussian with the same mean and covariance knows nothing of the networks, and
 its samples are far harder to compress.
 """
@@ -15,7 +15,7 @@ from ..embeddings import Embeddings
 from ..entropy.tables import FREQUENCY_BITS
 from ..errors import OptionError
 from ..kinds.trellis import quantizer
-from ..kinds.trellis.predictive import PredictiveKind
+from ..kinds.trellis.staged import StagedKind
 from ..kinds.trellis.tables import Levels, LevelTables, Qualities
 from .file import Profile
 
@@ -35,7 +35,7 @@ def draw(profile: Profile, count: int, *, seed: int = 0) -> Embeddings:
     Raises OptionError for a profile that says nothing about embeddings, such as `any/rotation`.
     """
     kind = profile.kind
-    if isinstance(kind, PredictiveKind):
+    if isinstance(kind, StagedKind):
         rng = np.random.default_rng(seed)
         low, high = (max(1, round(share * kind.qualities)) for share in (_LOWEST, _HIGHEST))
         qualities = rng.integers(low, high + 1, count)

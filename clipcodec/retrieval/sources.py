@@ -42,7 +42,8 @@ def codec_of(source: Any, profile: ProfileLike) -> Codec:
         profile: The profile given, if any.
 
     Returns:
-        A codec with this profile, or the container's own.
+        A codec with this profile, which also decodes by one that the container carries; without a
+        profile, the container's own.
 
     Examples:
         >>> from clipcodec.retrieval import codec_of
@@ -51,7 +52,9 @@ def codec_of(source: Any, profile: ProfileLike) -> Codec:
         True
     """
     own = getattr(source, "codec", None)
-    return own if profile is None and isinstance(own, Codec) else Codec(profile)
+    if not isinstance(own, Codec):
+        return Codec(profile)
+    return own if profile is None else own.with_profile(profile)
 
 
 def decoded(source: Any, codec: Codec) -> Iterator[Embeddings]:

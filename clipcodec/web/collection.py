@@ -44,7 +44,7 @@ class Collection:
         self.profile: Profile = (
             container.codec.parse(container[0]).profile
             if len(container)
-            else container.codec.profile
+            else container.profile or container.codec.profile
         )
         own = self.profile.backbone
         self.backbone = backbone or (None if own == registry.ANY_BACKBONE else own)

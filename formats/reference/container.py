@@ -1,8 +1,9 @@
 """A reader of containers in the standard library, from container-1.md alone.
 
-    python formats/reference/container.py FILE.clpc
+    python formats/reference/container.py FILE.clpc [PROFILE]
 
-Prints one line per item: the stream in hexadecimal, and its id. Sections are those of the text.
+Prints one line per item: the stream in hexadecimal, and its id. Writes the profile file that the
+container carries to PROFILE, which decoder.py takes as --profile. Sections are those of the text.
 """
 
 from __future__ import annotations
@@ -132,6 +133,18 @@ def raised(name: bytes, by: int) -> bytes:
     return name[:-digits] + number.encode()
 
 
+def profile(body: bytes) -> bytes:
+    """The profile file in a prof block (section 12)."""
+    inflate = zlib.decompressobj(-15)
+    try:
+        data = inflate.decompress(body, (1 << 25) + 1)
+    except zlib.error as error:
+        raise Rejected("corrupt", str(error)) from None
+    corrupt_if(len(data) > 1 << 25, "size of a profile")
+    corrupt_if(not inflate.eof or inflate.unused_data != b"", "a profile does not end its block")
+    return data
+
+
 def blocks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
     """Kind, count and body of every block, checked (sections 2 and 3); indexes too (section 5)."""
     beginning = file.read(8)
@@ -167,11 +180,25 @@ def blocks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
         raise Rejected("truncated", "ends without an index")
 
 
-def read(file: BinaryIO) -> tuple[dict[str, Any], list[tuple[bytes, str | None]]]:
+Item = tuple[bytes, str | None]
+
+
+def read(file: BinaryIO) -> tuple[dict[str, Any], list[Item]]:
     """Metadata and items of a container that is read front to back (sections 6 and 7)."""
+    return read_all(file)[:2]
+
+
+def read_all(file: BinaryIO) -> tuple[dict[str, Any], list[Item], bytes | None]:
+    """Metadata, items, and the profile file that is carried, or None (section 12)."""
     metadata: dict[str, Any] = {}
-    found: list[tuple[bytes, str | None]] = []
+    found: list[Item] = []
+    carried: bytes | None = None
+    before: list[bytes] = []
     for number, (kind, count, body) in enumerate(blocks(file)):
+        if kind == b"prof":
+            corrupt_if(before not in ([], [b"meta"]), "a profile that is not at the front")
+            carried = profile(body)
+        before.append(kind)
         if kind == b"DATA":
             found += items(body, count)
         elif kind == b"meta" and number == 0:
@@ -181,10 +208,23 @@ def read(file: BinaryIO) -> tuple[dict[str, Any], list[tuple[bytes, str | None]]
             except (ValueError, RecursionError) as error:
                 raise Rejected("corrupt", f"metadata: {error}") from None
             corrupt_if(not isinstance(metadata, dict), "metadata are no object")
-    return metadata, found
+    return metadata, found, carried
+
+
+def main(path: str, to: str = "") -> int:
+    with open(path, "rb") as file:
+        _, found, carried = read_all(file)
+    for stream, name in found:
+        print(stream.hex(), name or "")
+    if not to:
+        return 0
+    if carried is None:
+        print(f"{path} carries no profile", file=sys.stderr)
+        return 1
+    with open(to, "xb") as out:
+        out.write(carried)
+    return 0
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], "rb") as file:
-        for stream, name in read(file)[1]:
-            print(stream.hex(), name or "")
+    sys.exit(main(*sys.argv[1:3]))

@@ -64,16 +64,21 @@ def write(name: str, content: dict[str, Any]) -> None:
 
 def accept(
     name: str, comment: str, container: bytes, items: list[tuple[bytes, str | None]],
-    metadata: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | None = None, profile: bytes | None = None,
 ) -> None:  # fmt: skip
-    write(name, {
+    content = {
         "comment": comment, "expect": "accept", "container": container.hex(),
         "items": [[stream.hex(), id] for stream, id in items], "metadata": metadata or {},
-    })  # fmt: skip
+    }  # fmt: skip
+    write(name, content if profile is None else {**content, "profile": profile.hex()})
 
 
-def reject(name: str, expect: str, comment: str, container: bytes) -> None:
-    write(name, {"comment": comment, "expect": expect, "container": container.hex()})
+def reject(
+    name: str, expect: str, comment: str, container: bytes, *, in_order: bool = False
+) -> None:
+    """in_order: only a reader that goes from block to block has to notice."""
+    content = {"comment": comment, "expect": expect, "container": container.hex()}
+    write(name, content | ({"in_order": True} if in_order else {}))
 
 
 def ids(plain: bytes) -> bytes:
@@ -92,6 +97,9 @@ SECOND = block(b"DATA", NAMED, 1)
 EXAMPLE = closed(FIRST, SECOND)
 EXAMPLE_ITEMS: list[tuple[bytes, str | None]] = [*((s, None) for s in THREE), (ONE, "a")]
 META = block(b"meta", b'{"made by":"hand"}')
+PROFILE = b"profile"
+PROF_BODY = unhex("2b28ca4fcbcc490500")
+CARRIED = block(b"prof", PROF_BODY)
 PLAIN = unhex("00 01 0002 00 4100")  # one item with an empty start
 NAMED_ONE = b"\1" + PLAIN[1:]  # and ids come next
 
@@ -131,6 +139,61 @@ def accepted() -> None:
     long = b"\x6e" + bytes(299)
     body = unhex("00 01 0002") + bytes([9]) + bits((0, 298), 9) + ONE + long
     accept("long-and-short", "lengths in nine bits", data(body, 2), [(ONE, None), (long, None)])
+
+    accepted_profiles()
+
+
+def accepted_profiles() -> None:
+    meta = {"made by": "hand"}
+    accept("profile", "the example of section 12: a profile as the first block",
+           closed(CARRIED, FIRST), EXAMPLE_ITEMS[:3], profile=PROFILE)  # fmt: skip
+    accept("profile-after-metadata", "as the second block",
+           closed(META, CARRIED, FIRST), EXAMPLE_ITEMS[:3], meta, PROFILE)  # fmt: skip
+    accept("profile-alone", "no items", closed(CARRIED), [], profile=PROFILE)
+    accept("profile-and-late-metadata", "a block meta that is not the first is ignored",
+           closed(CARRIED, META, FIRST), EXAMPLE_ITEMS[:3], profile=PROFILE)  # fmt: skip
+    accept("profile-appended-to", "an index that is out of date, then more",
+           closed(CARRIED, FIRST, index(CARRIED, FIRST), SECOND), EXAMPLE_ITEMS,
+           profile=PROFILE)  # fmt: skip
+    stored = unhex("01 0700 f8ff") + PROFILE
+    accept("profile-not-compressed", "a DEFLATE block of stored bytes",
+           closed(block(b"prof", stored), FIRST), EXAMPLE_ITEMS[:3], profile=PROFILE)  # fmt: skip
+    accept("profile-in-two-deflate-blocks", "stored, and then an empty one",
+           closed(block(b"prof", b"\0" + stored[1:] + unhex("01 0000 ffff")), FIRST),
+           EXAMPLE_ITEMS[:3], profile=PROFILE)  # fmt: skip
+    accept("profile-of-no-bytes", "no profile file, but the items are there",
+           closed(block(b"prof", unhex("0300")), FIRST), EXAMPLE_ITEMS[:3],
+           profile=b"")  # fmt: skip
+
+
+def rejected_profiles() -> None:
+    bad = {
+        "profile-cut": ("DEFLATE stream", PROF_BODY[:-1]),
+        "profile-followed": ("DEFLATE stream", PROF_BODY + b"\0"),
+        "profile-spoilt": ("a kind of DEFLATE block that is none", b"\7"),
+        "profile-as-zlib": ("RFC 1950", zlib.compress(PROFILE)),
+        "profile-as-it-is": ("not deflated", PROFILE),
+        "profile-empty": ("a body of no bytes", b""),
+        "profile-that-explodes": ("2^25 + 1 bytes from few", ids(bytes((1 << 25) + 1))),
+    }
+    for name, (comment, body) in bad.items():
+        reject(name, "corrupt", comment, closed(block(b"prof", body), FIRST))
+    reject("profile-with-a-count", "corrupt", "1", closed(block(b"prof", PROF_BODY, 1), FIRST))
+    wrong = CARRIED[:-1] + bytes([CARRIED[-1] ^ 1])
+    reject("profile-check-value", "corrupt", "of the block", closed(wrong, FIRST))
+    note = block(b"note", b"\0")
+    for name, comment, blocks in [
+        ("profile-twice", "one after the other", [CARRIED, CARRIED, FIRST]),
+        ("profile-twice-around-metadata", "the second after meta", [CARRIED, META, CARRIED, FIRST]),
+        ("profile-after-items", "at the end", [FIRST, CARRIED]),
+        ("profile-between-items", "two blocks around it", [FIRST, CARRIED, SECOND]),
+        ("profile-after-another-block", "a kind nobody knows", [note, CARRIED, FIRST]),
+        ("profile-after-an-index", "of no blocks", [index(), CARRIED, FIRST]),
+        ("profile-third", "after meta twice", [META, META, CARRIED, FIRST]),
+    ]:
+        reject(name, "corrupt", comment, closed(*blocks), in_order=True)
+    reject("profile-truncated", "truncated", "inside of the block", OPENING + CARRIED[:-3])
+    reject("profile-and-no-index", "truncated", "nothing after it", OPENING + CARRIED)
 
 
 def accept_ids(name: str, comment: str, plain: bytes, names: list[str | None]) -> None:
@@ -219,6 +282,7 @@ def rejected() -> None:
            OPENING + FIRST + SECOND + index(FIRST + SECOND[:-4] + b"1234"))  # fmt: skip
     reject("index-with-another-count", "corrupt", "items 2 instead of 3",
            OPENING + FIRST + block(b"indx", body[:7] + b"\2" + body[8:]))  # fmt: skip
+    rejected_profiles()
     damage("truncations", len(EXAMPLE), lambda i: EXAMPLE[:i])
     damage("bit-flips", 8 * len(EXAMPLE), flipped)
 

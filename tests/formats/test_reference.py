@@ -30,16 +30,18 @@ from clipcodec.codec import Codec
 from clipcodec.kinds import Quantized
 from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
+from clipcodec.kinds.trellis import CompactKind
+from clipcodec.kinds.trellis.compact import CompactTransform
 from clipcodec.kinds.trellis.network import DTYPES
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.profile import registry
 from clipcodec.profile.file import Profile, read_profile, write_profile
-from tests.helpers.kinds import pqvae
+from tests.helpers.kinds import pqvae, trellis
 from tests.helpers.paths import FORMATS, REFERENCE
 from tests.helpers.scripts import load
 
 DECODER = REFERENCE / "decoder.py"
-KINDS = ("pqvae", "predictive", "rotation")
+KINDS = ("pqvae", "predictive", "compact", "rotation")
 CLASSES = {
     clipcodec.TruncatedError: "truncated",
     clipcodec.UnsupportedError: "unsupported",
@@ -94,11 +96,19 @@ def level_tables(rng: np.random.Generator, rows: int, alphabet: int) -> np.ndarr
     return counts
 
 
-def write_predictive(path: Path, bands: list[int], *, hidden: int, alphabet: int = 4) -> Path:
-    """Random networks, whose units and outputs are in the range of the rest."""
+def write_staged(
+    path: Path, bands: list[int], *, hidden: int, alphabet: int = 4, dim: int = 0
+) -> Path:
+    """Random networks, whose units and outputs are in the range of the rest.
+
+    dim  width of the embedding, for kind compact; 0: of kind predictive
+    """
     rng = np.random.default_rng(len(bands))
-    dim, rows, qualities = bands[-1], 8, 3
-    shapes = PredictiveTransform.shapes(bands, hidden, hidden + 1, qualities)
+    rank, rows, qualities = bands[-1], 8, 3
+    if dim:
+        shapes = CompactTransform.shapes(dim, bands, hidden, hidden + 1, qualities)
+    else:
+        shapes = PredictiveTransform.shapes(bands, hidden, hidden + 1, qualities)
     tensors = {name: 0.3 * rng.normal(size=shape) for name, shape in shapes.items()}
     tensors["scale"] = np.exp(tensors["scale"])
     for name, dtype in DTYPES.items():
@@ -110,13 +120,18 @@ def write_predictive(path: Path, bands: list[int], *, hidden: int, alphabet: int
         tensors[f"{part}.scale"] /= 1e4
         tensors[f"{part}.gain"] = np.abs(tensors[f"{part}.gain"])
     tensors |= {"steps": np.array([0.5, 0.1, 0.01]), "weights": np.full(3, 0.2)}
+    if dim:
+        tensors["basis"] = rng.integers(-128, 128, (rank, dim)).astype(np.int8)
+        tensors["shift"] = rng.choice([9, 10, 14, 30], rank).astype(np.uint8)
+    dtypes = CompactKind.table_dtypes
     groups = sum(-(-(b - a) // 16) for a, b in pairwise(bands))
     return write_profile_of(
-        path, {name: t.astype(DTYPES.get(name, np.float32)) for name, t in tensors.items()},
-        kind="predictive", dim=dim, frequencies=level_tables(rng, rows, alphabet),
+        path, {name: t.astype(dtypes.get(name, np.float32)) for name, t in tensors.items()},
+        kind="compact" if dim else "predictive", dim=dim or rank,
+        frequencies=level_tables(rng, rows, alphabet),
         config={"qualities": qualities, "default_quality": 2, "rows": rows, "alphabet": alphabet,
                 "bands": bands, "hidden": hidden, "restore": hidden + 1},
-        class_of=rng.integers(0, rows // 2 - 1, (qualities, dim)),
+        class_of=rng.integers(0, rows // 2 - 1, (qualities, rank)),
         flag_of=rng.integers(rows // 2, rows, (qualities, 2 * groups)),
     )  # fmt: skip
 
@@ -179,7 +194,7 @@ class Case:
             shape, qualities = (count, pqvae(self.profile).config.count), np.zeros(count, np.int64)
             symbols = rng.integers(0, pqvae(self.profile).config.codewords, shape)
         else:
-            shape = (count, self.profile.dim or int(rng.integers(1, 40)))
+            shape = (count, trellis(self.profile).count or int(rng.integers(1, 40)))
             qualities = rng.integers(1, self.profile.qualities + 1, count)
             largest = 1 << rng.integers(1, 16, shape)  # every magnitude's length as often
             symbols = rng.integers(-largest + 1, largest) * (rng.random(shape) < rng.random())
@@ -194,9 +209,12 @@ def make_cases(folder: Path, registered: bool = True) -> list[Case]:
         write_pqvae(folder / "three", 3, tables=5),
         write_pqvae(folder / "deep", 40, tables=12, deep=True),
         write_pqvae(folder / "many", 300, tables=3),
-        write_predictive(folder / "one", [0, 1], hidden=0),
-        write_predictive(folder / "bands", [0, 1, 4, 21, 53], hidden=3),
-        write_predictive(folder / "wide", [0, 48, 80], hidden=2, alphabet=6),
+        write_staged(folder / "one", [0, 1], hidden=0),
+        write_staged(folder / "bands", [0, 1, 4, 21, 53], hidden=3),
+        write_staged(folder / "wide", [0, 48, 80], hidden=2, alphabet=6),
+        write_staged(folder / "first", [0, 1], hidden=0, dim=3),
+        write_staged(folder / "some", [0, 1, 4, 21, 33], hidden=3, dim=53),
+        write_staged(folder / "all", [0, 2, 20], hidden=2, alphabet=6, dim=20),
         write_rotation(folder / "rotation"),
     ]
     cases = [Case(read_profile(path), path) for path in paths]
@@ -356,6 +374,12 @@ def test_what_the_page_of_levels_rejects_is_rejected(
 def test_embeddings_of_the_text_hold(example: list[Any]) -> None:
     stages = reference.embedding(bytes.fromhex("6d01adc929c326a74203"), example)
     assert stages == pytest.approx([0.576442, -0.125536, 0.737846, 0.327931], abs=1e-6)
+    of_four = reference.Profile(FORMATS / "vectors/1/profiles/compact-of-four.safetensors")
+    stream = bytes.fromhex("60e3a223d501be5519065765630b")
+    assert reference.symbols(stream, [of_four]) == [0, -1, 5, 1]
+    fifth = reference.embedding(stream, [of_four])
+    assert fifth == pytest.approx([0.544020, -0.118476, 0.696346, 0.309487, 0.330644], abs=1e-6)
+    assert (np.array(fifth, np.float32) == Codec(of_four.path).decode(stream)).all()
     stream = bytes.fromhex("683c0434324a8802")
     assert reference.symbols(stream, reference.registered()) == [5, 1, 0, -1]
     turned = reference.embedding(stream, reference.registered())
@@ -437,7 +461,7 @@ def test_embeddings_are_equal(cases: list[Case]) -> None:
             found = reference.embedding(stream, case.at_hand)
             decoded = case.codec.decode(stream)
             np.testing.assert_allclose(found, decoded, atol=1e-5)
-            if case.kind == "predictive":  # exact by design: to the last bit
+            if case.kind in ("predictive", "compact"):  # exact by design: to the last bit
                 assert (np.array(found, np.float32) == decoded).all()
 
 
@@ -509,10 +533,11 @@ def test_a_width_spelled_long_is_corrupt(
         assert agree(case, stream[:2] + bytes.fromhex(width) + stream[3:]) == end
 
 
-def test_levels_that_are_all_zero_are_streams_of_predictive_alone(cases: list[Case]) -> None:
+def test_levels_that_are_all_zero_are_no_streams_of_rotation(cases: list[Case]) -> None:
     for case in cases:
         if case.kind != "pqvae":
-            zeros, one = np.zeros((1, case.profile.dim or 20), np.int64), np.ones(1, np.int64)
+            count = trellis(case.profile).count
+            zeros, one = np.zeros((1, count or 20), np.int64), np.ones(1, np.int64)
             stream = streams.pack(case.profile, Quantized(zeros, one), ["rans"])[0]
             assert agree(case, stream) == ("accepted" if case.profile.dim else "corrupt")
 
@@ -609,6 +634,18 @@ def test_it_says_why_it_rejects() -> None:
         ("predictive", "bands", [1, 5]),
         ("predictive", "bands", [0, 6]),
         ("predictive", "scale", np.full(5, -1.0)),
+        ("compact", "dim", 0),
+        ("compact", "dim", 16385),
+        ("compact", "dim", 4),
+        ("compact", "bands", [0, 8]),
+        ("compact", "bands", [0]),
+        ("compact", "bands", [0, 3, 2, 5]),
+        ("compact", "basis", np.zeros((5, 7), np.float32)),
+        ("compact", "basis", np.zeros((5, 6), np.int8)),
+        ("compact", "shift", np.zeros(5, np.uint8)),
+        ("compact", "shift", np.full(5, 31, np.uint8)),
+        ("compact", "shift", np.full(5, 3, np.int8)),
+        ("compact", "scale", np.full(5, 1e-19)),
     ],
 )
 def test_a_spoiled_profile_is_not_at_hand(tmp_path: Path, kind: str, name: str, value: Any) -> None:
@@ -616,7 +653,8 @@ def test_a_spoiled_profile_is_not_at_hand(tmp_path: Path, kind: str, name: str, 
     path = {
         "pqvae": lambda: write_pqvae(tmp_path / "good", 3, tables=1),
         "rotation": lambda: write_rotation(tmp_path / "good"),
-        "predictive": lambda: write_predictive(tmp_path / "good", [0, 2, 5], hidden=1),
+        "predictive": lambda: write_staged(tmp_path / "good", [0, 2, 5], hidden=1),
+        "compact": lambda: write_staged(tmp_path / "good", [0, 2, 5], hidden=1, dim=7),
     }[kind]()
     reference.Profile(path).open()
     data = path.read_bytes()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -12,23 +14,27 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from clipcodec.entropy.tables import FrequencyTables
+from clipcodec.errors import WeightsError
 from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
-from clipcodec.kinds.trellis.network import DTYPES
+from clipcodec.kinds.trellis import CompactKind
+from clipcodec.kinds.trellis.compact import MAX_SHIFT, CompactTransform, rounded
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.kinds.trellis.quantizer import groups
+from clipcodec.kinds.trellis.staged import StagedTransform
 from clipcodec.profile.file import METADATA_KEY
 
 from .mutate import damaged, damaged_json, dumps
 
 Tensors = dict[str, NDArray[Any]]
 TOTAL = 1 << 16
+_DIMS = (1, 2, 8, 16, 17, 33)
 
 
 def draw(r: Random) -> tuple[dict[str, Any], Tensors]:
     """Metadata and tensors of a valid profile."""
-    kind = r.choice(("pqvae", "predictive", "rotation"))
-    meta, tensors = {"pqvae": _pqvae, "predictive": _predictive, "rotation": _rotation}[kind](r)
+    kind = r.choice([*_DRAWN])
+    meta, tensors = _DRAWN[kind](r)
     meta |= {"version": 1, "kind": kind, "name": "private/fuzz", "backbone": "none",
              "card": {"data": "drawn", "more": [1, {"a": None}]}}  # fmt: skip
     if kind != "rotation" and r.random() < 0.3:
@@ -132,22 +138,59 @@ def _pqvae(r: Random) -> tuple[dict[str, Any], Tensors]:
 
 
 def _predictive(r: Random) -> tuple[dict[str, Any], Tensors]:
-    dim, hidden, restore = r.choice((1, 2, 8, 16, 17, 33)), r.choice((0, 1, 3)), r.choice((0, 2))
-    bands = sorted({0, dim, *(r.randint(0, dim) for _ in range(r.randint(0, 3)))})
+    dim = r.choice(_DIMS)
+    meta, tensors = _staged(r, dim, dim, PredictiveTransform.shapes)
+    if r.random() < 0.7:  # else an encoder and a decoder that have nothing in common
+        tensors["analysis"] = _turn(r, dim)
+        tensors["synthesis"] = tensors["analysis"].T.copy()
+    return meta, _fitting(PredictiveTransform, meta, tensors)
+
+
+def _compact(r: Random) -> tuple[dict[str, Any], Tensors]:
+    dim = r.choice(_DIMS)
+    rank = r.randint(1, dim)
+    meta, tensors = _staged(r, dim, rank, partial(CompactTransform.shapes, dim))
+    tensors["shift"] %= MAX_SHIFT + 1
+    if r.random() < 0.7:  # else rows that are far from orthonormal
+        tensors["basis"], tensors["shift"] = rounded(_turn(r, dim)[:rank], 2.0 ** -r.randint(2, 9))
+    return meta, _fitting(CompactTransform, meta, tensors)
+
+
+def _fitting(kind: type[StagedTransform], meta: dict[str, Any], tensors: Tensors) -> Tensors:
+    """The same with values so small that its sums are exact, as they must be."""
+    tensors["center"] = np.clip(tensors["center"], -1e3, 1e3)
+    while True:
+        try:
+            kind(tensors, meta["config"]["bands"]).check()
+            return tensors
+        except WeightsError:
+            smaller = tensors["scale"].astype(np.float32) / 16
+            tensors["scale"] = np.maximum(smaller, np.float32(1e-18))
+
+
+def _turn(r: Random, dim: int) -> NDArray[np.float64]:
+    drawn = np.random.default_rng(r.getrandbits(32)).normal(size=(dim, dim))
+    turn: NDArray[np.float64] = np.linalg.qr(drawn)[0]
+    return turn
+
+
+def _staged(
+    r: Random, dim: int, rank: int, shapes_of: Callable[..., dict[str, tuple[int, ...]]]
+) -> tuple[dict[str, Any], Tensors]:
+    hidden, restore = r.choice((0, 1, 3)), r.choice((0, 2))
+    bands = sorted({0, rank, *(r.randint(0, rank) for _ in range(r.randint(0, 3)))})
     number = sum(len(groups(a, b)) for a, b in pairwise(bands))
-    config, tensors = _levels(r, dim, number)
-    shapes = PredictiveTransform.shapes(bands, hidden, restore, config["qualities"])
+    config, tensors = _levels(r, rank, number)
+    dtypes = CompactKind.table_dtypes
+    shapes = shapes_of(bands, hidden, restore, config["qualities"])
     tensors |= {
-        name: _whole(r, shape, DTYPES[name]) if name in DTYPES else _floats(r, shape)
+        name: _whole(r, shape, dtypes[name]) if name in dtypes else _floats(r, shape)
         for name, shape in shapes.items()
     }
     for part in ("predict", "restore"):
         gain = tensors[f"{part}.gain"]
         tensors[f"{part}.gain"] = np.clip(np.abs(gain), 0, 4).astype(gain.dtype)
-    tensors["scale"] = np.maximum(_positive(r, (dim,)), np.float32(1e-18))  # the least allowed
-    if r.random() < 0.7:  # else an encoder and a decoder that have nothing in common
-        turn = np.linalg.qr(np.random.default_rng(r.getrandbits(32)).normal(size=(dim, dim)))[0]
-        tensors["analysis"], tensors["synthesis"] = turn, turn.T.copy()
+    tensors["scale"] = np.maximum(_positive(r, (rank,)), np.float32(1e-18))  # the least allowed
     return {
         "dim": dim,
         "config": config | {"bands": bands, "hidden": hidden, "restore": restore},
@@ -174,6 +217,11 @@ def _levels(r: Random, width: int, number: int) -> tuple[dict[str, Any], Tensors
     return {
         "qualities": qualities, "default_quality": default, "rows": rows, "alphabet": alphabet,
     }, tensors  # fmt: skip
+
+
+_DRAWN = {
+    "pqvae": _pqvae, "predictive": _predictive, "compact": _compact, "rotation": _rotation,
+}  # fmt: skip
 
 
 def _alphabet(r: Random, least: int, most: int) -> int:
@@ -214,9 +262,9 @@ def _rows(r: Random, shape: tuple[int, ...], below: int) -> NDArray[np.uint16]:
 
 def _whole(r: Random, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """Weights of any size, biases that leave room for their sums."""
-    most = 128 if dtype == "int8" else r.choice((1, 100, 2000))
+    most = 128 if dtype.endswith("int8") else r.choice((1, 100, 2000))
     rng = np.random.default_rng(r.getrandbits(32))
-    return rng.integers(-most, most, shape).astype(dtype)
+    return rng.integers(0 if dtype == "uint8" else -most, most, shape).astype(dtype)
 
 
 def _floats(r: Random, shape: tuple[int, ...]) -> NDArray[Any]:

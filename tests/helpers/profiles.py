@@ -94,7 +94,7 @@ def compact_profile(
     scale = np.sqrt(found.variance[:rank]).astype(np.float32)
     basis, shift = compact.rounded(found.synthesis[:rank], 2.0**-8)
     bands = sorted({0, *(b for b in (2, 6) if b < rank), rank})
-    steps = steps_for(found.variance, 20, 0.02, 4.0)
+    steps = steps_for(found.variance, 100, 0.02, 6.0)
     rng = np.random.default_rng(0)
     shapes = compact.CompactTransform.shapes(dim, bands, hidden, hidden, len(steps))
     tensors: dict[str, NDArray[np.generic]] = {
@@ -120,7 +120,7 @@ def compact_profile(
     )  # fmt: skip
     statistics, said = export.statistics(rows)
     config = {
-        "qualities": len(steps), "default_quality": 10, "rows": len(fitted.frequencies),
+        "qualities": len(steps), "default_quality": 60, "rows": len(fitted.frequencies),
         "alphabet": fitted.frequencies.shape[1], "bands": bands, "hidden": hidden,
         "restore": hidden,
     }  # fmt: skip

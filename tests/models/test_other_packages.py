@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import clipcodec
 from clipcodec.errors import ProfileError
 from clipcodec.models import Preprocess, spec
+from clipcodec.profile import registry
 from tests.helpers import tiny_models
 
 open_clip = pytest.importorskip("open_clip")
@@ -118,3 +121,54 @@ def test_open_clip_only_warns_of_the_wrong_activation_and_clipcodec_refuses_it(
         loaded = open_clip.create_model("ViT-B-32", pretrained="openai")
     assert any("QuickGELU mismatch" in str(item.message) for item in caught)
     assert type(loaded.visual.transformer.resblocks[0].mlp.gelu).__name__ == "GELU"
+
+
+@pytest.mark.parametrize(
+    ("name", "dim"),
+    [
+        ("open_clip:ViT-B-16-SigLIP2:webli", 768),
+        ("open_clip:ViT-B-16-SigLIP:webli", 768),
+        ("open_clip:ViT-B-32:laion2b_s34b_b79k", 512),
+        ("open_clip:ViT-L-14:datacomp_xl_s13b_b90k", 768),
+        ("open_clip:ViT-B-32-quickgelu:metaclip_400m", 512),
+    ],
+)
+def test_any_pair_of_open_clips_list_is_a_backbone(name: str, dim: int) -> None:
+    """And has no trained profile here: `any/rotation` codes its rows, or one that is learned."""
+    assert spec(name).dim == dim
+    assert tuple(name.split(":")[1:]) in open_clip.list_pretrained()
+    assert registry.for_backbone(name) == "any/rotation"
+
+
+def test_a_downloaded_folder_gives_open_clips_own_rows(tmp_path: Path) -> None:
+    """By the lines of the page, of a model as a repository of the hub holds it: weights, config.
+
+    Its image tower is timm's, and its pictures are squashed and scaled as SigLIP's are.
+    """
+    folder = tmp_path / "model"
+    found = tiny_models.make_folder(folder)
+    file = folder / "open_clip_config.json"
+    config = json.loads(file.read_text("utf-8"))
+    config["model_cfg"]["vision_cfg"] = {
+        "image_size": 224, "timm_model_name": "vit_tiny_patch16_224",
+        "timm_model_pretrained": False, "timm_pool": "avg", "timm_proj": "linear",
+    }  # fmt: skip
+    config["preprocess_cfg"] = {
+        "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash",
+    }  # fmt: skip
+    file.write_text(json.dumps(config), "utf-8")
+    tiny_models.save(tiny_models.make_model(found), folder / "open_clip_model.safetensors")
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8))
+    small.resize((56, 40), Image.Resampling.BICUBIC).save(tmp_path / "photo.png")
+
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    model.eval()
+    pixels = preprocess(Image.open(tmp_path / "photo.png")).unsqueeze(0)
+    with torch.no_grad():
+        x = model.encode_image(pixels).numpy()
+    ours = clipcodec.embed_images([tmp_path / "photo.png"], backbone=f"local-dir:{folder}")
+    np.testing.assert_allclose(ours, x / np.linalg.norm(x, axis=1, keepdims=True), atol=1e-5)
+    codec = clipcodec.Codec("any/rotation")
+    stream = codec.encode_embeddings(x, max_bytes=40)[0]
+    assert codec.encode_embeddings(ours, max_bytes=40)[0] == stream

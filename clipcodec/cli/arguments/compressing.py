@@ -17,7 +17,7 @@ def add(verbs: Verbs) -> None:
              "clipcodec compress photos/ -o photos.clpc --mean-bytes 50"),
             ("Embeddings that you have already, to one container, rows.clpc",
              "clipcodec compress rows.npy"),
-            ("Embeddings of any model, by a profile that is learned from them and kept in rows.clpc",
+            ("Embeddings of any model, by a profile learned from them, which rows.clpc carries",
              "clipcodec compress rows.npy --train --mean-bytes 50"),
         ],
     )  # fmt: skip

@@ -1,14 +1,66 @@
-"""Arguments of evaluate."""
+"""Arguments of compare and evaluate."""
 
 from __future__ import annotations
 
 from . import options
-from .options import Verbs, verb
-from .usage import INPUT_OUTPUT, MEASURED, RATE
+from .options import Group, Verbs, verb
+from .usage import INPUT_OUTPUT, MEASURED, RATE, Parser
 from .values import number, whole
 
 
 def add(verbs: Verbs) -> None:
+    _add_compare(verbs)
+    _add_evaluate(verbs)
+
+
+def _add_compare(verbs: Verbs) -> None:
+    p = verb(
+        verbs, "compare", "which profile keeps most of your own embeddings", page="comparing",
+        examples=[
+            ("The profiles that fit, at 25, 50 and 100 bytes", "clipcodec compare rows.npy"),
+            ("One of your own beside them, at 50 bytes on average",
+             "clipcodec compare rows.npy --profile mine.safetensors --mean-bytes 50"),
+            ("Accuracy, too, by the labels that lie in the same file",
+             "clipcodec compare rows.safetensors --labels labels"),
+            ("What texts tell of the rows, before and after",
+             "clipcodec compare rows.npy --texts words.safetensors"),
+        ],
+    )  # fmt: skip
+    p.add_argument("data", nargs="+", metavar="DATA", help="embeddings of one model, as .npy, "
+                   ".npz, .safetensors, .pt or .csv; - for stdin")  # fmt: skip
+    measured = p.group(MEASURED)
+    measured.add_argument("--profile", nargs="+", metavar="PROFILE", help="registered "
+                          "names, profile files, or containers (.clpc) whose own profile is meant, "
+                          "beside the shipped profiles for this width")  # fmt: skip
+    measured.add_argument("--only", action="store_true", help="compare only those of --profile")
+    measured.add_argument("--rows", type=whole(2), metavar="N", help="most rows to measure, drawn "
+                          "at random (default: 1000)")  # fmt: skip
+    measured.add_argument("--labels", metavar="FILE", help="the class of each row: .npy, a line of "
+                          "text for each, or the name of an array in a DATA of .npz or "
+                          ".safetensors")  # fmt: skip
+    measured.add_argument("--texts", metavar="FILE", help="what rows are compared with, as "
+                          "`embed-text` makes it")  # fmt: skip
+    measured.add_argument("--items", type=whole(1), metavar="N", help="how many embeddings there "
+                          "will be in a container with its own profile (default: the rows of "
+                          "DATA)")  # fmt: skip
+    rate = _sizes(p)
+    rate.add_argument("--min-cosine", nargs="+", type=number(0, 1), metavar="C", help="cosines")
+    options.json(p, "one line for each profile at each size")
+    options.quiet(p)
+
+
+def _sizes(p: Parser) -> Group:
+    """At which rates profiles are measured."""
+    rate = p.group(RATE)
+    rate.add_argument("--max-bytes", nargs="+", type=whole(1), metavar="N", help="sizes (default: "
+                      "25 50 100)")  # fmt: skip
+    rate.add_argument("--mean-bytes", nargs="+", type=number(above=0), metavar="N",
+                      help="averages")  # fmt: skip
+    rate.add_argument("--quality", nargs="+", type=number(1, 100), metavar="Q", help="qualities")
+    return rate
+
+
+def _add_evaluate(verbs: Verbs) -> None:
     p = verb(
         verbs, "evaluate", "what is kept of embeddings: accuracy, neighbours, retrieval",
         page="evaluation",
@@ -48,12 +100,7 @@ def add(verbs: Verbs) -> None:
                           "train*.safetensors")  # fmt: skip
     measured.add_argument("--quick", action="store_true", help="fit other codecs to few rows, in "
                           "seconds")  # fmt: skip
-    rate = p.group(RATE)
-    rate.add_argument("--max-bytes", nargs="+", type=whole(1), metavar="N", help="sizes (default: "
-                      "25 50 100)")  # fmt: skip
-    rate.add_argument("--mean-bytes", nargs="+", type=number(above=0), metavar="N",
-                      help="averages")  # fmt: skip
-    rate.add_argument("--quality", nargs="+", type=number(1, 100), metavar="Q", help="qualities")
+    _sizes(p)
     options.backbone(p, "what embeds images (default: %(default)s)", default="openai-vit-b-32")
     options.weights(p)
     options.json(p, "one line per codec")

@@ -10,15 +10,23 @@ import pytest
 from clipcodec import Codec
 from clipcodec.errors import OptionError, RateError
 from clipcodec.kinds.trellis import rate
-from clipcodec.profile.file import Profile
-from tests.helpers.profiles import cone
+from clipcodec.profile.file import Profile, read_profile
+from tests.helpers.profiles import compact_profile, cone
 
 # profiles of all rates
 
 
-@pytest.fixture(scope="module", params=["predictive", "rotation"])
-def codec(request: pytest.FixtureRequest, rates: Profile) -> Codec:
-    return Codec(rates if request.param == "predictive" else "any/rotation")
+@pytest.fixture(scope="module", params=["predictive", "compact", "rotation"])
+def codec(request: pytest.FixtureRequest, rates: Profile, whole: Profile) -> Codec:
+    kinds: dict[str, str | Profile] = {"predictive": rates, "compact": whole}
+    return Codec(kinds.get(request.param, "any/rotation"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Profile:
+    """Of kind compact, with all coefficients: fewer would not reach every cosine."""
+    path = tmp_path_factory.mktemp("profile") / "whole.safetensors"
+    return read_profile(compact_profile(path, rank=24, hidden=2))
 
 
 def cosines(codec: Codec, x: np.ndarray, streams: list[bytes]) -> np.ndarray:

@@ -1,0 +1,183 @@
+"""`clipcodec compress --train`: a profile learned from the inputs, for the container they go into.
+
+It is learned from a random sample before anything is written, so what stops it leaves no file.
+Images of the sample are embedded once: the job takes their embeddings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import arrays
+from ..bulk.job import Mode, refuse_registered
+from ..bulk.resume import Begun, carried, refuse
+from ..bulk.sampling import MOST_IMAGES, MOST_ROWS, Sample, sample
+from ..codec import Codec
+from ..container.profiles import profile_of
+from ..errors import OptionError, TrainingError, placed
+from ..profile.file import parse_profile
+from ..profile.registry import ANY_BACKBONE, UNTRAINED
+from ..target import Target
+from .common import STDIO, progress_bar
+from .inputs import is_pipe, label_of, path_or_bytes
+from .terminal import counted, note, size_text
+
+if TYPE_CHECKING:
+    from ..training.learn import Learned
+
+_REMEDIES = (
+    f"leave out --train and give --profile {UNTRAINED}; or give more rows; or train one profile "
+    "for several containers, clipcodec train, and keep it beside them"
+)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise OptionError where options about profiles contradict each other."""
+    if args.train and args.profile is not None:
+        raise OptionError(
+            "--train learns a profile, and --profile names one: leave one of them out"
+        )
+    if args.minutes is not None and not args.train:
+        raise OptionError("--minutes is of --train, which is not given")
+    if args.embed_profile and args.profile is None and not args.train:
+        raise OptionError(
+            "--embed-profile puts the profile that --profile names into the container, and none "
+            "is named: the default one is in every installation"
+        )
+    if args.embed_profile and not args.train:
+        refuse_registered(profile_of(args.profile))
+
+
+def options(
+    args: argparse.Namespace, inputs: list[str], output: str, name: str, mode: Mode, target: Target
+) -> dict[str, Any]:
+    """What `Job` is given for --train: the profile, where it goes, and images embedded before.
+
+    inputs  files and folders, no pipes
+    name    what messages call them
+
+    Raises TrainingError if a profile of their own does not pay, or cannot be learned.
+    """
+    if mode == "resume" and _goes_on(output):
+        if not args.quiet:
+            note(f"{output}: goes on with the profile that it carries; none is learned")
+        return {}
+    refuse(output, mode)
+    if args.dry_run:
+        return {"profile": UNTRAINED}
+    with placed(None, source=label_of(name)):
+        found = _sample(args, inputs)
+        learned = _learn(args, found, output, target)
+        if not args.quiet:
+            for line in _account(found, learned):
+                note(f"{label_of(name)}: {line}")
+        if not learned.better:
+            raise TrainingError(f"{_why(learned, found.items)}: {_REMEDIES}")
+    return {
+        "profile": parse_profile(learned.data, path=None),
+        "embed_profile": True,
+        "embeddings": found.embedded,
+    }
+
+
+def _goes_on(output: str) -> bool:
+    """Is there a container to go on with, which carries a profile?"""
+    if carried(output) is not None:
+        return True
+    with Begun(output, resume=True) as begun:
+        if begun.found:
+            raise OptionError(
+                f"{begun.path} was begun without a profile of its own: leave out --train, or begin "
+                "another container"
+            )
+    return False
+
+
+def _sample(args: argparse.Namespace, inputs: list[str]) -> Sample:
+    codec = None
+    if args.backbone is not None:
+        codec = Codec(
+            UNTRAINED, backbone=args.backbone, device=args.device, weights=args.weights,
+            precision=args.precision or "fp32",
+        )  # fmt: skip
+    with progress_bar(quiet=args.quiet, unit="item", desc="sample") as progress:
+        return sample(inputs, codec, progress=progress)
+
+
+def _learn(args: argparse.Namespace, found: Sample, output: str, target: Target) -> Learned:
+    from ..training.learn import learn
+
+    several = found.groups.max() > 0
+    minutes = {} if args.minutes is None else {"minutes": args.minutes}
+    return learn(
+        found.rows, target=target, items=found.items, groups=found.groups if several else None,
+        name="private/learned" if output == STDIO else f"private/{Path(output).stem}",
+        backbone=args.backbone or ANY_BACKBONE, device=args.device or "cpu", **minutes,
+    )  # fmt: skip
+
+
+def _account(found: Sample, learned: Learned) -> list[str]:
+    """What was learned from, what it costs, and what it brings."""
+    part = "" if found.whole else f" of {found.items:,}, chosen at random"
+    images = f", {counted(len(found.embedded), 'image')} of them embedded" if found.embedded else ""
+    networks = f", networks of {learned.hidden} units" if learned.hidden else ", no networks"
+    return [
+        f"learned from {counted(len(found.rows), 'embedding')}{part}{images}: "
+        f"{counted(learned.rank, 'coefficient')}{networks}, {learned.seconds:.0f} s",
+        f"profile: {_share(learned, found.items)}",
+        f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.3f} at "
+        f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.3f}",
+    ]
+
+
+def _share(learned: Learned, items: int) -> str:
+    return (
+        f"{size_text(learned.size)}, {learned.share:.1f} bytes for each of {counted(items, 'item')}"
+    )
+
+
+def _why(learned: Learned, items: int) -> str:
+    return (
+        f"a profile of its own does not pay ({_share(learned, items)}): with it the cosine would "
+        f"be {learned.cosine:.3f}, with {UNTRAINED} in the same file {learned.rotation_cosine:.3f}"
+    )
+
+
+def planned(items: int, thing: str) -> str:
+    """What --dry-run says of the profile."""
+    most = MOST_IMAGES if thing == "image" else MOST_ROWS
+    part = f" {most:,} of" if items > most else ""
+    return f"a profile would be learned from{part} {counted(items, thing)} and put into it"
+
+
+def files(inputs: list[str], stack: ExitStack) -> list[str]:
+    """The inputs, and in place of each pipe a file of what came through it, for ids of its name.
+
+    stack  removes the files
+
+    OptionError: it is no pipe of embeddings.
+    """
+    return [_file(name, stack) if is_pipe(name) else name for name in inputs]
+
+
+def _file(name: str, stack: ExitStack) -> str:
+    import tempfile
+
+    data = path_or_bytes(name)
+    if isinstance(data, bytes) and arrays.kind_of("", data[: arrays.HEAD]) is not None:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-"))
+        return copy(data, folder, name)
+    raise OptionError(
+        f"{label_of(name)}: --train reads images twice, and a pipe can be read once: give a file"
+    )
+
+
+def copy(data: bytes, folder: str, name: str) -> str:
+    """A file of what came through a pipe; ids begin with its name."""
+    path = Path(folder, os.path.basename(label_of(name)))
+    path.write_bytes(data)
+    return str(path)

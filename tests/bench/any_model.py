@@ -1,0 +1,254 @@
+"""Profiles learned from the rows themselves, for embeddings that no shipped profile fits.
+
+    python tests/bench/any_model.py DATA [--quick]
+
+DATA is a folder with the folders clip-vit-l-14-openai and clip-vit-b-32-openai. Ten minutes on two
+cores. Three sources of embeddings:
+
+    images     ViT-L/14's, as if no profile for it existed: train.safetensors, and to test the
+               photographs and news pictures of test.safetensors
+    texts      text embeddings of ViT-B/32: names of classes and of things; every fifth to test
+    synthetic  Gaussian with a known covariance: a mean of length 0.5, and variances that fall as
+               1 / i; 512 dimensions
+
+and four studies:
+
+    unseen     learned on all training rows, measured on the rows to test, at most 50 bytes each
+    file       N rows with their own profile in one container, 50 bytes on average without the
+               profile; any/rotation in a file of the same size
+    share      what the profile of such a container takes of it, by the number of items
+    limits     where a profile stops helping: few rows, many dimensions, embeddings that are nearly
+               uniform on the sphere; synthetic rows
+
+    bytes      of a stream (`unseen`), or of the whole file for each item
+    profile    bytes of the profile in the container
+    rank       coefficients that it keeps
+    cosine     to the original, mean; `cosine05`: 5 % are below it
+    share      of the profile for each item, if a container holds as many as were learned from
+    beside     cosine in as many bytes more, as a file with a registered profile could give them
+    rotation   cosine of any/rotation in as many bytes
+    opq        of faiss's OPQ with codes of 48 bytes, its own tables not counted, trained on
+               the same rows
+    shipped    of the shipped profile for this model
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import kept
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+import clipcodec
+from clipcodec import BackboneWarning, Codec, Target
+from clipcodec.bulk import Job
+from clipcodec.embeddings import normalise
+from clipcodec.errors import RateError
+from clipcodec.evaluation.peers.faiss_codecs import import_faiss
+from clipcodec.profile.registry import UNTRAINED
+from clipcodec.training.learn import Learned, learn
+
+SHIPPED = "openai-vit-l-14-336/predictive"
+LIMIT = 50  # bytes of a stream
+PRIVATE = 4  # bytes that the header of a private stream is longer, which a container shares
+SEED = 0
+MODULES = (*kept.OUR_CODE, "training/**/*.py", "container/*.py")
+FILES = (500, 1000, 2000, 5000, 17161)
+SHARES = (1000, 10_000, 100_000, 1_000_000)
+FEW = (100, 200, 500, 1000, 2000)
+WIDTHS = (64, 256, 1024, 4096)
+FALLS = (0.0, 0.25, 0.5, 1.0, 2.0)
+
+Rows = NDArray[np.float32]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = kept.parser(__doc__)
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("--quick", action="store_true", help="few rows, to see that it runs")
+    args = parser.parse_args(arguments)
+    file = kept.Kept("any_model", args)
+    warnings.simplefilter("ignore", BackboneWarning)
+    with tempfile.TemporaryDirectory(prefix="clipcodec-") as folder:
+        study = Study(file, Path(folder), quick=args.quick)
+        sources = {name: make(args.data) for name, make in SOURCES.items()}
+        if args.quick:
+            sources = {name: (fit[:600], test[:100]) for name, (fit, test) in sources.items()}
+        for name, (fit, test) in sources.items():
+            study.unseen(name, fit, test)
+        for name, (fit, _) in sources.items():
+            study.files(name, fit)
+        study.share("images", sources["images"][0])
+        study.limits()
+    file.finish()
+
+
+def images(data: Path) -> tuple[Rows, Rows]:
+    folder = data / "clip-vit-l-14-openai"
+    test = load_file(folder / "test.safetensors")
+    return (
+        unit(load_file(folder / "train.safetensors")["embeddings"]),
+        unit(np.concatenate([test["things"], test["news_336px"]])),
+    )
+
+
+def texts(data: Path) -> tuple[Rows, Rows]:
+    folder = data / "clip-vit-b-32-openai"
+    classes, things = (
+        load_file(folder / f"{name}.safetensors") for name in ("imagenet", "text_vocabulary")
+    )
+    fit, test = [], []
+    for rows in (classes["text_ensemble"], classes["text_single"], *things.values()):
+        held = np.arange(len(rows)) % 5 == 4  # of both ways to write a class's name
+        fit.append(rows[~held])
+        test.append(rows[held])
+    return unit(np.concatenate(fit)), unit(np.concatenate(test))
+
+
+def synthetic(_: Path) -> tuple[Rows, Rows]:
+    rows = drawn(22_000, 512, fall=1.0)
+    return rows[:20_000], rows[20_000:]
+
+
+SOURCES: Mapping[str, Callable[[Path], tuple[Rows, Rows]]] = {
+    "images": images, "texts": texts, "synthetic": synthetic,
+}  # fmt: skip
+
+
+def drawn(count: int, dim: int, *, fall: float) -> Rows:
+    """Gaussian rows (count, D) of unit norm whose variances fall as i ** -fall."""
+    rng = np.random.default_rng(SEED)
+    axes = np.linalg.qr(rng.standard_normal((dim, dim)))[0]
+    scale = np.arange(1, dim + 1) ** (-fall / 2)
+    scale *= np.sqrt(0.75 / (scale**2).sum())
+    mean = 0.5 * axes[0]
+    return unit((rng.standard_normal((count, dim)) * scale) @ axes.T + mean)
+
+
+def unit(rows: NDArray[Any]) -> Rows:
+    found: Rows = normalise(rows.astype(np.float32))
+    return found
+
+
+class Study:
+    """What is measured goes into `file`; containers and profiles into `folder`."""
+
+    def __init__(self, file: kept.Kept, folder: Path, *, quick: bool) -> None:
+        self.file, self.folder, self.quick = file, folder, quick
+
+    def add(self, key: str, source: Rows, **figures: Any) -> None:
+        self.file.add(
+            key, figures, data=kept.digest(source), modules=MODULES,
+            weights=kept.weights_of(UNTRAINED, SHIPPED),
+        )  # fmt: skip
+
+    def unseen(self, name: str, fit: Rows, test: Rows) -> None:
+        """The header of a private stream is longer: it may take as much more."""
+        target = Target(max_bytes=LIMIT + PRIVATE)
+        learned = learn(fit, target=target)
+        codec = Codec(self.kept_profile(learned))
+        share = learned.size / len(fit)
+        figures = self.coded(codec, test, max_bytes=LIMIT + PRIVATE) | {
+            "profile": learned.size, "rank": learned.rank, "share": share,
+            "beside": self.cosine(codec, test, max_bytes=round(LIMIT + PRIVATE + share)),
+            "rotation": self.cosine(Codec(UNTRAINED), test, max_bytes=LIMIT),
+            "opq": opq(fit, test),
+        }  # fmt: skip
+        if name == "images":
+            figures["shipped"] = self.cosine(Codec(SHIPPED), test, max_bytes=LIMIT)
+        self.add(f"unseen: {name}, {len(fit):,} rows", fit, **figures)
+
+    def files(self, name: str, fit: Rows) -> None:
+        rng = np.random.default_rng(SEED)
+        for count in FILES:
+            if count > len(fit):
+                continue
+            rows = fit[np.sort(rng.choice(len(fit), count, replace=False))]
+            learned = learn(rows, target=Target(mean_bytes=LIMIT))
+            self.add(f"file: {name}, {count:,} items", rows, **self.in_a_file(rows, learned),
+                     opq=opq(rows, rows))  # fmt: skip
+
+    def in_a_file(self, rows: Rows, learned: Learned) -> dict[str, Any]:
+        source, out = self.folder / "rows.npy", self.folder / "rows.clpc"
+        np.save(source, rows)
+        job = Job(source, out, Target(mean_bytes=LIMIT), profile=self.kept_profile(learned),
+                  embed_profile=True, mode="replace", workers=0)  # fmt: skip
+        job.run()
+        size = os.path.getsize(out) / len(rows)
+        with clipcodec.open(out) as container:
+            cosines = (container.decode_all() * rows).sum(axis=1)
+        return {
+            "bytes": size, "cosine": cosines.mean(), "cosine05": np.quantile(cosines, 0.05),
+            "profile": learned.size, "rank": learned.rank,
+            "rotation": self.cosine(Codec(UNTRAINED), rows, mean_bytes=size),
+        }  # fmt: skip
+
+    def share(self, name: str, fit: Rows) -> None:
+        for items in SHARES[:1] if self.quick else SHARES:
+            learned = learn(fit, target=Target(mean_bytes=LIMIT), items=items)
+            whole = learned.size + items * learned.bytes
+            self.add(f"share: {name}, {items:,} items", fit, profile=learned.size,
+                     rank=learned.rank, hidden=learned.hidden, bytes=whole / items,
+                     percent=100 * learned.size / whole, cosine=learned.cosine)  # fmt: skip
+
+    def limits(self) -> None:
+        few, wide, falls = (FEW[-1:],) * 3 if self.quick else (FEW, WIDTHS, FALLS)
+        for count in few:
+            self.limit(f"{count:,} rows", drawn(count + 1000, 512, fall=1.0), count)
+        for dim in wide if not self.quick else (64,):
+            self.limit(f"{dim:,} dimensions", drawn(3000, dim, fall=1.0), 2000)
+        for fall in falls if not self.quick else (1.0,):
+            self.limit(f"variances fall as i^-{fall:g}", drawn(6000, 512, fall=fall), 5000)
+
+    def limit(self, key: str, rows: Rows, count: int) -> None:
+        """Learned on the first rows, measured on the rest, without what the profile takes."""
+        fit, test = rows[:count], rows[count:]
+        dim = rows.shape[1]
+        learned = learn(fit, target=Target(max_bytes=LIMIT + PRIVATE), items=10**6)
+        codec = Codec(self.kept_profile(learned))
+        self.add(
+            f"limits: {key}", rows, rows=count, dimensions=dim,
+            **self.coded(codec, test, max_bytes=LIMIT + PRIVATE), profile=learned.size,
+            rank=learned.rank, rotation=self.cosine(Codec(UNTRAINED), test, max_bytes=LIMIT),
+        )  # fmt: skip
+
+    def kept_profile(self, learned: Learned) -> Path:
+        path = self.folder / "learned.safetensors"
+        path.write_bytes(learned.data)
+        return path
+
+    def coded(self, codec: Codec, rows: Rows, **asked: Any) -> dict[str, Any]:
+        try:
+            streams = codec.encode_embeddings(rows, **asked)
+        except RateError:  # many dimensions in few bytes
+            return {"bytes": None, "cosine": 0.0, "cosine05": 0.0}
+        cosines = (codec.decode_batch(streams) * rows).sum(axis=1)
+        return {
+            "bytes": np.mean([len(stream) for stream in streams]),
+            "cosine": cosines.mean(), "cosine05": np.quantile(cosines, 0.05),
+        }  # fmt: skip
+
+    def cosine(self, codec: Codec, rows: Rows, **asked: Any) -> float:
+        return float(self.coded(codec, rows, **asked)["cosine"])
+
+
+def opq(fit: Rows, test: Rows) -> float | None:
+    """Mean cosine of faiss's OPQ with 64 codes of six bits; None where faiss has too few rows."""
+    faiss, dim = import_faiss(), fit.shape[1]
+    if len(fit) < 64 * 8 or dim % 64:
+        return None
+    index = faiss.index_factory(dim, f"OPQ64_{dim},PQ64x6np")
+    index.train(np.ascontiguousarray(fit))
+    decoded = index.sa_decode(index.sa_encode(np.ascontiguousarray(test)))
+    return float((normalise(decoded) * test).sum(axis=1).mean())
+
+
+if __name__ == "__main__":
+    main()
