@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def options(
         return {"profile": UNTRAINED}
     with placed(None, source=label_of(name)):
         found = _sample(args, inputs)
-        learned = _learn(args, found, output, target)
+        learned = _learn(args, found, output, target, label_of(name))
         if not args.quiet:
             for line in _account(found, learned):
                 note(f"{label_of(name)}: {line}")
@@ -108,15 +109,22 @@ def _sample(args: argparse.Namespace, inputs: list[str]) -> Sample:
         return sample(inputs, codec, progress=progress)
 
 
-def _learn(args: argparse.Namespace, found: Sample, output: str, target: Target) -> Learned:
+def _learn(
+    args: argparse.Namespace, found: Sample, output: str, target: Target, label: str
+) -> Learned:
     from ..training.learn import learn
+
+    def progress(text: str) -> None:
+        if sys.stderr.isatty() and not args.quiet:
+            note(f"{label}: {text}")
 
     several = found.groups.max() > 0
     minutes = {} if args.minutes is None else {"minutes": args.minutes}
     return learn(
         found.rows, target=target, items=found.items, groups=found.groups if several else None,
         name="private/learned" if output == STDIO else f"private/{Path(output).stem}",
-        backbone=args.backbone or ANY_BACKBONE, device=args.device or "cpu", **minutes,
+        backbone=args.backbone or ANY_BACKBONE, device=args.device or "cpu",
+        progress=progress, **minutes,
     )  # fmt: skip
 
 
