@@ -459,6 +459,8 @@ def test_another_profile_is_refused(here: Path, capsys: pytest.CaptureFixture[st
 
 # --- images ---
 
+IMAGES = ["--train", "--minutes", "0", "--quality", "50"]
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
@@ -500,7 +502,7 @@ def test_images_of_any_backbone_are_embedded_once(
         return embed(self, pixels)
 
     monkeypatch.setattr(Backbone, "embed_pixels", count)
-    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *TRAIN,
+    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *IMAGES,
                       "--workers", "0")  # fmt: skip
     assert code == 1  # the damaged one
     assert "0/bad.png: " in text
@@ -520,7 +522,7 @@ def test_images_of_any_backbone_are_embedded_once(
     # the second time, as the first 400 are there, nothing is embedded but what is new
     seen.clear()
     Image.new("RGB", (9, 9), (1, 2, 3)).save(photos / "0" / "new.png")
-    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *TRAIN,
+    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *IMAGES,
                       "--workers", "0", "--resume")  # fmt: skip
     assert sum(seen) == 1
     with clipcodec.open("o.clpc") as container:
@@ -534,7 +536,7 @@ def test_of_many_images_some_are_embedded_before(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(sampling, "MOST_IMAGES", 200)
     (photos / "0" / "bad.png").unlink()
-    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *TRAIN,
+    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *IMAGES,
                       "--workers", "0")  # fmt: skip
     assert code == 0, text
     assert "learned from 200 embeddings of 400, chosen at random, 200 images of them" in text
