@@ -52,8 +52,8 @@ def sample(
     inputs: Sequence[str],
     codec: Codec | None = None,
     *,
-    most_rows: int = MOST_ROWS,
-    most_images: int = MOST_IMAGES,
+    most_rows: int | None = None,
+    most_images: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Sample:
@@ -62,6 +62,7 @@ def sample(
     What cannot be read, or has no direction, is left out: the job that follows names it.
 
     inputs    as for `Job`, without pipes: they are read here, and by the job again
+    most_rows, most_images   default: MOST_ROWS, MOST_IMAGES
     codec     its backbone embeds the images, if there are some
     progress  called with how many are chosen and read, and how many there will be
 
@@ -76,10 +77,11 @@ def sample(
         )
     counts = [_count(source) for source in sources]
     rows = sum(count for source, count in zip(sources, counts, strict=True) if not source.images)
+    room = _MOST_NUMBERS // max(map(_width, sources), default=1)
     share = min(
         1.0,
-        _part(min(most_rows, _MOST_NUMBERS // max(map(_width, sources), default=1)), rows),
-        _part(most_images, sum(counts) - rows),
+        _part(min(most_rows or MOST_ROWS, room), rows),
+        _part(most_images or MOST_IMAGES, sum(counts) - rows),
     )
     random = Random(seed)
     chosen = [sorted(random.sample(range(n), _share(n, share))) for n in counts]

@@ -177,6 +177,10 @@ def _table_words(known: Facts) -> list[tuple[str, str]]:
             about.append(f"width {column['width']}")
         if column["profile"]:
             about.append(column["profile"])
+        if column["carries"]:
+            about.append(f"which is inside ({size_text(column['carries'])})")
+        if column["fault"]:
+            about.append(f"but {column['fault']}")
         lines.append(("column", f"{column['name']}: {', '.join(filter(None, about))}"))
     return lines
 

@@ -46,15 +46,19 @@ def _index_table(source: str, args: argparse.Namespace) -> None:
         say(f"{args.index}: used as it is; delete it to make it anew from {source}")
         return
     from ..container import create
-    from ..integrations.parquet import read_streams
+    from ..integrations.parquet import column_profile, read_streams
 
     codec, target = codec_of(args), target_of(args)
     target.check(codec.profile)
+    with placed(source=source):
+        carried = column_profile(source, args.column)
     done = kept = 0
     with (
         progress_bar(quiet=args.quiet, unit="row", unit_scale=True) as show,
         # What a run that was interrupted left is made anew: it may be of another column or size.
-        create(args.index, "w", metadata={"source": os.path.basename(source)}) as writer,
+        create(
+            args.index, "w", metadata={"source": os.path.basename(source)}, profile=carried
+        ) as writer,
         placed(source=source),
     ):
         for streams in read_streams(source, args.column, profile=codec, **asdict(target)):

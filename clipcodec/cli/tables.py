@@ -66,8 +66,8 @@ def compress(args: argparse.Namespace) -> int:
     def work(name: str, output: str, progress: Any, on_bad_row: Any) -> int:
         return compress_parquet(
             name, output, args.column, into=args.into, keep=args.keep_column,
-            overwrite=args.force, progress=progress, on_bad_row=on_bad_row,
-            profile=codec, **asdict(target),
+            embed_profile=bool(args.embed_profile), overwrite=args.force, progress=progress,
+            on_bad_row=on_bad_row, profile=codec, **asdict(target),
         )  # fmt: skip
 
     return _convert_all(args, work, lambda name: name.removesuffix(PARQUET) + COMPRESSED)

@@ -16,6 +16,7 @@ BLOCK_BYTES = 1 << 20  # of the blocks that are written, but for one long item
 
 
 _PROFILE = re.compile(layout.PROFILE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
+_FRONT = len(layout.OPENING)
 _COPY = "copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
 
 
@@ -30,9 +31,8 @@ def profile_to_put(file: SeekableFile, survey: Survey, given: Embedded | None) -
         found = place(file)
     except DecodeError:
         found = None
-        front = int(survey.offsets[0]) if begun else 0
-        if _PROFILE.search(file.read_at(0, front)):  # behind damaged metadata
-            raise CorruptError(_lost("stands behind what is damaged")) from None
+        if begun and _may_hide_one(file, survey):
+            raise CorruptError(_lost("is damaged, or stands behind what is")) from None
     if found is not None and (survey.complete or found[0] in survey.offsets):
         if given is not None and given != (there := embedded_in(file)):
             name = "none" if there is None else f"one of SHA-256 {there.digest.hex()}"
@@ -56,6 +56,14 @@ def profile_to_put(file: SeekableFile, survey: Survey, given: Embedded | None) -
             f"{file.name} was begun without a profile: leave profile= out, or begin another"
         )
     return given
+
+
+def _may_hide_one(file: SeekableFile, survey: Survey) -> bool:
+    """Do the damaged bytes before the first item look as if a profile was there?"""
+    number = int((survey.entries[:, 1] > 0).argmax())  # of the first block with items
+    at = int(survey.offsets[number - 1] + survey.entries[number - 1, 0]) if number else _FRONT
+    hidden = file.read_at(at, int(survey.offsets[number]) - at)
+    return hidden.startswith(layout.PROFILE) or _PROFILE.search(hidden) is not None
 
 
 def _lost(how: str) -> str:

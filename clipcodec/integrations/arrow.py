@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from .batches import decode_all, decoding, encode_all, encoding
 from .columns import ColumnDecoder, ColumnEncoder, EncodeOptions, OnBadRow, Profiles
 from .extras import need
-from .parquet import compress_parquet, decompress_parquet, read_streams
+from .parquet import column_profile, compress_parquet, decompress_parquet, read_streams
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,6 +43,7 @@ __all__ = [
     "compress_parquet",
     "decompress_parquet",
     "read_streams",
+    "column_profile",
     "EncodeOptions",
 ]
 
@@ -125,6 +126,7 @@ def encode_batches(
     *,
     into: str | None = None,
     keep: bool = False,
+    embed_profile: bool = False,
     **options: Unpack[EncodeOptions],
 ) -> Iterator[pa.RecordBatch]:
     """Encode a column of each batch; one batch is in memory at a time.
@@ -134,6 +136,8 @@ def encode_batches(
         column: The column of embeddings or images.
         into: Name of the column of streams; None: the name of `column`.
         keep: Keep `column`, and put the streams behind it; then `into` is needed.
+        embed_profile: Put the private profile into the metadata of the column of streams, so that
+            whoever has the table can decode it.
         **options: See `EncodeOptions`.
 
     Returns:
@@ -152,7 +156,7 @@ def encode_batches(
         ...     for batch in encode_batches(file.iter_batches(), "embedding", quality=20):
         ...         writer.write_batch(batch)
     """
-    return encode_all(batches, column, into=into, keep=keep, **options)
+    return encode_all(batches, column, into=into, keep=keep, embed_profile=embed_profile, **options)
 
 
 def decode_batches(
@@ -199,6 +203,7 @@ def encode_table(
     *,
     into: str | None = None,
     keep: bool = False,
+    embed_profile: bool = False,
     **options: Unpack[EncodeOptions],
 ) -> pa.Table:
     """Encode a column of a table.
@@ -210,6 +215,7 @@ def encode_table(
         column: The column of embeddings or images.
         into: As in `encode_batches`.
         keep: As in `encode_batches`.
+        embed_profile: As in `encode_batches`.
         **options: See `EncodeOptions`.
 
     Returns:
@@ -225,7 +231,7 @@ def encode_table(
         ['id', 'embedding']
     """
     recode = encoding(
-        table.schema, column, into=into, keep=keep,
+        table.schema, column, into=into, keep=keep, embed_profile=embed_profile,
         whole=lambda: table.column(column).chunks, **options,
     )  # fmt: skip
     return pa.Table.from_batches(map(recode, table.to_batches()), recode.schema)
@@ -277,6 +283,7 @@ def encoded_schema(
     into: str | None = None,
     keep: bool = False,
     profile: Profiles = None,
+    embed_profile: bool = False,
 ) -> pa.Schema:
     """Give the schema of the batches that `encode_batches` gives with the same arguments.
 
@@ -286,6 +293,7 @@ def encoded_schema(
         into: As in `encode_batches`.
         keep: As in `encode_batches`.
         profile: As in `EncodeOptions`.
+        embed_profile: As in `encode_batches`.
 
     Returns:
         The schema; metadata of the column of streams say what made them.
@@ -299,7 +307,9 @@ def encoded_schema(
         >>> encoded_schema(pq.read_schema("table.parquet"), "embedding").field("embedding").type
         DataType(binary)
     """
-    return encoding(schema, column, into=into, keep=keep, profile=profile).schema
+    return encoding(
+        schema, column, into=into, keep=keep, profile=profile, embed_profile=embed_profile
+    ).schema
 
 
 def decoded_schema(

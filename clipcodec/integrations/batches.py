@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, OptionError
 from .arrow_types import fixed_width, is_image
+from .carried import codec_of, metadata_of
 from .columns import ColumnDecoder, ColumnEncoder, OnBadRow, Profiles
 from .extras import need
-from .schemas import Change, dimensions_of, is_stream_field, stream_column, stream_metadata
+from .schemas import (
+    PROFILE_FILE,
+    Change,
+    dimensions_of,
+    is_stream_field,
+    stream_column,
+    stream_metadata,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,9 +52,24 @@ class Recoding:
                 f"the batch at row {self._row} has other columns than the first: "
                 f"{_difference(self._change.schema, batch.schema)}"
             )
+        self._check_carried(batch.schema.field(self._change.place))
         self._row += len(batch)
         array = self._recode(batch.column(self._change.place))
         return pa.RecordBatch.from_arrays(self._change.columns(batch, array), schema=self.schema)
+
+    def _check_carried(self, field: pa.Field) -> None:
+        """Raise InputError for a batch of another table, whose column carries another profile."""
+        first, other = (_carried(one) for one in (self._change.field, field))
+        if other is not None and other != first:
+            raise InputError(
+                f"column {field.name!r}: the batch at row {self._row} carries another profile than "
+                "the first: decode each table by itself"
+            )
+
+
+def _carried(field: pa.Field) -> bytes | None:
+    found: bytes | None = (field.metadata or {}).get(PROFILE_FILE)
+    return found
 
 
 def _difference(first: pa.Schema, other: pa.Schema) -> str:
@@ -62,11 +85,13 @@ def encoding(
     *,
     into: str | None,
     keep: bool,
+    embed_profile: bool = False,
     whole: Callable[[], Iterable[pa.Array]] | None = None,
     **options: Any,
 ) -> Recoding:
     """Encode `column` of tables of this schema; options as `EncodeOptions`.
 
+    embed_profile  put the codec's profile, a private one, into the metadata of the new column
     whole  gives all arrays of the column, each time it is called; None: they are not known yet
 
     Raises OptionError or EmbeddingError if it cannot be encoded.
@@ -75,13 +100,15 @@ def encoding(
     if is_stream_field(change.field):
         raise OptionError(f"column {column!r} holds streams already: decode it, or name another")
     encoder = ColumnEncoder(column, **options)
+    carried = metadata_of(encoder.codec.profile) if embed_profile else {}
     type = change.field.type
     encoder.check_type(type)
     if whole is not None:
         encoder.settle(whole)
     width = encoder.codec.profile.dim or (None if is_image(type) else fixed_width(type))
     metadata = stream_metadata(encoder.codec, width)
-    return Recoding(change, change.result(pa.binary(), metadata), encoder.encode)
+    schema = change.result(pa.binary(), metadata | carried)
+    return Recoding(change, schema, encoder.encode)
 
 
 def decoding(
@@ -103,7 +130,8 @@ def decoding(
     name = stream_column(schema) if column is None else column
     change = Change.plan(schema, name, into, keep)
     width = dimensions_of(change.field)
-    decoder = ColumnDecoder(name, profile=profile, width=width, on_bad_row=on_bad_row)
+    codec = codec_of(change.field, profile)
+    decoder = ColumnDecoder(name, profile=codec, width=width, on_bad_row=on_bad_row)
     decoder.check_type(change.field.type)
     type = pa.list_(pa.float32(), decoder.find_width(iter(sample(name))))
     return Recoding(change, change.result(type, None), decoder.decode)

@@ -12,9 +12,10 @@ from ..carriers import format_of
 from ..codec import Codec
 from ..errors import ClipcodecError
 from .arrow_types import fixed_width, is_image, is_stream, is_vector
+from .carried import read_carried
 from .extras import need
 from .parquet import PathLike, reading
-from .schemas import PROFILE, dimensions_of, is_stream_field
+from .schemas import PROFILE, PROFILE_FILE, dimensions_of, is_stream_field
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +36,9 @@ class Column:
     holds    "embeddings", "streams", "images" or "other"
     width    numbers of an embedding, or of that which a stream gives; None: unknown, or of several
     profile  the profile of streams; None: unknown
+    carries  bytes in the metadata for the profile itself, so that no file of it is needed; None:
+             it is not there
+    fault    what is wrong with that profile; None: nothing
     """
 
     name: str
@@ -42,6 +46,8 @@ class Column:
     holds: str
     width: int | None = None
     profile: str | None = None
+    carries: int | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,8 @@ def _column(field: pa.Field, file: pq.ParquetFile, codec: Codec) -> Column:
     name, type = field.name, field.type
     if is_stream_field(field):
         profile = field.metadata.get(PROFILE, b"").decode("utf-8", "replace") or None
-        return Column(name, str(type), STREAMS, dimensions_of(field), profile)
+        carries, fault = _carried(field)
+        return Column(name, str(type), STREAMS, dimensions_of(field), profile, carries, fault)
     if is_vector(type):
         width = fixed_width(type)
         if width is None:
@@ -88,6 +95,18 @@ def _column(field: pa.Field, file: pq.ParquetFile, codec: Codec) -> Column:
     known = any(format_of(value) is not None or _other_image(value) for value in values)
     plain = is_stream(type) or pa.types.is_string(type) or pa.types.is_large_string(type)
     return Column(name, str(type), IMAGES if known or not plain else OTHER)
+
+
+def _carried(field: pa.Field) -> tuple[int | None, str | None]:
+    """Bytes of the profile in a field's metadata, and its fault."""
+    text = field.metadata.get(PROFILE_FILE)
+    if text is None:
+        return None, None
+    try:
+        read_carried(field)
+    except ClipcodecError as error:
+        return len(text), error.reason
+    return len(text), None
 
 
 def _first(file: pq.ParquetFile, name: str) -> list[Any]:

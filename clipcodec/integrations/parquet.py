@@ -12,9 +12,11 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClipcodecError, InputError, OptionError, brief
+from ..profile import Profile
 from ..system.files import replacing
 from .arrow_types import is_vector
 from .batches import Recoding, decoding, encode_all, encoding
+from .carried import carried_profile
 from .columns import EncodeOptions, OnBadRow, Profiles
 from .extras import need
 from .kept import Kept, Sink, check, leaf_counts, leaf_numbers, plan
@@ -28,7 +30,7 @@ else:
     pa = need("pyarrow", "arrow")
     pq = need("pyarrow.parquet", "arrow")
 
-__all__ = ["compress_parquet", "decompress_parquet", "read_streams"]
+__all__ = ["column_profile", "compress_parquet", "decompress_parquet", "read_streams"]
 
 _BATCH_BYTES = 1 << 25  # most bytes of a batch that is read, uncompressed
 _BATCH_ROWS = 1 << 14
@@ -53,6 +55,7 @@ def compress_parquet(
     *,
     into: str | None = None,
     keep: bool = False,
+    embed_profile: bool = False,
     overwrite: bool = False,
     progress: Progress = None,
     **options: Unpack[EncodeOptions],
@@ -68,6 +71,7 @@ def compress_parquet(
         column: The column of embeddings or images.
         into: As in `arrow.encode_batches`.
         keep: As in `arrow.encode_batches`.
+        embed_profile: As in `arrow.encode_batches`.
         overwrite: Replace `target` if it exists; it may be the same file as `source`.
         progress: Called with (rows done, rows in all) after each batch.
         **options: See `arrow.EncodeOptions`.
@@ -91,7 +95,7 @@ def compress_parquet(
         Change.plan(shown.schema_arrow, column, into, keep)  # check the names
         with _opened_raw(shown, source, column, keep) as (file, kept):
             recode = encoding(
-                file.schema_arrow, column, into=into, keep=keep,
+                file.schema_arrow, column, into=into, keep=keep, embed_profile=embed_profile,
                 whole=lambda: (b.column(0) for b in _batches(file, source, columns=[column])),
                 **options,
             )  # fmt: skip
@@ -324,3 +328,39 @@ def _only_column(schema: pa.Schema) -> str:
             f"with --column, of {listed(schema)}"
         )
     return str(found[0])
+
+
+def column_profile(
+    source: PathLike | pa.Schema | pa.Table | pa.RecordBatch, column: str | None = None
+) -> Profile | None:
+    """Give the private profile that a column of streams carries in its metadata.
+
+    Functions that are given a whole table or its batches read it themselves. An array, a Series or
+    a batch of Spark has no metadata: give this as their `profile`.
+
+    Args:
+        source: A Parquet file, or a schema, table or batch of Arrow.
+        column: As in `read_streams`.
+
+    Returns:
+        The profile; None if the column carries none.
+
+    Raises:
+        InputError: `source` is not a readable Parquet file.
+        OptionError: As for `read_streams`.
+        DecodeError: The profile is damaged, hostile, or of a later release.
+
+    Examples:
+        >>> from clipcodec.integrations.parquet import column_profile, compress_parquet
+        >>> compress_parquet("table.parquet", "small.parquet", "embedding", quality=20)
+        100
+        >>> column_profile("small.parquet") is None  # of a registered profile
+        True
+    """
+    if isinstance(source, (str, os.PathLike)):
+        with _open(source) as file:
+            schema = file.schema_arrow
+    else:
+        schema = source if isinstance(source, pa.Schema) else source.schema
+    name = column if column is not None else _only_column(schema)
+    return carried_profile(Change.plan(schema, name, None, False).field)

@@ -12,6 +12,7 @@ from ..bulk.program import adopt, captured
 from ..errors import WorkerError
 from .arrow import decode_table, encode_table
 from .arrow_types import is_image
+from .carried import metadata_of
 from .columns import ColumnEncoder, EncodeOptions, OnBadRow, Profiles
 from .extras import need
 
@@ -67,6 +68,7 @@ def compress_dataset(
     *,
     into: str | None = None,
     keep: bool = False,
+    embed_profile: bool = False,
     concurrency: int | tuple[int, int] = 1,
     num_gpus: float | None = None,
     batch_size: int = _BATCH_ROWS,
@@ -90,6 +92,7 @@ def compress_dataset(
         column: The column of embeddings or images.
         into: As in `arrow.encode_batches`.
         keep: As in `arrow.encode_batches`.
+        embed_profile: As in `arrow.encode_batches`.
         concurrency: Number of workers, or (least, most); each loads profile and backbone once.
         num_gpus: GPUs per worker, for the backbone; None: it runs on the CPU.
         batch_size: Rows per batch; for images 256 is enough.
@@ -113,7 +116,9 @@ def compress_dataset(
         True
     """
     encoder: Any = Encoder
-    options["profile"] = ColumnEncoder(column, **options).codec
+    options["profile"] = codec = ColumnEncoder(column, **options).codec
+    if embed_profile:
+        metadata_of(codec.profile)  # can it be?
     return ds.map_batches(
         encoder,
         fn_constructor_kwargs={
@@ -121,6 +126,7 @@ def compress_dataset(
             "setup": _captured(),
             "into": into,
             "keep": keep,
+            "embed_profile": embed_profile,
             **options,
         },
         batch_format="pyarrow",

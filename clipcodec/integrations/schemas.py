@@ -22,6 +22,7 @@ PROFILE = b"clipcodec.profile"
 PROFILE_SHA256 = b"clipcodec.profile_sha256"
 BACKBONE = b"clipcodec.backbone"
 DIMENSIONS = b"clipcodec.dimensions"
+PROFILE_FILE = b"clipcodec.profile_file"  # see `carried`
 
 
 def stream_metadata(codec: Codec, dimensions: int | None) -> dict[bytes, bytes]:

@@ -61,6 +61,7 @@ def fit(
     pooled: bool = False,
     rounds: int = ROUNDS,
     start: Doubles | None = None,
+    known: bool = False,
 ) -> Fitted:
     """Quantise latents (N, D) a few times, each time with tables fitted to the levels before.
 
@@ -74,17 +75,18 @@ def fit(
     floor        least variance of a coefficient: embeddings unlike these rows may vary more
     pooled       one class for all coefficients, and one pair of flags for all groups
     start        (2 · CLASSES, ALPHABET) probabilities for the first round; None: `distributions`
+    known        `scale` holds at every quality, as it does where nothing is predicted
     """
     counting = _Counting(transform, bands, steps, rdo_weights, floor, pooled)
     analytic = distributions()
     shares = analytic if start is None else start
     scales = np.tile(scale, (len(steps), 1))
     flag_of = flag_row(np.zeros((len(steps), 2 * len(counting.groups))))
-    few = latents[:: max(1, len(latents) // FIRST_ROWS)]
+    few = latents[:: max(1, len(latents) // (FIRST_ROWS // 2 if known else FIRST_ROWS))]
     for left in reversed(range(rounds)):
         rows, count = (few, FIRST_GRID) if left else (latents, GRID)
         found = counting.round(rows, count, shares, scales, flag_of)
-        scales, flag_of = found.scales, flag_row(found.odds)
+        scales, flag_of = scales if known else found.scales, flag_row(found.odds)
         shares = found.counts + PRIOR * analytic
         shares /= shares.sum(axis=1, keepdims=True)
     class_of = classes(scales, steps)

@@ -243,9 +243,14 @@ class Trainer:
         return self._fit(latents, rounds=5)
 
     def _fit(self, latents: NDArray[np.float32], rounds: int) -> level_tables.Fitted:
-        shrinkage = self.plan.shrinkage or 0.0
         return level_tables.fit(
             self.transform(), latents, self.bands, self.steps, self.rdo_weights,
             scale=self.scale.astype(np.float64), rounds=rounds,
-            floor=shrinkage * float(self.base.variance.sum()) / len(self.base.mean),
+            floor=self.floor,
         )  # fmt: skip
+
+    @property
+    def floor(self) -> float:
+        """Least variance of a coefficient, for the tables."""
+        shrinkage = self.plan.shrinkage or 0.0
+        return shrinkage * float(self.base.variance.sum()) / len(self.base.mean)

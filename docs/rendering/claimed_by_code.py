@@ -16,12 +16,25 @@ SHIPPED = "clipcodec/profile/shipped/openai-vit-b-32.predictive.safetensors"
 SIZES = "clipcodec/evaluation/report.py, its sizes"
 RECIPE = "docs/recipes.md, its commands"
 SUMS = "arithmetic"
+MODELS = "tests/models/test_"
 
 BY_CODE = listed({
     "README.md": [
         ("a stream whose size you choose, from about 12 to 250 bytes", SIZES),
         ("`quality=` (1 to 100) sets it", "clipcodec/target.py"),
         ("10,979 embeddings of images never trained on", TEST_SETS),
+    ],
+    "docs/any-model.md": [
+        ("| from | model | take | not |", f"{MODELS}transformers_models.py, test_timm_models.py, "
+         "test_sentence_models.py"),
+        ("what transformers 4 and 5 return", f"{MODELS}transformers_models.py"),
+        ("SigLIP 2 of fixed and of free resolution", f"{MODELS}transformers_models.py"),
+        ("SigLIP takes the last of 64 tokens, so texts must be filled up to 64",
+         f"{MODELS}transformers_models.py"),
+        ("timm gives DINOv2 pictures of 518 pixels", f"{MODELS}timm_models.py"),
+        ("1,536 and 3,072 numbers are usual", f"{MODELS}text_rows.py"),
+        ("the evaluation rows, of 512 numbers", TEST_SETS),
+        ("with transformers 4.57 and 5.24", "the releases that the tests were run with"),
     ],
     "docs/application.md": [
         ("runs the backbone on {} images at a time", "clipcodec/codec.py:_IMAGES"),
@@ -231,7 +244,8 @@ BY_CODE = listed({
         ("| from | model | profile |", "the packages' and models' own names; LAION's by its pages"),
         ("The cosine is close to 1 if the model is the same", SUMS),
         ("For ViT-B/32 it has 768 numbers", "tests/models/test_other_packages.py"),
-        ("the evaluation rows, of 512 numbers", TEST_SETS),
+        ("| rows | it says | default profile | `any/rotation` |", "tests/profile/test_fit.py"),
+        ("on 200 real rows each", "tests/profile/test_fit.py"),
     ],
     "docs/words.md": [
         ("(the 80 of OpenAI, as open_clip has them), `\"simple\"` (7 of these)",

@@ -73,7 +73,7 @@ BY_RESULTS = [
         lambda r: [size(r.ours(n, "bytes")) for n in (25, 50, 100)],
     ),
     Claim(
-        "docs/which-embeddings.md",
+        "docs/any-model.md",
         "At 150 bytes it keeps what the trained profile keeps at {}, and below half a bit per "
         "dimension (32 bytes at 512) it keeps little.",
         EMBEDDINGS,

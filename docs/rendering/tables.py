@@ -121,7 +121,7 @@ def storing_many(kept: Kept) -> str:
 
 
 def untrained(kept: Kept) -> str:
-    """which-embeddings.md: what a trained profile gains."""
+    """any-model.md: what a trained profile gains."""
     limits = (34, 50, 75, 100, 150, 250)
     lines = [
         [f"`{profile}`", *(short_cosine(kept.value(f"{profile}@max_bytes={n}", "cosine"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib.util
 import io
 import os
 import re
@@ -28,6 +29,7 @@ ELSEWHERE = {
     "pre-commit": "needs a network", "pytest": "takes minutes",
 }  # fmt: skip
 NOT_EVERYWHERE = {"exiftool"}  # a program that may not be installed
+MODULES = ("sentence_transformers",)  # of Python, that may not be installed
 NAMED = {  # in a command, or in Python: what it needs
     re.compile(r"\b(s3|gs|hdfs)://"): "needs object storage",
     re.compile(r"\b(DATA|IMAGES)\b|--download"): "needs data sets of gigabytes",
@@ -75,6 +77,9 @@ def elsewhere(command: str) -> str | None:
 
 def named(code: str) -> str | None:
     """What code names that is not here; None if it names no such thing."""
+    for module in MODULES:
+        if module in code and importlib.util.find_spec(module) is None:
+            return f"{module} is not installed"
     return next((why for pattern, why in NAMED.items() if pattern.search(code)), None)
 
 

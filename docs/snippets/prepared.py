@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 import clipcodec
 from clipcodec.bulk import Job
 from clipcodec.profile import registry
+from tests.helpers import tiny_encoders
 from tests.helpers.pictures import write_classes, write_picture
 from tests.helpers.tiny_captioners import CAPTIONS, write_language_model, write_published
 from tests.helpers.tiny_sam import make_sam
@@ -31,6 +32,7 @@ PICTURES = ("beach", "dog", "cat", "horse", "car", "house", "tree", "snow")
 MANY = 64  # pictures of a folder: of fewer, a container's own bytes count too much for --mean-bytes
 FEW = 128  # rows of an array
 ALL = 1200  # rows to train on
+SOME = 500  # rows from which `compress --train` learns
 
 
 @cache
@@ -71,9 +73,11 @@ def many_rows(path: Path) -> None:
     _save(path, rows(ALL))
 
 
-def one_of_other_model(path: Path) -> None:
-    """An embedding of a model of another width."""
-    _save(path, np.random.default_rng(2).standard_normal(768).astype(np.float32))
+def rows_of_other_model(path: Path) -> None:
+    """As many as a profile can be learned from, (SOME, 768)."""
+    statistics = registry.by_name("openai-vit-l-14-336/predictive").statistics
+    assert statistics is not None
+    _save(path, statistics.draw(SOME, 2))
 
 
 def _save(path: Path, x: NDArray[np.float32]) -> None:
@@ -93,25 +97,6 @@ def _save(path: Path, x: NDArray[np.float32]) -> None:
         torch.save(torch.from_numpy(x), path)
 
 
-def clip_of_transformers(folder: Path) -> None:
-    """CLIP as transformers saves it, tiny, and the preprocessing of its images."""
-    import transformers
-
-    sizes = {
-        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }  # fmt: skip
-    config = transformers.CLIPConfig(
-        text_config={**sizes, "vocab_size": 64},
-        vision_config={**sizes, "image_size": 32, "patch_size": 8},
-        projection_dim=512,
-    )
-    transformers.CLIPModel(config).save_pretrained(folder)
-    side = {"height": 32, "width": 32}
-    processor = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=side)
-    processor.save_pretrained(folder)
-
-
 def labelled(path: Path) -> None:
     """Embeddings of three classes, and of the classes' names, to measure with."""
     from safetensors.numpy import save_file
@@ -122,6 +107,12 @@ def labelled(path: Path) -> None:
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
     texts = clipcodec.embed_texts(["cat", "dog", "horse"])
     save_file({"embeddings": x.astype(np.float32), "labels": labels, "texts": texts}, path)
+
+
+def own_profile(path: Path) -> None:
+    """A private profile: the default one by another name, so of another digest."""
+    data = Path(clipcodec.Codec().profile.path).read_bytes()
+    path.write_bytes(data.replace(b"openai-vit-b-32/predictive", b"private/vit-b-32-of-my-own"))
 
 
 def container(path: Path) -> None:
@@ -262,8 +253,9 @@ FILES: dict[str, Callable[[Path], object]] = {
     "coco.npy": array,
     "row.npy": one_row,
     "mine.npy": many_rows,
-    "siglip.npy": one_of_other_model,
+    "siglip.npy": rows_of_other_model,
     "mine.safetensors": labelled,
+    "own.safetensors": own_profile,
     "table.parquet": table,
     "t.parquet": table,
     "words.txt": lines,
@@ -277,7 +269,11 @@ FILES: dict[str, Callable[[Path], object]] = {
     "coco_weights.pt": published_captioner,
     "gpt2": language_model,
     "facebook/sam-vit-base": masks,
-    "openai/clip-vit-base-patch32": clip_of_transformers,
+    "openai/clip-vit-base-patch32": tiny_encoders.clip,
+    "google/siglip2-base-patch16-224": tiny_encoders.siglip,
+    "facebook/dinov2-base": tiny_encoders.dinov2,
+    "sentence-transformers/all-MiniLM-L6-v2": tiny_encoders.sentence_text,
+    "clip-ViT-B-32": tiny_encoders.sentence_clip,
     "list.txt": list_of_pictures,
     "shard.tar": shard,
     "shard-000.tar": shard,

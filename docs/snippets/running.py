@@ -44,9 +44,16 @@ def _few_points(*arguments: Any, **options: Any) -> Any:
 
 def _stand_in_of(arch: str, pretrained: str, **options: Any) -> Any:
     """What open_clip's `create_model_and_transforms` makes of our backbones, with tiny networks."""
-    assert (arch, pretrained) == ("ViT-B-32-quickgelu", "openai"), "no stand-in for this one"
+    ours = (arch, pretrained) == ("ViT-B-32-quickgelu", "openai")
+    name = "openai-vit-b-32" if ours else f"open_clip:{arch}:{pretrained}"
     factory = import_module("open_clip.factory")
-    return factory.create_model_and_transforms(BACKBONES["openai-vit-b-32"].arch, **options)
+    return factory.create_model_and_transforms(BACKBONES[name].arch, **options)
+
+
+def _timm_model(name: str, pretrained: bool, **options: Any) -> Any:
+    """What `timm.create_model` makes, with one layer and random weights."""
+    factory = import_module("timm.models")
+    return factory.create_model(name, depth=1, **options)
 
 
 @dataclass
@@ -103,6 +110,7 @@ def _place(root: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         for place in ("clipcodec.cli.locate", "clipcodec.tasks.locating"):
             stack.enter_context(patch(f"{place}.sam_regions", _few_points))
         stack.enter_context(patch("open_clip.create_model_and_transforms", _stand_in_of))
+        stack.enter_context(patch("timm.create_model", _timm_model))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         programs = commands.write_programs(folder.parent / "bin", root)

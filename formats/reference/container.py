@@ -192,7 +192,8 @@ def read_all(file: BinaryIO) -> tuple[dict[str, Any], list[Item], bytes | None]:
     """Metadata, items, and the profile file that is carried, or None (section 12)."""
     metadata: dict[str, Any] = {}
     found: list[Item] = []
-    carried, before = None, []
+    carried: bytes | None = None
+    before: list[bytes] = []
     for number, (kind, count, body) in enumerate(blocks(file)):
         if kind == b"prof":
             corrupt_if(before not in ([], [b"meta"]), "a profile that is not at the front")

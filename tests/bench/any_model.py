@@ -24,10 +24,12 @@ and four studies:
     profile    bytes of the profile in the container
     rank       coefficients that it keeps
     cosine     to the original, mean; `cosine05`: 5 % are below it
-    rotation   the same, any/rotation in as many bytes
-    opq        the same, faiss's OPQ with codes of 48 bytes, its own tables not counted, trained on
+    share      of the profile for each item, if a container holds as many as were learned from
+    beside     cosine in as many bytes more, as a file with a registered profile could give them
+    rotation   cosine of any/rotation in as many bytes
+    opq        of faiss's OPQ with codes of 48 bytes, its own tables not counted, trained on
                the same rows
-    shipped    the same, the shipped profile for this model
+    shipped    of the shipped profile for this model
 """
 
 from __future__ import annotations
@@ -141,17 +143,21 @@ class Study:
     def __init__(self, file: kept.Kept, folder: Path, *, quick: bool) -> None:
         self.file, self.folder, self.quick = file, folder, quick
 
-    def add(self, key: str, rows: Rows, **figures: Any) -> None:
-        self.file.add(key, figures, data=kept.digest(rows), modules=MODULES,
-                      weights=kept.weights_of(UNTRAINED, SHIPPED))  # fmt: skip
+    def add(self, key: str, source: Rows, **figures: Any) -> None:
+        self.file.add(
+            key, figures, data=kept.digest(source), modules=MODULES,
+            weights=kept.weights_of(UNTRAINED, SHIPPED),
+        )  # fmt: skip
 
     def unseen(self, name: str, fit: Rows, test: Rows) -> None:
         """The header of a private stream is longer: it may take as much more."""
         target = Target(max_bytes=LIMIT + PRIVATE)
         learned = learn(fit, target=target)
         codec = Codec(self.kept_profile(learned))
+        share = learned.size / len(fit)
         figures = self.coded(codec, test, max_bytes=LIMIT + PRIVATE) | {
-            "profile": learned.size, "rank": learned.rank,
+            "profile": learned.size, "rank": learned.rank, "share": share,
+            "beside": self.cosine(codec, test, max_bytes=round(LIMIT + PRIVATE + share)),
             "rotation": self.cosine(Codec(UNTRAINED), test, max_bytes=LIMIT),
             "opq": opq(fit, test),
         }  # fmt: skip
@@ -193,7 +199,7 @@ class Study:
                      percent=100 * learned.size / whole, cosine=learned.cosine)  # fmt: skip
 
     def limits(self) -> None:
-        few, wide, falls = ((FEW[-1:],) * 3 if self.quick else (FEW, WIDTHS, FALLS))
+        few, wide, falls = (FEW[-1:],) * 3 if self.quick else (FEW, WIDTHS, FALLS)
         for count in few:
             self.limit(f"{count:,} rows", drawn(count + 1000, 512, fall=1.0), count)
         for dim in wide if not self.quick else (64,):

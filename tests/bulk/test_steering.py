@@ -47,7 +47,7 @@ def streams(path: Path) -> dict[str | None, bytes]:
 @pytest.fixture
 def as_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays are taken as if they were images, whose embeddings come bit by bit."""
-    monkeypatch.setattr(sources._Array, "images", True)
+    monkeypatch.setattr(sources.Array, "images", True)
     monkeypatch.setattr(Codec, "backbone", lambda self: None)
     monkeypatch.setattr(Job, "_backbone_identity", lambda self: {})
 

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from clipcodec.entropy.tables import FrequencyTables
+from clipcodec.errors import WeightsError
 from clipcodec.kinds.pqvae.config import PqvaeConfig
 from clipcodec.kinds.pqvae.transform import PqvaeTransform
 from clipcodec.kinds.trellis import CompactKind
 from clipcodec.kinds.trellis.compact import MAX_SHIFT, CompactTransform, rounded
 from clipcodec.kinds.trellis.predictive import PredictiveTransform
 from clipcodec.kinds.trellis.quantizer import groups
+from clipcodec.kinds.trellis.staged import StagedTransform
 from clipcodec.profile.file import METADATA_KEY
 
 from .mutate import damaged, damaged_json, dumps
@@ -141,17 +143,29 @@ def _predictive(r: Random) -> tuple[dict[str, Any], Tensors]:
     if r.random() < 0.7:  # else an encoder and a decoder that have nothing in common
         tensors["analysis"] = _turn(r, dim)
         tensors["synthesis"] = tensors["analysis"].T.copy()
-    return meta, tensors
+    return meta, _fitting(PredictiveTransform, meta, tensors)
 
 
 def _compact(r: Random) -> tuple[dict[str, Any], Tensors]:
     dim = r.choice(_DIMS)
     rank = r.randint(1, dim)
     meta, tensors = _staged(r, dim, rank, partial(CompactTransform.shapes, dim))
-    tensors["shift"] = 8 + tensors["shift"] % (MAX_SHIFT - 7)  # rows of smaller ones do not fit
+    tensors["shift"] %= MAX_SHIFT + 1
     if r.random() < 0.7:  # else rows that are far from orthonormal
         tensors["basis"], tensors["shift"] = rounded(_turn(r, dim)[:rank], 2.0 ** -r.randint(2, 9))
-    return meta, tensors
+    return meta, _fitting(CompactTransform, meta, tensors)
+
+
+def _fitting(kind: type[StagedTransform], meta: dict[str, Any], tensors: Tensors) -> Tensors:
+    """The same with values so small that its sums are exact, as they must be."""
+    tensors["center"] = np.clip(tensors["center"], -1e3, 1e3)
+    while True:
+        try:
+            kind(tensors, meta["config"]["bands"]).check()
+            return tensors
+        except WeightsError:
+            smaller = tensors["scale"].astype(np.float32) / 16
+            tensors["scale"] = np.maximum(smaller, np.float32(1e-18))
 
 
 def _turn(r: Random, dim: int) -> NDArray[np.float64]:

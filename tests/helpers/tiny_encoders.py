@@ -14,7 +14,7 @@ WORDS = TEXT.split()
 SIZES = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 IMAGE = {**SIZES, "image_size": 32, "patch_size": 8}
 SIDE = {"height": 32, "width": 32}
-TEXT_LENGTH = 16  # tokens that the text tower of `siglip` takes
+TEXT_LENGTH = 64  # tokens that the text tower of `siglip` takes
 
 
 def _transformers() -> Any:

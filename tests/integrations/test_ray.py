@@ -150,6 +150,8 @@ def test_a_batch_there_and_back_without_a_cluster(
     assert back.table["v"].null_count == len(rows) // 10
     with pytest.raises(OptionError, match="contradict"):
         compress_dataset(given, "v", profile=rates_path, max_bytes=14, quality=3)
+    with pytest.raises(OptionError, match="registered"):  # at once, not in a worker
+        compress_dataset(given, "v", embed_profile=True)
 
 
 @pytest.mark.slow
@@ -199,10 +201,11 @@ def test_a_writer_killed_in_mid_file_leaves_no_half_file(
 def test_streams_to_vectors(
     cluster: None, rows: np.ndarray, rates_path: Path, source: Path
 ) -> None:
+    """The profile travels with the column, through Ray's store, so nobody else needs its file."""
     codec = Codec(rates_path)
     ds = compress_dataset(ray.data.read_parquet(str(source)), "v", into="clip", keep=True,
-                          profile=codec)  # fmt: skip
-    back = decompress_dataset(ds, "clip", into="back", profile=codec, batch_size=64)
+                          embed_profile=True, profile=codec)  # fmt: skip
+    back = decompress_dataset(ds, "clip", into="back", batch_size=64)
     decoded = codec.decode_batch(codec.encode_embeddings(rows))
     found = back.take_all()
     assert sorted(row["id"] for row in found) == [*range(FILES * ROWS)]

@@ -41,10 +41,10 @@ def rewrite(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any]) ->
     return path
 
 
-def source(kind: str, rates_path: Path) -> Path:
+def source(kind: str, rates_path: Path, compact_path: Path) -> Path:
     """A file of this kind to spoil."""
-    if kind == "predictive":
-        return rates_path
+    if kind != "rotation":
+        return {"predictive": rates_path, "compact": compact_path}[kind]
     row = next(row for row in registry.registered() if row.name == "any/rotation")
     return Path(registry.__file__).parent / "shipped" / row.file
 
@@ -205,7 +205,7 @@ def test_tensors_are_those_named(change: dict[str, Any], message: str) -> None:
         check_tensors(tensors, SHAPES, {"counts": "uint16"})
 
 
-@pytest.mark.parametrize("kind", ["predictive", "rotation"])
+@pytest.mark.parametrize("kind", ["predictive", "compact", "rotation"])
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -227,9 +227,15 @@ def test_tensors_are_those_named(change: dict[str, Any], message: str) -> None:
     ],
 )
 def test_configs_out_of_range_are_refused(
-    tmp_path: Path, rates_path: Path, kind: str, key: str, value: object, message: str
+    tmp_path: Path,
+    rates_path: Path,
+    compact_path: Path,
+    kind: str,
+    key: str,
+    value: object,
+    message: str,
 ) -> None:
-    tensors, meta = parts(source(kind, rates_path))
+    tensors, meta = parts(source(kind, rates_path, compact_path))
     assert meta["kind"] == kind
     read_profile(rewrite(tmp_path / "good", tensors, meta))
     meta["config"][key] = value
@@ -260,15 +266,21 @@ def test_configs_out_of_range_are_refused(
     ],
 )
 def test_configs_of_one_kind(
-    tmp_path: Path, rates_path: Path, kind: str, key: str, value: object, message: str
+    tmp_path: Path,
+    rates_path: Path,
+    compact_path: Path,
+    kind: str,
+    key: str,
+    value: object,
+    message: str,
 ) -> None:
-    tensors, meta = parts(source(kind, rates_path))
+    tensors, meta = parts(source(kind, rates_path, compact_path))
     meta["config"][key] = value
     with pytest.raises(WeightsError, match=message):
         read_profile(rewrite(tmp_path / "bad", tensors, meta))
 
 
-@pytest.mark.parametrize("kind", ["predictive", "rotation"])
+@pytest.mark.parametrize("kind", ["predictive", "compact", "rotation"])
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -282,18 +294,24 @@ def test_configs_of_one_kind(
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(
-    tmp_path: Path, rates_path: Path, kind: str, name: str,
+    tmp_path: Path, rates_path: Path, compact_path: Path, kind: str, name: str,
     change: Callable[[np.ndarray], np.ndarray], message: str,
 ) -> None:  # fmt: skip
-    tensors, meta = parts(source(kind, rates_path))
+    tensors, meta = parts(source(kind, rates_path, compact_path))
     tensors[name] = change(tensors[name])
     with pytest.raises(WeightsError, match=message):
         read_profile(rewrite(tmp_path / "bad", tensors, meta))
 
 
-def test_dims_must_be_those_of_the_tensors(tmp_path: Path, rates_path: Path) -> None:
-    for kind, dims in (("predictive", (0, 23, 1 << 15, "24", None)), ("rotation", (1, 512, None))):
-        tensors, meta = parts(source(kind, rates_path))
+def test_dims_must_be_those_of_the_tensors(
+    tmp_path: Path, rates_path: Path, compact_path: Path
+) -> None:
+    for kind, dims in (
+        ("predictive", (0, 23, 1 << 15, "24", None)),
+        ("compact", (0, 23, 1 << 15, "24", None)),
+        ("rotation", (1, 512, None)),
+    ):
+        tensors, meta = parts(source(kind, rates_path, compact_path))
         for dim in dims:
             with pytest.raises(WeightsError):
                 read_profile(rewrite(tmp_path / "bad", tensors, meta | {"dim": dim}))
@@ -308,7 +326,7 @@ def test_scales_are_positive(tmp_path: Path, rates_path: Path) -> None:
 
 def test_every_kind_answers_what_the_codec_asks() -> None:
     assert [*KINDS] == ["pqvae", "predictive", "compact", "rotation"]
-    assert KINDS["predictive"].coders == KINDS["rotation"].coders == ("rans",)
+    assert {KINDS[name].coders for name in ("predictive", "compact", "rotation")} == {("rans",)}
     assert (KINDS["rotation"].dim, KINDS["pqvae"].qualities) == (None, 0)
 
 

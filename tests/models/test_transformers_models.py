@@ -74,6 +74,8 @@ def test_siglips_texts_are_padded_to_full_length_and_not_masked(folders: Path) -
     tokenizer = transformers.AutoTokenizer.from_pretrained(folders / "siglip")
     texts = ["a dog", "two dogs on a beach"]
     length = tiny_encoders.TEXT_LENGTH
+    for config in (transformers.SiglipTextConfig(), transformers.Siglip2TextConfig()):
+        assert config.max_position_embeddings == length
     tokens = tokenizer(
         texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     )

@@ -202,11 +202,16 @@ def test_profile_files_that_claim_gigabytes_are_refused_in_little_memory(
     assert peak(read) < 64
 
 
-def test_a_profile_file_takes_little_more_than_twice_its_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["predictive", "compact"])
+def test_a_profile_file_takes_little_more_than_twice_its_size(tmp_path: Path, kind: str) -> None:
     """Its bytes, its tensors, and tables; the values are looked through piece by piece."""
-    dim = 2048
-    tensors: dict[str, np.ndarray] = {
-        "analysis": np.zeros((dim, dim), np.float16), "synthesis": np.zeros((dim, dim), np.float16),
+    dim = 2048 if kind == "predictive" else 4096
+    square = (dim, dim)
+    own: dict[str, dict[str, np.ndarray]] = {
+        "predictive": {"analysis": np.zeros(square, "f2"), "synthesis": np.zeros(square, "f2")},
+        "compact": {"basis": np.zeros(square, "i1"), "shift": np.zeros(dim, "u1")},
+    }
+    tensors = own[kind] | {
         "center": np.ones(dim, np.float16), "scale": np.ones(dim, np.float16),
         "steps": np.ones(1), "weights": np.ones(1),
         "tables.frequencies": np.full((2, 4), 1 << 14, np.uint16),
@@ -219,12 +224,12 @@ def test_a_profile_file_takes_little_more_than_twice_its_size(tmp_path: Path) ->
     }
     config = dict(qualities=1, default_quality=1, rows=2, alphabet=4, bands=[0, dim], hidden=0,
                   restore=0)  # fmt: skip
-    meta = dict(version=1, kind="predictive", name="a", backbone="b", dim=dim, card={},
+    meta = dict(version=1, kind=kind, name="a", backbone="b", dim=dim, card={},
                 config=config)  # fmt: skip
     data = profiles.pack(meta, tensors)
     path = tmp_path / "large.safetensors"
     path.write_bytes(data)
-    del tensors
+    del tensors, own
     assert peak(lambda: clipcodec.Codec(path)) < 2.1 * len(data) / MIB + 16
 
 

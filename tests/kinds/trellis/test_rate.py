@@ -18,7 +18,8 @@ from tests.helpers.profiles import compact_profile, cone
 
 @pytest.fixture(scope="module", params=["predictive", "compact", "rotation"])
 def codec(request: pytest.FixtureRequest, rates: Profile, whole: Profile) -> Codec:
-    return Codec({"predictive": rates, "compact": whole, "rotation": "any/rotation"}[request.param])
+    kinds: dict[str, str | Profile] = {"predictive": rates, "compact": whole}
+    return Codec(kinds.get(request.param, "any/rotation"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,365 @@
+"""From rows to a small profile that travels with what it codes (kind compact). No torch.
+
+Every choice is made on rows held out, whole groups of them: how many axes are kept, how coarsely
+they are stored, which tables code the coefficients. Then the axes are made anew from all rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..container.embedded import Embedded
+from ..embeddings import Embeddings, as_embeddings
+from ..errors import EmbeddingError, OptionError, TrainingError
+from ..kinds import MAX_DIM
+from ..kinds.trellis.engine import Engine
+from ..kinds.trellis.tables import LevelTables
+from ..mean import hashes_of
+from ..target import Target
+from . import compact, level_tables
+from .folds import folds
+from .klt import ERROR, steps_for
+from .measured import Part, measure, rotation
+from .principal import Axes, axes_without
+from .rank import Choice, Chooser, worth
+
+LEAST_ROWS = 64  # distinct ones
+QUALITIES = 100
+COSINE = 0.98  # of the default quality, where nothing is asked for
+RDO_WEIGHT = 0.4  # λ, in squared steps per bit
+_LOW, _HIGH = 0.08, 4.0  # bits per dimension of the coarsest and finest step that are looked at
+_LOW_BITS = 24.0  # of a payload at the coarsest
+_FINEST = 0.1  # error of the finest step, as a share of what is lost without any
+_FOLDS, _FOLD_WIDTH = 5, 1024  # sets of held-out rows, up to this many axes; one set of wider ones
+_SHARE = 0.1  # of the rows, in each set; of few rows all are held out in turn
+_FEW = 5_000
+_MOST_RANK = 1024
+_TABLE_ROWS = 2_000  # held-out rows to which the tables are fitted
+_WORTH_ROWS, _WORTH_GRID = 400, 16
+_MEASURED = 1_000  # held-out rows that the result is measured on
+_HEADER = 6  # bytes of a private stream before its payload
+_SAME = 1e-6  # mean squared distance to the mean of rows that are one embedding but for rounding
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A profile for a container, and what it does for held-out rows at the target.
+
+    Attributes:
+        data: The profile file, of kind compact.
+        size: Bytes of the block that holds it in a container.
+        share: Of these for each item.
+        rows: Distinct rows learned from.
+        held_out: Rows that were held out in turn.
+        rank: Coefficients n of D.
+        hidden: Units of its networks; 0: none.
+        cosine: Mean, of held-out rows with what is decoded.
+        bytes: Of an item in the container, without its share.
+        rotation_cosine: What any/rotation keeps in a file of the same size.
+        better: Whether the profile keeps more than that.
+        seconds: All of it took.
+    """
+
+    data: bytes
+    size: int
+    share: float
+    rows: int
+    held_out: int
+    rank: int
+    hidden: int
+    cosine: float
+    bytes: float
+    rotation_cosine: float
+    better: bool
+    seconds: float
+
+
+def learn(
+    rows: Any,
+    *,
+    target: Target,
+    items: int | None = None,
+    counts: NDArray[np.int64] | None = None,
+    groups: NDArray[Any] | None = None,
+    minutes: float = 3.0,
+    name: str = "private/learned",
+    backbone: str = "any",
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Learned:
+    """Learn a profile from rows, for a file of such rows that carries it.
+
+    Args:
+        rows: (N, D) embeddings.
+        target: What streams will be made with.
+        items: Embeddings that will share the file; None: N.
+        counts: (N,) how often each row counts; None: once.
+        groups: (N,) what each row belongs to, such as a video: its rows are held out together.
+        minutes: That networks may train, where the items are so many that they may pay.
+        name: Of the profile.
+        backbone: That its embeddings come from; "any": unknown.
+        device: That networks are trained on.
+        progress: Is told what is being done, in a few words.
+
+    Returns:
+        The profile, and how good it is.
+
+    Raises:
+        TrainingError: The rows are too few, all the same, or hold NaN.
+        OptionError: An argument is out of range.
+
+    Examples:
+        >>> from clipcodec.training.learn import learn
+        >>> rows = np.random.default_rng(0).standard_normal((500, 8)) + 1
+        >>> learn(rows, target=clipcodec.Target(quality=50)).rank
+        8
+    """
+    started = time.perf_counter()
+    x, weights = _checked(rows, counts, groups)
+    items = len(x) if items is None else items
+    if items < 1:
+        raise OptionError(f"items={items}: expected the number of embeddings, at least 1")
+    say = progress or (lambda text: None)
+    learner = _Learner(x, weights, groups, target, items, say)
+    return learner.learned(name, backbone, started)
+
+
+def _checked(
+    rows: Any, counts: NDArray[np.int64] | None, groups: NDArray[Any] | None
+) -> tuple[Embeddings, NDArray[np.float64]]:
+    """Rows (N, D) of unit norm, and their weights (N,). Raises TrainingError or OptionError."""
+    try:
+        x = as_embeddings(rows)
+    except EmbeddingError as error:
+        raise TrainingError(f"rows to learn from: {error}") from error
+    for what, given in (("counts", counts), ("groups", groups)):
+        if given is not None and np.shape(given) != (len(x),):
+            raise OptionError(f"{what} of shape {np.shape(given)}: expected ({len(x)},)")
+    if counts is not None and not (np.asarray(counts) > 0).all():
+        raise OptionError("counts must be above zero")
+    if len(x) and x.shape[1] > MAX_DIM:
+        raise TrainingError(f"embeddings of width {x.shape[1]}: at most {MAX_DIM} is possible")
+    weights = np.ones(len(x)) if counts is None else np.asarray(counts, np.float64)
+    return x, weights
+
+
+_REMEDY = "use any/rotation, which needs no training, or learn from more rows"
+
+
+class _Learner:
+    """Rows (N, D) on their way to a profile."""
+
+    def __init__(
+        self,
+        x: Embeddings,
+        weights: NDArray[np.float64],
+        groups: NDArray[Any] | None,
+        target: Target,
+        items: int,
+        say: Progress,
+    ) -> None:
+        self.x, self.weights, self.target, self.items, self.say = x, weights, target, items, say
+        hashes = hashes_of(x)
+        self.distinct = len(np.unique(hashes))
+        if self.distinct < LEAST_ROWS:
+            same = " (all rows are the same)" if self.distinct == 1 and len(x) > 1 else ""
+            raise TrainingError(
+                f"{self.distinct} distinct embeddings among {len(x)} rows{same}: at least "
+                f"{LEAST_ROWS} are needed to learn a profile; {_REMEDY}"
+            )
+        width = min(x.shape)
+        few = len(x) < _FEW
+        # copies of a row stay together: they are no test of each other
+        together = hashes if groups is None else np.asarray(groups)
+        self.held = folds(
+            together, _FOLDS if width <= _FOLD_WIDTH else 1, 1 / _FOLDS if few else _SHARE / _FOLDS
+        )
+        say("finding the axes")
+        self.axes, *self.left = axes_without(x, weights, self.held, min(width, _MOST_RANK))
+        spread = float(self.axes.variance.sum())
+        if spread < _SAME:
+            raise TrainingError(
+                f"the {len(x)} rows are all but the same (their mean squared distance from their "
+                f"mean is {spread:.1e}): there is nothing to learn; {_REMEDY}"
+            )
+
+    def learned(self, name: str, backbone: str, started: float) -> Learned:
+        choice, steps, start = self._choose()
+        count, bands = choice.rank, [0, choice.rank]
+
+        def tensors(axes: Axes, scale: NDArray[np.float64]) -> compact.Tensors:
+            return compact.without_networks(axes, choice.coarsest, scale, steps, RDO_WEIGHT)
+
+        self.say(f"fitting the tables of {count} coefficients")
+        rough = np.sqrt(self.axes.variance[:count])
+        parts = [
+            (compact.transform_of(tensors(axes, rough), bands), rows)
+            for axes, rows in zip(self.left, self._some(_TABLE_ROWS), strict=True)
+        ]
+        latents = np.concatenate([part.analyse(self.x[rows]) for part, rows in parts])
+        scale = np.sqrt((latents.astype(np.float64) ** 2).mean(axis=0) + 1e-18)
+        final = tensors(self.axes, scale)
+        transform = compact.transform_of(final, bands)
+        fitted = level_tables.fit(
+            transform, latents, bands, steps, final["weights"],
+            scale=scale, start=start, known=True, rounds=6,
+        )  # fmt: skip
+        engine = Engine(
+            transform,
+            LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, bands),
+            steps, final["weights"],
+        )  # fmt: skip
+        quality = self._default(engine, parts, latents)
+        card = {
+            "learned": {"rows": self.distinct, "held_out": sum(map(len, self.held)), "rank": count}
+        }
+
+        def file(axes: Axes) -> bytes:
+            return compact.file(
+                tensors(axes, scale), fitted, bands, hidden=0, restore=0, quality=quality,
+                measured=compact.statistics(self.x), name=name, backbone=backbone, card=card,
+            )  # fmt: skip
+
+        data = file(self.axes)
+        size = len(Embedded.of(data).block)
+        share = size / self.items
+        self.say("measuring it on rows held out")
+        some = [
+            Part(file(axes), self.x[rows])
+            for axes, rows in zip(self.left, self._some(_MEASURED), strict=True)
+        ]
+        found = measure(some, self.target)
+        beside = rotation(np.concatenate([part.rows for part in some]), found.bytes + share,
+                          self.target)  # fmt: skip
+        return Learned(
+            data=data, size=size, share=share, rows=self.distinct,
+            held_out=sum(map(len, self.held)), rank=count, hidden=0,
+            cosine=found.cosine, bytes=found.bytes, rotation_cosine=beside,
+            better=found.cosine > beside, seconds=time.perf_counter() - started,
+        )  # fmt: skip
+
+    def _some(self, most: int) -> list[NDArray[np.int64]]:
+        """Of each set of held-out rows the same share, so that all are `most` rows at most."""
+        every = -(-sum(map(len, self.held)) // most)
+        return [rows[::every] for rows in self.held]
+
+    def _choose(self) -> tuple[Choice, NDArray[np.float32], NDArray[np.float64]]:
+        """Rank and precision; the steps (Q,) of all qualities; shares of levels to begin with."""
+        self.say("weighing coefficients")
+        dim = self.x.shape[1]
+        count = min(len(axes.rows) for axes in self.left)
+        count = min(count, len(self.axes.rows))
+        rows = self._some(4 * _TABLE_ROWS)
+        latents = np.concatenate(
+            [axes.coefficients(self.x[r])[:, :count] for axes, r in zip(self.left, rows, strict=True)]
+        )
+        away = [((self.x[r] - axes.mean) ** 2).sum(axis=1) for axes, r in zip(self.left, rows, strict=True)]
+        self.total = np.concatenate(away)
+        power = (latents.astype(np.float64) ** 2).mean(axis=0)
+        self.latents, self.power = latents, power
+        low = min(_LOW * dim, _LOW_BITS) / count
+        steps = steps_for(power, QUALITIES, low, _HIGH * dim / count)
+        weights = np.full(QUALITIES, RDO_WEIGHT, np.float32)
+        bands, plain = [0, count], _Plain(np.sqrt(power).astype(np.float32))
+        few = latents[:: -(-len(latents) // _WORTH_ROWS)]
+        fitted = level_tables.fit(
+            plain, few, bands, steps, weights, scale=np.sqrt(power + 1e-18), known=True, rounds=6
+        )
+        tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, bands)
+        engine = Engine(plain, tables, steps, weights)
+        grid = np.unique(np.linspace(1, QUALITIES, _WORTH_GRID).round().astype(np.int64))
+        chooser = Chooser(
+            worth(engine, few, float(self.total.mean()), grid), self.axes.rows[:count],
+            self.items, RDO_WEIGHT,
+        )  # fmt: skip
+        shares = fitted.frequencies[: 2 * level_tables.CLASSES] / 65536.0
+        choice, steps = self._meeting(chooser)
+        return choice, steps, shares
+
+    def _meeting(self, chooser: Chooser) -> tuple[Choice, NDArray[np.float32]]:
+        """The choice at the step where the target is met, and the steps of all qualities."""
+        target = self.target
+        if target.max_bytes is not None or target.mean_bytes is not None:
+            size = target.max_bytes or target.mean_bytes or 0.0
+            header = _HEADER if target.max_bytes is not None else 1
+            choice = chooser.for_bits(max(8.0 * (size - header) - 16, 8.0))
+        elif target.quality is None:
+            choice = chooser.for_cosine(target.min_cosine or COSINE)
+        else:
+            step = float(chooser.worth.steps[len(chooser.worth.steps) // 2])
+            for _ in range(12):
+                steps = self._laid_out(chooser.at(step))
+                wanted = float(steps[min(int(target.quality), QUALITIES) - 1])
+                step = float(np.sqrt(step * wanted))
+            choice = chooser.at(step)
+        return choice, self._laid_out(choice)
+
+    def _laid_out(self, choice: Choice) -> NDArray[np.float32]:
+        """Steps of all qualities: from a few bits up to where finer ones gain little."""
+        power = self.power[: choice.rank]
+        dim, count = self.x.shape[1], choice.rank
+        coarse, fine = steps_for(
+            power, 2, min(_LOW * dim, _LOW_BITS) / count, _HIGH * dim / count
+        ).tolist()
+        missing = max(float(self.total.mean()) - float(power.sum()), 0.0)
+        fine = max(fine, float(np.sqrt(_FINEST * missing / (count * ERROR))))
+        fine, coarse = min(fine, choice.step / 2), max(coarse, choice.step * 2)
+        return np.geomspace(coarse, fine, QUALITIES).astype(np.float32)
+
+    def _default(
+        self, engine: Engine, parts: list[Any], latents: NDArray[np.float32]
+    ) -> int:
+        """The lowest quality that meets the target on average, or else the highest."""
+        target = self.target
+        if target.quality is not None:
+            return min(int(target.quality), QUALITIES)
+        size = target.max_bytes or target.mean_bytes
+        bounds = np.cumsum([len(rows) for _, rows in parts])[:-1]
+        every = max(1, len(latents) // 500)
+
+        def fine_enough(quality: int) -> bool:
+            attempt = engine.attempt(latents, np.full(len(latents), quality))
+            if size is not None:
+                return bool(_HEADER + engine.coder.sizes(attempt.levels, attempt.bits).mean() >= size)
+            cosines = []
+            for (part, rows), y in zip(parts, np.split(attempt.latent, bounds), strict=True):
+                x = part.synthesise(y)
+                cosines.append((x * self.x[rows]).sum(axis=1) / np.linalg.norm(x, axis=1))
+            return bool(np.concatenate(cosines).mean() >= (target.min_cosine or COSINE))
+
+        assert every
+        low, high = 0, QUALITIES
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fine_enough(middle) else (middle, high)
+        return high
+
+
+class _Plain:
+    """Coefficients as they are, of which nothing is predicted."""
+
+    def __init__(self, scale: NDArray[np.float32]) -> None:
+        self.scale = scale
+
+    def analyse(self, x: Embeddings) -> NDArray[np.float32]:
+        return x
+
+    def synthesise(self, y: NDArray[np.float32]) -> Embeddings:
+        return y
+
+    def predict(self, estimate: Any, band: int, qualities: Any) -> None:
+        """Nothing is predicted."""
+
+    def restore(self, estimate: Any, qualities: Any) -> None:
+        """Nothing is restored."""
+
+    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        return gradient
