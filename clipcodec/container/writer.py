@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -26,10 +27,12 @@ from ..errors import (
 )
 from ..system.files import abort, lock, move, refuse_existing
 from . import layout
+from .embedded import embedded_in
 from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
 from .mending import BLOCK_BYTES, mended, profile_to_put
+from .piped import ItemReader
 from .reader import Container
 from .survey import Survey, read_survey
 
@@ -139,12 +142,14 @@ class ContainerWriter:
         self._tail = 0  # bytes in the file after these: an index, to be written over
         self._indexed = False  # does the file end with its index?
         self._path: Path | None = None
+        self._carried: Embedded | None = None
         opening = [layout.OPENING]
         if metadata is not None:
             opening.append(_metadata_block(metadata))
         embedded = None if profile is None else _to_embed(profile)
         if embedded is not None:
             opening.append(embedded.block)
+            self._carried = embedded
         path = path_of(target, "write")
         if path is None:
             if mode != "x":
@@ -198,6 +203,9 @@ class ContainerWriter:
             if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
                 raise survey.why
             put = profile_to_put(source, survey, embedded)
+            if embedded is None:
+                with suppress(DecodeError):  # it says so when it is needed
+                    self._carried = embedded_in(source)
             if not len(survey.entries):
                 if self._path == self._target and isinstance(survey.why, CorruptError):
                     raise survey.why  # a container that was finished once is not begun anew
@@ -292,17 +300,35 @@ class ContainerWriter:
             OptionError: As DecodeError; also if there are fewer ids than streams, or more.
             OSError: The file cannot be written.
 
+        Warns:
+            UserWarning: The container carries a profile, and this one does not carry the same:
+                create it with profile=.
+
         Examples:
             >>> photos = clipcodec.open("photos.clpc")
             >>> with clipcodec.create("half.clpc") as writer:
             ...     writer.extend(photos[:50], ids=photos.ids[:50])
         """
+        if isinstance(streams, (Container, ItemReader)):
+            self._check_carried(streams)
         for i, (stream, id) in enumerate(pairs(streams, ids)):
             try:
                 self.append(stream, id)
             except (DecodeError, OptionError) as error:
                 error.rows, error.item = (i,), "stream"
                 raise
+
+    def _check_carried(self, source: Container | ItemReader) -> None:
+        """Warn if streams leave the profile behind that travels with them."""
+        found = source.embedded(lambda error: None)
+        if found is None or found == self._carried:
+            return
+        name = source.name if isinstance(source, Container) else "the container"
+        warnings.warn(
+            f"{name} carries a profile, SHA-256 {found.digest.hex()[:8]}…, which does not go with "
+            "its streams: create the new container with profile=, and that of the source",
+            stacklevel=3,
+        )
 
     def flush(self) -> None:
         """Write what was appended to the disk: after that not even a power cut can lose it.
