@@ -25,12 +25,13 @@ from ..errors import (
     UnsupportedError,
     placed,
 )
-from ..system.files import abort, lock, move, refuse_existing
+from ..system.files import abort, move, refuse_existing
 from . import layout
 from .embedded import embedded_in
 from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
+from .locking import close_unused, open_locked
 from .mending import BLOCK_BYTES, mended, profile_to_put
 from .piped import ItemReader
 from .reader import Container
@@ -159,14 +160,14 @@ class ContainerWriter:
             return
         self._target = Path(os.path.realpath(path))
         self._path = self._choose(mode)
-        self._file, made = _open_locked(self._path, new=mode == "x")
+        self._file, made = open_locked(self._path, new=mode == "x")
         try:
             if mode != "a" or not self._resume(metadata, embedded, survey):
                 self._file.truncate(0)
                 self._file.seek(0)
                 self._begin(opening)
         except BaseException:
-            _close_unused(self._file, self._path, made=made)
+            close_unused(self._file, self._path, made=made)
             raise
 
     def _choose(self, mode: str) -> Path:
@@ -501,45 +502,6 @@ class ContainerWriter:
         file, self._file = self._file, None
         if file is not None and self._path is not None:
             file.close()
-
-
-def _open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
-    """Open and lock for reading and writing; and whether the file was made by this.
-
-    Unbuffered: a write that fails raises at once.
-    """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    made = True
-    try:
-        try:
-            number = os.open(path, flags | os.O_EXCL, 0o666)
-        except FileExistsError:
-            if new:
-                raise
-            number, made = os.open(path, flags, 0o666), False
-    except FileExistsError:
-        raise OutputExistsError(f"{path} was made by another process meanwhile") from None
-    except OSError as error:
-        why = f"cannot be written: {error.strerror}"
-        raise type(error)(error.errno, why, os.fspath(path)) from error
-    file = cast(BinaryIO, os.fdopen(number, "r+b", buffering=0))
-    try:
-        lock(file.fileno(), path)
-    except LockedError:  # then another process goes on with it
-        file.close()
-        raise
-    except BaseException:
-        _close_unused(file, path, made=made)
-        raise
-    return file, made
-
-
-def _close_unused(file: BinaryIO, path: Path, *, made: bool) -> None:
-    """Close a file that could not be begun, and remove it if it was made for that."""
-    file.close()
-    if made:
-        with suppress(OSError):  # the error that led here matters more
-            path.unlink()
 
 
 def _metadata_block(metadata: dict[str, Any]) -> bytes:
