@@ -22,6 +22,7 @@ _LEAST_HALF = 2.0**-14  # float16 keeps its eleven bits from here on
 _LEAST_SCALE = 1e-9
 _FLOOR_MARGIN = 0.15  # as in export.py
 _NO_MEAN = 1e-3  # a mean this short is no direction
+_LOW = 4.0  # standard deviations below the mean cosine; a real row in a thousand or fewer is there
 
 
 def without_networks(
@@ -81,8 +82,10 @@ def statistics(x: Embeddings) -> tuple[Tensors, dict[str, Any]]:
         "statistics.basis": np.zeros((x.shape[1], 0), np.float16),
         "statistics.scale": np.array([spread], np.float32),
     }
-    low = float(np.quantile(cosines, 0.001))
-    floor = max(float(cosines.min()) - _FLOOR_MARGIN, -1.0)
+    # Of few rows the quantile is their least, and many a row to come is below that.
+    low = min(float(np.quantile(cosines, 0.001)), float(cosines.mean() - _LOW * cosines.std()))
+    low = max(low, -1.0)
+    floor = max(min(float(cosines.min()), low) - _FLOOR_MARGIN, -1.0)
     return tensors, {"low": round(low, 4), "floor": round(floor, 4), "axes": 0}
 
 
