@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from ..bulk.sampling import MOST_IMAGES, MOST_ROWS, Sample, sample
 from ..codec import Codec
 from ..container.profiles import profile_of
 from ..errors import OptionError, TrainingError, placed
-from ..profile.file import parse_profile
+from ..profile.file import Profile, parse_profile
 from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from ..target import Target
 from .common import STDIO, progress_bar
@@ -71,17 +72,39 @@ def options(
         return {"profile": UNTRAINED}
     with placed(None, source=label_of(name)):
         found = _sample(args, inputs)
-        learned = _learn(args, found, output, target)
+    profile = learned_from(found, args, output, name, target)
+    return {"profile": profile, "embed_profile": True, "embeddings": found.embedded}
+
+
+def learned_from(
+    found: Sample,
+    args: argparse.Namespace,
+    output: str,
+    name: str,
+    target: Target,
+    *,
+    files: int = 1,
+    growth: float = 1.0,
+) -> Profile:
+    """A profile learned from a sample, and what it costs and brings in words.
+
+    output  file for which it is; "-": several, or none of a name
+    name    what messages call the inputs
+    files   how many files carry it, each with its share of the items
+    growth  bytes in these files for each byte of a container's block
+
+    Raises TrainingError if a profile of their own does not pay, or cannot be learned.
+    """
+    with placed(None, source=label_of(name)):
+        items = max(1, round(found.items / files))  # of each file
+        learned = _learn(args, found, max(1, round(items / growth)), output, target, label_of(name))
+        share = _share(round(learned.size * growth), items, files)
         if not args.quiet:
-            for line in _account(found, learned):
+            for line in _account(found, learned, share):
                 note(f"{label_of(name)}: {line}")
         if not learned.better:
-            raise TrainingError(f"{_why(learned, found.items)}: {_REMEDIES}")
-    return {
-        "profile": parse_profile(learned.data, path=None),
-        "embed_profile": True,
-        "embeddings": found.embedded,
-    }
+            raise TrainingError(f"{_why(learned, share)}: {_REMEDIES}")
+    return parse_profile(learned.data, path=None)
 
 
 def _goes_on(output: str) -> bool:
@@ -97,30 +120,41 @@ def _goes_on(output: str) -> bool:
     return False
 
 
+def embedder(args: argparse.Namespace) -> Codec | None:
+    """What embeds the images of a sample; None: no backbone is named."""
+    if args.backbone is None:
+        return None
+    return Codec(
+        UNTRAINED, backbone=args.backbone, device=args.device, weights=args.weights,
+        precision=args.precision or "fp32",
+    )  # fmt: skip
+
+
 def _sample(args: argparse.Namespace, inputs: list[str]) -> Sample:
-    codec = None
-    if args.backbone is not None:
-        codec = Codec(
-            UNTRAINED, backbone=args.backbone, device=args.device, weights=args.weights,
-            precision=args.precision or "fp32",
-        )  # fmt: skip
     with progress_bar(quiet=args.quiet, unit="item", desc="sample") as progress:
-        return sample(inputs, codec, progress=progress)
+        return sample(inputs, embedder(args), progress=progress)
 
 
-def _learn(args: argparse.Namespace, found: Sample, output: str, target: Target) -> Learned:
+def _learn(
+    args: argparse.Namespace, found: Sample, items: int, output: str, target: Target, label: str
+) -> Learned:
     from ..training.learn import learn
+
+    def progress(text: str) -> None:
+        if sys.stderr.isatty() and not args.quiet:
+            note(f"{label}: {text}")
 
     several = found.groups.max() > 0
     minutes = {} if args.minutes is None else {"minutes": args.minutes}
     return learn(
-        found.rows, target=target, items=found.items, groups=found.groups if several else None,
+        found.rows, target=target, items=items, groups=found.groups if several else None,
         name="private/learned" if output == STDIO else f"private/{Path(output).stem}",
-        backbone=args.backbone or ANY_BACKBONE, device=args.device or "cpu", **minutes,
+        backbone=args.backbone or ANY_BACKBONE, device=args.device or "cpu",
+        progress=progress, **minutes,
     )  # fmt: skip
 
 
-def _account(found: Sample, learned: Learned) -> list[str]:
+def _account(found: Sample, learned: Learned, share: str) -> list[str]:
     """What was learned from, what it costs, and what it brings."""
     part = "" if found.whole else f" of {found.items:,}, chosen at random"
     images = f", {counted(len(found.embedded), 'image')} of them embedded" if found.embedded else ""
@@ -128,21 +162,21 @@ def _account(found: Sample, learned: Learned) -> list[str]:
     return [
         f"learned from {counted(len(found.rows), 'embedding')}{part}{images}: "
         f"{counted(learned.rank, 'coefficient')}{networks}, {learned.seconds:.0f} s",
-        f"profile: {_share(learned, found.items)}",
+        f"profile: {share}",
         f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.3f} at "
         f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.3f}",
     ]
 
 
-def _share(learned: Learned, items: int) -> str:
-    return (
-        f"{size_text(learned.size)}, {learned.share:.1f} bytes for each of {counted(items, 'item')}"
-    )
+def _share(size: int, items: int, files: int) -> str:
+    """What a profile of this size takes, in a file or in each of several."""
+    each = f" in each of {files} files" if files > 1 else ""
+    return f"{size_text(size)}{each}, {size / items:.1f} bytes for each of {counted(items, 'item')}"
 
 
-def _why(learned: Learned, items: int) -> str:
+def _why(learned: Learned, share: str) -> str:
     return (
-        f"a profile of its own does not pay ({_share(learned, items)}): with it the cosine would "
+        f"a profile of its own does not pay ({share}): with it the cosine would "
         f"be {learned.cosine:.3f}, with {UNTRAINED} in the same file {learned.rotation_cosine:.3f}"
     )
 
