@@ -9,7 +9,7 @@ import pytest
 
 from clipcodec.errors import OptionError, TrainingError
 from clipcodec.training.data import Rows, load_rows
-from clipcodec.training.predictive import COUNTED, divide
+from clipcodec.training.division import COUNTED, divide
 from tests.helpers.profiles import cone
 
 
