@@ -112,6 +112,11 @@ def _goes_on(output: str) -> bool:
     if carried(output) is not None:
         return True
     with Begun(output, resume=True) as begun:
+        if begun.found and not begun.items:
+            raise OptionError(
+                f"{begun.path} was cut before its profile was whole, and has no items: give -f in "
+                "place of --resume"
+            )
         if begun.found:
             raise OptionError(
                 f"{begun.path} was begun without a profile of its own: leave out --train, or begin "
