@@ -250,18 +250,22 @@ def progress(items: Iterable[T], *, quiet: bool, **options: Any) -> Iterable[T]:
 
 
 @contextmanager
-def progress_bar(*, quiet: bool, **options: Any) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar as of `progress`, that is told how many are done, and of how many if that is known."""
+def progress_bar(*, quiet: bool, **options: Any) -> Iterator[Callable[..., None]]:
+    """A bar as of `progress`, that is told how many are done, of how many if that is known, and
+    words to show behind it.
+    """
     tqdm = None if quiet else _tqdm()
     bar: Any = None
 
-    def show(done: int, total: int | None) -> None:
+    def show(done: int, total: int | None, words: str = "") -> None:
         nonlocal bar
         if tqdm is None:
             return
         if bar is None:  # begins when the work does
             bar = tqdm(total=total, disable=None, leave=False, **options)
         bar.total = total
+        if words:
+            bar.set_postfix_str(words, refresh=False)
         bar.update(done - bar.n)
 
     try:

@@ -17,8 +17,11 @@ from .inputs import first_bytes, is_pipe, label_of, open_input
 Source = str | bytes  # the path of a file, or all its bytes
 
 
-def labels_of(value: str, inputs: Sequence[tuple[str, Source]]) -> NDArray[Any]:
-    """What --labels means: (N,) whole numbers or names, one for each row of the inputs together.
+def labels_of(
+    value: str, inputs: Sequence[tuple[str, Source]], option: str = "--labels"
+) -> NDArray[Any]:
+    """What --labels, or another `option`, means: (N,) whole numbers or names, one for each row of
+    the inputs together.
 
     value   a .npy file, lines of text, or the name of an array that each input holds
     inputs  .npz or .safetensors files: what messages call each, and its path or bytes
@@ -27,10 +30,10 @@ def labels_of(value: str, inputs: Sequence[tuple[str, Source]]) -> NDArray[Any]:
     """
     if os.path.isfile(value) or is_pipe(value):
         return _of_file(value)
-    found = [_named(value, name, source) for name, source in inputs]
+    found = [_named(value, name, source, option) for name, source in inputs]
     for (name, _), array in zip(inputs, found, strict=True):
         if array.ndim != 1:
-            raise OptionError(f"--labels {value}: of shape {array.shape} in {name}, expected (N,)")
+            raise OptionError(f"{option} {value}: of shape {array.shape} in {name}, expected (N,)")
     return np.concatenate(found)
 
 
@@ -68,10 +71,10 @@ def _lines(data: bytes, name: str) -> NDArray[Any]:
     return np.array(labels)
 
 
-def _named(value: str, name: str, source: Source) -> NDArray[Any]:
+def _named(value: str, name: str, source: Source, option: str) -> NDArray[Any]:
     """The array `value` of an input."""
     kind = _kind(name, source)
-    missing = OptionError(f"--labels {value}: there is no such file, and no such array in {name}")
+    missing = OptionError(f"{option} {value}: there is no such file, and no such array in {name}")
     try:
         if kind == ".npz":
             archive = np.load(io.BytesIO(source) if isinstance(source, bytes) else source)
@@ -87,8 +90,8 @@ def _named(value: str, name: str, source: Source) -> NDArray[Any]:
     except Exception as error:  # as above
         raise InputError(f"{name}: array {value!r} cannot be read: {brief(error)}") from error
     raise OptionError(
-        f"--labels {value}: there is no such file: check its name; or, to name an array of the "
-        "input, keep rows and labels in one .npz or .safetensors file"
+        f"{option} {value}: there is no such file: check its name; or, to name an array of the "
+        f"input, keep rows and {option.strip('-')} in one .npz or .safetensors file"
     )
 
 

@@ -5,51 +5,123 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import OptionError, TrainingError
-from .common import refuse_no_folder, refuse_terminal_or_existing
+from .common import progress_bar, refuse_no_folder, refuse_terminal_or_existing
 from .formats import PROFILE, refuse_other_format
+from .labels import labels_of
 from .results import Results, together
-from .terminal import counted
+from .terminal import counted, note
 
 _OPTIONS = (
-    "codewords", "sub_dim", "steps", "learning_rate",
-    "text_weight", "hidden", "restore", "shrinkage", "dropout", "weight_decay", "replay", "device",
+    "codewords", "sub_dim", "minutes", "steps", "batch", "learning_rate", "rank", "text_weight",
+    "hidden", "restore", "shrinkage", "dropout", "weight_decay", "replay", "device",
 )  # fmt: skip
+_COMPARED = 500  # held-out rows
 
 
 def run(args: argparse.Namespace) -> int:
     refuse_other_format(args.output, PROFILE)
     refuse_terminal_or_existing(args.output, force=args.force)
     refuse_no_folder(args.output)
+    args.embeddings = [*args.files, *(args.embeddings or [])]
+    if not args.embeddings:
+        raise OptionError("no file of embeddings: name one or more, such as mine.npy")
     card = _card(args.card)
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     common: dict[str, Any] = dict(
         backbone=args.backbone, card=card, name=args.name or f"private/{Path(args.output).stem}",
-        quiet=args.quiet,
     )  # fmt: skip
     if args.recipe == "pqvae":
         return _pqvae(args, given, common)
-    return _predictive(args, given, common)
+    return _staged(args, given, common)
 
 
-def _predictive(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
-    from ..training.predictive import Recipe, train
+def _staged(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
+    from ..training.predictive import Result, train
+    from ..training.recipe import Recipe
 
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.output, recipe, text_paths=args.text_embeddings,
-                   held_paths=args.held_out, start=args.start, **common)  # fmt: skip
+    with _shown(quiet=args.quiet) as progress:
+        result: Result = train(
+            args.embeddings, args.output, recipe, kind=args.recipe, groups=_groups(args),
+            text_paths=args.text_embeddings, held_paths=args.held_out, start=args.start,
+            progress=progress, **common,
+        )  # fmt: skip
     facts = [
-        f"held out          {counted(result.held_out, 'embedding')}",
+        f"held out          {_held(args, result)}",
+        f"learnt            {_learnt(args, result)}",
         f"default quality   {result.quality}",
         f"cosine            {result.cosine:.4f}",
         f"stream            {result.bytes:.1f} bytes",
     ]
-    return _done(args, result.rows, result.seconds, facts)
+    code = _done(args, result.rows, result.seconds, facts)
+    if not args.quiet:
+        for line in _compared(args.output, result.held, result.rows):
+            note(line)
+    return code
+
+
+def _groups(args: argparse.Namespace) -> Any:
+    if args.groups in (None, "files", "folders"):
+        return args.groups
+    return labels_of(args.groups, [(name, name) for name in args.embeddings], "--groups")
+
+
+def _held(args: argparse.Namespace, result: Any) -> str:
+    held = counted(result.held_out, "embedding")
+    if result.groups is not None:
+        return f"{held} of {counted(result.groups, 'group')}"
+    if args.held_out:
+        return f"{held} of --held-out"
+    return f"{held}, single rows: where others are all but the same, figures flatter (--groups)"
+
+
+def _learnt(args: argparse.Namespace, result: Any) -> str:
+    kept = "" if args.recipe == "predictive" else f"{counted(result.rank, 'coefficient')}, "
+    if result.hidden:
+        return f"{kept}networks of {result.hidden} units, {counted(result.steps, 'step')}"
+    few = "" if args.hidden == 0 else ": the rows are too few for networks"
+    return f"{kept}the KLT alone{few}"
+
+
+def _compared(output: str, held: Any, items: int) -> list[str]:
+    """The new profile beside the shipped ones, on rows that were held out."""
+    from ..evaluation.compare import compare
+    from ..profile import registry
+
+    if len(held) < 2:
+        return []
+    profiles = [output, *registry.fitting(held.shape[1])]
+    return ["", *compare(held, profiles, sample=_COMPARED, items=items).lines()]
+
+
+@contextmanager
+def _shown(*, quiet: bool) -> Iterator[Callable[[Any], None]]:
+    """Progress: a bar on a terminal, elsewhere a line for each estimate of the cosine."""
+    if quiet:
+        yield lambda moment: None
+        return
+    if not sys.stderr.isatty():
+        yield lambda moment: note(_words(moment)) if moment.new else None
+        return
+    with progress_bar(quiet=False, unit="%", desc="networks") as bar:
+
+        def show(moment: Any) -> None:
+            bar(round(100 * moment.share), 100, f"cosine at 50 bytes {moment.cosine:.4f}")
+
+        yield show
+
+
+def _words(moment: Any) -> str:
+    done = f"{100 * moment.share:3.0f} % of training" if moment.share else "before training"
+    return f"{done}: cosine at 50 bytes about {moment.cosine:.4f}"
 
 
 def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, Any]) -> int:
@@ -57,12 +129,12 @@ def _pqvae(args: argparse.Namespace, given: dict[str, Any], common: dict[str, An
 
     for name, files in (
         ("text-embeddings", args.text_embeddings), ("held-out", args.held_out),
-        ("start", args.start),
+        ("start", args.start), ("groups", args.groups),
     ):  # fmt: skip
         if files:
             raise OptionError(f"--{name}: not for --recipe pqvae")
     recipe = _recipe(Recipe, given, args)
-    result = train(args.embeddings, args.output, recipe, **common)
+    result = train(args.embeddings, args.output, recipe, quiet=args.quiet, **common)
     facts = [
         f"held out          {counted(result.held_out, 'embedding')}",
         f"cosine            {result.cosine:.4f}",

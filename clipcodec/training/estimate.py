@@ -26,10 +26,11 @@ ROWS = 200
 _HEADER = 1 + DIGEST_BYTES + 1  # bytes of a private profile's stream before its payload
 _AROUND = 2.4  # steps of the qualities tried: the typical one, times or divided by this at most
 _QUALITIES = 9
+_SEARCHED = 17  # attempts of the rate search for each row, about
 _BY_QUALITY = ("log_step", "predict.gain", "restore.gain", "steps", "weights")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Measured:
     """What `rate.search` asks of a kind."""
 
@@ -65,6 +66,11 @@ class Estimate:
         low, high = (np.abs(np.log(trainer.steps / trainer.steps[middle]) - shift).argmin()
                      for shift in (np.log(_AROUND), -np.log(_AROUND)))  # fmt: skip
         return np.unique(np.linspace(low, high, _QUALITIES).round().astype(np.int64))
+
+    @property
+    def attempts(self) -> int:
+        """How often a call quantises a row, about."""
+        return len(self._rows) * (2 * len(self._some) + _SEARCHED)
 
     def __call__(self) -> float:
         """The mean cosine."""

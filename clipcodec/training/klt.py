@@ -22,13 +22,25 @@ ERROR = 0.3
 class Klt:
     """Coefficients y = (x − mean) · analysis, and back: x = y · synthesis + mean.
 
-    mean (D,); analysis, synthesis (D, D); variance (D,) of the coefficients, in falling order
+    mean (D,); analysis (D, n), synthesis (n, D); variance (n,) of the coefficients, in falling
+    order; n is D, or less where the last ones are left out
     """
 
     mean: Doubles
     analysis: Doubles
     synthesis: Doubles
     variance: Doubles
+
+    def first(self, count: int) -> Klt:
+        """The first coefficients alone."""
+        return Klt(
+            self.mean, self.analysis[:, :count], self.synthesis[:count], self.variance[:count]
+        )
+
+    def coefficients(self, x: Embeddings) -> NDArray[np.float32]:
+        """(N, D) → (N, n)."""
+        y: NDArray[np.float32] = ((x - self.mean) @ self.analysis).astype(np.float32)
+        return y
 
 
 def klt(

@@ -27,7 +27,7 @@ from .folds import folds
 from .klt import ERROR, steps_for
 from .measured import Part, measure, rotation
 from .principal import Axes, axes_without
-from .rank import Choice, Chooser, worth
+from .rank import EACH, Choice, Chooser, worth
 
 LEAST_ROWS = 64  # distinct ones
 QUALITIES = 100
@@ -225,7 +225,7 @@ class _Learner:
         def file(axes: Axes) -> bytes:
             return compact.file(
                 tensors(axes, scale), fitted, bands, hidden=0, restore=0, quality=quality,
-                measured=compact.statistics(self.x), name=name, backbone=backbone, card=card,
+                measured=compact.statistics(self.x, axes.mean), name=name, backbone=backbone, card=card,
             )  # fmt: skip
 
         data = file(self.axes)
@@ -276,9 +276,10 @@ class _Learner:
         tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, bands)
         engine = Engine(plain, tables, steps, weights)
         grid = np.unique(np.linspace(1, QUALITIES, _WORTH_GRID).round().astype(np.int64))
+        each = self.target.max_bytes is not None or self.target.min_cosine is not None
         chooser = Chooser(
             worth(engine, few, float(self.total.mean()), grid), self.axes.rows[:count],
-            self.items, RDO_WEIGHT,
+            self.items, RDO_WEIGHT * (EACH if each else 1),
         )  # fmt: skip
         shares = fitted.frequencies[: 2 * level_tables.CLASSES] / 65536.0
         choice, steps = self._meeting(chooser)
@@ -312,7 +313,7 @@ class _Learner:
         missing = max(float(self.total.mean()) - float(power.sum()), 0.0)
         fine = max(fine, float(np.sqrt(_FINEST * missing / (count * ERROR))))
         fine, coarse = min(fine, choice.step / 2), max(coarse, choice.step * 2)
-        return np.geomspace(coarse, fine, QUALITIES).astype(np.float32)
+        return np.geomspace(coarse, fine, QUALITIES).astype(np.float16).astype(np.float32)
 
     def _default(
         self, engine: Engine, parts: list[Any], latents: NDArray[np.float32]

@@ -1,6 +1,6 @@
-"""The recipe `predictive`: train KLT, staged predictor and level tables, and write a profile.
+"""The recipes `predictive` and `compact`: KLT, networks and tables from rows, in a profile file.
 
-The profile is of kind predictive (formats/predictive.md).
+The profile is of the kind of that name (formats/predictive.md, formats/compact.md).
 """
 
 from __future__ import annotations
@@ -11,41 +11,69 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import OptionError
+from ..errors import OptionError, TrainingError
+from ..kinds.trellis.compact import MAX_BASIS
 from ..kinds.trellis.engine import Engine
-from ..profile.file import Tensors, read_profile, write_profile
-from . import checkpoint, level_tables
-from .data import load_embeddings
+from ..profile.file import read_profile, write_profile
+from ..system.files import write_atomic
+from . import checkpoint, compact, level_tables
+from .checkpoint import Checkpoint
+from .data import Groups, Rows, load_embeddings, load_rows
+from .estimate import Estimate
 from .export import statistics
-from .klt import klt
-from .recipe import Recipe, check, complete
-from .trainer import COUNTED, MIN_HELD, QUALITIES, Trainer
+from .folds import folds
+from .klt import Klt, klt
+from .progress import Progress, Watch
+from .recipe import FEW, Plan, Recipe, check, complete
+from .trainer import COMPACT, COUNTED, MIN_HELD, PREDICTIVE, QUALITIES, Trainer, by_steps, by_time
+
+LEAST_ROWS = 100  # distinct ones
+_FORMS = {form.kind: form for form in (PREDICTIVE, COMPACT)}
+_FOLDS = 5
+_LEFT_OUT = 0.01  # share of the variance of held-out rows that a compact profile leaves out
+_MOST_HELD = 0.5  # share of the rows in the groups held out
+_LEAST_GROUPS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """The result, measured on held-out rows at the default quality.
 
-    rows, held_out  distinct rows in the training files, and rows held out
-    quality         the default quality of the profile
-    cosine          mean cosine between decoded and original rows
-    bytes           mean size of a stream
-    seconds         the whole training took
+    rows      distinct rows in the training files
+    held      (N, D) rows held out: gains and tables are fitted to them, nothing else is
+    groups    how many groups these are; None: single rows, some of which may be all but the same
+              as rows that were learnt from
+    steps     of the optimiser in the first phase
+    hidden    units of each prediction; 0: the KLT alone
+    rank      coefficients that are kept
+    quality   the default quality of the profile
+    cosine    mean cosine between decoded and original rows
+    bytes     mean size of a stream
+    seconds   the whole training took
     """
 
     rows: int
-    held_out: int
+    held: Embeddings
+    groups: int | None
+    steps: int
+    hidden: int
+    rank: int
     quality: int
     cosine: float
     bytes: float
     seconds: float
+
+    @property
+    def held_out(self) -> int:
+        """How many rows were held out."""
+        return len(self.held)
 
 
 def train(
@@ -55,83 +83,126 @@ def train(
     *,
     name: str,
     backbone: str,
+    kind: str = "predictive",
+    groups: Groups | None = None,
     text_paths: list[str] | None = None,
     held_paths: list[str] | None = None,
     start: str | os.PathLike[str] | None = None,
     card: Mapping[str, Any] | None = None,
-    quiet: bool = True,
+    progress: Progress | None = None,
 ) -> Result:
     """Train on the embeddings in `paths` and write the profile `out`.
 
+    kind        `predictive`, or `compact` for a small file
+    groups      what belongs together, such as the frames of a video: it is held out together
     text_paths  embeddings of texts, for the metric
     held_paths  embeddings for gains, tables and the result; None: some rows of `paths`
     start       weights to start from, instead of a first phase (checkpoint.py); their KLT, bands
-                and units are kept, so steps, hidden and shrinkage may not be given, and
+                and units are kept, so steps, minutes, hidden and shrinkage may not be given, and
                 text_weight counts nothing
+    progress    is told how far it is
 
-    The same files, recipe, name, card, machine and torch give the same profile. Raises
-    TrainingError for the data, OptionError for the recipe.
+    The same files, recipe, name, card, machine and torch give the same profile, if the recipe says
+    the steps: minutes are as many steps as the machine does in them. Raises TrainingError for the
+    data, OptionError for the recipe. The file is written at the end, whole or not at all.
     """
     started = time.perf_counter()
     check(recipe)
-    x, counts = load_embeddings(paths)
-    weights = None if start is None else checkpoint.load(start)
+    _check_kind(kind, recipe, text_paths, start)
+    rows = load_rows(paths, groups, least=LEAST_ROWS)
+    weights = None if start is None else _weights(start, recipe, rows.x)
     if weights is not None:
-        if len(weights.klt.mean) != x.shape[1]:
-            raise OptionError(
-                f"{os.fspath(start or '')}: weights for {len(weights.klt.mean)} dimensions, the "
-                f"embeddings have {x.shape[1]}"
-            )
-        for name in ("steps", "hidden", "shrinkage"):
-            if getattr(recipe, name) is not None:
-                raise OptionError(
-                    f"{name}={getattr(recipe, name)} with weights to start from: these fix it, "
-                    "leave it out"
-                )
         recipe = replace(recipe, hidden=weights.bias.shape[1], steps=0)
-    plan = complete(recipe, len(x))
-    text = _load_further(text_paths, x, "text", least=1)
-    given = _load_further(held_paths, x, "held-out", least=MIN_HELD)
-    fit, kept = hold_out(len(x), plan.seed)
-    held = x[kept]
-    if given is not None:
-        fit, held = np.arange(len(x)), given[:: -(-len(given) // COUNTED)]
+    plan = complete(recipe, len(rows.x))
+    text = _load_further(text_paths, rows.x, "text", least=1)
+    given = _load_further(held_paths, rows.x, "held-out", least=MIN_HELD)
+    if given is not None and rows.groups is not None:
+        raise OptionError("groups count nothing with held-out files: give one of them")
+    parts = divide(rows, given, plan.seed)
+    x, counts = rows.x[parts.fit], rows.counts[parts.fit].astype(np.float64)
     base = weights.klt if weights else klt(
-        x[fit], counts[fit].astype(np.float64),
-        shrinkage=plan.shrinkage, text=text, text_weight=plan.text_weight,
+        x, counts, shrinkage=plan.shrinkage, text=text, text_weight=plan.text_weight
     )  # fmt: skip
-    trainer = Trainer(x[fit], counts[fit], base, plan, quiet=quiet)
-    if weights is None:
-        trainer.phase_one()
-    else:
-        trainer.start_from(weights)
-    trainer.phase_two()
-    fitted = trainer.fit_tables(held)
-    tensors = trainer.tensors()
+    if kind == "compact":
+        base = base.first(_rank(plan, base, parts.held))
+    trainer = Trainer(x, rows.counts[parts.fit], base, plan, form=_FORMS[kind])
+    fitted = _fitted(trainer, parts, weights, progress, started)
     data = {
         "files": [Path(path).name for path in paths],
         "text_files": [Path(path).name for path in text_paths or []],
         "held_out_files": [Path(path).name for path in held_paths or []],
         "start": None if start is None else Path(start).name,
-        "rows": len(x),
-        "sha256": hashlib.sha256(x.tobytes()).hexdigest(),
+        "rows": len(rows.x),
+        "groups_held_out": parts.groups,
+        "sha256": hashlib.sha256(rows.x.tobytes()).hexdigest(),
     }
-    training = {"embeddings": data, "recipe": {"name": "predictive", **asdict(plan)}}
-    quality = _default_quality(fitted, trainer.engine(fitted), held, plan.cosine)
+    done = asdict(plan) | {"steps": trainer.steps_done, "rank": len(base.variance)}
+    training = {"embeddings": data, "recipe": {"name": kind, **done}}
+    quality = _default_quality(fitted, trainer.engine(fitted), parts.held, plan.cosine)
     _write(
-        out, trainer, tensors, fitted, x[fit], text, quality, name=name, backbone=backbone,
+        out, trainer, fitted, x, text, quality, name=name, backbone=backbone,
         card={**(card or {}), **training},
     )  # fmt: skip
     codec = Codec(read_profile(out))
-    streams = codec.encode_embeddings(held)
+    streams = codec.encode_embeddings(parts.held)
     return Result(
-        rows=len(x),
-        held_out=len(held),
+        rows=len(rows.x),
+        held=parts.held,
+        groups=parts.groups,
+        steps=trainer.steps_done,
+        hidden=plan.hidden,
+        rank=len(base.variance),
         quality=quality,
-        cosine=float((codec.decode_batch(streams) * held).sum(axis=1).mean()),
+        cosine=float((codec.decode_batch(streams) * parts.held).sum(axis=1).mean()),
         bytes=float(np.mean([len(stream) for stream in streams])),
         seconds=time.perf_counter() - started,
     )
+
+
+def _check_kind(
+    kind: str, recipe: Recipe, texts: list[str] | None, start: str | os.PathLike[str] | None
+) -> None:
+    """Raise OptionError for what a kind of profile cannot have."""
+    if kind not in _FORMS:
+        raise OptionError(f"kind={kind!r}: expected one of {', '.join(_FORMS)}")
+    if kind == "compact":
+        for what, value in (("texts for the metric", texts), ("weights to start from", start)):
+            if value:
+                raise OptionError(f"{what}: not for a compact profile, make a predictive one")
+    elif recipe.rank is not None:
+        raise OptionError(f"rank={recipe.rank}: for a compact profile alone, others keep all")
+
+
+def _weights(path: str | os.PathLike[str], recipe: Recipe, x: Embeddings) -> Checkpoint:
+    """The weights to start from. Raises OptionError for what they fix, and another width."""
+    weights = checkpoint.load(path)
+    if len(weights.klt.mean) != x.shape[1]:
+        raise OptionError(
+            f"{os.fspath(path)}: weights for {len(weights.klt.mean)} dimensions, the embeddings "
+            f"have {x.shape[1]}"
+        )
+    for name in ("steps", "minutes", "hidden", "shrinkage"):
+        if getattr(recipe, name) is not None:
+            raise OptionError(
+                f"{name}={getattr(recipe, name)} with weights to start from: these fix it, "
+                "leave it out"
+            )
+    return weights
+
+
+def _rank(plan: Plan, base: Klt, held: Embeddings) -> int:
+    """How many coefficients a compact profile keeps: those asked for, or all that matter."""
+    dim = len(base.mean)
+    most = min(dim, MAX_BASIS // dim)
+    if plan.rank is not None:
+        if plan.rank > most:
+            raise OptionError(
+                f"rank={plan.rank}: at most {most} for embeddings of {dim} dimensions"
+            )
+        return plan.rank
+    power = (base.coefficients(held).astype(np.float64) ** 2).sum(axis=0)
+    enough = np.cumsum(power) >= (1 - _LEFT_OUT) * power.sum()
+    return min(most, int(enough.argmax()) + 1)
 
 
 def _load_further(
@@ -148,11 +219,102 @@ def _load_further(
     return rows
 
 
+class Parts(NamedTuple):
+    """Rows that are learnt from, and rows that are not.
+
+    fit     indices of the former
+    held    (N, D) the latter, at most COUNTED
+    groups  how many groups `held` is; None: single rows
+    """
+
+    fit: NDArray[np.int64]
+    held: Embeddings
+    groups: int | None
+
+
+def divide(rows: Rows, given: Embeddings | None, seed: int) -> Parts:
+    """Hold out `given` rows, or else some of the rows: whole groups where they are known.
+
+    Raises TrainingError for too few groups, or where those held out would be most of the rows.
+    """
+    count = len(rows.x)
+    if given is not None:
+        return Parts(np.arange(count), given[:: -(-len(given) // COUNTED)], None)
+    if rows.groups is None:
+        fit, kept = hold_out(count, seed)
+        return Parts(fit, rows.x[kept], None)
+    found = len(np.unique(rows.groups))
+    if found < _LEAST_GROUPS:
+        raise TrainingError(
+            f"{found} groups among {count} rows: at least {_LEAST_GROUPS} are needed to hold some "
+            "out; name others, or none"
+        )
+    (kept,) = folds(rows.groups, 1, min(COUNTED / count, _share(count)), seed)
+    if len(kept) > _MOST_HELD * count:
+        raise TrainingError(
+            f"one group has {len(kept)} of {count} rows, too many to be held out: name smaller "
+            "groups, or none"
+        )
+    fit = np.setdiff1d(np.arange(count), kept)
+    groups = len(np.unique(rows.groups[kept]))
+    return Parts(fit, rows.x[kept[:: -(-len(kept) // COUNTED)]], groups)
+
+
 def hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of rows to train on, and of rows for tables and result: a tenth, at most COUNTED."""
+    """Indices of rows to train on, and of rows for tables and result: a tenth, at most COUNTED; of
+    few rows a fifth.
+    """
     order = np.random.default_rng(seed).permutation(rows)
-    count = min(COUNTED, max(1, rows // 10))
+    count = min(COUNTED, max(1, round(rows * _share(rows))))
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def _share(rows: int) -> float:
+    return 0.2 if rows < FEW else 0.1
+
+
+def _fitted(
+    trainer: Trainer,
+    parts: Parts,
+    weights: Checkpoint | None,
+    progress: Progress | None,
+    started: float,
+) -> level_tables.Fitted:
+    """Train the networks, if there are any, and fit the tables."""
+    plan = trainer.plan
+    if weights is not None:
+        trainer.start_from(weights)
+    elif not (plan.hidden or plan.restore):
+        if len(trainer.latents) < FEW:  # too few are held out to count levels: all in turn
+            return trainer.fit(_crosswise(trainer, plan))
+    else:
+        estimate = Estimate(trainer, parts.held)
+        before = time.perf_counter()
+        cosine = estimate()
+        took = time.perf_counter() - before
+        if progress is not None:
+            trainer.watch = Watch(progress, estimate, took, cosine)
+        if plan.steps is not None:
+            trainer.phase_one(by_steps(plan.steps))
+        else:
+            assert plan.minutes is not None
+            left = started + 60 * plan.minutes - time.perf_counter()
+            # where minutes are few, tables take as long as the networks
+            rest = trainer.rest(took / estimate.attempts, len(parts.held))
+            trainer.phase_one(by_time(max(left - rest, left / 2)))
+    trainer.phase_two()
+    return trainer.fit_tables(parts.held)
+
+
+def _crosswise(trainer: Trainer, plan: Plan) -> NDArray[np.float32]:
+    """(N, n) coefficients of all rows, each in the KLT of rows without it."""
+    x, counts = trainer.x, trainer.counts.astype(np.float64)
+    found = np.empty((len(x), len(trainer.scale)), np.float32)
+    for held in folds(np.arange(len(x)), _FOLDS, 1 / _FOLDS, plan.seed):
+        rest = np.setdiff1d(np.arange(len(x)), held)
+        other = klt(x[rest], counts[rest], shrinkage=plan.shrinkage)
+        found[held] = other.first(found.shape[1]).coefficients(x[held])
+    return found
 
 
 def _default_quality(
@@ -173,7 +335,6 @@ def _default_quality(
 def _write(
     out: str | os.PathLike[str],
     trainer: Trainer,
-    tensors: Tensors,
     fitted: level_tables.Fitted,
     rows: Embeddings,
     texts: Embeddings | None,
@@ -183,9 +344,18 @@ def _write(
     backbone: str,
     card: Mapping[str, Any],
 ) -> None:
+    plan, tensors = trainer.plan, trainer.tensors()
+    if trainer.form is COMPACT:
+        data = compact.file(
+            tensors, fitted, trainer.bands, hidden=plan.hidden, restore=plan.restore,
+            quality=quality, measured=compact.statistics(rows), name=name, backbone=backbone,
+            card=card,
+        )  # fmt: skip
+        write_atomic(out, data, overwrite=True)
+        return
     stat_tensors, stat_meta = statistics(rows, texts)
     meta = {
-        "kind": "predictive",
+        "kind": trainer.form.kind,
         "name": name,
         "backbone": backbone,
         "dim": rows.shape[1],
@@ -195,8 +365,8 @@ def _write(
             "rows": len(fitted.frequencies),
             "alphabet": fitted.frequencies.shape[1],
             "bands": trainer.bands,
-            "hidden": trainer.plan.hidden,
-            "restore": trainer.plan.restore,
+            "hidden": plan.hidden,
+            "restore": plan.restore,
         },
         "statistics": stat_meta,
         "card": dict(card),

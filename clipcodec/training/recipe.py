@@ -8,6 +8,10 @@ import torch
 
 from ..errors import OptionError
 
+MINUTES = 3.0
+FEW = 1_000  # rows; of fewer the KLT alone is learnt, and tables from rows held out in turn
+_FOR_NETWORKS = 4_000  # rows: of fewer they learn nothing that holds for others
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -15,10 +19,13 @@ class Recipe:
 
     Where a value is None, `complete` chooses it by the number of rows.
 
-    steps        of the optimiser in the first phase, with a scalar quantiser
+    minutes      that all of it may take, MINUTES if neither this nor steps is given
+    steps        of the optimiser in the first phase, with a scalar quantiser, instead of minutes:
+                 the result does not depend on the clock
     replay       of the optimiser in the second phase, with the real encoder
     hidden       units of each prediction; 0: no networks, the KLT alone
     restore      units of the restoration; twice `hidden` if None
+    rank         coefficients that are kept, of a compact profile
     batch        rows per step of the optimiser
     shrinkage    of the covariance, 0 … 1; None: estimated (`klt.oas`)
     text_weight  weight of the text embeddings in the metric, 0 … 0.99 (see `klt.klt`)
@@ -26,12 +33,14 @@ class Recipe:
     cosine       least mean cosine of held-out rows at the default quality
     """
 
+    minutes: float | None = None
     steps: int | None = None
     replay: int | None = None
     hidden: int | None = None
     restore: int | None = None
-    batch: int = 1024
-    learning_rate: float = 2e-3
+    rank: int | None = None
+    batch: int = 256
+    learning_rate: float = 4e-3
     restore_rate: float = 5e-4
     weight_decay: float = 0.6
     dropout: float | None = None
@@ -44,12 +53,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe with every value chosen."""
+    """A recipe with every value chosen; one of `minutes` and `steps` is None."""
 
-    steps: int
+    minutes: float | None
+    steps: int | None
     replay: int
     hidden: int
     restore: int
+    rank: int | None
     batch: int
     learning_rate: float
     restore_rate: float
@@ -63,22 +74,24 @@ class Plan:
 
 
 def complete(recipe: Recipe, rows: int) -> Plan:
-    """Choose the values that are None. With few rows, a large network or many steps overfit."""
-    steps = min(7_500, rows // 7) if recipe.steps is None else recipe.steps
-    hidden = 0 if rows < 4_000 else 96 if rows < 30_000 else 256
+    """Choose the values that are None. With few rows a large network overfits."""
     by_rows = {
-        "steps": steps,
         "replay": min(300, rows // 100),
-        "hidden": hidden,
+        "hidden": 0 if rows < _FOR_NETWORKS else 96 if rows < 30_000 else 256,
         "dropout": 0.2 if rows < 30_000 else 0.1,
+        "minutes": MINUTES if recipe.steps is None else None,
     }
     given = {name: value for name, value in asdict(recipe).items() if value is not None}
-    chosen = {"shrinkage": None, **by_rows, **given}
+    chosen = {"shrinkage": None, "rank": None, "steps": None, **by_rows, **given}
     return Plan(**{"restore": 2 * chosen["hidden"], **chosen})
 
 
 def check(recipe: Recipe) -> None:
     """Raise OptionError for a value out of range."""
+    if recipe.steps is not None and recipe.minutes is not None:
+        raise OptionError("minutes and steps exclude each other: give one of them")
+    if recipe.minutes is not None and not 0 < recipe.minutes <= 1440:
+        raise OptionError(f"minutes={recipe.minutes} is not above 0 and at most 1440")
     for name, low, high in (
         ("steps", 0, 10**7), ("replay", 0, 10**7), ("hidden", 0, 4096),
         ("restore", 0, 8192), ("batch", 1, 10**6), ("weight_decay", 0, 100), ("seed", 0, 2**32 - 1),

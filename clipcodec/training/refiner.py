@@ -90,7 +90,8 @@ class Refiner(nn.Module):
                 self.peak[band] = torch.maximum(seen, units.amax(0))
             if self.dropout:
                 units = units * self._kept(units)
-        return (units @ self.out[band]).float()
+        change: Tensor = (units @ self.out[band]).float()
+        return change
 
     def _kept(self, units: Tensor) -> Tensor:
         """Dropout: zeros, and the inverse of the share that is kept; one draw for all networks."""

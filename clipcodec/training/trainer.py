@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from ..embeddings import Embeddings
+from ..kinds.trellis.compact import CompactTransform, rounded
 from ..kinds.trellis.engine import Engine
 from ..kinds.trellis.predictive import PredictiveTransform
 from ..kinds.trellis.tables import LevelTables
@@ -34,8 +35,14 @@ LEARNED = (
 RDO_WEIGHT = 0.4  # λ, in squared steps per bit; close to the best value at every rate
 COUNTED = 2000  # rows, at most, that the tables are fitted to
 MIN_HELD = 100  # rows, at least, that the tables can be fitted to
+_GAIN_ROWS = 1000  # rows, at most, by which gains are found
+_ROUGH_ROWS, _ROUGH_ROUNDS = 512, 4  # of tables that gains and the second phase are found with
+_AFTERWARDS = (
+    16  # times that held-out rows are quantised to find the default quality and to compare
+)
 REPLAYED = 1 << 14  # rows that the encoder codes at a time, in the second phase
 EPOCHS = 6  # times that the network sees each of these rows
+_ROUNDING = 1e-3  # mean squared error that the rounding of a compact basis causes: half in cosine
 _FRACTIONS = (
     0.012, 0.027, 0.047, 0.078, 0.125, 0.19, 0.28, 0.36, 0.44, 0.556, 0.69,
 )  # fmt: skip  # of D: ends of the bands
@@ -75,7 +82,33 @@ def _matrices(base: Klt) -> Tensors:
     }
 
 
+def _rounded(base: Klt) -> Tensors:
+    """Orthonormal rows in eight bits, none of which costs more than its share of _ROUNDING."""
+    rank, dim = base.synthesis.shape
+    coarsest = np.sqrt(12 * _ROUNDING / (rank * dim * base.variance))
+    basis, shift = rounded(base.synthesis, coarsest)
+    return {"center": base.mean.astype(np.float16), "basis": basis, "shift": shift}
+
+
 PREDICTIVE = Form("predictive", _matrices, PredictiveTransform)
+COMPACT = Form("compact", _rounded, CompactTransform)
+
+
+Watch = Callable[[float], None]
+
+
+def by_steps(count: int) -> Iterator[float]:
+    """The share done before each of `count` steps."""
+    return (done / count for done in range(count))
+
+
+def by_time(seconds: float) -> Iterator[float]:
+    """The share done before each step, until that many seconds are over; one step at least."""
+    start = time.perf_counter()
+    share = 0.0
+    while share < 1:
+        yield share
+        share = (time.perf_counter() - start) / seconds if seconds > 0 else 1.0
 
 
 class Trainer:
@@ -85,6 +118,8 @@ class Trainer:
     counts  (N,) how often each row counts
     base    the KLT in which they are coded, of n ≤ D coefficients
     form    the kind of profile that is made
+
+    watch is told after each step of the first phase which share of it is done; it may be set.
     """
 
     def __init__(
@@ -95,9 +130,11 @@ class Trainer:
         plan: Plan,
         *,
         form: Form = PREDICTIVE,
-        quiet: bool = True,
     ) -> None:
-        self.plan, self.base, self.form, self.quiet = plan, base, form, quiet
+        self.plan, self.base, self.form = plan, base, form
+        self.x, self.counts = x, counts
+        self.watch: Watch = lambda share: None
+        self.steps_done = 0
         dim, count = x.shape[1], len(base.variance)
         self.bands = bands_for(dim, count)
         low = min(LOW * dim / count, HIGH / 2)  # bits of all dimensions, on those that are coded
@@ -108,7 +145,7 @@ class Trainer:
             "predict.gain": np.ones((QUALITIES, len(self.bands) - 2), np.float32),
             "restore.gain": np.ones(QUALITIES, np.float32),
         }
-        self.latents = ((x - base.mean) @ base.analysis).astype(np.float32)
+        self.latents = base.coefficients(x)
         self.scale = np.sqrt(base.variance).astype(np.float32)
         self.share = counts / counts.sum()
         self.rng = np.random.default_rng(plan.seed)
@@ -122,14 +159,20 @@ class Trainer:
         ends = float(self.steps[0]), float(self.steps[self.learned - 1])
         self.loop = Loop(self.refiner, torch.from_numpy(self.scale).to(self.device), ends)
 
-    def phase_one(self) -> None:
-        """Train all networks with a scalar quantiser, which is faster than the trellis."""
-        plan = self.plan
-        count = plan.steps if plan.hidden or plan.restore else 0
-        optimiser = self._optimiser(self.refiner.parameters(), plan.learning_rate)
-        for done in self._bar(count, "scalar"):
-            loss = self._scalar_loss()
-            self._step(optimiser, loss, plan.learning_rate, done / count, done)
+    def phase_one(self, shares: Iterable[float]) -> None:
+        """Train all networks with a scalar quantiser, which is faster than the trellis.
+
+        shares  which share of the phase is done before each step: `by_steps` or `by_time`. The
+                learning rate goes by it.
+        """
+        rate = self.plan.learning_rate
+        if not (self.plan.hidden or self.plan.restore):
+            return
+        optimiser = self._optimiser(self.refiner.parameters(), rate)
+        for share in shares:
+            self._step(optimiser, self._scalar_loss(), rate, share, self.steps_done)
+            self.steps_done += 1
+            self.watch(share)
 
     def start_from(self, weights: Checkpoint) -> None:
         """Take the weights, and set the running values (variances, peaks) for them."""
@@ -153,12 +196,11 @@ class Trainer:
         plan = self.plan
         count = plan.replay if plan.restore else 0
         optimiser = self._optimiser(self.refiner.restoration(), plan.restore_rate)
-        bar = self._bar(count, "trellis")
         done = 0
         engine: Engine | None = None
         while done < count:
             rows = self.rng.choice(len(self.latents), REPLAYED, p=self.share)
-            engine = engine or self.engine(self._fit(self.latents[rows[:COUNTED]], rounds=3))
+            engine = engine or self.engine(self.fit_rough(self.latents[rows[:COUNTED]]))
             latents, estimate, step = self._replay(rows, engine)
             for _ in range(EPOCHS):
                 order = self.rng.permutation(len(latents))
@@ -169,8 +211,6 @@ class Trainer:
                             loss = self.loop.restoration_loss(u, e, s)
                         self._step(optimiser, loss, plan.restore_rate, done / count, done)
                         done += 1
-                        bar.update()
-        bar.close()
 
     def _replay(
         self, rows: NDArray[np.int64], engine: Engine
@@ -210,11 +250,6 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def _bar(self, steps: int, what: str) -> Any:
-        return tqdm(
-            range(steps), disable=True if self.quiet else None, unit="step", leave=False, desc=what
-        )
-
     def tensors(self) -> Tensors:
         """The tensors of the profile, in the precision of the file (formats/predictive.md)."""
         return {
@@ -238,16 +273,35 @@ class Trainer:
         transform = self.transform()
         latents = transform.analyse(held)
         if self.plan.hidden or self.plan.restore:
-            rough = self._fit(latents, rounds=3)
-            self.gains = gains(transform, self.engine(rough), latents)
-        return self._fit(latents, rounds=5)
+            rough = self.fit_rough(latents)
+            some = latents[:: -(-len(latents) // _GAIN_ROWS)]
+            self.gains = gains(transform, self.engine(rough), some)
+        return self.fit(latents)
 
-    def _fit(self, latents: NDArray[np.float32], rounds: int) -> level_tables.Fitted:
+    def fit_rough(self, latents: NDArray[np.float32]) -> level_tables.Fitted:
+        """Tables that are nearly right, by a few rows."""
+        return self.fit(latents[:: -(-len(latents) // _ROUGH_ROWS)], rounds=_ROUGH_ROUNDS)
+
+    def fit(
+        self, latents: NDArray[np.float32], rounds: int = level_tables.ROUNDS
+    ) -> level_tables.Fitted:
+        """Tables fitted to coefficients (N, n) of rows that the KLT has not seen."""
         return level_tables.fit(
             self.transform(), latents, self.bands, self.steps, self.rdo_weights,
-            scale=self.scale.astype(np.float64), rounds=rounds,
-            floor=self.floor,
+            scale=self.scale.astype(np.float64), rounds=rounds, floor=self.floor,
         )  # fmt: skip
+
+    def rest(self, seconds: float, held: int) -> float:
+        """Seconds that everything after the first phase will take, about.
+
+        seconds  to quantise a row once
+        held     rows for the tables
+        """
+        rounds = 2 * _ROUGH_ROUNDS + level_tables.ROUNDS
+        quick = level_tables.FIRST_ROWS * level_tables.FIRST_GRID * rounds
+        tables = level_tables.GRID * (held + 2 * _ROUGH_ROWS + min(held, _GAIN_ROWS))
+        replayed = REPLAYED * -(-self.plan.replay * self.plan.batch // (REPLAYED * EPOCHS))
+        return 1.1 * seconds * (quick + tables + replayed + _AFTERWARDS * held)
 
     @property
     def floor(self) -> float:

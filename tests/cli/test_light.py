@@ -74,6 +74,7 @@ def light(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 WORKS = [
+    "compare rows.npy --profile any/rotation --only --max-bytes 40",
     "evaluate sets --codec any/rotation@max_bytes=20 -o r.json",
     "compress row.npy -o 1.clip",
     "compress row.npy rows.npy -o out/",
@@ -112,6 +113,8 @@ WORKS = [
     "help compress",
 ]
 NEEDS = {
+    "compare photos": "Pillow",
+    "compare row.pt": "torch",
     "evaluate classes --keep kept": "huggingface_hub",
     "evaluate sets --codec faiss:SQ8 --training sets": "faiss",
     "compress a.jpg": "Pillow",

@@ -40,16 +40,16 @@ from clipcodec.container.profiles import carried_profile, profile_of, to_embed
 from clipcodec.errors import InputError, ProfileError
 from clipcodec.profile import registry
 from clipcodec.profile.file import METADATA_KEY, Profile, parse_profile, read_profile
-from tests.helpers.profiles import cone, write_tiny_predictive, write_tiny_profile
+from tests.helpers.profiles import compact_profile, cone, write_tiny_profile
 
 COUNT = 12
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two profiles of all rates, D = 24."""
+    """Two profiles of kind compact, D = 24."""
     folder = tmp_path_factory.mktemp("profiles")
-    one = write_tiny_predictive(folder / "one.safetensors")
+    one = compact_profile(folder / "one.safetensors", hidden=3, name="private/rates")
     (folder / "two.safetensors").write_bytes(repacked(one.read_bytes(), name="private/other"))
     return one, folder / "two.safetensors"
 
