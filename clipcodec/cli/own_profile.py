@@ -168,8 +168,8 @@ def _account(found: Sample, learned: Learned, share: str) -> list[str]:
         f"learned from {counted(len(found.rows), 'embedding')}{part}{images}: "
         f"{counted(learned.rank, 'coefficient')}{networks}, {learned.seconds:.0f} s",
         f"profile: {share}",
-        f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.3f} at "
-        f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.3f}",
+        f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.4f} at "
+        f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.4f}",
     ]
 
 
@@ -182,7 +182,7 @@ def _share(size: int, items: int, files: int) -> str:
 def _why(learned: Learned, share: str) -> str:
     return (
         f"a profile of its own does not pay ({share}): with it the cosine would "
-        f"be {learned.cosine:.3f}, with {UNTRAINED} in the same file {learned.rotation_cosine:.3f}"
+        f"be {learned.cosine:.4f}, with {UNTRAINED} in the same file {learned.rotation_cosine:.4f}"
     )
 
 
