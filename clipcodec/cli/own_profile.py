@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from ..profile.file import Profile, parse_profile
 from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from ..target import Target
 from .common import STDIO, progress_bar
-from .inputs import is_pipe, label_of, path_or_bytes
+from .inputs import first_bytes, is_pipe, label_of, path_or_bytes
 from .terminal import counted, note, size_text
 
 if TYPE_CHECKING:
@@ -204,15 +205,15 @@ def files(inputs: list[str], stack: ExitStack) -> list[str]:
 
 
 def _file(name: str, stack: ExitStack) -> str:
-    import tempfile
-
+    head = first_bytes(name, arrays.HEAD)
+    if arrays.kind_of("" if name == STDIO else name, head) is None:
+        raise OptionError(
+            f"{label_of(name)}: --train reads images twice, and a pipe can be read once: give a "
+            "file"
+        )
     data = path_or_bytes(name)
-    if isinstance(data, bytes) and arrays.kind_of("", data[: arrays.HEAD]) is not None:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-"))
-        return copy(data, folder, name)
-    raise OptionError(
-        f"{label_of(name)}: --train reads images twice, and a pipe can be read once: give a file"
-    )
+    assert isinstance(data, bytes)  # of a pipe
+    return copy(data, stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-")), name)
 
 
 def copy(data: bytes, folder: str, name: str) -> str:
