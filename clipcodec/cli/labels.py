@@ -20,11 +20,11 @@ Source = str | bytes  # the path of a file, or all its bytes
 def labels_of(
     value: str, inputs: Sequence[tuple[str, Source]], option: str = "--labels"
 ) -> NDArray[Any]:
-    """What --labels means, or another such option: (N,) whole numbers or names, one for each row of the inputs together.
+    """What --labels, or another `option`, means: (N,) whole numbers or names, one for each row of
+    the inputs together.
 
     value   a .npy file, lines of text, or the name of an array that each input holds
     inputs  .npz or .safetensors files: what messages call each, and its path or bytes
-    option  what messages call it
 
     Raises OptionError if there is no such file or array; InputError if the file is damaged.
     """

@@ -225,7 +225,7 @@ class _Learner:
         def file(axes: Axes) -> bytes:
             return compact.file(
                 tensors(axes, scale), fitted, bands, hidden=0, restore=0, quality=quality,
-                measured=compact.statistics(self.x), name=name, backbone=backbone, card=card,
+                measured=compact.statistics(self.x, axes.mean), name=name, backbone=backbone, card=card,
             )  # fmt: skip
 
         data = file(self.axes)
@@ -313,7 +313,7 @@ class _Learner:
         missing = max(float(self.total.mean()) - float(power.sum()), 0.0)
         fine = max(fine, float(np.sqrt(_FINEST * missing / (count * ERROR))))
         fine, coarse = min(fine, choice.step / 2), max(coarse, choice.step * 2)
-        return np.geomspace(coarse, fine, QUALITIES).astype(np.float32)
+        return np.geomspace(coarse, fine, QUALITIES).astype(np.float16).astype(np.float32)
 
     def _default(
         self, engine: Engine, parts: list[Any], latents: NDArray[np.float32]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..kinds.trellis.network import UNITS, grid, quantised
+from ..kinds.trellis.network import INPUTS, UNITS, grid, quantised
 from ..profile.file import Tensors
 from .refiner import Refiner
 
-_MOST_BIAS = 50_000  # as a whole number: sums of 512 inputs, with it, stay below 2**24
+_MOST_BIAS = 50_000  # as a whole number
+_MOST_SUM = (1 << 24) - 60_000  # of products: with a bias and its rounding it stays below 2**24
 _HEADROOM = 2.0  # a unit's largest value, in peaks seen in training
 _LOG_STEPS = 16  # the logarithm of a step is in units of 1 / _LOG_STEPS
 
@@ -67,9 +70,10 @@ def _exact(
     """
     # neither a column's weights nor its bias become too large
     least = (np.abs(bias) + widest * np.abs(quality)) / _MOST_BIAS
-    into, unit = quantised(hidden * (grid(scale) / scale)[:, None], least)
+    weights = hidden * (grid(scale) / scale)[:, None]
+    into, unit = quantised(weights, np.maximum(least, _coarse_enough(weights, INPUTS)))
     top = np.maximum(_HEADROOM * peak, 1e-6) / UNITS
-    shares, change = quantised(out * top[:, None])
+    shares, change = quantised(out * top[:, None], _coarse_enough(out * top[:, None], UNITS))
     return {
         "hidden": into,
         "bias": np.rint(bias / unit).astype(np.int32),
@@ -78,3 +82,14 @@ def _exact(
         "out": shares,
         "scale": (change * scale[len(scale) - out.shape[1] :]).astype(np.float32),
     }
+
+
+def _coarse_enough(weights: NDArray[Any], factor: int) -> NDArray[np.float64]:
+    """(m,) scales of weights (k, m) at which no sum of products with 0 … factor is too large.
+
+    It matters from about a thousand weights on.
+    """
+    rounding = len(weights) / 2  # of each by half at most
+    total = np.abs(weights).sum(axis=0, dtype=np.float64)
+    least: NDArray[np.float64] = total / (_MOST_SUM / factor - rounding)
+    return least

@@ -75,7 +75,7 @@ def many_rows(path: Path) -> None:
 
 def rows_of_other_model(path: Path) -> None:
     """Of another width, and from which a profile can be learned."""
-    _save(path, low_rank(300, 256))
+    _save(path, low_rank(200, 96))
 
 
 def _save(path: Path, x: NDArray[np.float32]) -> None:

@@ -8,6 +8,7 @@ import json
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 
 import clipcodec
-from clipcodec import Codec, CorruptError, DecodeError, ImageError
+from clipcodec import Codec, CorruptError, DecodeError, ImageError, WeightsError
 from clipcodec.bitstream import DIGEST_BYTES
 from clipcodec.container import layout
 from clipcodec.container.embedded import Embedded
+from clipcodec.profile.file import parse_profile
 from tests.helpers.paths import FORMATS, TOOLS
 
 from . import profiles, seeds
@@ -93,6 +95,8 @@ def carrying(r: Random) -> bytes:
     digest = hashlib.sha256(profile).digest()[:DIGEST_BYTES]
     own = [s for s in seeds.small() if s[0] & 15 == 0]  # of private profiles
     named = [s[:1] + digest + s[1 + DIGEST_BYTES :] for s in r.choices(own, k=r.randint(1, 9))]
+    with suppress(WeightsError):
+        named = [seeds.extreme(r, parse_profile(profile, path=None))[1] for _ in named]
     if r.random() < 0.3:
         named = [damaged(r, stream, own) or b"\x69" for stream in named]
     blocks = [Embedded.of(profile).block, layout.pack_items([*named, _STREAM])]

@@ -68,7 +68,8 @@ def one_torch_thread() -> Iterator[None]:
 
 def write_tiny_predictive(path: Path, *, dim: int = 24, **meta: str) -> Path:
     """A profile of all rates, its networks trained for a moment: fast, for mechanics only."""
-    from clipcodec.training.predictive import Recipe, train
+    from clipcodec.training.predictive import train
+    from clipcodec.training.recipe import Recipe
 
     rows = path.with_suffix(".npy")
     np.save(rows, cone(1200, dim))

@@ -64,3 +64,18 @@ def test_they_compute_what_was_trained() -> None:
         change = network.change(estimate, qualities)
         error = np.sqrt(((change - wanted_change) ** 2).mean())
         assert error < 0.03 * np.sqrt((wanted_change**2).mean())
+
+
+def test_wide_networks_stay_exact() -> None:
+    """Weights all alike have the largest sums: of thousands, too, they stay below 2**24."""
+    bands, units = [0, 6, 4096], (8, 600)
+    refiner = Refiner(bands, units, 0.0, seed=1)
+    with torch.no_grad():
+        for group in (refiner.hidden, refiner.out):
+            for weights in group:
+                weights.fill_(-0.7)
+        for bias in (*refiner.bias, *refiner.quality):
+            bias.fill_(90.0)
+    found = in_whole_numbers(refiner, np.full(4096, 0.3, np.float32), LOG_STEPS, CENTER)
+    check(found | {"predict.gain": np.ones((3, 1)), "restore.gain": np.ones(3)})
+    assert found["restore.hidden"].max() < 0  # not rounded to nothing

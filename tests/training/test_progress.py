@@ -1,0 +1,118 @@
+"""clipcodec.training: shares of the training that are done, and estimates as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from clipcodec.training import predictive, progress, trainer
+from clipcodec.training.estimate import Estimate
+from clipcodec.training.klt import klt
+from clipcodec.training.progress import Moment, Watch
+from clipcodec.training.recipe import Recipe, complete
+from clipcodec.training.trainer import COMPACT, Trainer, by_steps, by_time
+from tests.helpers.profiles import cone, one_torch_thread
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_torch_thread():
+        yield
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(progress.time, "perf_counter", found)
+    monkeypatch.setattr(trainer.time, "perf_counter", found)
+    return found
+
+
+def test_shares_go_by_steps_or_by_the_clock(clock: Clock) -> None:
+    """By time, the last step begins before the end; there is one step at least."""
+    assert list(by_steps(4)) == [0, 0.25, 0.5, 0.75]
+    assert list(by_steps(0)) == []
+    found = []
+    for share in by_time(10.0):
+        found.append(share)
+        clock.now += 3
+    assert found == pytest.approx([0, 0.3, 0.6, 0.9])
+    for seconds in (0.0, -5.0):
+        assert list(by_time(seconds)) == [0.0]
+
+
+def test_estimates_are_rare(clock: Clock) -> None:
+    """One in half a minute, and fewer where they take long: 8 % of the time at most."""
+    for takes, expected in ((1.0, 6), (6.0, 2)):
+        told: list[Moment] = []
+
+        def estimate(takes: float = takes) -> float:
+            clock.now += takes
+            return 0.95
+
+        watch = Watch(told.append, estimate, takes, 0.9)
+        start = clock.now
+        while clock.now < start + 200:
+            clock.now += 1
+            watch((clock.now - start) / 300)
+        assert told[0] == Moment(0.0, 0.0, 0.9, True)
+        assert sum(moment.new for moment in told) - 1 == expected
+        assert {moment.cosine for moment in told} == {0.9, 0.95}
+        assert told[-1].share > 0.6
+
+
+@pytest.mark.parametrize("form", [predictive.PREDICTIVE, COMPACT])
+def test_the_estimate_is_what_the_codec_keeps(form: trainer.Form) -> None:
+    """Within a few thousandths of what a whole profile gives, for either kind; torch's and numpy's
+    random numbers are left alone.
+    """
+    rows = cone(1500, 64)
+    base = klt(rows[:1200], np.ones(1200)).first(50)
+    made = Trainer(
+        rows[:1200], np.ones(1200, np.int64), base,
+        complete(Recipe(hidden=4, steps=10, batch=64), 1200), form=form,
+    )  # fmt: skip
+    made.phase_one(by_steps(10))
+    before = made.rng.bit_generator.state
+    found = Estimate(made, rows[1200:])()
+    assert made.rng.bit_generator.state == before
+    fitted = made.fit_tables(rows[1200:])
+    engine = made.engine(fitted)
+    latents = engine.transform.analyse(rows[1200:])
+    # at 352 bits without header, on average: a little better than at most 50 bytes for each
+    bits, cosines = [], []
+    for quality in range(30, 101, 14):
+        attempt = engine.attempt(latents, np.full(len(latents), quality))
+        y = engine.transform.synthesise(attempt.latent)
+        bits.append(attempt.bits.mean())
+        cosines.append(((y * rows[1200:]).sum(1) / np.linalg.norm(y, axis=1)).mean())
+    assert found == pytest.approx(np.interp(352, bits, cosines), abs=0.005)
+
+
+def test_the_estimate_changes_nothing() -> None:
+    """A training that is watched gives the same weights."""
+    rows = cone(1200, 24)
+    plan = complete(Recipe(hidden=4, steps=8, batch=64, dropout=0.3), 1200)
+    found = []
+    for watched in (False, True):
+        made = Trainer(rows, np.ones(1200, np.int64), klt(rows, np.ones(1200)), plan)
+        estimate = Estimate(made, rows[:100])
+        if watched:
+            made.watch = lambda share: estimate() if share == 0.5 else None
+        made.phase_one(by_steps(8))
+        found.append(made.tensors())
+    for name, tensor in found[0].items():
+        assert np.array_equal(tensor, found[1][name]), name
+    assert made.steps_done == 8
