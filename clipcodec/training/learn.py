@@ -437,7 +437,7 @@ def _in_reach(
         left -= column.astype(np.float64) ** 2
         if left.max() <= _SPARE * (1 - cosine**2):
             return count
-    return latents.shape[1]
+    return int(latents.shape[1])
 
 
 class _Plain:

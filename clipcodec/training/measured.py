@@ -1,4 +1,4 @@
-"""What a learned profile keeps of rows that it was not learned from, and what any/rotation keeps."""
+"""What a learned profile keeps of rows that it was not learned from, beside any/rotation."""
 
 from __future__ import annotations
 
