@@ -20,9 +20,13 @@ from .sources import Array, find
 
 MOST_ROWS = 50_000  # of arrays
 MOST_IMAGES = 10_000  # each is embedded, which takes longer than to learn from it
-_MOST_NUMBERS = 40_000_000  # of all rows together: 160 MB
+MOST_NUMBERS = 40_000_000  # of all rows together: 160 MB
 _TOGETHER = 2048  # rows of an array that are read at a time
 _BATCH = 64  # images that the backbone embeds at a time
+NO_BACKBONE = (
+    "there are images among the inputs: say what embeds them, --backbone NAME (for "
+    "openai-vit-b-32, the default, there is a profile: it needs no --train)"
+)
 
 Progress = Callable[[int, "int | None"], object]
 
@@ -71,13 +75,10 @@ def sample(
     """
     sources, _ = find(inputs)
     if codec is None and any(source.images for source in sources):
-        raise OptionError(
-            "there are images among the inputs: say what embeds them, --backbone NAME (for "
-            "openai-vit-b-32, the default, there is a profile: it needs no --train)"
-        )
+        raise OptionError(NO_BACKBONE)
     counts = [_count(source) for source in sources]
     rows = sum(count for source, count in zip(sources, counts, strict=True) if not source.images)
-    room = _MOST_NUMBERS // max(map(_width, sources), default=1)
+    room = MOST_NUMBERS // max(map(_width, sources), default=1)
     share = min(
         1.0,
         _part(min(most_rows or MOST_ROWS, room), rows),

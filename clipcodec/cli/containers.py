@@ -71,16 +71,20 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
 
 
 def info(name: str, args: argparse.Namespace) -> None:
+    """What a container is, on stdout. Raises DecodeError after that if its profile is damaged."""
+    faults: list[DecodeError] = []
     with opened(name, profile=args.profile, partial=args.partial) as container:
-        known = _facts(name, container)
+        known = _facts(name, container, faults)
     if args.json:
         tell_json(known)
     else:
         for line in _words(known):
             tell(line)
+    for fault in faults:
+        raise fault
 
 
-def _facts(name: str, container: Container) -> dict[str, Any]:
+def _facts(name: str, container: Container, faults: list[DecodeError]) -> dict[str, Any]:
     profiles: Counter[str] = Counter()
     streams = named = 0
     for stream, id in container.items():
@@ -97,16 +101,13 @@ def _facts(name: str, container: Container) -> dict[str, Any]:
         "stream_bytes": streams,
         "bytes_per_item": container.size / len(container) if len(container) else None,
         "profiles": dict(profiles),
-        "carries": _carried(container),
+        "carries": _carried(container, faults),
         "metadata": container.metadata,
     }
 
 
-def _carried(container: Container) -> dict[str, Any] | None:
-    """What is known of the profile that travels with the streams; None: there is none.
-
-    A damaged one is named on stderr, and so is one from a later release: the items are there.
-    """
+def _carried(container: Container, faults: list[DecodeError]) -> dict[str, Any] | None:
+    """What is known of the profile that travels with the streams; None: there is none."""
     found: dict[str, Any] = {}
     try:
         embedded = container.embedded()
@@ -122,7 +123,7 @@ def _carried(container: Container) -> dict[str, Any] | None:
         profile = container.profile
         assert profile is not None
     except DecodeError as error:
-        say(str(error))
+        faults.append(error)
         return {**found, "error": error.reason}
     return {
         "name": profile.name, "kind": profile.kind.name, "id": profile.id,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +21,11 @@ from ..bulk.sampling import MOST_IMAGES, MOST_ROWS, Sample, sample
 from ..codec import Codec
 from ..container.profiles import profile_of
 from ..errors import OptionError, TrainingError, placed
-from ..profile.file import parse_profile
+from ..profile.file import Profile, parse_profile
 from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from ..target import Target
 from .common import STDIO, progress_bar
-from .inputs import is_pipe, label_of, path_or_bytes
+from .inputs import first_bytes, is_pipe, label_of, path_or_bytes
 from .terminal import counted, note, size_text
 
 if TYPE_CHECKING:
@@ -71,17 +73,39 @@ def options(
         return {"profile": UNTRAINED}
     with placed(None, source=label_of(name)):
         found = _sample(args, inputs)
-        learned = _learn(args, found, output, target)
+    profile = learned_from(found, args, output, name, target)
+    return {"profile": profile, "embed_profile": True, "embeddings": found.embedded}
+
+
+def learned_from(
+    found: Sample,
+    args: argparse.Namespace,
+    output: str,
+    name: str,
+    target: Target,
+    *,
+    files: int = 1,
+    growth: float = 1.0,
+) -> Profile:
+    """A profile learned from a sample, and what it costs and brings in words.
+
+    output  file for which it is; "-": several, or none of a name
+    name    what messages call the inputs
+    files   how many files carry it, each with its share of the items
+    growth  bytes in these files for each byte of a container's block
+
+    Raises TrainingError if a profile of their own does not pay, or cannot be learned.
+    """
+    with placed(None, source=label_of(name)):
+        items = max(1, round(found.items / files))  # of each file
+        learned = _learn(args, found, max(1, round(items / growth)), output, target, label_of(name))
+        share = _share(round(learned.size * growth), items, files)
         if not args.quiet:
-            for line in _account(found, learned):
+            for line in _account(found, learned, share):
                 note(f"{label_of(name)}: {line}")
         if not learned.better:
-            raise TrainingError(f"{_why(learned, found.items)}: {_REMEDIES}")
-    return {
-        "profile": parse_profile(learned.data, path=None),
-        "embed_profile": True,
-        "embeddings": found.embedded,
-    }
+            raise TrainingError(f"{_why(learned, share)}: {_REMEDIES}")
+    return parse_profile(learned.data, path=None)
 
 
 def _goes_on(output: str) -> bool:
@@ -89,6 +113,11 @@ def _goes_on(output: str) -> bool:
     if carried(output) is not None:
         return True
     with Begun(output, resume=True) as begun:
+        if begun.found and not begun.items:
+            raise OptionError(
+                f"{begun.path} was cut before its profile was whole, and has no items: give -f in "
+                "place of --resume"
+            )
         if begun.found:
             raise OptionError(
                 f"{begun.path} was begun without a profile of its own: leave out --train, or begin "
@@ -97,30 +126,41 @@ def _goes_on(output: str) -> bool:
     return False
 
 
+def embedder(args: argparse.Namespace) -> Codec | None:
+    """What embeds the images of a sample; None: no backbone is named."""
+    if args.backbone is None:
+        return None
+    return Codec(
+        UNTRAINED, backbone=args.backbone, device=args.device, weights=args.weights,
+        precision=args.precision or "fp32",
+    )  # fmt: skip
+
+
 def _sample(args: argparse.Namespace, inputs: list[str]) -> Sample:
-    codec = None
-    if args.backbone is not None:
-        codec = Codec(
-            UNTRAINED, backbone=args.backbone, device=args.device, weights=args.weights,
-            precision=args.precision or "fp32",
-        )  # fmt: skip
     with progress_bar(quiet=args.quiet, unit="item", desc="sample") as progress:
-        return sample(inputs, codec, progress=progress)
+        return sample(inputs, embedder(args), progress=progress)
 
 
-def _learn(args: argparse.Namespace, found: Sample, output: str, target: Target) -> Learned:
+def _learn(
+    args: argparse.Namespace, found: Sample, items: int, output: str, target: Target, label: str
+) -> Learned:
     from ..training.learn import learn
+
+    def progress(text: str) -> None:
+        if sys.stderr.isatty() and not args.quiet:
+            note(f"{label}: {text}")
 
     several = found.groups.max() > 0
     minutes = {} if args.minutes is None else {"minutes": args.minutes}
     return learn(
-        found.rows, target=target, items=found.items, groups=found.groups if several else None,
+        found.rows, target=target, items=items, groups=found.groups if several else None,
         name="private/learned" if output == STDIO else f"private/{Path(output).stem}",
-        backbone=args.backbone or ANY_BACKBONE, device=args.device or "cpu", **minutes,
+        backbone=args.backbone or ANY_BACKBONE, device=args.device or "cpu",
+        progress=progress, **minutes,
     )  # fmt: skip
 
 
-def _account(found: Sample, learned: Learned) -> list[str]:
+def _account(found: Sample, learned: Learned, share: str) -> list[str]:
     """What was learned from, what it costs, and what it brings."""
     part = "" if found.whole else f" of {found.items:,}, chosen at random"
     images = f", {counted(len(found.embedded), 'image')} of them embedded" if found.embedded else ""
@@ -128,22 +168,22 @@ def _account(found: Sample, learned: Learned) -> list[str]:
     return [
         f"learned from {counted(len(found.rows), 'embedding')}{part}{images}: "
         f"{counted(learned.rank, 'coefficient')}{networks}, {learned.seconds:.0f} s",
-        f"profile: {_share(learned, found.items)}",
-        f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.3f} at "
-        f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.3f}",
+        f"profile: {share}",
+        f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.4f} at "
+        f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.4f}",
     ]
 
 
-def _share(learned: Learned, items: int) -> str:
-    return (
-        f"{size_text(learned.size)}, {learned.share:.1f} bytes for each of {counted(items, 'item')}"
-    )
+def _share(size: int, items: int, files: int) -> str:
+    """What a profile of this size takes, in a file or in each of several."""
+    each = f" in each of {files} files" if files > 1 else ""
+    return f"{size_text(size)}{each}, {size / items:.1f} bytes for each of {counted(items, 'item')}"
 
 
-def _why(learned: Learned, items: int) -> str:
+def _why(learned: Learned, share: str) -> str:
     return (
-        f"a profile of its own does not pay ({_share(learned, items)}): with it the cosine would "
-        f"be {learned.cosine:.3f}, with {UNTRAINED} in the same file {learned.rotation_cosine:.3f}"
+        f"a profile of its own does not pay ({share}): with it the cosine would "
+        f"be {learned.cosine:.4f}, with {UNTRAINED} in the same file {learned.rotation_cosine:.4f}"
     )
 
 
@@ -165,15 +205,15 @@ def files(inputs: list[str], stack: ExitStack) -> list[str]:
 
 
 def _file(name: str, stack: ExitStack) -> str:
-    import tempfile
-
+    head = first_bytes(name, arrays.HEAD)
+    if arrays.kind_of("" if name == STDIO else name, head) is None:
+        raise OptionError(
+            f"{label_of(name)}: --train reads images twice, and a pipe can be read once: give a "
+            "file"
+        )
     data = path_or_bytes(name)
-    if isinstance(data, bytes) and arrays.kind_of("", data[: arrays.HEAD]) is not None:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-"))
-        return copy(data, folder, name)
-    raise OptionError(
-        f"{label_of(name)}: --train reads images twice, and a pipe can be read once: give a file"
-    )
+    assert isinstance(data, bytes)  # of a pipe
+    return copy(data, stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-")), name)
 
 
 def copy(data: bytes, folder: str, name: str) -> str:

@@ -20,6 +20,9 @@ from ..errors import (
     OptionError,
     WeightsError,
 )
+from ..profile.registry import UNTRAINED
+from ..target import Target
+from . import own_profile
 from .common import (
     STDIO,
     codec_of,
@@ -34,7 +37,7 @@ from .common import (
 )
 from .formats import TABLE, refuse_foreign, refuse_other_format
 from .inputs import is_pipe
-from .results import Results
+from .results import Results, together
 from .terminal import counted
 
 PARQUET = ".parquet"
@@ -60,17 +63,68 @@ def compress(args: argparse.Namespace) -> int:
 
     if args.column is None:
         raise OptionError("a table needs --column NAME: the embeddings or images to compress")
-    codec, target = codec_of(args), target_of(args)
-    target.check(codec.profile)
+    codec, target, embed = codec_of(args), target_of(args), bool(args.embed_profile)
+    if not args.train:
+        target.check(codec.profile)
+
+    def prepare(pairs: list[tuple[str, str]]) -> None:
+        nonlocal codec, embed
+        learned = _learned(args, pairs, target) if args.train else None
+        if learned is not None:
+            codec, embed = learned, True
 
     def work(name: str, output: str, progress: Any, on_bad_row: Any) -> int:
         return compress_parquet(
             name, output, args.column, into=args.into, keep=args.keep_column,
-            embed_profile=bool(args.embed_profile), overwrite=args.force, progress=progress,
-            on_bad_row=on_bad_row, profile=codec, **asdict(target),
+            embed_profile=embed, overwrite=args.force,
+            progress=progress, on_bad_row=on_bad_row, profile=codec, **asdict(target),
         )  # fmt: skip
 
-    return _convert_all(args, work, lambda name: name.removesuffix(PARQUET) + COMPRESSED)
+    return _convert_all(
+        args, work, lambda name: name.removesuffix(PARQUET) + COMPRESSED, prepare=prepare
+    )
+
+
+def _learned(
+    args: argparse.Namespace, pairs: list[tuple[str, str]], target: Target
+) -> Codec | None:
+    """A codec with a profile learned from all tables that can be read; None: none can.
+
+    Raises TrainingError if such a profile does not pay, or cannot be learned.
+    """
+    from ..integrations.carried import GROWTH
+    from ..integrations.sampled import sample_column
+
+    sound = [pair for pair in pairs if _is_sound(*pair, args)]
+    if not sound:
+        return None
+    embedder = own_profile.embedder(args)
+    names = [name for name, _ in sound]
+    with progress_bar(quiet=args.quiet, unit="row", desc="sample") as progress:
+        found = sample_column(names, args.column, embedder, progress=progress)
+    name, _ = together(names)
+    output = sound[0][1].removesuffix(COMPRESSED) if len(sound) == 1 else STDIO
+    profile = own_profile.learned_from(
+        found, args, output, name, target, files=len(sound), growth=GROWTH
+    )
+    return Codec(profile, backbone=args.backbone, device=args.device, weights=args.weights)
+
+
+def _is_sound(name: str, output: str, args: argparse.Namespace) -> bool:
+    """Can this table be compressed, as far as is known before? If not, it is said later."""
+    from ..integrations.arrow import encoded_schema
+    from ..integrations.parquet import opened
+
+    try:
+        _check(name, output, args)
+        with opened(name) as file:
+            schema = file.schema_arrow
+        encoded_schema(
+            schema, args.column, into=args.into, keep=args.keep_column, profile=UNTRAINED
+        )
+    except (ClipcodecError, OSError):
+        return False
+    return True
 
 
 def decompress(args: argparse.Namespace) -> int:
@@ -97,13 +151,21 @@ def _decompressed(name: str) -> str:
     return name.removesuffix(COMPRESSED) + PARQUET
 
 
-def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], str]) -> int:
+def _convert_all(
+    args: argparse.Namespace,
+    work: Work,
+    rename: Callable[[str], str],
+    prepare: Callable[[list[tuple[str, str]]], None] = lambda pairs: None,
+) -> int:
+    """prepare: is given inputs and outputs before the first is worked on"""
     if any(map(is_pipe, args.inputs)) or args.output == STDIO:
         raise OptionError("a table is not read from a pipe or written to stdout: name files")
     outputs = [_output_path(name, args.output, len(args.inputs), rename) for name in args.inputs]
     refuse_shared(outputs)
+    pairs = list(zip(args.inputs, outputs, strict=True))
+    prepare(pairs)
     results = Results(args, len(args.inputs), "table")
-    for name, output in zip(args.inputs, outputs, strict=True):
+    for name, output in pairs:
         bad: list[Exception] = []
 
         def on_bad_row(error: Exception, name: str = name, bad: list[Exception] = bad) -> None:
@@ -111,8 +173,7 @@ def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], s
             bad.append(error)
 
         try:
-            refuse_foreign(name, "a Parquet table", TABLE, error=InputError)
-            refuse_terminal_or_existing(output, force=args.force)
+            _check(name, output, args)
             if args.output not in (None, output):  # -o is a directory
                 Path(output).parent.mkdir(parents=True, exist_ok=True)
             size = os.path.getsize(name)  # before it is replaced
@@ -131,6 +192,12 @@ def _convert_all(args: argparse.Namespace, work: Work, rename: Callable[[str], s
             more=f"{len(bad):,} failed" if bad else "",
         )  # fmt: skip
     return results.end()
+
+
+def _check(name: str, output: str, args: argparse.Namespace) -> None:
+    """Raise if the input is no table, or the output is there already."""
+    refuse_foreign(name, "a Parquet table", TABLE, error=InputError)
+    refuse_terminal_or_existing(output, force=args.force)
 
 
 def _output_path(name: str, output: str | None, inputs: int, rename: Callable[[str], str]) -> str:

@@ -15,6 +15,8 @@ from .files import SeekableFile
 MAX_PROFILE = 1 << 25  # bytes of a profile file that travels, before it is deflated
 CARRIED = "the profile that the container carries"
 _PIECE = 1 << 20  # bytes that are inflated at a time
+_PART = 1 << 13  # bytes that are deflated in one way
+_STRATEGIES = (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Embedded:
                 f"a profile of more than {MAX_PROFILE:,} bytes cannot travel in a container: keep "
                 "it beside the container, and give it as profile=FILE"
             )
-        # the numbers of a profile repeat seldom: Huffman codes alone are often shorter
-        bodies = [_deflated(data, how) for how in (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)]
+        # the numbers of a basis repeat seldom: Huffman codes alone are shorter; those of tables do
+        bodies = [_deflated(data, [(how, 0)]) for how in _STRATEGIES]
+        bodies.append(_deflated(data, _by_part(data)))
         return cls(min(bodies, key=len), len(data), hashlib.sha256(data).digest())
 
     @classmethod
@@ -68,9 +71,26 @@ def check_order(number: int, first: bytes) -> None:
         raise CorruptError("a profile that is not at the front of the container")
 
 
-def _deflated(data: bytes, strategy: int) -> bytes:
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, strategy)
-    return deflate.compress(data) + deflate.flush()
+def _by_part(data: bytes) -> list[tuple[int, int]]:
+    """The shortest strategy for each part of the data: (strategy, where the part begins)."""
+    found: list[tuple[int, int]] = []
+    for at in range(0, len(data), _PART):
+        part = data[at : at + _PART]
+        how = min(_STRATEGIES, key=lambda how: len(_deflated(part, [(how, 0)])))
+        if not found or found[-1][0] != how:
+            found.append((how, at))
+    return found
+
+
+def _deflated(data: bytes, parts: list[tuple[int, int]]) -> bytes:
+    """One DEFLATE stream; each of its parts begins anew, so that it can have its own strategy."""
+    made = []
+    ends = [at for _, at in parts[1:]] + [len(data)]
+    for (how, at), end in zip(parts, ends, strict=True):
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, how)
+        last = zlib.Z_FINISH if end == len(data) else zlib.Z_SYNC_FLUSH
+        made.append(deflate.compress(data[at:end]) + deflate.flush(last))
+    return b"".join(made)
 
 
 def _inflated(body: bytes) -> Iterator[bytes]:

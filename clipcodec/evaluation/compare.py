@@ -147,9 +147,11 @@ def _codecs(profiles: Sequence[ProfileLike], dim: int) -> tuple[list[tuple[str, 
 
 
 def _compared(name: str, profile: Profile, rows: Embeddings) -> ComparedProfile:
-    statistics = profile.statistics
-    unlike = None if statistics is None else _unlike(rows, statistics, profile.backbone)
-    return ComparedProfile(name, statistics is not None, unlike, _embedded_size(profile))
+    size = _embedded_size(profile)
+    if profile.statistics is None:
+        return ComparedProfile(name, trained=False, size=size)
+    unlike, strays = _unlike(rows, profile.statistics, profile.backbone)
+    return ComparedProfile(name, True, unlike, strays, size)
 
 
 def _embedded_size(profile: Profile) -> int | None:
@@ -160,21 +162,26 @@ def _embedded_size(profile: Profile) -> int | None:
         return None
 
 
-def _unlike(rows: Embeddings, statistics: Statistics, backbone: str) -> str | None:
-    """How rows differ from those that a profile was made for, if they do."""
+def _unlike(rows: Embeddings, statistics: Statistics, backbone: str) -> tuple[str | None, float]:
+    """How rows differ from those that a profile was made for, if they do; and the share that do."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BackboneWarning)
         if not check_statistics(rows, statistics, backbone):
-            return None
-    texts = int(statistics.are_texts(rows).sum())
-    if 2 * texts > len(rows):
-        return "these rows are texts, and it is made for images of its model"
-    mean = statistics.mean / np.linalg.norm(statistics.mean)
-    cosines = rows @ mean
-    return (
-        f"these rows are unlike those it was made for: cosine to its mean {cosines.mean():.2f}, "
-        f"{cosines.min():.2f} at the lowest; of its own 99.9 % have {statistics.low:.2f} or more"
-    )
+            return None, 0.0
+    texts = statistics.are_texts(rows)
+    cosines = rows @ (statistics.mean / np.linalg.norm(statistics.mean))
+    odd = texts | (cosines < statistics.low)
+    count = int(odd.sum())
+    who = "these rows" if 2 * count > len(rows) else f"{count:,} of {len(rows):,} rows"
+    if 2 * int(texts.sum()) > count:
+        words = f"{who} are texts, and it is made for images of its model"
+    else:
+        words = (
+            f"{who} are unlike those it was made for: cosine to its mean {cosines[odd].mean():.2f},"
+            f" {cosines.min():.2f} at the lowest; of its own 99.9 % have {statistics.low:.2f} or "
+            "more"
+        )
+    return words, count / len(rows)
 
 
 def _point(profile: ComparedProfile, codec: Codec, target: Target, measures: Measures) -> Measured:

@@ -31,6 +31,7 @@ class ComparedProfile:
     name     as it was given
     trained  whether it was made from embeddings, which those compared may be unlike
     unlike   in words, how they are unlike those; None: they are like them
+    strays   share of the rows that are
     size     bytes that it takes in a container that carries it; None: it is registered, so that
              none needs to, or too large
     """
@@ -38,6 +39,7 @@ class ComparedProfile:
     name: str
     trained: bool
     unlike: str | None = None
+    strays: float = 0.0
     size: int | None = None
 
 
@@ -100,13 +102,11 @@ class Comparison:
 
     @property
     def fits(self) -> bool:
-        """Whether a trained profile, for rows like these, is the best at some target."""
+        """Whether a trained profile, for rows like most of these, is the best at some target."""
+        fitting = [profile for profile in self.profiles if profile.trained and profile.strays < 0.5]
         targets = dict.fromkeys(point.target for point in self.points)
         best = [point.profile for target in targets if (point := self.best(target)) is not None]
-        fitting = any(profile.trained and profile.unlike is None for profile in self.profiles)
-        if not best:
-            return fitting
-        return any(profile.trained and profile.unlike is None for profile in best)
+        return any(profile in fitting for profile in best) if best else bool(fitting)
 
     def lines(self, train: str | None = None) -> list[str]:
         """Tell it in plain text: a table, what belongs to it, and the answer.

@@ -29,6 +29,7 @@ else:
 
 _MOST_TEXT = 4 * MAX_BODY // 3 + 4  # characters of base64 for what a container may carry
 
+GROWTH = 16 / 9  # bytes in a Parquet file for each byte in a container: base64 of base64
 _HERE = "the profile in its metadata"
 
 

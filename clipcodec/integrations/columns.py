@@ -226,6 +226,18 @@ class ColumnEncoder(_Column):
                 yield np.stack(made)
         self.row += len(array)
 
+    def embedded(self, array: pa.Array) -> Iterator[Embeddings]:
+        """As `units`, and of a column of images what the backbone makes of them."""
+        if not is_image(array.type):
+            yield from self.units(array)
+            return
+        for at in range(0, len(array), _IMAGES):
+            pictures, places = self._pictures(array.slice(at, _IMAGES), at)
+            made, _ = self._made(self.codec.embed_images, pictures, places, EmbeddingError)
+            if len(made):
+                yield np.stack(made)
+        self.row += len(array)
+
     def check_type(self, type: pa.DataType) -> None:
         """Say early that no row of such a column can be encoded: EmbeddingError."""
         if is_image(type) or pa.types.is_null(storage_type(type)):

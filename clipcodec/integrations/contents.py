@@ -36,8 +36,8 @@ class Column:
     holds    "embeddings", "streams", "images" or "other"
     width    numbers of an embedding, or of that which a stream gives; None: unknown, or of several
     profile  the profile of streams; None: unknown
-    carries  bytes in the metadata for the profile itself, so that no file of it is needed; None:
-             it is not there
+    carries  bytes that the profile itself takes in the metadata, so that no file of it is needed;
+             None: it is not there
     fault    what is wrong with that profile; None: nothing
     """
 
@@ -98,15 +98,16 @@ def _column(field: pa.Field, file: pq.ParquetFile, codec: Codec) -> Column:
 
 
 def _carried(field: pa.Field) -> tuple[int | None, str | None]:
-    """Bytes of the profile in a field's metadata, and its fault."""
+    """Bytes of the profile in a field's metadata, as Parquet stores them, and its fault."""
     text = field.metadata.get(PROFILE_FILE)
     if text is None:
         return None, None
+    size = -(-len(text) * 4 // 3)  # in base64 as all of Arrow's schema
     try:
         read_carried(field)
     except ClipcodecError as error:
-        return len(text), error.reason
-    return len(text), None
+        return size, error.reason
+    return size, None
 
 
 def _first(file: pq.ParquetFile, name: str) -> list[Any]:

@@ -91,12 +91,12 @@ def compress_parquet(
         >>> compress_parquet("table.parquet", "small.parquet", "embedding", quality=20)
         100
     """
-    with _open(source) as shown:
+    with opened(source) as shown:
         Change.plan(shown.schema_arrow, column, into, keep)  # check the names
         with _opened_raw(shown, source, column, keep) as (file, kept):
             recode = encoding(
                 file.schema_arrow, column, into=into, keep=keep, embed_profile=embed_profile,
-                whole=lambda: (b.column(0) for b in _batches(file, source, columns=[column])),
+                whole=lambda: (b.column(0) for b in batches_of(file, source, columns=[column])),
                 **options,
             )  # fmt: skip
             return _rewrite(file, source, target, recode, kept, overwrite, progress)
@@ -141,20 +141,21 @@ def decompress_parquet(
         >>> decompress_parquet("small.parquet", "large.parquet")
         100
     """
-    with _open(source) as shown:
+    with opened(source) as shown:
         name = stream_column(shown.schema_arrow) if column is None else column
         Change.plan(shown.schema_arrow, name, into, keep)  # check the names
         with _opened_raw(shown, source, name, keep) as (file, kept):
             recode = decoding(
                 file.schema_arrow, name, into=into, keep=keep, profile=profile,
                 on_bad_row=on_bad_row,
-                sample=lambda name: (b.column(0) for b in _batches(file, source, columns=[name])),
+                sample=lambda name: (b.column(0) for b in batches_of(file, source, columns=[name])),
             )  # fmt: skip
             return _rewrite(file, source, target, recode, kept, overwrite, progress)
 
 
 @contextmanager
-def _open(source: PathLike) -> Iterator[pq.ParquetFile]:
+def opened(source: PathLike) -> Iterator[pq.ParquetFile]:
+    """A Parquet file. Raises InputError or OSError naming it."""
     open(source, "rb").close()  # Python's OSError names the file
     with reading(source):
         file = pq.ParquetFile(os.fspath(source), buffer_size=_READ_AHEAD, pre_buffer=False)
@@ -193,9 +194,10 @@ def reading(source: PathLike) -> Iterator[None]:
         ) from error
 
 
-def _batches(
+def batches_of(
     file: pq.ParquetFile, source: PathLike, columns: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
+    """The batches of a file, of bounded memory; columns: only these. Raises InputError."""
     meta = file.metadata
     size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
     with reading(source):  # the metadata count a repeated value only once
@@ -222,7 +224,7 @@ def _rewrite(
     progress: Progress,
 ) -> int:
     total, done = file.metadata.num_rows, 0
-    batches = _batches(file, source)
+    batches = batches_of(file, source)
     # Read before the metadata are used: damage raises here, but could abort the process there.
     first = [*islice(batches, 1)]
     with reading(source):
@@ -305,14 +307,14 @@ def read_streams(
         >>> sum(len(streams) for streams in read_streams("table.parquet", quality=20))
         100
     """
-    with _open(source) as file:
+    with opened(source) as file:
         name = column if column is not None else _only_column(file.schema_arrow)
         Change.plan(file.schema_arrow, name, None, False)  # check the name
-        batches = _batches(file, source, [name])
+        batches = batches_of(file, source, [name])
         if not is_stream_field(file.schema_arrow.field(name)):
             batches = encode_all(
                 batches, name, into=None, keep=False,
-                whole=lambda: (b.column(0) for b in _batches(file, source, [name])), **options,
+                whole=lambda: (b.column(0) for b in batches_of(file, source, [name])), **options,
             )  # fmt: skip
         for batch in batches:
             yield batch.column(0).to_pylist()
@@ -358,7 +360,7 @@ def column_profile(
         True
     """
     if isinstance(source, (str, os.PathLike)):
-        with _open(source) as file:
+        with opened(source) as file:
             schema = file.schema_arrow
     else:
         schema = source if isinstance(source, pa.Schema) else source.schema

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
+from ..entropy.tables import FREQUENCY_BITS
 from ..kinds.trellis import network
 from ..kinds.trellis.compact import CompactTransform, rounded
 from ..kinds.trellis.network import DTYPES
@@ -21,7 +22,9 @@ Doubles = NDArray[np.float64]
 _LEAST_HALF = 2.0**-14  # float16 keeps its eleven bits from here on
 _LEAST_SCALE = 1e-9
 _FLOOR_MARGIN = 0.15  # as in export.py
+_DIGITS = 5
 _NO_MEAN = 1e-3  # a mean this short is no direction
+_LOW = 4.0  # standard deviations below the mean cosine; a real row in a thousand or fewer is there
 
 
 def without_networks(
@@ -53,7 +56,7 @@ def without_networks(
         "scale": _half(np.maximum(scale, _LEAST_SCALE)),
         **empty,
         **kept,
-        "steps": steps.astype(np.float32),
+        "steps": steps,
         "weights": np.full(qualities, weight, np.float32),
     }
 
@@ -68,9 +71,14 @@ def _half(values: Doubles) -> NDArray[Any]:
     return values.astype(kind)
 
 
-def statistics(x: Embeddings) -> tuple[Tensors, dict[str, Any]]:
-    """As `export.statistics`, but without axes: these would be as large as the profile."""
-    mean = x.mean(axis=0, dtype=np.float64)
+def statistics(x: Embeddings, mean: Doubles | None = None) -> tuple[Tensors, dict[str, Any]]:
+    """As `export.statistics`, but without axes: these would be as large as the profile.
+
+    mean  (D,) of the rows, the same as the profile's center, so that it deflates to nothing;
+          None: it is computed
+    """
+    if mean is None:
+        mean = x.mean(axis=0, dtype=np.float64)
     norm = float(np.linalg.norm(mean))
     if norm < _NO_MEAN:
         return {}, {}
@@ -81,9 +89,33 @@ def statistics(x: Embeddings) -> tuple[Tensors, dict[str, Any]]:
         "statistics.basis": np.zeros((x.shape[1], 0), np.float16),
         "statistics.scale": np.array([spread], np.float32),
     }
-    low = float(np.quantile(cosines, 0.001))
-    floor = max(float(cosines.min()) - _FLOOR_MARGIN, -1.0)
+    # Of few rows the quantile is their least, and many a row to come is below that.
+    low = min(float(np.quantile(cosines, 0.001)), float(cosines.mean() - _LOW * cosines.std()))
+    low = max(low, -1.0)
+    floor = max(min(float(cosines.min()), low) - _FLOOR_MARGIN, -1.0)
     return tensors, {"low": round(low, 4), "floor": round(floor, 4), "axes": 0}
+
+
+def _brief(fitted: Fitted) -> NDArray[np.uint16]:
+    """Frequencies in few digits, and all the same in rows that are not used: they deflate better.
+
+    Five significant bits cost a ten-thousandth of the payloads.
+    """
+    whole = fitted.frequencies.astype(np.int64)
+    used = np.zeros(len(whole), bool)
+    for row in (fitted.class_of, fitted.class_of + 1, fitted.flag_of):
+        used[np.unique(row)] = True
+    unit = np.exp2(np.maximum(np.frexp(whole)[1] - _DIGITS, 0)).astype(np.int64)
+    coarse = (whole + unit // 2) // unit * unit
+    coarse[~used] = 0
+    top = whole.argmax(axis=1)
+    top[~used] = 0
+    rows = np.arange(len(whole))
+    coarse[rows, top] += (1 << FREQUENCY_BITS) - coarse.sum(axis=1)
+    certain = coarse[rows, top] == 1 << FREQUENCY_BITS  # 16 bits hold at most one less
+    coarse[rows[certain], top[certain]] -= 1
+    coarse[rows[certain], 1 - np.minimum(top[certain], 1)] += 1
+    return coarse.astype(np.uint16)
 
 
 def file(
@@ -125,7 +157,7 @@ def file(
     everything = {
         **tensors,
         **stat_tensors,
-        "tables.frequencies": fitted.frequencies,
+        "tables.frequencies": _brief(fitted),
         "tables.class_of": fitted.class_of,
         "tables.flag_of": fitted.flag_of,
     }

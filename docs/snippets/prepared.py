@@ -24,6 +24,7 @@ import clipcodec
 from clipcodec.bulk import Job
 from clipcodec.profile import registry
 from tests.helpers import tiny_encoders
+from tests.helpers.low_rank import low_rank
 from tests.helpers.pictures import write_classes, write_picture
 from tests.helpers.tiny_captioners import CAPTIONS, write_language_model, write_published
 from tests.helpers.tiny_sam import make_sam
@@ -32,7 +33,6 @@ PICTURES = ("beach", "dog", "cat", "horse", "car", "house", "tree", "snow")
 MANY = 64  # pictures of a folder: of fewer, a container's own bytes count too much for --mean-bytes
 FEW = 128  # rows of an array
 ALL = 1200  # rows to train on
-SOME = 500  # rows from which `compress --train` learns
 
 
 @cache
@@ -74,10 +74,8 @@ def many_rows(path: Path) -> None:
 
 
 def rows_of_other_model(path: Path) -> None:
-    """As many as a profile can be learned from, (SOME, 768)."""
-    statistics = registry.by_name("openai-vit-l-14-336/predictive").statistics
-    assert statistics is not None
-    _save(path, statistics.draw(SOME, 2))
+    """Of another width, and from which a profile can be learned."""
+    _save(path, low_rank(200, 96))
 
 
 def _save(path: Path, x: NDArray[np.float32]) -> None:

@@ -308,7 +308,7 @@ def bash_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["comp"], {"compress", "completion"}),
+        (["comp"], {"compare", "compress", "completion"}),
         (["compress", "--max-"], {"--max-bytes"}),
         (["compress", "a.jpg", "--qu"], {"--quality", "--quiet"}),
         (["compress", "--entropy", ""], {"auto", "huffman", "rans", "raw"}),

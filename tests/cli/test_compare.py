@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 import clipcodec
 from clipcodec.cli import main
+from tests.helpers.pictures import tiny_model, write_classes
 from tests.helpers.processes import run
 from tests.helpers.profiles import cone
 from tests.helpers.sets import unit
@@ -128,6 +129,29 @@ def test_texts_and_labels(capsys: pytest.CaptureFixture[str]) -> None:
         ["of", "80", "bytes", "cosine", "5", "%", "top-1", "agree", "KL", "prototype", "knn"]
     )
     assert "10-nn: not measured" in done.stdout.decode()
+
+
+def test_images_are_embedded_by_the_backbone(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a directory, some of them if they are many; one that is damaged is counted."""
+    pytest.importorskip("open_clip")
+    model = tiny_model(files / "model")
+    write_classes(files / "photos", {"owl": 4, "fox": 5})
+    by = ["--backbone", model.name, "--weights", str(model.weights), "--device", "cpu", *QUICK]
+    assert main(["compare", "photos/", *by, "--json"]) == 0
+    original, point = points(capsys)
+    assert (original["rows"], original["of"]) == (9, 9)
+    assert point["cosine"] < original["cosine"] == pytest.approx(1)
+    assert main(["compare", "photos/*/*.png", *by, "--json", "--rows", "3"]) == 0
+    assert points(capsys)[0].items() >= {"rows": 3, "of": 9}.items()
+    (files / "photos" / "owl" / "broken.png").write_bytes(b"no image")
+    assert main(["compare", "photos/", *by, "-q"]) == 1
+    done = capsys.readouterr()
+    assert "1 input of 10 cannot be read" in done.err
+    assert done.out.startswith("9 rows of 10 ")
+    assert main(["compare", "photos/", *by, "--labels", "labels.txt"]) == 2
+    assert "--labels is for files of embeddings" in capsys.readouterr().err
 
 
 def test_one_bad_input_is_named_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:

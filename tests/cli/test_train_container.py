@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,13 +23,15 @@ from PIL import Image
 
 import clipcodec
 from clipcodec.bulk import Job, Target, sampling
+from clipcodec.container.embedded import carried
 from clipcodec.training import learn as learning
+from clipcodec.training.learn import Learned
 from tests.helpers import tiny_models
 from tests.helpers.low_rank import low_rank
-from tests.helpers.processes import MAIN, PACKAGE, exit_code, run
+from tests.helpers.processes import exit_code, run
 from tests.helpers.profiles import write_tiny_profile
 
-COUNT = 2000
+COUNT = 1200
 TRAIN = ["--train", "--minutes", "0", "--mean-bytes", "12"]
 FIGURES = re.compile(r"profile: [\d.,]+ (?:kB|bytes), ([\d.]+) bytes for each of ([\d,]+) items")
 
@@ -59,6 +64,26 @@ def here(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.save(tmp_path / "more.npy", low_rank(50, seed=1))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def learned(folder: Path) -> Learned:
+    rows = unit(np.load(folder / "mine.npy")).astype(np.float32)
+    return learning.learn(rows, target=Target(mean_bytes=12), minutes=0, name="private/mine")
+
+
+@pytest.fixture
+def before(learned: Learned, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is learned is what was learned before, in less time; what was asked of it each time."""
+    asked: list[dict[str, Any]] = []
+
+    def learn(rows: Any, **options: Any) -> Learned:
+        asked.append({"rows": rows, **options})
+        return replace(learned, size=learned.size, share=learned.size / options["items"],
+                       rows=len(rows))  # fmt: skip
+
+    monkeypatch.setattr(learning, "learn", learn)
+    return asked
 
 
 @pytest.fixture
@@ -105,7 +130,7 @@ def test_it_keeps_more_than_rotation_in_a_file_of_the_same_size(
     assert (tmp_path / "r.clpc").stat().st_size > 0.98 * size
     found = [clipcodec.open(path).decode_all() for path in (folder / "mine.clpc",
              tmp_path / "r.clpc")]  # fmt: skip
-    assert cosine(rows, found[0]) > cosine(rows, found[1]) + 0.01
+    assert 1 - cosine(rows, found[0]) < 0.7 * (1 - cosine(rows, found[1]))
 
 
 def test_what_the_profile_costs_and_brings_is_said(folder: Path) -> None:
@@ -129,24 +154,24 @@ def test_what_the_profile_costs_and_brings_is_said(folder: Path) -> None:
     assert (profile.name, profile.backbone, profile.dim) == ("private/mine", "any", 32)
 
 
-def test_quiet_says_nothing(here: Path) -> None:
-    done = run("compress", "mine.npy", "-o", "q.clpc", "-q", *TRAIN)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-
-
-def test_a_container_may_go_to_stdout(here: Path) -> None:
-    done = run("compress", "-", *TRAIN, stdin=(here / "mine.npy").read_bytes())
-    assert done.returncode == 0, done.stderr
-    (here / "out.clpc").write_bytes(done.stdout)
+def test_a_container_may_go_to_stdout(
+    here: Path, before: list[Any], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert exit_code("compress", "mine.npy", "-o", "-", *TRAIN) == 0
+    done = capfdbinary.readouterr()
+    (here / "out.clpc").write_bytes(done.out)
     with clipcodec.open("out.clpc") as container:
         assert container.profile is not None
-        assert container.ids[:2] == ["stdin/0", "stdin/1"]
-    assert b"stdin: profile: " in done.stderr
+        assert container.ids[:2] == ["mine.npy/0", "mine.npy/1"]
+    assert b"mine.npy: profile: " in done.err
 
 
-def test_a_pipe_of_rows_goes_into_the_container_that_is_named(here: Path) -> None:
-    done = run("compress", "-", "-o", "o.clpc", *TRAIN, stdin=(here / "mine.npy").read_bytes())
-    assert done.returncode == 0, done.stderr
+def test_a_pipe_of_rows_goes_into_the_container_that_is_named(
+    here: Path, before: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("mine.npy", "rb") as file:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
+        assert exit_code("compress", "-", "-o", "o.clpc", *TRAIN) == 0
     with clipcodec.open("o.clpc") as container:
         assert container.ids[0] == "stdin/0"
         assert len(container) == COUNT
@@ -174,40 +199,43 @@ def test_files_apart_have_a_profile_each(here: Path, capsys: pytest.CaptureFixtu
 
 
 def test_of_a_large_input_a_sample_is_enough(
-    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    here: Path, before: list[dict[str, Any]], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr(sampling, "MOST_ROWS", 800)
     code, text = said(capsys, "compress", "mine.npy", "-o", "s.clpc", *TRAIN)
     assert code == 0, text
     assert f"learned from 800 embeddings of {COUNT:,}, chosen at random: " in text
+    assert (len(before[0]["rows"]), before[0]["items"]) == (800, COUNT)
     match = FIGURES.search(text)
     assert match is not None
     assert match[2] == f"{COUNT:,}"
 
 
-def test_a_limit_for_each_stream_holds(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_for_each_stream_holds(
+    here: Path, before: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
     code, text = said(
         capsys, "compress", "mine.npy", "-o", "m.clpc", "--train", "--minutes", "0",
-        "--max-bytes", "14",
+        "--max-bytes", "16",
     )  # fmt: skip
     assert code == 0, text
+    assert before[0]["target"] == Target(max_bytes=16)
     with clipcodec.open("m.clpc") as container:
-        assert max(len(stream) for stream in container) <= 14
+        assert max(len(stream) for stream in container) <= 16
 
 
-def test_the_same_from_python(here: Path) -> None:
-    rows = unit(np.load("mine.npy")).astype(np.float32)
-    target = Target(mean_bytes=12)
-    learned = learning.learn(rows, target=target, minutes=0)
+def test_the_same_from_python(here: Path, learned: Learned) -> None:
     assert learned.better
-    learned.save("mine.safetensors")
-    result = Job("mine.npy", "job.clpc", target, profile="mine.safetensors", workers=0,
-                 embed_profile=True).run()  # fmt: skip
+    Path("mine.safetensors").write_bytes(learned.data)
+    result = Job("mine.npy", "job.clpc", Target(mean_bytes=12), profile="mine.safetensors",
+                 workers=0, embed_profile=True).run()  # fmt: skip
     assert result.profile_bytes == learned.size
-    codec = clipcodec.Codec("mine.safetensors")
-    streams = codec.encode_embeddings(rows, target)
+    assert result.bytes_per_item == pytest.approx(learned.bytes, rel=0.05)
+    codec, rows = clipcodec.Codec("mine.safetensors"), np.load("mine.npy")
     with clipcodec.open("job.clpc") as container:
         assert container.decode_all() == pytest.approx(codec.decode_batch([*container]), abs=1e-6)
+    streams = codec.encode_embeddings(rows, mean_bytes=18)  # alone, each has its header
     assert cosine(rows, codec.decode_batch(streams)) > 0.95
 
 
@@ -246,14 +274,14 @@ def test_it_stops_where_rotation_would_keep_as_much(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Directions all over the sphere; the message has figures and remedies."""
-    np.save("noise.npy", noise(300, 64))
+    np.save("noise.npy", noise(200, 40))
     for options in ([], ["-q"]):
         code, text = said(capsys, "compress", "noise.npy", *TRAIN, *options)
         assert code == 1
         last = text.splitlines()[-1]
         assert last.startswith("clipcodec: noise.npy: a profile of its own does not pay (")
         assert re.search(
-            r"bytes for each of 300 items\): with it the cosine would be -?[\d.]+, with "
+            r"bytes for each of 200 items\): with it the cosine would be -?[\d.]+, with "
             r"any/rotation in the same file [\d.]+: leave out --train", last,
         )  # fmt: skip
         for remedy in ("--profile any/rotation", "more rows", "clipcodec train"):
@@ -262,7 +290,7 @@ def test_it_stops_where_rotation_would_keep_as_much(
 
 
 def test_single_rows_that_fail_are_named_and_the_others_done(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, before: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = np.load("mine.npy")
     rows[5], rows[9] = np.nan, 0
@@ -316,12 +344,13 @@ def test_a_container_that_exists_is_refused_before_anything_is_learned(
     assert "was not finished" in text
 
 
-def test_force_replaces(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save("mine.npy", low_rank(1500, seed=4))
-    code, text = said(capsys, "compress", "mine.npy", "-f", *TRAIN)
-    assert code == 0, text
+def test_force_replaces_and_quiet_says_nothing(
+    here: Path, before: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("mine.npy", low_rank(1100, seed=4))
+    assert said(capsys, "compress", "mine.npy", "-f", "-q", *TRAIN) == (0, "")
     with clipcodec.open("mine.clpc") as container:
-        assert len(container) == 1500
+        assert len(container) == 1100
 
 
 def test_a_dry_run_learns_nothing(
@@ -350,19 +379,30 @@ def test_interrupted_while_it_learns_leaves_nothing(
 # --- a container to go on with ---
 
 
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """A disk on which no file gets larger."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Unix")
 def test_resume_goes_on_with_the_profile_of_a_job_that_was_cut(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, before: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a full disk what was written stays, with its profile, and none is learned again."""
-    room = Path("mine.clpc").stat().st_size - 3000
-    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))"
-    done = subprocess.run(
-        [sys.executable, "-c", limit + MAIN, "compress", "mine.npy", "-o", "o.clpc", *TRAIN],
-        capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    assert "--resume goes on" in done.stderr
+    with clipcodec.open("mine.clpc") as container:
+        room = int(container.survey.offsets[3]) + 100  # in the second block of items
+    with room_for(room):
+        code, text = said(capsys, "compress", "mine.npy", "-o", "o.clpc", *TRAIN)
+    assert code == 1, text
+    assert "--resume goes on" in text
     assert made() == ["o.clpc.part"]
     with clipcodec.open("o.clpc.part", partial=True) as container:
         assert container.profile is not None
@@ -371,6 +411,7 @@ def test_resume_goes_on_with_the_profile_of_a_job_that_was_cut(
     code, text = said(capsys, "compress", "mine.npy", "-o", "o.clpc", "--resume", *TRAIN)
     assert code == 0, text
     assert "o.clpc: goes on with the profile that it carries; none is learned" in text
+    assert len(before) == 1
     with clipcodec.open("o.clpc") as container:
         assert len(container) == COUNT
         assert container.profile is not None
@@ -379,17 +420,27 @@ def test_resume_goes_on_with_the_profile_of_a_job_that_was_cut(
     assert made() == ["o.clpc"]
 
 
-def test_a_disk_that_has_no_room_for_the_profile(here: Path) -> None:
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))"
-    done = subprocess.run(
-        [sys.executable, "-c", limit + MAIN, "compress", "mine.npy", "-o", "o.clpc", *TRAIN],
-        capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    assert "o.clpc.part: cannot be written" in done.stderr or "File too large" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "o.clpc" not in made()
+@pytest.mark.skipif(sys.platform == "win32", reason="Unix")
+def test_a_disk_that_has_no_room_for_the_profile(
+    here: Path, before: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with room_for(300):
+        code, text = said(capsys, "compress", "mine.npy", "-o", "o.clpc", *TRAIN)
+    assert code == 1
+    assert text.splitlines()[-1].endswith("o.clpc.part: cannot be written: File too large")
+    assert made() == []
+
+
+def test_a_job_that_was_killed_while_it_wrote_the_profile(
+    here: Path, never: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is in it, so nothing is lost by beginning anew."""
+    with clipcodec.open("mine.clpc") as container:
+        cut = int(container.survey.offsets[1]) + 50
+    Path("o.clpc.part").write_bytes(Path("mine.clpc").read_bytes()[:cut])
+    code, text = said(capsys, "compress", "mine.npy", "-o", "o.clpc", "--resume", *TRAIN)
+    assert code == 2
+    assert "o.clpc.part was cut before its profile was whole, and has no items: give -f" in text
 
 
 def test_new_rows_are_added_with_the_profile_that_is_there(
@@ -422,8 +473,8 @@ def test_another_profile_is_refused(here: Path, capsys: pytest.CaptureFixture[st
     write_tiny_profile(here / "other.safetensors")
     before = Path("mine.clpc").read_bytes()
     code, text = said(
-        capsys, "compress", "more.npy", "-o", "mine.clpc", "--resume", "--mean-bytes", "12",
-        "--profile", "other.safetensors",
+        capsys, "compress", "more.npy", "-o", "mine.clpc", "--resume", "--profile",
+        "other.safetensors",
     )  # fmt: skip
     assert code == 2
     assert "mine.clpc carries profile private/mine, with which it goes on" in text
@@ -431,6 +482,8 @@ def test_another_profile_is_refused(here: Path, capsys: pytest.CaptureFixture[st
 
 
 # --- images ---
+
+IMAGES = ["--train", "--minutes", "0", "--quality", "50"]
 
 
 @pytest.fixture(scope="module")
@@ -443,8 +496,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def photos(here: Path) -> Path:
-    """Images of few kinds, of which embeddings are alike; one is damaged."""
+def photos(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Images in four folders; one is damaged. What is learned counts as better than rotation.
+
+    The embeddings of a small random network are nearly one, which rotation keeps as well.
+    """
+    real = learning.learn
+    monkeypatch.setattr(learning, "learn", lambda *a, **k: replace(real(*a, **k), better=True))
     rng = np.random.default_rng(0)
     for i in range(400):
         path = here / "photos" / f"{i % 4}" / f"{i:03}.png"
@@ -468,7 +526,7 @@ def test_images_of_any_backbone_are_embedded_once(
         return embed(self, pixels)
 
     monkeypatch.setattr(Backbone, "embed_pixels", count)
-    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *TRAIN,
+    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *IMAGES,
                       "--workers", "0")  # fmt: skip
     assert code == 1  # the damaged one
     assert "0/bad.png: " in text
@@ -476,16 +534,19 @@ def test_images_of_any_backbone_are_embedded_once(
     assert sum(seen) == 400
     with clipcodec.open("o.clpc") as container:
         assert container.profile is not None
-        assert container.profile.backbone == model[1]
+        assert container.profile.backbone == "any"  # no file opens folders of another machine
         recorded = container.metadata["clipcodec"]
         assert recorded["backbone"] == model[1]
         assert recorded["precision"] == "fp32"
         assert len(container) == 400
         digest = container.profile.digest
+    block = carried("o.clpc")
+    assert block is not None
+    assert json.dumps(model[1])[1:-1].encode() in block.data
     # the second time, as the first 400 are there, nothing is embedded but what is new
     seen.clear()
     Image.new("RGB", (9, 9), (1, 2, 3)).save(photos / "0" / "new.png")
-    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *TRAIN,
+    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *IMAGES,
                       "--workers", "0", "--resume")  # fmt: skip
     assert sum(seen) == 1
     with clipcodec.open("o.clpc") as container:
@@ -499,7 +560,7 @@ def test_of_many_images_some_are_embedded_before(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(sampling, "MOST_IMAGES", 200)
     (photos / "0" / "bad.png").unlink()
-    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *TRAIN,
+    code, text = said(capsys, "compress", "photos", "-o", "o.clpc", *model, *IMAGES,
                       "--workers", "0")  # fmt: skip
     assert code == 0, text
     assert "learned from 200 embeddings of 400, chosen at random, 200 images of them" in text

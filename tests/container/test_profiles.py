@@ -40,16 +40,16 @@ from clipcodec.container.profiles import carried_profile, profile_of, to_embed
 from clipcodec.errors import InputError, ProfileError
 from clipcodec.profile import registry
 from clipcodec.profile.file import METADATA_KEY, Profile, parse_profile, read_profile
-from tests.helpers.profiles import cone, write_tiny_predictive, write_tiny_profile
+from tests.helpers.profiles import compact_profile, cone, write_tiny_profile
 
 COUNT = 12
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two profiles of all rates, D = 24."""
+    """Two profiles of kind compact, D = 24."""
     folder = tmp_path_factory.mktemp("profiles")
-    one = write_tiny_predictive(folder / "one.safetensors")
+    one = compact_profile(folder / "one.safetensors", hidden=3, name="private/rates")
     (folder / "two.safetensors").write_bytes(repacked(one.read_bytes(), name="private/other"))
     return one, folder / "two.safetensors"
 
@@ -524,6 +524,23 @@ def test_a_damaged_front_is_not_appended_to(
             container.decode_all()
     with clipcodec.open(path, partial=True, profile=file) as container:
         assert container.decode_all().shape == (COUNT, 24)
+
+
+def test_items_that_leave_their_profile_behind_are_warned_of(
+    tmp_path: Path, path: Path, file: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    with clipcodec.open(path) as photos:
+        with clipcodec.create(tmp_path / "same.clpc", profile=photos.profile) as writer:
+            writer.extend(photos)
+        with clipcodec.create(tmp_path / "same.clpc", "a") as writer:
+            writer.extend(photos)
+        assert not recwarn.list
+        with clipcodec.create(tmp_path / "bare.clpc") as writer:
+            with pytest.warns(UserWarning, match=r"a\.clpc carries a profile.*profile="):
+                writer.extend(photos)
+            with pytest.warns(UserWarning, match="carries a profile"):
+                writer.extend(clipcodec.read_items(io.BytesIO(path.read_bytes())))
+        assert len(writer) == 2 * COUNT
 
 
 # --- damaged and hostile ---

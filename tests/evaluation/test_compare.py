@@ -19,7 +19,7 @@ from clipcodec.evaluation import sample
 from clipcodec.evaluation.compare import compare
 from clipcodec.evaluation.metrics import divergence
 from clipcodec.profile.file import Profile
-from clipcodec.profile.registry import DEFAULT
+from clipcodec.profile.registry import DEFAULT, by_name
 from tests.helpers.profiles import cone, drawn
 from tests.helpers.sets import unit
 
@@ -164,6 +164,28 @@ def test_rows_unlike_those_of_a_profile_are_named_once_in_the_table(rates: Profi
     assert not found.fits
     with pytest.warns(BackboneWarning):  # as the library says it
         Codec(rates).encode_embeddings(strangers, SIX)
+
+
+def test_a_few_rows_that_are_unlike_are_counted() -> None:
+    """The profile is still the one to take."""
+    rows = drawn(60)
+    rows[:3] = -rows[:3]
+    found = compare(rows, targets=[Target(max_bytes=50)])
+    assert found.profiles[0].strays == pytest.approx(3 / 60)
+    assert str(found.profiles[0].unlike).startswith("3 of 60 rows are unlike those")
+    assert found.fits
+
+
+def test_rows_that_are_texts_are_called_so() -> None:
+    """Of the model that the profile is for; they lie elsewhere than its images."""
+    statistics = by_name(DEFAULT).statistics
+    assert statistics is not None
+    assert statistics.text is not None
+    noise = np.random.default_rng(8).normal(size=(60, 512)) / 40
+    found = compare(statistics.text + noise, [DEFAULT], targets=[Target(max_bytes=50)])
+    assert found.profiles[0].unlike == (
+        "these rows are texts, and it is made for images of its model"
+    )
 
 
 def test_where_a_trained_profile_is_best_nothing_is_advised() -> None:

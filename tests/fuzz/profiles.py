@@ -88,7 +88,8 @@ def _spoil(r: Random, tensors: Tensors) -> None:
                 values = (0.0, -1.0, 1e-45, 1e-30, 1e18, 1e19, 1e300, np.nan, np.inf)
                 value = np.float64(r.choice(values)).astype(tensor.dtype)
             else:
-                value = np.array(r.choice((0, 1, 255, 65535)) % 256**tensor.itemsize, tensor.dtype)
+                bits = r.choice((0, 1, 127, 255, 65535)) % 256**tensor.itemsize
+                value = np.array(bits, f"u{tensor.itemsize}").astype(tensor.dtype)
         if way == 4:
             flat[:] = value
         else:

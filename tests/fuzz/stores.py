@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from random import Random
 from typing import Any
 
+import numpy as np
+
 import clipcodec
-from clipcodec import CorruptError, DecodeError, ImageError
+from clipcodec import Codec, CorruptError, DecodeError, ImageError, WeightsError
+from clipcodec.bitstream import DIGEST_BYTES
+from clipcodec.container import layout
+from clipcodec.container.embedded import Embedded
+from clipcodec.profile.file import parse_profile
 from tests.helpers.paths import FORMATS, TOOLS
 
+from . import profiles, seeds
 from .mutate import damaged
 from .targets import Target
 
@@ -80,6 +89,54 @@ def check_container(data: bytes) -> str:
     return outcome
 
 
+def carrying(r: Random) -> bytes:
+    """A container that carries a damaged profile, or a sound one, with streams that name it."""
+    profile = profiles.damaged_file(r)
+    digest = hashlib.sha256(profile).digest()[:DIGEST_BYTES]
+    own = [s for s in seeds.small() if s[0] & 15 == 0]  # of private profiles
+    named = [s[:1] + digest + s[1 + DIGEST_BYTES :] for s in r.choices(own, k=r.randint(1, 9))]
+    with suppress(WeightsError):
+        named = [seeds.extreme(r, parse_profile(profile, path=None))[1] for _ in named]
+    if r.random() < 0.3:
+        named = [damaged(r, stream, own) or b"\x69" for stream in named]
+    blocks = [Embedded.of(profile).block, layout.pack_items([*named, _STREAM])]
+    if r.random() < 0.3:
+        blocks.insert(r.choice((0, 0, 1, 2)), layout.pack_metadata({"a": 1}))
+    entries = [(len(one), int.from_bytes(one[8:12], "big")) for one in blocks]
+    data = layout.OPENING + b"".join(blocks) + layout.pack_index(np.array(entries, np.int64))
+    return damaged(r, data, [data]) if r.random() < 0.3 else data
+
+
+def check_carrying(data: bytes) -> str:
+    """Items are given whatever the profile is; each decodes, or says why, by file and by pipe."""
+    outcomes = []
+    try:
+        with clipcodec.open(io.BytesIO(data), partial=True) as opened:
+            streams = [*opened]
+            outcomes = [_decoded(opened.codec, stream) for stream in streams]
+    except DecodeError as error:
+        return type(error).__name__
+    reading = clipcodec.read_items(io.BytesIO(data))
+    try:
+        piped = [item.stream for item in reading]
+    except DecodeError as error:
+        return f"pipe: {type(error).__name__}"
+    assert piped == streams
+    found = [_decoded(reading.codec, stream) for stream in piped]
+    assert found == outcomes, "pipe and file differ"
+    kinds = {outcome for outcome in outcomes if not outcome.startswith("decoded")}
+    return ", ".join(sorted(kinds)) or "decoded"
+
+
+def _decoded(codec: Codec, stream: bytes) -> str:
+    try:
+        row = codec.decode(stream)
+    except DecodeError as error:
+        return type(error).__name__
+    assert abs(float(np.linalg.norm(row.astype(np.float64))) - 1) < 1e-5, "not of unit norm"
+    return f"decoded {row.tobytes().hex()}"
+
+
 def image_file(r: Random) -> bytes:
     """A damaged image file with streams inside."""
     others = _vectors("inside-images", "file")
@@ -101,5 +158,6 @@ def check_image_file(data: bytes) -> str:
 
 TARGETS = [
     Target("container", 0.05, container, check_container),
+    Target("carried", 0.01, carrying, check_carrying),
     Target("carrier", 0.02, image_file, check_image_file),
 ]

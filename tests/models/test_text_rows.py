@@ -69,8 +69,9 @@ def test_a_prefix_is_a_row_like_any_other_and_its_norm_does_not_matter(rows: Row
 def decoded(rows: Rows) -> tuple[Rows, Rows]:
     """In the same bytes by any/rotation: the prefixes, and the whole rows."""
     codec = clipcodec.Codec("any/rotation")
-    return tuple(codec.decode_batch(codec.encode_embeddings(x, max_bytes=LIMIT))
-                 for x in (rows[:, :CUT], rows))  # fmt: skip
+    prefix, whole = (codec.decode_batch(codec.encode_embeddings(x, max_bytes=LIMIT))
+                     for x in (rows[:, :CUT], rows))  # fmt: skip
+    return prefix, whole
 
 
 def test_cut_first_then_compress(rows: Rows, decoded: tuple[Rows, Rows]) -> None:

@@ -32,7 +32,7 @@ from tests.helpers.paths import ROOT
 
 EXAMPLES = {
     "stream": 1000, "payload": 600, "batch": 150, "profile": 150, "array": 300, "tensors": 300,
-    "image": 100, "weights": 15, "text": 200, "command": 80, "container": 600, "carrier": 300,
+    "image": 100, "weights": 15, "text": 200, "command": 80, "container": 600, "carrier": 300, "carried": 80,
 }  # fmt: skip
 MIB = 1 << 20
 
@@ -458,3 +458,9 @@ def test_drawn_profiles_are_valid_and_of_every_kind() -> None:
     for seed in range(60):
         kinds.add(seeds.load(profiles.pack(*profiles.draw(Random(seed)))).kind.name)
     assert kinds == {*KINDS}
+
+
+def test_every_tensor_of_a_profile_can_be_spoilt() -> None:
+    """Was an OverflowError of the fuzzer itself, for values that eight bits with a sign lack."""
+    for seed in range(300):
+        assert profiles.damaged_file(Random(seed))

@@ -27,7 +27,8 @@ def _add_compare(verbs: Verbs) -> None:
         ],
     )  # fmt: skip
     p.add_argument("data", nargs="+", metavar="DATA", help="embeddings of one model, as .npy, "
-                   ".npz, .safetensors, .pt or .csv; - for stdin")  # fmt: skip
+                   ".npz, .safetensors, .pt or .csv; - for stdin; or images that --backbone "
+                   "embeds: directory, \"pattern\", list.txt or shard.tar")  # fmt: skip
     measured = p.group(MEASURED)
     measured.add_argument("--profile", nargs="+", metavar="PROFILE", help="registered "
                           "names, profile files, or containers (.clpc) whose own profile is meant, "
@@ -45,6 +46,8 @@ def _add_compare(verbs: Verbs) -> None:
                           "DATA)")  # fmt: skip
     rate = _sizes(p)
     rate.add_argument("--min-cosine", nargs="+", type=number(0, 1), metavar="C", help="cosines")
+    options.backbone(p, "what embeds images (default: openai-vit-b-32)")
+    options.weights(p)
     options.json(p, "one line for each profile at each size")
     options.quiet(p)
 

@@ -24,7 +24,7 @@ MAX_BASIS = 1 << 24  # values: the sums below stay exact, and memory below a gig
 MAX_SHIFT = 30
 _MOST = 127  # of a value of the basis that `rounded` makes
 _GRAM_BITS = 40  # of the largest: a row has at most 2**12 values, as n² <= MAX_BASIS
-_STEPS = 12  # of Newton's method, at most; three or four as a rule
+_STEPS = 12  # of Newton's method, at most; two to nine as a rule
 _CLOSE = 2.0**-8  # to the inverse before the last step, which squares it
 
 Doubles = NDArray[np.float64]
@@ -102,7 +102,7 @@ def rounded(
 
 
 class CompactKind(StagedKind):
-    """A trained profile of one width, at all rates, that takes a hundred kilobytes or less."""
+    """A trained profile of one width, at all rates, that takes some hundred kilobytes."""
 
     name = "compact"
     transform = CompactTransform

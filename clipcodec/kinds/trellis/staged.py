@@ -131,7 +131,9 @@ class Synthesis:
     def __init__(self, synthesis: Floats, center: Floats, unit: Floats) -> None:
         exact = unit.astype(np.float64)
         self._fine = 2.0**self.COEFFICIENT_BITS / exact
-        self._weights = np.rint(synthesis * (exact * 2.0**self.WEIGHT_BITS)[:, None])
+        self._weights = synthesis.astype(np.float64)
+        self._weights *= (exact * 2.0**self.WEIGHT_BITS)[:, None]
+        np.rint(self._weights, out=self._weights)
         self._center = np.rint(np.ldexp(center.astype(np.float64), self.BITS))
 
     @classmethod
