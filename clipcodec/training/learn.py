@@ -25,7 +25,7 @@ from ..target import Target
 from . import compact, level_tables
 from .folds import folds
 from .klt import ERROR, steps_for
-from .measured import Part, measure, rotation
+from .measured import Curve, Part, measure, rotation
 from .principal import Axes, axes_without
 from .rank import EACH, Choice, Chooser, worth
 
@@ -42,6 +42,12 @@ _FEW = 5_000
 _MOST_RANK = 1024
 _TABLE_ROWS = 2_000  # held-out rows to which the tables are fitted
 _WORTH_ROWS, _WORTH_GRID = 400, 16
+_OWN_MEASURED = 300
+_OWN = 0.5  # of the rows that tables are fitted to, if those learned from are all of the file
+_COMPARED = 100  # rows that show what any/rotation takes
+_DEARER = (1, 2, 4, 8, 16, 32)
+_SPARE = 0.7  # of the error that min_cosine allows, for what is not kept at all
+_FIXED = 4_000  # bytes of a profile beside its center and what belongs to coefficients
 _MEASURED = 1_000  # held-out rows that the result is measured on
 _HEADER = 6  # bytes of a private stream before its payload
 _SAME = 1e-6  # mean squared distance to the mean of rows that are one embedding but for rounding
@@ -63,8 +69,10 @@ class Learned:
         hidden: Units of its networks; 0: none.
         cosine: Mean, of held-out rows with what is decoded.
         bytes: Of an item in the container, without its share.
+        own_cosine: Mean, of rows that it was learned from.
         rotation_cosine: What any/rotation keeps in a file of the same size.
-        better: Whether the profile keeps more than that.
+        better: Whether the file keeps more than that: its rows are those learned from, as far as
+            these reach, then rows like those held out.
         seconds: All of it took.
     """
 
@@ -77,6 +85,7 @@ class Learned:
     hidden: int
     cosine: float
     bytes: float
+    own_cosine: float
     rotation_cosine: float
     better: bool
     seconds: float
@@ -202,7 +211,7 @@ class _Learner:
         rough = np.sqrt(self.axes.variance[:count])
         parts = [
             (compact.transform_of(tensors(axes, rough), bands), rows)
-            for axes, rows in zip(self.left, self._some(_TABLE_ROWS), strict=True)
+            for axes, rows in self._mixed(_TABLE_ROWS)
         ]
         latents = np.concatenate([part.analyse(self.x[rows]) for part, rows in parts])
         scale = np.sqrt((latents.astype(np.float64) ** 2).mean(axis=0) + 1e-18)
@@ -237,19 +246,37 @@ class _Learner:
             for axes, rows in zip(self.left, self._some(_MEASURED), strict=True)
         ]
         found = measure(some, self.target)
+        every = -(-len(self.x) // _OWN_MEASURED)
+        own = measure([Part(data, self.x[::every])], self.target)
+        known = min(1.0, len(self.x) / self.items)
+        expected = known * own.cosine + (1 - known) * found.cosine
         beside = rotation(np.concatenate([part.rows for part in some]), found.bytes + share,
                           self.target)  # fmt: skip
         return Learned(
             data=data, size=size, share=share, rows=self.distinct,
             held_out=sum(map(len, self.held)), rank=count, hidden=0,
-            cosine=found.cosine, bytes=found.bytes, rotation_cosine=beside,
-            better=found.cosine > beside, seconds=time.perf_counter() - started,
+            cosine=found.cosine, bytes=found.bytes, own_cosine=own.cosine,
+            rotation_cosine=beside, better=expected > beside, seconds=time.perf_counter() - started,
         )  # fmt: skip
 
     def _some(self, most: int) -> list[NDArray[np.int64]]:
         """Of each set of held-out rows the same share, so that all are `most` rows at most."""
-        every = -(-sum(map(len, self.held)) // most)
+        every = max(1, -(-sum(map(len, self.held)) // max(most, 1)))
         return [rows[::every] for rows in self.held]
+
+    def _mixed(self, most: int) -> list[tuple[Axes, NDArray[np.int64]]]:
+        """Axes and rows as the file will see them: rows held out, and some of those learned from.
+
+        The rows in the file lie nearer to its axes than others do, if these were made from them.
+        """
+        own = _OWN * min(1.0, len(self.x) / self.items)
+        sets = list(zip(self.left, self._some(round((1 - own) * most)), strict=True)) if own < 1 else []
+        count = sum(len(rows) for _, rows in sets)
+        wanted = round(count * own / (1 - own)) if own < 1 else most
+        if wanted:
+            order = np.random.default_rng(0).permutation(len(self.x))[:wanted]
+            sets.append((self.axes, np.sort(order)))
+        return sets
 
     def _choose(self) -> tuple[Choice, NDArray[np.float32], NDArray[np.float64]]:
         """Rank and precision; the steps (Q,) of all qualities; shares of levels to begin with."""
@@ -257,14 +284,12 @@ class _Learner:
         dim = self.x.shape[1]
         count = min(len(axes.rows) for axes in self.left)
         count = min(count, len(self.axes.rows))
-        rows = self._some(4 * _TABLE_ROWS)
-        latents = np.concatenate(
-            [axes.coefficients(self.x[r])[:, :count] for axes, r in zip(self.left, rows, strict=True)]
-        )
-        away = [((self.x[r] - axes.mean) ** 2).sum(axis=1) for axes, r in zip(self.left, rows, strict=True)]
+        sets = self._mixed(4 * _TABLE_ROWS)
+        latents = np.concatenate([axes.coefficients(self.x[r])[:, :count] for axes, r in sets])
+        away = [((self.x[r] - axes.mean) ** 2).sum(axis=1) for axes, r in sets]
         self.total = np.concatenate(away)
         power = (latents.astype(np.float64) ** 2).mean(axis=0)
-        self.latents, self.power = latents, power
+        self.power = power
         low = min(_LOW * dim, _LOW_BITS) / count
         steps = steps_for(power, QUALITIES, low, _HIGH * dim / count)
         weights = np.full(QUALITIES, RDO_WEIGHT, np.float32)
@@ -282,26 +307,34 @@ class _Learner:
             self.items, RDO_WEIGHT * (EACH if each else 1),
         )  # fmt: skip
         shares = fitted.frequencies[: 2 * level_tables.CLASSES] / 65536.0
-        choice, steps = self._meeting(chooser)
-        return choice, steps, shares
+        # the dearer the profile is taken to be, the smaller it gets: what saves most is kept
+        chooser.least = _in_reach(latents, self.total, self.target.min_cosine)
+        curve = Curve(self.x[:: -(-len(self.x) // _COMPARED)])
+        choices = []
+        for factor in _DEARER:
+            chooser.items = self.items / factor
+            choice = self._meeting(chooser)
+            size = choice.size + _FIXED + 2 * dim
+            saved = curve.bytes(choice.cosine) - choice.bits / 8 - size / self.items
+            choices.append((saved, -factor, choice))
+        choice = max(choices, key=lambda c: c[:2])[2]
+        return choice, self._laid_out(choice), shares
 
-    def _meeting(self, chooser: Chooser) -> tuple[Choice, NDArray[np.float32]]:
-        """The choice at the step where the target is met, and the steps of all qualities."""
+    def _meeting(self, chooser: Chooser) -> Choice:
+        """The choice at the step where the target is met."""
         target = self.target
         if target.max_bytes is not None or target.mean_bytes is not None:
             size = target.max_bytes or target.mean_bytes or 0.0
             header = _HEADER if target.max_bytes is not None else 1
-            choice = chooser.for_bits(max(8.0 * (size - header) - 16, 8.0))
-        elif target.quality is None:
-            choice = chooser.for_cosine(target.min_cosine or COSINE)
-        else:
-            step = float(chooser.worth.steps[len(chooser.worth.steps) // 2])
-            for _ in range(12):
-                steps = self._laid_out(chooser.at(step))
-                wanted = float(steps[min(int(target.quality), QUALITIES) - 1])
-                step = float(np.sqrt(step * wanted))
-            choice = chooser.at(step)
-        return choice, self._laid_out(choice)
+            return chooser.for_bits(max(8.0 * (size - header) - 16, 8.0))
+        if target.quality is None:
+            return chooser.for_cosine(target.min_cosine or COSINE)
+        step = float(chooser.worth.steps[len(chooser.worth.steps) // 2])
+        for _ in range(12):
+            steps = self._laid_out(chooser.at(step))
+            wanted = float(steps[min(int(target.quality), QUALITIES) - 1])
+            step = float(np.sqrt(step * wanted))
+        return chooser.at(step)
 
     def _laid_out(self, choice: Choice) -> NDArray[np.float32]:
         """Steps of all qualities: from a few bits up to where finer ones gain little."""
@@ -324,8 +357,6 @@ class _Learner:
             return min(int(target.quality), QUALITIES)
         size = target.max_bytes or target.mean_bytes
         bounds = np.cumsum([len(rows) for _, rows in parts])[:-1]
-        every = max(1, len(latents) // 500)
-
         def fine_enough(quality: int) -> bool:
             attempt = engine.attempt(latents, np.full(len(latents), quality))
             if size is not None:
@@ -336,12 +367,25 @@ class _Learner:
                 cosines.append((x * self.x[rows]).sum(axis=1) / np.linalg.norm(x, axis=1))
             return bool(np.concatenate(cosines).mean() >= (target.min_cosine or COSINE))
 
-        assert every
         low, high = 0, QUALITIES
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if fine_enough(middle) else (middle, high)
         return high
+
+
+def _in_reach(
+    latents: NDArray[np.float32], total: NDArray[np.float64], cosine: float | None
+) -> int:
+    """Coefficients with which each of these rows (N, m) can have this cosine, and some to spare."""
+    if cosine is None:
+        return 1
+    left = np.array(total, np.float64)
+    for count, column in enumerate(latents.T, 1):
+        left -= column.astype(np.float64) ** 2
+        if left.max() <= _SPARE * (1 - cosine**2):
+            return count
+    return latents.shape[1]
 
 
 class _Plain:

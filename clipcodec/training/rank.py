@@ -67,14 +67,13 @@ def _bits(engine: Engine, levels: Levels, qualities: Levels) -> Doubles:
     each = tables.bits[rows, np.minimum(magnitudes, tables.escape)].astype(np.float64)
     each += magnitudes > 0
     each += tables.escape_bits(magnitudes)
-    before, every = np.ones(len(levels), np.int64), np.arange(len(levels))
+    before = np.ones(len(levels), np.int64)
     for group, (a, b, _) in enumerate(tables.coded_groups):
         full = magnitudes[:, a:b].any(axis=1).astype(np.int64)
         flag = tables.flag_of[qualities - 1, 2 * group + before]
         each[:, a:b] *= full[:, None]
         each[:, a:b] += (tables.bits[flag, full] / (b - a))[:, None]
         before = full
-    assert len(every) == len(levels)
     mean: Doubles = each.mean(axis=0)
     return mean
 
@@ -114,9 +113,10 @@ class Chooser:
     weight  λ: squared steps that a bit may cost; times EACH where each payload has a limit
     """
 
-    def __init__(self, worth: Worth, rows: Doubles, items: int, weight: float) -> None:
+    def __init__(self, worth: Worth, rows: Doubles, items: float, weight: float) -> None:
         self.worth, self.items, self.weight = worth, items, weight
         self.dim = rows.shape[1]
+        self.least = 1  # coefficients that are kept in any case
         largest = np.maximum(np.abs(rows).max(axis=1), 1e-30)
         finest = np.floor(np.log2(_MOST / largest))
         self.shifts = np.clip(finest[:, None] - np.arange(_SHIFTS)[::-1], 0, MAX_SHIFT)  # (m, S)
@@ -141,6 +141,7 @@ class Chooser:
         size = self.bytes[every, best] + _BESIDES
         gain = w.power - left - price * bits - shared * size
         count = int(np.cumsum(gain)[: MAX_BASIS // self.dim].argmax()) + 1
+        count = max(count, min(self.least, MAX_BASIS // self.dim))
         return Choice(
             step,
             np.exp2(-self.shifts[every, best])[:count],
