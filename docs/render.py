@@ -23,11 +23,12 @@ sys.path[:0] = [str(Path(__file__).parent)]  # `rendering` is beside this file
 from rendering import claims, measured, pages, plots  # noqa: E402
 from rendering.benches import BENCHES  # noqa: E402
 from rendering.kept import Kept, Missing  # noqa: E402
+from rendering.own import OWN  # noqa: E402
 from rendering.paper import PAPER  # noqa: E402
 from rendering.tables import TABLES  # noqa: E402
 
 sys.path.remove(str(Path(__file__).parent))
-ALL_TABLES = {**TABLES, **BENCHES, **PAPER}
+ALL_TABLES = {**TABLES, **BENCHES, **OWN, **PAPER}
 FIGURES = Path("docs/figures")
 
 

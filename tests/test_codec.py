@@ -547,7 +547,8 @@ def test_nothing_but_zeros_has_no_direction() -> None:
 
 def test_levels_out_of_range_are_an_embedding_error(tmp_path: Path) -> None:
     """Rows hardly different from each other train tiny steps, too fine for what is far away."""
-    from clipcodec.training.predictive import Recipe, train
+    from clipcodec.training.predictive import train
+    from clipcodec.training.recipe import Recipe
 
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", 1 + 1e-4 * rng.normal(size=(1100, 24)))

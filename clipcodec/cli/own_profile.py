@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from ..profile.file import Profile, parse_profile
 from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from ..target import Target
 from .common import STDIO, progress_bar
-from .inputs import is_pipe, label_of, path_or_bytes
+from .inputs import first_bytes, is_pipe, label_of, path_or_bytes
 from .terminal import counted, note, size_text
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ def _goes_on(output: str) -> bool:
     if carried(output) is not None:
         return True
     with Begun(output, resume=True) as begun:
+        if begun.found and not begun.items:
+            raise OptionError(
+                f"{begun.path} was cut before its profile was whole, and has no items: give -f in "
+                "place of --resume"
+            )
         if begun.found:
             raise OptionError(
                 f"{begun.path} was begun without a profile of its own: leave out --train, or begin "
@@ -163,8 +169,8 @@ def _account(found: Sample, learned: Learned, share: str) -> list[str]:
         f"learned from {counted(len(found.rows), 'embedding')}{part}{images}: "
         f"{counted(learned.rank, 'coefficient')}{networks}, {learned.seconds:.0f} s",
         f"profile: {share}",
-        f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.3f} at "
-        f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.3f}",
+        f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.4f} at "
+        f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.4f}",
     ]
 
 
@@ -177,7 +183,7 @@ def _share(size: int, items: int, files: int) -> str:
 def _why(learned: Learned, share: str) -> str:
     return (
         f"a profile of its own does not pay ({share}): with it the cosine would "
-        f"be {learned.cosine:.3f}, with {UNTRAINED} in the same file {learned.rotation_cosine:.3f}"
+        f"be {learned.cosine:.4f}, with {UNTRAINED} in the same file {learned.rotation_cosine:.4f}"
     )
 
 
@@ -199,15 +205,15 @@ def files(inputs: list[str], stack: ExitStack) -> list[str]:
 
 
 def _file(name: str, stack: ExitStack) -> str:
-    import tempfile
-
+    head = first_bytes(name, arrays.HEAD)
+    if arrays.kind_of("" if name == STDIO else name, head) is None:
+        raise OptionError(
+            f"{label_of(name)}: --train reads images twice, and a pipe can be read once: give a "
+            "file"
+        )
     data = path_or_bytes(name)
-    if isinstance(data, bytes) and arrays.kind_of("", data[: arrays.HEAD]) is not None:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-"))
-        return copy(data, folder, name)
-    raise OptionError(
-        f"{label_of(name)}: --train reads images twice, and a pipe can be read once: give a file"
-    )
+    assert isinstance(data, bytes)  # of a pipe
+    return copy(data, stack.enter_context(tempfile.TemporaryDirectory(prefix="clipcodec-")), name)
 
 
 def copy(data: bytes, folder: str, name: str) -> str:

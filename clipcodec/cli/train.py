@@ -87,6 +87,8 @@ def _learnt(args: argparse.Namespace, result: Any) -> str:
     kept = "" if args.recipe == "predictive" else f"{counted(result.rank, 'coefficient')}, "
     if result.hidden:
         return f"{kept}networks of {result.hidden} units, {counted(result.steps, 'step')}"
+    if result.given_up:
+        return f"{kept}the KLT alone: networks gained nothing on what was held out"
     few = "" if args.hidden == 0 else ": the rows are too few for networks"
     return f"{kept}the KLT alone{few}"
 

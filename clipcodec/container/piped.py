@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import DecodeError, TruncatedError, placed
@@ -126,8 +126,11 @@ class ItemReader(Iterator[Item]):
         assert travelling is not None
         return travelling()
 
-    def embedded(self) -> Embedded | None:
+    def embedded(self, on_bad: Callable[[DecodeError], object] | None = None) -> Embedded | None:
         """Give the profile that the container carries as it lies there, as `Container.embedded`.
+
+        Args:
+            on_bad: Is never called: a damaged profile ends the reading of a pipe.
 
         Returns:
             What `ContainerWriter` takes as `profile`; None: it carries none.

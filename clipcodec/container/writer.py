@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,12 +25,15 @@ from ..errors import (
     UnsupportedError,
     placed,
 )
-from ..system.files import abort, lock, move, refuse_existing
+from ..system.files import abort, move, refuse_existing
 from . import layout
+from .embedded import embedded_in
 from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
+from .locking import close_unused, open_locked
 from .mending import BLOCK_BYTES, mended, profile_to_put
+from .piped import ItemReader
 from .reader import Container
 from .survey import Survey, read_survey
 
@@ -139,12 +143,14 @@ class ContainerWriter:
         self._tail = 0  # bytes in the file after these: an index, to be written over
         self._indexed = False  # does the file end with its index?
         self._path: Path | None = None
+        self._carried: Embedded | None = None
         opening = [layout.OPENING]
         if metadata is not None:
             opening.append(_metadata_block(metadata))
         embedded = None if profile is None else _to_embed(profile)
         if embedded is not None:
             opening.append(embedded.block)
+            self._carried = embedded
         path = path_of(target, "write")
         if path is None:
             if mode != "x":
@@ -154,14 +160,14 @@ class ContainerWriter:
             return
         self._target = Path(os.path.realpath(path))
         self._path = self._choose(mode)
-        self._file, made = _open_locked(self._path, new=mode == "x")
+        self._file, made = open_locked(self._path, new=mode == "x")
         try:
             if mode != "a" or not self._resume(metadata, embedded, survey):
                 self._file.truncate(0)
                 self._file.seek(0)
                 self._begin(opening)
         except BaseException:
-            _close_unused(self._file, self._path, made=made)
+            close_unused(self._file, self._path, made=made)
             raise
 
     def _choose(self, mode: str) -> Path:
@@ -198,6 +204,9 @@ class ContainerWriter:
             if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
                 raise survey.why
             put = profile_to_put(source, survey, embedded)
+            if embedded is None:
+                with suppress(DecodeError):  # it says so when it is needed
+                    self._carried = embedded_in(source)
             if not len(survey.entries):
                 if self._path == self._target and isinstance(survey.why, CorruptError):
                     raise survey.why  # a container that was finished once is not begun anew
@@ -292,17 +301,35 @@ class ContainerWriter:
             OptionError: As DecodeError; also if there are fewer ids than streams, or more.
             OSError: The file cannot be written.
 
+        Warns:
+            UserWarning: The container carries a profile, and this one does not carry the same:
+                create it with profile=.
+
         Examples:
             >>> photos = clipcodec.open("photos.clpc")
             >>> with clipcodec.create("half.clpc") as writer:
             ...     writer.extend(photos[:50], ids=photos.ids[:50])
         """
+        if isinstance(streams, (Container, ItemReader)):
+            self._check_carried(streams)
         for i, (stream, id) in enumerate(pairs(streams, ids)):
             try:
                 self.append(stream, id)
             except (DecodeError, OptionError) as error:
                 error.rows, error.item = (i,), "stream"
                 raise
+
+    def _check_carried(self, source: Container | ItemReader) -> None:
+        """Warn if streams leave the profile behind that travels with them."""
+        found = source.embedded(lambda error: None)
+        if found is None or found == self._carried:
+            return
+        name = source.name if isinstance(source, Container) else "the container"
+        warnings.warn(
+            f"{name} carries a profile, SHA-256 {found.digest.hex()[:8]}…, which does not go with "
+            "its streams: create the new container with profile=, and that of the source",
+            stacklevel=3,
+        )
 
     def flush(self) -> None:
         """Write what was appended to the disk: after that not even a power cut can lose it.
@@ -475,45 +502,6 @@ class ContainerWriter:
         file, self._file = self._file, None
         if file is not None and self._path is not None:
             file.close()
-
-
-def _open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
-    """Open and lock for reading and writing; and whether the file was made by this.
-
-    Unbuffered: a write that fails raises at once.
-    """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    made = True
-    try:
-        try:
-            number = os.open(path, flags | os.O_EXCL, 0o666)
-        except FileExistsError:
-            if new:
-                raise
-            number, made = os.open(path, flags, 0o666), False
-    except FileExistsError:
-        raise OutputExistsError(f"{path} was made by another process meanwhile") from None
-    except OSError as error:
-        why = f"cannot be written: {error.strerror}"
-        raise type(error)(error.errno, why, os.fspath(path)) from error
-    file = cast(BinaryIO, os.fdopen(number, "r+b", buffering=0))
-    try:
-        lock(file.fileno(), path)
-    except LockedError:  # then another process goes on with it
-        file.close()
-        raise
-    except BaseException:
-        _close_unused(file, path, made=made)
-        raise
-    return file, made
-
-
-def _close_unused(file: BinaryIO, path: Path, *, made: bool) -> None:
-    """Close a file that could not be begun, and remove it if it was made for that."""
-    file.close()
-    if made:
-        with suppress(OSError):  # the error that led here matters more
-            path.unlink()
 
 
 def _metadata_block(metadata: dict[str, Any]) -> bytes:

@@ -74,7 +74,8 @@ def _half(values: Doubles) -> NDArray[Any]:
 def statistics(x: Embeddings, mean: Doubles | None = None) -> tuple[Tensors, dict[str, Any]]:
     """As `export.statistics`, but without axes: these would be as large as the profile.
 
-    mean  (D,) of the rows, if it is known; the profile's center, so that it deflates to nothing
+    mean  (D,) of the rows, the same as the profile's center, so that it deflates to nothing;
+          None: it is computed
     """
     if mean is None:
         mean = x.mean(axis=0, dtype=np.float64)

@@ -25,7 +25,6 @@ SIZE = 50  # bytes of a whole stream
 ROWS = 200
 _HEADER = 1 + DIGEST_BYTES + 1  # bytes of a private profile's stream before its payload
 _AROUND = 2.4  # steps of the qualities tried: the typical one, times or divided by this at most
-_QUALITIES = 9
 _SEARCHED = 17  # attempts of the rate search for each row, about
 _BY_QUALITY = ("log_step", "predict.gain", "restore.gain", "steps", "weights")
 
@@ -46,7 +45,7 @@ class _Measured:
 class Estimate:
     """How well a `Trainer` does by now: a call takes about a second.
 
-    A profile of a few qualities is made, those that rows need at 50 bytes, with tables of its own,
+    A profile of some qualities is made, those that rows need at 50 bytes, with tables of its own,
     fitted to the very rows that are measured: these are few, so it is an estimate.
 
     rows  (N, D) that the trainer does not learn from; ROWS of them are taken
@@ -63,14 +62,14 @@ class Estimate:
         theta = ERROR * trainer.steps.astype(np.float64)[:, None] ** 2
         bits = 0.5 * np.log2(np.maximum(trainer.scale**2 / theta, 1)).sum(axis=1)
         middle = np.abs(bits - 8 * (SIZE - _HEADER)).argmin()
-        low, high = (np.abs(np.log(trainer.steps / trainer.steps[middle]) - shift).argmin()
-                     for shift in (np.log(_AROUND), -np.log(_AROUND)))  # fmt: skip
-        return np.unique(np.linspace(low, high, _QUALITIES).round().astype(np.int64))
+        shift = np.log(trainer.steps / trainer.steps[middle])
+        return np.flatnonzero(np.abs(shift) <= np.log(_AROUND))
 
     @property
     def attempts(self) -> int:
         """How often a call quantises a row, about."""
-        return len(self._rows) * (2 * len(self._some) + _SEARCHED)
+        grid = level_tables.FIRST_GRID + level_tables.GRID
+        return len(self._rows) * (grid + _SEARCHED)
 
     def __call__(self) -> float:
         """The mean cosine."""

@@ -11,35 +11,34 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import Codec
 from ..embeddings import Embeddings
-from ..errors import OptionError, TrainingError
+from ..errors import OptionError
 from ..kinds.trellis.compact import MAX_BASIS
 from ..kinds.trellis.engine import Engine
-from ..profile.file import read_profile, write_profile
-from ..system.files import write_atomic
-from . import checkpoint, compact, level_tables
+from ..profile.file import read_profile
+from . import checkpoint, level_tables
 from .checkpoint import Checkpoint
-from .data import Groups, Rows, load_embeddings, load_rows
+from .data import Groups, load_embeddings, load_rows
+from .division import divide
 from .estimate import Estimate
-from .export import statistics
 from .folds import folds
 from .klt import Klt, klt
 from .progress import Progress, Watch
 from .recipe import FEW, Plan, Recipe, check, complete
-from .trainer import COMPACT, COUNTED, MIN_HELD, PREDICTIVE, QUALITIES, Trainer, by_steps, by_time
+from .trainer import COMPACT, MIN_HELD, PREDICTIVE, QUALITIES, Trainer, by_steps, by_time
+from .writing import write
 
 LEAST_ROWS = 100  # distinct ones
 _FORMS = {form.kind: form for form in (PREDICTIVE, COMPACT)}
 _FOLDS = 5
+_LEAST_GAIN = 5e-4  # in cosine at 50 bytes: networks that add less only make the file larger
 _LEFT_OUT = 0.01  # share of the variance of held-out rows that a compact profile leaves out
-_MOST_HELD = 0.5  # share of the rows in the groups held out
-_LEAST_GROUPS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +51,7 @@ class Result:
               as rows that were learnt from
     steps     of the optimiser in the first phase
     hidden    units of each prediction; 0: the KLT alone
+    given_up  whether networks were trained that held-out rows gained nothing by
     rank      coefficients that are kept
     quality   the default quality of the profile
     cosine    mean cosine between decoded and original rows
@@ -64,6 +64,7 @@ class Result:
     groups: int | None
     steps: int
     hidden: int
+    given_up: bool
     rank: int
     quality: int
     cosine: float
@@ -126,7 +127,17 @@ def train(
     if kind == "compact":
         base = base.first(_rank(plan, base, parts.held))
     trainer = Trainer(x, rows.counts[parts.fit], base, plan, form=_FORMS[kind])
-    fitted = _fitted(trainer, parts, weights, progress, started)
+    given_up = False
+    if weights is not None:
+        trainer.start_from(weights)
+        trainer.phase_two()
+    elif plan.hidden or plan.restore:
+        gained = _train_networks(trainer, parts.held, progress, started, recipe.hidden is None)
+        given_up = gained < _LEAST_GAIN
+        if given_up:
+            plan = replace(plan, hidden=0, restore=0)
+            trainer = Trainer(x, rows.counts[parts.fit], base, plan, form=_FORMS[kind])
+    fitted = _fitted(trainer, parts.held)
     data = {
         "files": [Path(path).name for path in paths],
         "text_files": [Path(path).name for path in text_paths or []],
@@ -139,7 +150,7 @@ def train(
     done = asdict(plan) | {"steps": trainer.steps_done, "rank": len(base.variance)}
     training = {"embeddings": data, "recipe": {"name": kind, **done}}
     quality = _default_quality(fitted, trainer.engine(fitted), parts.held, plan.cosine)
-    _write(
+    write(
         out, trainer, fitted, x, text, quality, name=name, backbone=backbone,
         card={**(card or {}), **training},
     )  # fmt: skip
@@ -151,6 +162,7 @@ def train(
         groups=parts.groups,
         steps=trainer.steps_done,
         hidden=plan.hidden,
+        given_up=given_up,
         rank=len(base.variance),
         quality=quality,
         cosine=float((codec.decode_batch(streams) * parts.held).sum(axis=1).mean()),
@@ -219,91 +231,43 @@ def _load_further(
     return rows
 
 
-class Parts(NamedTuple):
-    """Rows that are learnt from, and rows that are not.
-
-    fit     indices of the former
-    held    (N, D) the latter, at most COUNTED
-    groups  how many groups `held` is; None: single rows
-    """
-
-    fit: NDArray[np.int64]
-    held: Embeddings
-    groups: int | None
-
-
-def divide(rows: Rows, given: Embeddings | None, seed: int) -> Parts:
-    """Hold out `given` rows, or else some of the rows: whole groups where they are known.
-
-    Raises TrainingError for too few groups, or where those held out would be most of the rows.
-    """
-    count = len(rows.x)
-    if given is not None:
-        return Parts(np.arange(count), given[:: -(-len(given) // COUNTED)], None)
-    if rows.groups is None:
-        fit, kept = hold_out(count, seed)
-        return Parts(fit, rows.x[kept], None)
-    found = len(np.unique(rows.groups))
-    if found < _LEAST_GROUPS:
-        raise TrainingError(
-            f"{found} groups among {count} rows: at least {_LEAST_GROUPS} are needed to hold some "
-            "out; name others, or none"
-        )
-    (kept,) = folds(rows.groups, 1, min(COUNTED / count, _share(count)), seed)
-    if len(kept) > _MOST_HELD * count:
-        raise TrainingError(
-            f"one group has {len(kept)} of {count} rows, too many to be held out: name smaller "
-            "groups, or none"
-        )
-    fit = np.setdiff1d(np.arange(count), kept)
-    groups = len(np.unique(rows.groups[kept]))
-    return Parts(fit, rows.x[kept[:: -(-len(kept) // COUNTED)]], groups)
-
-
-def hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of rows to train on, and of rows for tables and result: a tenth, at most COUNTED; of
-    few rows a fifth.
-    """
-    order = np.random.default_rng(seed).permutation(rows)
-    count = min(COUNTED, max(1, round(rows * _share(rows))))
-    return np.sort(order[count:]), np.sort(order[:count])
-
-
-def _share(rows: int) -> float:
-    return 0.2 if rows < FEW else 0.1
-
-
-def _fitted(
+def _train_networks(
     trainer: Trainer,
-    parts: Parts,
-    weights: Checkpoint | None,
+    held: Embeddings,
     progress: Progress | None,
     started: float,
-) -> level_tables.Fitted:
-    """Train the networks, if there are any, and fit the tables."""
+    doubtful: bool,
+) -> float:
+    """Train the networks, and say how much higher the cosine at 50 bytes is with them.
+
+    doubtful  whether they may be given up; else nothing is measured afterwards
+    """
     plan = trainer.plan
-    if weights is not None:
-        trainer.start_from(weights)
-    elif not (plan.hidden or plan.restore):
-        if len(trainer.latents) < FEW:  # too few are held out to count levels: all in turn
-            return trainer.fit(_crosswise(trainer, plan))
-    else:
-        estimate = Estimate(trainer, parts.held)
-        before = time.perf_counter()
+    estimate = Estimate(trainer, held)
+    before, cosine, took = time.perf_counter(), 0.0, 0.0
+    if doubtful or progress is not None or plan.steps is None:
         cosine = estimate()
         took = time.perf_counter() - before
-        if progress is not None:
-            trainer.watch = Watch(progress, estimate, took, cosine)
-        if plan.steps is not None:
-            trainer.phase_one(by_steps(plan.steps))
-        else:
-            assert plan.minutes is not None
-            left = started + 60 * plan.minutes - time.perf_counter()
-            # where minutes are few, tables take as long as the networks
-            rest = trainer.rest(took / estimate.attempts, len(parts.held))
-            trainer.phase_one(by_time(max(left - rest, left / 2)))
+    if progress is not None:
+        trainer.watch = Watch(progress, estimate, took, cosine)
+    if plan.steps is not None:
+        trainer.phase_one(by_steps(plan.steps))
+    else:
+        assert plan.minutes is not None
+        left = started + 60 * plan.minutes - time.perf_counter()
+        # where minutes are few, tables take as long as the networks
+        rest = trainer.rest(took / estimate.attempts, len(held))
+        trainer.phase_one(by_time(max(left - rest, left / 2)))
     trainer.phase_two()
-    return trainer.fit_tables(parts.held)
+    return estimate() - cosine if doubtful else 1.0
+
+
+def _fitted(trainer: Trainer, held: Embeddings) -> level_tables.Fitted:
+    """The tables. Of few rows too few are held out to count levels: then all are, in turn."""
+    plan = trainer.plan
+    if len(trainer.latents) < FEW and not (plan.hidden or plan.restore):
+        return trainer.fit(_crosswise(trainer, plan))
+    return trainer.fit_tables(held)
 
 
 def _crosswise(trainer: Trainer, plan: Plan) -> NDArray[np.float32]:
@@ -330,52 +294,3 @@ def _default_quality(
         reached = ((y * held).sum(axis=1) / np.linalg.norm(y, axis=1)).mean()
         low, high = (low, middle) if reached >= cosine else (middle, high)
     return high
-
-
-def _write(
-    out: str | os.PathLike[str],
-    trainer: Trainer,
-    fitted: level_tables.Fitted,
-    rows: Embeddings,
-    texts: Embeddings | None,
-    quality: int,
-    *,
-    name: str,
-    backbone: str,
-    card: Mapping[str, Any],
-) -> None:
-    plan, tensors = trainer.plan, trainer.tensors()
-    if trainer.form is COMPACT:
-        data = compact.file(
-            tensors, fitted, trainer.bands, hidden=plan.hidden, restore=plan.restore,
-            quality=quality, measured=compact.statistics(rows), name=name, backbone=backbone,
-            card=card,
-        )  # fmt: skip
-        write_atomic(out, data, overwrite=True)
-        return
-    stat_tensors, stat_meta = statistics(rows, texts)
-    meta = {
-        "kind": trainer.form.kind,
-        "name": name,
-        "backbone": backbone,
-        "dim": rows.shape[1],
-        "config": {
-            "qualities": QUALITIES,
-            "default_quality": quality,
-            "rows": len(fitted.frequencies),
-            "alphabet": fitted.frequencies.shape[1],
-            "bands": trainer.bands,
-            "hidden": plan.hidden,
-            "restore": plan.restore,
-        },
-        "statistics": stat_meta,
-        "card": dict(card),
-    }
-    everything = {
-        **tensors,
-        **stat_tensors,
-        "tables.frequencies": fitted.frequencies,
-        "tables.class_of": fitted.class_of,
-        "tables.flag_of": fitted.flag_of,
-    }
-    write_profile(Path(out), meta, everything)

@@ -94,7 +94,8 @@ def check(recipe: Recipe) -> None:
         raise OptionError(f"minutes={recipe.minutes} is not above 0 and at most 1440")
     for name, low, high in (
         ("steps", 0, 10**7), ("replay", 0, 10**7), ("hidden", 0, 4096),
-        ("restore", 0, 8192), ("batch", 1, 10**6), ("weight_decay", 0, 100), ("seed", 0, 2**32 - 1),
+        ("restore", 0, 8192), ("rank", 1, 4096), ("batch", 1, 10**6),
+        ("weight_decay", 0, 100), ("seed", 0, 2**32 - 1),
         ("text_weight", 0, 0.99), ("dropout", 0, 0.9), ("shrinkage", 0, 1), ("cosine", 0, 0.9999),
     ):  # fmt: skip
         value = getattr(recipe, name)

@@ -21,6 +21,7 @@ from ..kinds.trellis.tables import LevelTables
 from ..profile.file import Tensors
 from . import level_tables
 from .checkpoint import Checkpoint
+from .division import COUNTED
 from .gains import Predicting, gains
 from .klt import Klt, steps_for
 from .recipe import Plan
@@ -33,7 +34,6 @@ LEARNED = (
     1.8  # bits per dimension up to which the network is trained; above, prediction gains little
 )
 RDO_WEIGHT = 0.4  # λ, in squared steps per bit; close to the best value at every rate
-COUNTED = 2000  # rows, at most, that the tables are fitted to
 MIN_HELD = 100  # rows, at least, that the tables can be fitted to
 _GAIN_ROWS = 1000  # rows, at most, by which gains are found
 _ROUGH_ROWS, _ROUGH_ROUNDS = 512, 4  # of tables that gains and the second phase are found with

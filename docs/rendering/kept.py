@@ -34,6 +34,7 @@ MAKERS = {  # of result files that are no study of the report
     "overhead": "tests/bench/overhead.py DATA", "speed": "tests/bench/speed.py",
     "corruption": "tests/bench/corruption.py", "words": "tests/bench/words.py",
     "install": "tests/bench/install.py", "service": "tests/bench/service.py",
+    "any_model": "tests/bench/any_model.py DATA",
 }  # fmt: skip
 
 

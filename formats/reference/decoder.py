@@ -193,6 +193,15 @@ class Profile:
         """The unit g of each coefficient: section 4 of predictive.md."""
         return [math.ldexp(1, math.frexp(v)[1] - 6) for v in self.tensor("scale")]
 
+    @cache  # noqa: B019
+    def whole_synthesis(self) -> list[list[int]]:
+        """The columns of V: section 4 of predictive.md."""
+        grid = self.grid()
+        return [
+            [round(v * g * 2**28) for v, g in zip(column, grid, strict=True)]
+            for column in self.synthesis()
+        ]
+
     def rule(self, holds: bool, what: str) -> None:
         need(holds, "unknown-profile", f"{self.path}: {what}")
 
@@ -206,7 +215,9 @@ class Profile:
         first, end = self.header[name]["data_offsets"]
         found = struct.unpack(f"<{math.prod(shape)}{code}", self.values[first:end])
         values = array("f" if code in "efd" else "i" if code in "bi" else "H", found)
-        self.rule(all(abs(v) <= 1e18 for v in values), f"{name} is not finite")
+        # the sum is NaN if a value is, whatever the greatest and the least are said to be
+        finite = not values or (max(values) <= 1e18 and min(values) >= -1e18)
+        self.rule(finite and not math.isnan(sum(values)), f"{name} is not finite")
         return values
 
     @cache  # noqa: B019
@@ -511,10 +522,7 @@ def staged(stream: Stream) -> list[float]:
     fine = [v * 2**9 / g for v, g in zip(y, grid, strict=True)]
     shift = max(0, math.frexp(max(map(abs, fine)))[1] - 22)
     whole = [round(v / 2**shift) for v in fine]
-    sums = (
-        sum(i * round(v * g * 2**28) for i, v, g in zip(whole, column, grid, strict=True))
-        for column in p.synthesis()
-    )
+    sums = (sum(map(mul, whole, column)) for column in p.whole_synthesis())
     return [
         (z * 2**shift + round(c * 2**37)) / 2**37
         for z, c in zip(sums, p.tensor("center"), strict=True)

@@ -60,6 +60,7 @@ LIMIT = 50  # bytes of a stream
 PRIVATE = 4  # bytes that the header of a private stream is longer, which a container shares
 SEED = 0
 MODULES = (*kept.OUR_CODE, "training/**/*.py", "container/*.py")
+OPQ_AT = 5000  # items; it trains for minutes
 FILES = (500, 1000, 2000, 5000, 17161)
 SHARES = (1000, 10_000, 100_000, 1_000_000)
 FEW = (100, 200, 500, 1000, 2000)
@@ -173,7 +174,7 @@ class Study:
             rows = fit[np.sort(rng.choice(len(fit), count, replace=False))]
             learned = learn(rows, target=Target(mean_bytes=LIMIT))
             self.add(f"file: {name}, {count:,} items", rows, **self.in_a_file(rows, learned),
-                     opq=opq(rows, rows))  # fmt: skip
+                     opq=opq(rows, rows) if count == OPQ_AT else None)  # fmt: skip
 
     def in_a_file(self, rows: Rows, learned: Learned) -> dict[str, Any]:
         source, out = self.folder / "rows.npy", self.folder / "rows.clpc"

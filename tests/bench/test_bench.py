@@ -24,7 +24,7 @@ BENCH = ROOT / "tests" / "bench"
 SCRIPTS = sorted(
     path for path in BENCH.glob("*.py") if path.stem not in ("__init__", "kept", "test_bench")
 )
-RESULTS = ("corruption", "effort", "install", "million", "overhead", "pointing", "scale", "search",
+RESULTS = ("any_model", "corruption", "effort", "install", "million", "overhead", "pointing", "scale", "search",
            "service", "speed", "words")  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_each_file_has_its_share_and_is_a_group(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded_for_wide_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "_MOST_NUMBERS", 1000)
+    monkeypatch.setattr(sampling, "MOST_NUMBERS", 1000)
     assert len(sample([numbered(tmp_path / "a.npy", 400, dim=20)]).rows) == 50
 
 

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 import clipcodec
 from clipcodec.cli.arguments.parser import build_parser
+from tests.helpers.low_rank import low_rank
 from tests.helpers.processes import PACKAGE
 from tests.helpers.profiles import drawn
 from tests.helpers.sets import write_folder
@@ -41,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "row.npy", rows[0])
     np.save(folder / "rows.npy", rows)
     np.savez(folder / "row.npz", rows[0])
+    np.savez(folder / "many.npz", low_rank(900))
     np.savetxt(folder / "row.csv", rows[:1], delimiter=",")
     save_file({"embeddings": rows[:1]}, folder / "row.safetensors")
     (folder / "row.pt").write_bytes(b"needs torch")
@@ -80,6 +82,8 @@ WORKS = [
     "compress row.npz row.safetensors row.csv -o out/",
     "compress row.npz row.safetensors row.csv -o 8.clpc",
     "compress rows.npy -o 2.clpc --workers 0 -q",
+    "compress many.npz -o own.clpc --train --mean-bytes 12",
+    "decompress own.clpc -o own.out",
     "compress *.npy -o 9.clpc",  # a pattern, as no shell reads it here
     "compress *ow.safetensors *ow.csv ro[w].npy -o 10.clpc",
     "compress rows.npy -o 3.clpc --dry-run",

@@ -526,6 +526,23 @@ def test_a_damaged_front_is_not_appended_to(
         assert container.decode_all().shape == (COUNT, 24)
 
 
+def test_items_that_leave_their_profile_behind_are_warned_of(
+    tmp_path: Path, path: Path, file: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    with clipcodec.open(path) as photos:
+        with clipcodec.create(tmp_path / "same.clpc", profile=photos.profile) as writer:
+            writer.extend(photos)
+        with clipcodec.create(tmp_path / "same.clpc", "a") as writer:
+            writer.extend(photos)
+        assert not recwarn.list
+        with clipcodec.create(tmp_path / "bare.clpc") as writer:
+            with pytest.warns(UserWarning, match=r"a\.clpc carries a profile.*profile="):
+                writer.extend(photos)
+            with pytest.warns(UserWarning, match="carries a profile"):
+                writer.extend(clipcodec.read_items(io.BytesIO(path.read_bytes())))
+        assert len(writer) == 2 * COUNT
+
+
 # --- damaged and hostile ---
 
 

@@ -79,13 +79,13 @@ def dinov3(folder: Path, dim: int = 768) -> Any:
 
 def sentence_clip(folder: Path) -> Any:
     """`clip-ViT-B-32` as sentence-transformers has it: CLIPModel of transformers, as a module."""
-    modules = import_module("sentence_transformers.sentence_transformer.modules")
-    return _sentences(folder, modules.Transformer(str(_folder(clip, folder))))
+    modules = import_module("sentence_transformers.models")
+    return _sentences(folder, modules.CLIPModel(str(_folder(clip, folder))))
 
 
 def sentence_text(folder: Path, dim: int = 384, prompts: dict[str, str] | None = None) -> Any:
     """A text model such as all-MiniLM-L6-v2: BERT, the mean of its tokens, unit norm."""
-    modules = import_module("sentence_transformers.sentence_transformer.modules")
+    modules = import_module("sentence_transformers.models")
     network = modules.Transformer(str(_folder(lambda place: _bert(place, dim), folder)))
     parts = (network, modules.Pooling(dim, pooling_mode="mean"), modules.Normalize())
     return _sentences(folder, *parts, prompts=prompts)

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 import clipcodec
-from clipcodec.errors import ProfileError
+from clipcodec.errors import BackboneWarning, ProfileError
 from clipcodec.models import Preprocess, spec
 from clipcodec.profile import registry
+from clipcodec.profile.statistics import Statistics, check_statistics
+from clipcodec.training import compact
 from tests.helpers import tiny_models
 
 open_clip = pytest.importorskip("open_clip")
@@ -86,6 +88,32 @@ def test_the_pooled_output_is_no_embedding(twin: Any) -> None:
     assert pooled.shape == (1, WIDTH) != (1, DIM)
     inside = open_clip.get_model_config("ViT-B-32")["vision_cfg"]["width"]
     assert inside == open_clip.get_model_config("ViT-L-14-336")["embed_dim"] == 768
+
+
+def test_rows_without_the_projection_are_unlike_those_with_it() -> None:
+    """Also where both have the same width: the statistic finds them. With a random network."""
+    torch.manual_seed(0)
+    tower = open_clip.model.CLIP(
+        embed_dim=WIDTH,
+        vision_cfg={"image_size": 32, "layers": 2, "width": WIDTH, "head_width": 16,
+                    "patch_size": 8},
+        text_cfg={"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1},
+    ).visual.eval()  # fmt: skip
+    with torch.no_grad():
+        tower.ln_post.bias.normal_()  # as trained ones have it: pooled rows lie around a mean
+        pixels = torch.randn(200, 3, 32, 32)
+        projected = torch.nn.functional.normalize(tower(pixels)).numpy()
+        tower.proj = None
+        pooled = torch.nn.functional.normalize(tower(pixels)).numpy()
+    assert projected.shape == pooled.shape
+    tensors, found = compact.statistics(projected[:100])
+    stats = Statistics(tensors["statistics.mean"].astype(np.float32), found["low"], found["floor"],
+                       np.empty((WIDTH, 0), np.float32), np.ones(1, np.float32))  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_statistics(projected[100:], stats, "name")
+    with pytest.warns(BackboneWarning, match="100 of 100 embeddings are unlike"):
+        check_statistics(pooled[100:], stats, "name")
 
 
 def test_the_processor_changes_a_pixel_by_one_level() -> None:

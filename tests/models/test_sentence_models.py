@@ -56,13 +56,16 @@ def test_clips_rows_are_the_projected_ones_of_transformers(clip: tuple[Any, Path
 def test_a_string_is_taken_for_a_text_unless_there_is_such_a_file(
     clip: tuple[Any, Path], tmp_path: Path
 ) -> None:
+    """Before release 6 for a text in any case."""
     model, _ = clip
     picture().save(tmp_path / "photo.png")
     by_name = model.encode([str(tmp_path / "photo.png")])
-    np.testing.assert_allclose(by_name, model.encode([picture()]), atol=1e-5)
+    given = model.encode([picture()])
+    read = int(sentences.__version__.split(".")[0]) >= 6
+    assert np.allclose(by_name, given, atol=1e-5) == read
     misspelt = model.encode([str(tmp_path / "foto.png")])
     assert misspelt.shape == by_name.shape
-    assert np.abs(misspelt - by_name).max() > 0.01
+    assert np.abs(misspelt - given).max() > 0.01
 
 
 def test_a_text_models_rows_are_the_mean_of_its_tokens_without_the_padding(
@@ -104,7 +107,7 @@ def test_normalize_embeddings_changes_no_stream(text_model: Any) -> None:
 
 def test_int8_rows_have_a_range_for_each_dimension_and_point_elsewhere(text_model: Any) -> None:
     rows = text_model.encode(TEXTS)
-    rounded = sentences.util.quantize_embeddings(rows, "int8").astype(np.float32)
+    rounded = text_model.encode(TEXTS, precision="int8").astype(np.float32)
     unit = rounded / np.linalg.norm(rounded, axis=1, keepdims=True)
     assert (unit * rows).sum(axis=1).max() < 0.9
     one_scale = np.rint(rows / np.abs(rows).max(axis=1, keepdims=True) * 127)

@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 
 from clipcodec.errors import OptionError, TrainingError
 from clipcodec.training.checkpoint import load
-from clipcodec.training.predictive import Recipe, train
+from clipcodec.training.predictive import train
+from clipcodec.training.recipe import Recipe
 from clipcodec.training.refiner import Refiner
 from clipcodec.training.trainer import bands_for
 from tests.helpers.profiles import cone, one_torch_thread

@@ -9,7 +9,7 @@ import pytest
 
 from clipcodec.errors import OptionError, TrainingError
 from clipcodec.training.data import Rows, load_rows
-from clipcodec.training.predictive import COUNTED, divide
+from clipcodec.training.division import COUNTED, divide
 from tests.helpers.profiles import cone
 
 
@@ -98,6 +98,6 @@ def test_without_groups_single_rows_are_held_out() -> None:
     ],
 )
 def test_groups_of_which_none_can_be_held_out(sizes: list[int], message: str) -> None:
+    # in some of the orders the large one comes first
     with pytest.raises(TrainingError, match=message):
-        for seed in range(8):  # the large one comes first in some of the orders
-            divide(rows_of(sizes), None, seed)
+        [divide(rows_of(sizes), None, seed) for seed in range(8)]

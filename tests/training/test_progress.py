@@ -105,14 +105,16 @@ def test_the_estimate_changes_nothing() -> None:
     """A training that is watched gives the same weights."""
     rows = cone(1200, 24)
     plan = complete(Recipe(hidden=4, steps=8, batch=64, dropout=0.3), 1200)
-    found = []
-    for watched in (False, True):
+
+    def trained(watched: bool) -> Trainer:
         made = Trainer(rows, np.ones(1200, np.int64), klt(rows, np.ones(1200)), plan)
         estimate = Estimate(made, rows[:100])
         if watched:
             made.watch = lambda share: estimate() if share == 0.5 else None
         made.phase_one(by_steps(8))
-        found.append(made.tensors())
-    for name, tensor in found[0].items():
-        assert np.array_equal(tensor, found[1][name]), name
-    assert made.steps_done == 8
+        return made
+
+    made, other = trained(watched=False).tensors(), trained(watched=True)
+    for name, tensor in other.tensors().items():
+        assert np.array_equal(tensor, made[name]), name
+    assert other.steps_done == 8

@@ -372,8 +372,8 @@ def test_rows_of_odd_shapes_still_train(tmp_path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (cone(MIN_ROWS - 1, 32), f"{MIN_ROWS - 1} distinct"),
-        (np.tile(cone(400, 32), (5, 1)), "400 distinct"),
+        (cone(99, 32), "99 distinct"),
+        (np.tile(cone(40, 32), (50, 1)), "40 distinct"),
         (np.ones((2000, 32)), "1 distinct"),
         (np.zeros((2000, 32)), "all zero"),
         (cone(1200, 32).astype(complex), "complex"),
@@ -394,6 +394,11 @@ def test_rows_that_cannot_train(tmp_path: Path, rows: np.ndarray, message: str) 
     [
         ({"hidden": -1}, "hidden=-1"),
         ({"steps": -1}, "steps=-1"),
+        ({"minutes": 1.0}, "minutes and steps exclude each other"),
+        ({"steps": None, "minutes": 0.0}, r"minutes=0\.0 is not above 0"),
+        ({"steps": None, "minutes": float("nan")}, "minutes=nan"),
+        ({"rank": 5}, "rank=5: for a compact profile alone"),
+        ({"device": "abacus"}, "device='abacus'"),
         ({"replay": -1}, "replay=-1"),
         ({"seed": -1}, "seed=-1"),
         ({"text_weight": 1.0}, r"text_weight=1\.0"),
