@@ -261,13 +261,16 @@ def bad_rows() -> dict[str, np.ndarray]:
 def test_rows_that_teach_nothing_are_an_error_that_names_the_file(
     here: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Nothing is made, and nothing replaced."""
     np.save("bad.npy", bad_rows()[name])
-    for out in ([], ["-o", "o.clpc"]):
+    old = Path("mine.clpc").read_bytes()
+    for out in ([], ["-o", "o.clpc"], ["-o", "mine.clpc", "-f"]):
         code, text = said(capsys, "compress", "bad.npy", *out, *TRAIN)
         assert code == 1, text
         assert text.count("bad.npy: ") == 1, text
         assert len(text.splitlines()) == 1
         assert made() == ["bad.npy"]
+    assert Path("mine.clpc").read_bytes() == old
 
 
 def test_it_stops_where_rotation_would_keep_as_much(

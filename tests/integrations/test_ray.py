@@ -41,7 +41,7 @@ def cluster() -> Iterator[None]:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [before])])
     # a cluster of its own, whatever RAY_ADDRESS says and whoever else runs Ray on this machine
-    ray.init(address="local", num_cpus=4, include_dashboard=False,
+    ray.init(address="local", num_cpus=2, include_dashboard=False,
              log_to_driver=False, configure_logging=False, object_store_memory=1 << 27,
              _system_config={"gcs_server_request_timeout_seconds": 60})  # fmt: skip
     ray.data.DataContext.get_current().enable_progress_bars = False
