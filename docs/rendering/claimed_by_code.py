@@ -223,7 +223,9 @@ BY_CODE = listed({
     "docs/training.md": [
         ("At least 100 distinct rows", "tests/training/test_train.py"),
         ("| rows | what is learnt |", "clipcodec/training/recipe.py"),
-        ("measured about twice a minute on 200 rows held out", "clipcodec/training/estimate.py"),
+        ("Networks train as long as `--minutes` says, 3 by default", "clipcodec/training/recipe.py"),
+        ("the cosine at 50 bytes is shown, measured about twice a minute on 200 rows held out",
+         "clipcodec/training/estimate.py"),
         ("| option | meaning |", "clipcodec/cli/train.py"),
         ("a tenth, at most 2,000, of fewer than 1,000 rows a fifth; for `pqvae` 2 %",
          "clipcodec/training/division.py"),
