@@ -74,7 +74,7 @@ def check_order(number: int, first: bytes) -> None:
 def _by_part(data: bytes) -> list[tuple[int, int]]:
     """The shortest strategy for each part of the data: (strategy, where the part begins)."""
     found: list[tuple[int, int]] = []
-    for at in range(0, len(data), _PART):
+    for at in range(0, len(data) or 1, _PART):
         part = data[at : at + _PART]
         how = min(_STRATEGIES, key=lambda how: len(_deflated(part, [(how, 0)])))
         if not found or found[-1][0] != how:

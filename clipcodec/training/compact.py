@@ -40,11 +40,11 @@ def without_networks(
     basis, shift = rounded(axes.rows[: len(coarsest)], coarsest)
     qualities = len(steps)
     shapes = network.shapes([0, len(scale)], 0, 0, qualities)
-    kept = {
+    kept: Tensors = {
         "log_step": np.zeros(qualities, np.int32),
         "restore.gain": np.ones(qualities, np.float16),
     }
-    empty = {
+    empty: Tensors = {
         name: np.zeros(shape, DTYPES.get(name, "float16"))
         for name, shape in shapes.items()
         if name not in kept
@@ -115,7 +115,8 @@ def _brief(fitted: Fitted) -> NDArray[np.uint16]:
     certain = coarse[rows, top] == 1 << FREQUENCY_BITS  # 16 bits hold at most one less
     coarse[rows[certain], top[certain]] -= 1
     coarse[rows[certain], 1 - np.minimum(top[certain], 1)] += 1
-    return coarse.astype(np.uint16)
+    brief: NDArray[np.uint16] = coarse.astype(np.uint16)
+    return brief
 
 
 def file(

@@ -21,11 +21,12 @@ from ..kinds import MAX_DIM
 from ..kinds.trellis.engine import Engine
 from ..kinds.trellis.tables import LevelTables
 from ..mean import hashes_of
+from ..profile.file import Tensors
 from ..target import Target
-from . import compact, level_tables
+from . import compact, level_tables, paying
 from .folds import folds
 from .klt import ERROR, steps_for
-from .measured import Curve, Part, measure, rotation
+from .measured import Curve, Measured, Part, measure, rotation
 from .principal import Axes, axes_without
 from .rank import EACH, Choice, Chooser, worth
 
@@ -133,12 +134,14 @@ def learn(
     """
     started = time.perf_counter()
     x, weights = _checked(rows, counts, groups)
-    items = len(x) if items is None else items
+    items = max(len(x), 1) if items is None else items
+    if not 0 <= minutes <= 1440:
+        raise OptionError(f"minutes={minutes} is not in 0 … 1440")
     if items < 1:
         raise OptionError(f"items={items}: expected the number of embeddings, at least 1")
     say = progress or (lambda text: None)
     learner = _Learner(x, weights, groups, target, items, say)
-    return learner.learned(name, backbone, started)
+    return learner.learned(name, backbone, minutes, device, started)
 
 
 def _checked(
@@ -200,11 +203,13 @@ class _Learner:
                 f"mean is {spread:.1e}): there is nothing to learn; {_REMEDY}"
             )
 
-    def learned(self, name: str, backbone: str, started: float) -> Learned:
+    def learned(
+        self, name: str, backbone: str, minutes: float, device: str, started: float
+    ) -> Learned:
         choice, steps, start = self._choose()
         count, bands = choice.rank, [0, choice.rank]
 
-        def tensors(axes: Axes, scale: NDArray[np.float64]) -> compact.Tensors:
+        def tensors(axes: Axes, scale: NDArray[np.float64]) -> Tensors:
             return compact.without_networks(axes, choice.coarsest, scale, steps, RDO_WEIGHT)
 
         self.say(f"fitting the tables of {count} coefficients")
@@ -226,15 +231,14 @@ class _Learner:
             LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, bands),
             steps, final["weights"],
         )  # fmt: skip
-        quality = self._default(engine, parts, latents)
-        card = {
-            "learned": {"rows": self.distinct, "held_out": sum(map(len, self.held)), "rank": count}
-        }
+        coded = [(part, self.x[rows]) for part, rows in parts]
+        quality = self._default(engine, coded, latents)
 
         def file(axes: Axes) -> bytes:
             return compact.file(
                 tensors(axes, scale), fitted, bands, hidden=0, restore=0, quality=quality,
-                measured=compact.statistics(self.x, axes.mean), name=name, backbone=backbone, card=card,
+                measured=compact.statistics(self.x, axes.mean), name=name, backbone=backbone,
+                card=self._card(count),
             )  # fmt: skip
 
         data = file(self.axes)
@@ -246,6 +250,12 @@ class _Learner:
             for axes, rows in zip(self.left, self._some(_MEASURED), strict=True)
         ]
         found = measure(some, self.target)
+        hidden = 0
+        networks = self._networks(choice, some[0].profile, found, minutes, device, name, backbone)
+        if networks is not None:
+            data, size, hidden = networks.data, networks.size, networks.hidden
+            some = [Part(data, self.x[self.held[0][:: -(-len(self.held[0]) // _MEASURED)]])]
+            share, found = size / self.items, measure(some, self.target)
         every = -(-len(self.x) // _OWN_MEASURED)
         own = measure([Part(data, self.x[::every])], self.target)
         known = min(1.0, len(self.x) / self.items)
@@ -254,10 +264,47 @@ class _Learner:
                           self.target)  # fmt: skip
         return Learned(
             data=data, size=size, share=share, rows=self.distinct,
-            held_out=sum(map(len, self.held)), rank=count, hidden=0,
+            held_out=sum(map(len, self.held)), rank=count, hidden=hidden,
             cosine=found.cosine, bytes=found.bytes, own_cosine=own.cosine,
             rotation_cosine=beside, better=expected > beside, seconds=time.perf_counter() - started,
         )  # fmt: skip
+
+    def _networks(
+        self,
+        choice: Choice,
+        plain: bytes,
+        found: Measured,
+        minutes: float,
+        device: str,
+        name: str,
+        backbone: str,
+    ) -> paying.Paying | None:
+        """The profile with networks, where these pay; plain: the one of the same rows without."""
+        held = self.held[0]
+        if not minutes or not paying.possible(len(self.x) - len(held)):
+            return None
+        hidden = paying.units(self.x.shape[1], choice.rank, found.bytes, self.items)
+        if not hidden:
+            return None
+        self.say(f"training networks of {hidden} units for {minutes:g} minutes")
+        left = np.setdiff1d(np.arange(len(self.x)), held)
+
+        def quality(engine: Engine, rows: Embeddings) -> int:
+            some = rows[:: -(-len(rows) // _MEASURED)]
+            y = engine.transform.analyse(some)
+            return self._default(engine, [(engine.transform, some)], y)
+
+        made = paying.train(
+            self.x[left], self.weights[left].astype(np.int64), self.x[held], self.left[0],
+            choice.coarsest, hidden=hidden, minutes=minutes, device=device, quality=quality,
+            name=name, backbone=backbone, card=self._card(choice.rank),
+        )  # fmt: skip
+        self.say("seeing whether the networks pay")
+        return made if paying.pays(made, plain, self.x[held], self.target, self.items) else None
+
+    def _card(self, rank: int) -> dict[str, Any]:
+        held = sum(map(len, self.held))
+        return {"learned": {"rows": self.distinct, "held_out": held, "rank": rank}}
 
     def _some(self, most: int) -> list[NDArray[np.int64]]:
         """Of each set of held-out rows the same share, so that all are `most` rows at most."""
@@ -270,7 +317,11 @@ class _Learner:
         The rows in the file lie nearer to its axes than others do, if these were made from them.
         """
         own = _OWN * min(1.0, len(self.x) / self.items)
-        sets = list(zip(self.left, self._some(round((1 - own) * most)), strict=True)) if own < 1 else []
+        sets = (
+            list(zip(self.left, self._some(round((1 - own) * most)), strict=True))
+            if own < 1
+            else []
+        )
         count = sum(len(rows) for _, rows in sets)
         wanted = round(count * own / (1 - own)) if own < 1 else most
         if wanted:
@@ -348,23 +399,24 @@ class _Learner:
         fine, coarse = min(fine, choice.step / 2), max(coarse, choice.step * 2)
         return np.geomspace(coarse, fine, QUALITIES).astype(np.float16).astype(np.float32)
 
-    def _default(
-        self, engine: Engine, parts: list[Any], latents: NDArray[np.float32]
-    ) -> int:
+    def _default(self, engine: Engine, parts: list[Any], latents: NDArray[np.float32]) -> int:
         """The lowest quality that meets the target on average, or else the highest."""
         target = self.target
         if target.quality is not None:
             return min(int(target.quality), QUALITIES)
         size = target.max_bytes or target.mean_bytes
         bounds = np.cumsum([len(rows) for _, rows in parts])[:-1]
+
         def fine_enough(quality: int) -> bool:
             attempt = engine.attempt(latents, np.full(len(latents), quality))
             if size is not None:
-                return bool(_HEADER + engine.coder.sizes(attempt.levels, attempt.bits).mean() >= size)
+                return bool(
+                    _HEADER + engine.coder.sizes(attempt.levels, attempt.bits).mean() >= size
+                )
             cosines = []
             for (part, rows), y in zip(parts, np.split(attempt.latent, bounds), strict=True):
                 x = part.synthesise(y)
-                cosines.append((x * self.x[rows]).sum(axis=1) / np.linalg.norm(x, axis=1))
+                cosines.append((x * rows).sum(axis=1) / np.linalg.norm(x, axis=1))
             return bool(np.concatenate(cosines).mean() >= (target.min_cosine or COSINE))
 
         low, high = 0, QUALITIES
@@ -385,7 +437,7 @@ def _in_reach(
         left -= column.astype(np.float64) ** 2
         if left.max() <= _SPARE * (1 - cosine**2):
             return count
-    return latents.shape[1]
+    return int(latents.shape[1])
 
 
 class _Plain:

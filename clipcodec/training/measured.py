@@ -1,9 +1,9 @@
-"""What a learned profile keeps of rows that it was not learned from, and what any/rotation keeps."""
+"""What a learned profile keeps of rows that it was not learned from, beside any/rotation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from ..embeddings import Embeddings
 from ..errors import RateError
 from ..profile import Profile
 from ..profile.file import parse_profile
-from ..profile.registry import ANY_BACKBONE
 from ..target import Target
 
 _BLOCK = 1024  # items of a block in a container
@@ -88,7 +87,10 @@ class Curve:
         codec = Codec(ROTATION)
         sizes, cosines = [], []
         for quality in np.linspace(1, codec.profile.qualities, _POINTS).round().astype(int):
-            streams = codec.encode_embeddings(x, quality=int(quality))
+            try:
+                streams = codec.encode_embeddings(x, quality=int(quality))
+            except RateError:  # so coarse that some rows of few dimensions have no direction left
+                continue
             sizes.append(in_container(streams))
             cosines.append(float((codec.decode_batch(streams) * x).sum(axis=1).mean()))
         self._sizes, self._cosines = np.array(sizes), np.maximum.accumulate(cosines)
@@ -105,28 +107,24 @@ def rotation(x: Embeddings, size: float, target: Target) -> float:
     codec = Codec(ROTATION)
     x = x[:: -(-len(x) // _COMPARED)]
     if target.max_bytes is None:
-        try:
-            return float(_coded(codec.profile, x, replace(_plain(target), mean_bytes=size))[1].mean())
-        except RateError:
-            streams = codec.encode_embeddings(x, quality=1)
-            if in_container(streams) > size:
-                return 0.0
-            streams = codec.encode_embeddings(x, quality=codec.profile.qualities)
-            return float((codec.decode_batch(streams) * x).sum(axis=1).mean())
+        for goal in (Target(mean_bytes=size), Target(quality=codec.profile.qualities)):
+            try:
+                streams, cosines = _coded(codec.profile, x, goal)
+            except RateError:
+                continue
+            if in_container(streams) <= size * (1 + mean.NEAR):
+                return float(cosines.mean())
+        return 0.0  # it has no streams as small as these
     limit, tried = max(round(size) + 2, 6), dict[int, tuple[float, float]]()
     for _ in range(6):
         if limit not in tried:
             try:
-                streams, cosines = _coded(codec.profile, x, replace(_plain(target), max_bytes=limit))
+                streams, cosines = _coded(codec.profile, x, Target(max_bytes=limit))
                 tried[limit] = in_container(streams), float(cosines.mean())
             except RateError:
                 tried[limit] = 0.0, 0.0
         limit += 1 if tried[limit][0] <= size else -1
         if limit in tried:
             break
-    found = sorted(tried.values())
-    return float(np.interp(size, *zip(*found, strict=True)))
-
-
-def _plain(target: Target) -> Target:
-    return Target(effort=target.effort)
+    sizes, cosines = np.array(sorted(tried.values())).T
+    return float(np.interp(size, sizes, cosines))

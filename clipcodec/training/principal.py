@@ -55,27 +55,42 @@ def axes_without(
         rest[rows] = False
     parts = [_sums(x[rows], weights[rows], origin) for rows in held]
     others = _sums(x[rest], weights[rest], origin)
-    total = [sum(values, others[i]) for i, values in enumerate(zip(*parts, strict=True))]
-    left = [[a - b for a, b in zip(total, part, strict=True)] for part in parts]
-    return [_of_many(*sums, origin, most) for sums in (total, *left)]
+    total = others
+    for part in parts:
+        total = total.plus(part)
+    return [sums.axes(origin, most) for sums in (total, *(total.plus(part, -1) for part in parts))]
 
 
-def _sums(x: Embeddings, weights: Doubles, origin: Embeddings) -> tuple[float, Doubles, Doubles]:
-    """Weight, sum (D,) and sum of products (D, D) of rows, counted from the origin."""
+@dataclass(frozen=True)
+class _Sums:
+    """Weight, sum (D,) and sum of products (D, D) of rows, counted from an origin."""
+
+    weight: float
+    first: Doubles
+    second: Doubles
+
+    def plus(self, other: _Sums, sign: int = 1) -> _Sums:
+        return _Sums(
+            self.weight + sign * other.weight,
+            self.first + sign * other.first,
+            self.second + sign * other.second,
+        )
+
+    def axes(self, origin: Embeddings, most: int) -> Axes:
+        mean = self.first / self.weight
+        values, vectors = np.linalg.eigh(self.second / self.weight - np.outer(mean, mean))
+        variance = np.maximum(values[::-1][:most], 0)
+        return Axes(origin + mean, vectors[:, ::-1][:, :most].T, variance)
+
+
+def _sums(x: Embeddings, weights: Doubles, origin: Embeddings) -> _Sums:
     first, second = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1]))
     for at in range(0, len(x), _PART):
         centred = x[at : at + _PART] - origin
         weighed = centred * weights[at : at + _PART, None].astype(np.float32)
         first += weighed.sum(axis=0, dtype=np.float64)
         second += weighed.T @ centred
-    return float(weights.sum()), first, second
-
-
-def _of_many(weight: float, first: Doubles, second: Doubles, origin: Embeddings, most: int) -> Axes:
-    mean = first / weight
-    values, vectors = np.linalg.eigh(second / weight - np.outer(mean, mean))
-    variance = np.maximum(values[::-1][:most], 0)
-    return Axes(origin + mean, vectors[:, ::-1][:, :most].T, variance)
+    return _Sums(float(weights.sum()), first, second)
 
 
 def _of_few(x: Embeddings, weights: Doubles, most: int) -> Axes:

@@ -62,14 +62,14 @@ def worth(engine: Engine, latents: NDArray[np.float32], total: float, qualities:
 def _bits(engine: Engine, levels: Levels, qualities: Levels) -> Doubles:
     """(m,) mean bits of each coefficient; a group's flag is shared out among its coefficients."""
     tables = engine.tables
-    magnitudes = np.abs(levels)
+    magnitudes: Levels = np.abs(levels)
     rows = tables.class_of[qualities - 1] + quantizer.odd(levels, tables.bands)
     each = tables.bits[rows, np.minimum(magnitudes, tables.escape)].astype(np.float64)
     each += magnitudes > 0
     each += tables.escape_bits(magnitudes)
-    before = np.ones(len(levels), np.int64)
+    before: Levels = np.ones(len(levels), np.int64)
     for group, (a, b, _) in enumerate(tables.coded_groups):
-        full = magnitudes[:, a:b].any(axis=1).astype(np.int64)
+        full: Levels = np.asarray(magnitudes[:, a:b].any(axis=1), np.int64)
         flag = tables.flag_of[qualities - 1, 2 * group + before]
         each[:, a:b] *= full[:, None]
         each[:, a:b] += (tables.bits[flag, full] / (b - a))[:, None]

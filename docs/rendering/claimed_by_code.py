@@ -221,13 +221,16 @@ BY_CODE = listed({
         ("all damage within 16 adjacent bits, and up to three flipped bits", "tests/test_bitstream.py"),
     ],
     "docs/training.md": [
-        ("At least 1,000 distinct rows", "tests/training/test_training.py"),
+        ("At least 100 distinct rows", "tests/training/test_train.py"),
+        ("| rows | what is learnt |", "clipcodec/training/recipe.py"),
+        ("measured about twice a minute on 200 rows held out", "clipcodec/training/estimate.py"),
         ("| option | meaning |", "clipcodec/cli/train.py"),
-        ("a tenth, at most 2,000; for `pqvae` 2 %", "clipcodec/training/predictive.py"),
+        ("a tenth, at most 2,000, of fewer than 1,000 rows a fifth; for `pqvae` 2 %",
+         "clipcodec/training/division.py"),
     ],
     "docs/recipes.md": [
-        ("7,500 steps of 1,024 rows (fewer for fewer rows), AdamW, dropout, weight decay; rates up to "
-         "1.8 bits per dimension", "clipcodec/training/recipe.py"),
+        ("Steps of 256 rows for as long as `--minutes` says", "clipcodec/training/recipe.py"),
+        ("rates up to 1.8 bits per dimension", "clipcodec/training/trainer.py"),
         ("at most 300 steps: the real encoder runs over 16,384 rows", "clipcodec/training/trainer.py"),
         ("has 512 units and a restoration of 1,024", SHIPPED),
         ("are 2,000 of these rows that no phase has seen, `text-imagenet-800` holds the texts of "

@@ -193,7 +193,7 @@ def test_values_may_begin_with_a_minus() -> None:
         # too few, too many
         ("compress", "INPUT is missing"),
         ("train --embeddings x.npy", "-o/--output is missing"),
-        ("train", "--embeddings and -o/--output are missing"),
+        ("train", "-o/--output is missing"),
         ("compress x --max-bytes 5 --quality 5",
          "--quality and --max-bytes contradict each other: give one of them"),
         ("split x.clpc -o y", "one of --items, --parts, --streams is missing"),

@@ -27,9 +27,9 @@ def codec(learned: Learned) -> clipcodec.Codec:
     return clipcodec.Codec(parse_profile(learned.data, path=None))
 
 
-def kept(learned: Learned, x: np.ndarray, **target: float) -> float:
+def kept(learned: Learned, x: np.ndarray, max_bytes: int) -> float:
     own = codec(learned)
-    streams = own.encode_embeddings(x, **target)
+    streams = own.encode_embeddings(x, max_bytes=max_bytes)
     return float((own.decode_batch(streams) * x).sum(axis=1).mean())
 
 
@@ -40,7 +40,7 @@ def learned() -> Learned:
 
 def test_profile_is_compact_and_codes_rows_it_never_saw(learned: Learned) -> None:
     profile = parse_profile(learned.data, path=None)
-    assert profile.kind.name == "compact" and profile.dim == 32
+    assert (profile.kind.name, profile.dim) == ("compact", 32)
     other = rows(200, 32, seed=1)
     assert max(map(len, codec(learned).encode_embeddings(other, max_bytes=20))) <= 20
     assert abs(kept(learned, other, max_bytes=20) - learned.cosine) < 0.01
@@ -81,7 +81,8 @@ def test_more_items_make_a_larger_profile_that_keeps_more() -> None:
     x = rows(300, 40, decay=0.5)
     small = learn(x, target=Target(max_bytes=20), items=300)
     large = learn(x, target=Target(max_bytes=20), items=1_000_000)
-    assert large.size > small.size and large.share < small.share
+    assert large.size > small.size
+    assert large.share < small.share
     assert large.cosine > small.cosine
 
 
@@ -152,10 +153,11 @@ def test_options_out_of_range() -> None:
     with pytest.raises(OptionError, match="groups of shape"):
         learn(x, target=Target(), groups=np.zeros(3))
     with pytest.raises(OptionError, match="counts must be above zero"):
-        learn(x, target=Target(), counts=np.zeros(100))
+        learn(x, target=Target(), counts=np.zeros(100, np.int64))
 
 
 def test_progress_is_told_in_words() -> None:
     said: list[str] = []
     learn(rows(100, 8), target=Target(), progress=said.append)
-    assert said and all(isinstance(text, str) for text in said)
+    assert said
+    assert all(isinstance(text, str) for text in said)

@@ -32,7 +32,8 @@ from tests.helpers.paths import ROOT
 
 EXAMPLES = {
     "stream": 1000, "payload": 600, "batch": 150, "profile": 150, "array": 300, "tensors": 300,
-    "image": 100, "weights": 15, "text": 200, "command": 80, "container": 600, "carrier": 300, "carried": 80,
+    "image": 100, "weights": 15, "text": 200, "command": 80, "container": 600, "carrier": 300,
+    "carried": 80,
 }  # fmt: skip
 MIB = 1 << 20
 

@@ -17,11 +17,8 @@ def add(verbs: Verbs) -> None:
             ("From your embeddings", "clipcodec train mine.npy -o mine.safetensors"),
             ("Rows of one file resemble each other: whole files are held out",
              "clipcodec train videos/*.npy --groups files -o mine.safetensors"),
-            ("A small one, to travel with what it codes",
-             "clipcodec train mine.npy --recipe compact -o small.safetensors"),
             ("Embeddings of texts show what must be kept",
-             "clipcodec train mine.npy --text-embeddings texts.npy "
-             "-o mine.safetensors"),
+             "clipcodec train mine.npy --text-embeddings texts.npy -o mine.safetensors"),
             ("Then use it",
              "clipcodec compress rows.npy -o rows.clpc --profile mine.safetensors"),
         ],
