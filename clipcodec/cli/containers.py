@@ -18,9 +18,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..bulk.resume import SETTLED
 from ..codec import Codec
 from ..container import Container
 from ..container.layout import MAGIC, OPENING, check_opening
+from ..container.metadata import RESERVED
 from ..container.streams import profile_name
 from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, OptionError, OutputExistsError, placed
@@ -33,6 +35,7 @@ from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, counted, say, size_text, tell, tell_json
 
 _NPY_HEADER = 128  # bytes
+_ELSEWHERE = {"digest", "root", "weights"}  # in that metadata, and of no use to a reader
 _CARD, _LONGEST = 12, 160  # lines of a profile's card that are shown; characters of each
 
 
@@ -135,15 +138,62 @@ def _carried_words(known: dict[str, Any]) -> Iterator[str]:
     if "name" not in known:
         yield "  carries    a profile that cannot be read"
         return
-    share = known["bytes_per_item"]
-    each = "" if share is None else f", {share:.1f} per item"
+    each = _each(known["bytes_per_item"])
     width = f"{known['dim'] or 'any'} dimensions"
     yield (f"  carries    {known['name']}: kind {known['kind']}, {width}, "
            f"SHA-256 {known['sha256'][:8]}…; {size_text(known['bytes'])}{each}")  # fmt: skip
-    card = [(key, text) for key, value in known["card"].items() if (text := _plain(value))]
+    facts = {**known["card"]}
+    learned = _learned(facts.get("learned"))
+    if learned is not None:
+        yield f"    {learned}"
+        del facts["learned"]
+    card = [(key, text) for key, value in facts.items() if (text := _plain(value))]
     yield from (f"    {key[:_LONGEST]}: {text[:_LONGEST]}" for key, text in card[:_CARD])
     if len(card) > _CARD:
         yield f"    and {len(card) - _CARD} more: --json shows all"
+
+
+def _each(share: float | None) -> str:
+    """The share of an item; nothing if there is none."""
+    return "" if share is None else f", {share:,.1f} bytes per item"
+
+
+def _learned(known: Any) -> str | None:
+    """What `training.learn` writes into a card; None: it is not that."""
+    if not isinstance(known, dict) or known.keys() != {"rows", "held_out", "rank"}:
+        return None
+    rows, held_out, rank = (known[key] for key in ("rows", "held_out", "rank"))
+    if not all(type(value) is int and 0 <= value < 1 << 53 for value in (rows, held_out, rank)):
+        return None
+    held = f", {held_out:,} held out" if held_out < rows else ", each held out once"
+    return (
+        f"learned from {counted(rows, 'distinct embedding')}{held}: {counted(rank, 'coefficient')}"
+    )
+
+
+def _metadata_words(metadata: dict[str, Any]) -> Iterator[str]:
+    for key, value in metadata.items():
+        yield _made_with(value) if key == RESERVED else f"  metadata   {key}: {as_json(value)}"
+
+
+def _made_with(options: Any) -> str:
+    """The package's own key: the options of a job as on the command line, those that were given.
+
+    What is not as a job writes it, as whoever made the container may have, is shown as JSON.
+    """
+    plain = isinstance(options, dict) and all(
+        key == SETTLED or not isinstance(value, (dict, list)) for key, value in options.items()
+    )
+    if not plain:
+        return f"  metadata   {RESERVED}: {as_json(options)}"
+    words = []
+    for key, value in options.items():
+        if key == SETTLED:
+            words.append(f"settled at {_plain(value)}" if _plain(value) else "")
+        elif key not in _ELSEWHERE and value is not None:
+            number = f"{value:g}" if isinstance(value, float) else str(value)
+            words.append(f"--{key.replace('_', '-')} {number}")
+    return f"  made with  {', '.join(filter(None, words))}"[:_LONGEST]
 
 
 def _plain(value: Any) -> str:
@@ -160,15 +210,14 @@ def _scalar(value: Any) -> str:
 def _words(known: dict[str, Any]) -> list[str]:
     label = Path(label_of(known["file"])).name
     profiles = known["profiles"].items()
-    per_item = "" if not known["items"] else f", {known['bytes_per_item']:.1f} per item"
     return [
         f"{label}: clipcodec container, version 1, {'' if known['complete'] else 'not '}complete",
         f"  items      {known['items']:,}, {known['ids']:,} of them with ids",
-        f"  size       {size_text(known['size'])}{per_item}; "
+        f"  size       {size_text(known['size'])}{_each(known['bytes_per_item'])}; "
         f"{size_text(known['stream_bytes'])} of streams",
         *(f"  profile    {name}: {counted(count, 'stream')}" for name, count in profiles),
         *(() if known["carries"] is None else _carried_words(known["carries"])),
-        *(f"  metadata   {key}: {as_json(value)}" for key, value in known["metadata"].items()),
+        *_metadata_words(known["metadata"]),
     ]
 
 

@@ -58,6 +58,15 @@ def cli(here: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Any:
     return call
 
 
+def carded(path: Path, card: dict[str, Any]) -> Path:
+    """A profile with this card."""
+    data = compact_profile(path).read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    meta = json.loads(header["__metadata__"][METADATA_KEY])
+    path.write_bytes(save(load(data), {METADATA_KEY: json.dumps(meta | {"card": card})}))
+    return path
+
+
 def damage(name: str) -> None:
     """One bit in the body of the profile."""
     data = bytearray(Path(name).read_bytes())
@@ -78,7 +87,7 @@ def test_info_shows_what_a_container_carries(cli: Any) -> None:
     assert line.startswith(
         f"  carries    private/own: kind compact, 24 dimensions, SHA-256 {digest[:8]}…; "
     )
-    assert line.endswith(f", {size / COUNT:.1f} per item")
+    assert line.endswith(f", {size / COUNT:.1f} bytes per item")
     code, out, _ = cli("info", "--json", "own.clpc", "plain.clpc")
     own, plain = map(json.loads, out.splitlines())
     assert own["carries"] == {
@@ -113,18 +122,42 @@ def test_what_a_card_says_is_shown_in_short(cli: Any, here: Path, rows: np.ndarr
         "learned": {"rows": 7, "plan": {"a": 1}},
     }
     card |= {f"key {i}": i for i in range(20)}
-    file = compact_profile(here / "card.safetensors")
-    data = file.read_bytes()
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    meta = json.loads(header["__metadata__"][METADATA_KEY])
-    file.write_bytes(save(load(data), {METADATA_KEY: json.dumps(meta | {"card": card})}))
-    clipcodec.create("card.clpc", profile=file).close()
+    clipcodec.create("card.clpc", profile=carded(here / "card.safetensors", card)).close()
     _, out, _ = cli("info", "card.clpc")
     lines = [line for line in out.splitlines() if line.startswith("    ")]
     assert lines[0].startswith("    data: x\\x1b[31myyy")
     assert "    learned: rows 7" in lines
     assert max(map(len, lines)) < 200
     assert lines[-1] == "    and 10 more: --json shows all"
+
+
+def test_what_a_profile_was_learned_from_and_how_a_job_was_asked_are_words(cli: Any) -> None:
+    """As the command line says it; what only looks like it is shown as it is."""
+    known = {"learned": {"rows": 5999, "held_out": 600, "rank": 243}}
+    asked = {"profile": "private/own", "digest": "ab" * 32, "mean_bytes": 50.0, "quality": None,
+             "effort": 1, "settled": {"quality": 65.0, "weight": 0.5}, "root": None}  # fmt: skip
+    for card, line in (
+        (known, "learned from 5,999 distinct embeddings, 600 held out: 243 coefficients"),
+        ({"learned": known["learned"] | {"held_out": 5999}},
+         "learned from 5,999 distinct embeddings, each held out once: 243 coefficients"),
+        ({"learned": {"rows": True, "held_out": "x\x1b", "rank": 1}},
+         "learned: rows True, held_out x\\x1b, rank 1"),
+    ):  # fmt: skip
+        clipcodec.create("card.clpc", "w", profile=carded(Path("card.safetensors"), card)).close()
+        assert f"    {line}" in cli("info", "card.clpc")[1].splitlines()
+    for metadata, line in (
+        (asked, "made with  --profile private/own, --mean-bytes 50, --effort 1, settled at quality "
+         "65.0, weight 0.5"),
+        ({"profile": "\x1b[31m"}, "made with  --profile \\x1b[31m"),
+        ({"profile": {"a": 1}}, 'metadata   clipcodec: {"profile": {"a": 1}}'),
+        ([1], "metadata   clipcodec: [1]"),
+        ({"settled": 3, "effort": "9" * 999}, "made with  settled at 3, --effort 999"),
+    ):  # fmt: skip
+        with clipcodec.create("card.clpc", "w", metadata={"clipcodec": metadata}):
+            pass
+        last = cli("info", "card.clpc")[1].splitlines()[-1]
+        assert last.startswith(f"  {line}")
+        assert len(last) < 200
 
 
 def test_decompress_takes_a_file_and_a_pipe(cli: Any, here: Path) -> None:

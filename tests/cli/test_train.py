@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import clipcodec
 from tests.helpers.processes import MAIN, ONE_THREAD, PACKAGE
 from tests.helpers.profiles import cone
 
@@ -46,6 +47,18 @@ def folder(tmp_path: Path) -> Path:
     np.savez(tmp_path / "x.npz", embeddings=cone(700, 16), video=np.arange(700) // 20)
     np.save(tmp_path / "y.npy", cone(700, 16, seed=1))
     return tmp_path
+
+
+@pytest.mark.parametrize(("options", "backbone"), [
+    ((), "any"), (("--backbone", "openai-vit-b-32"), "openai-vit-b-32"),
+])  # fmt: skip
+def test_a_profile_names_no_model_unless_it_is_told_one(
+    folder: Path, options: tuple[str, ...], backbone: str
+) -> None:
+    """Files of embeddings do not say what made them."""
+    code, words = run(folder, "y.npy", "-o", "p.safetensors", "--hidden", 0, "-q", *options)
+    assert (code, words) == (0, "")
+    assert clipcodec.Codec(folder / "p.safetensors").profile.backbone == backbone
 
 
 def test_it_tells_what_was_learnt_and_compares(folder: Path) -> None:

@@ -37,8 +37,9 @@ def add(verbs: Verbs) -> None:
     options.output(p, "profile file to write", metavar="FILE", required=True)
     options.force(p)
     model = p.group(MODEL)
-    options.backbone(p, "what made the embeddings (default: %(default)s)",
-                     default="openai-vit-b-32")  # fmt: skip
+    options.backbone(p, "the model that made the embeddings, such as openai-vit-b-32 or "
+                     "open_clip:MODEL:TAG: then the profile embeds images and texts, too (default: "
+                     "any, which does not say)", default="any")  # fmt: skip
     options.device(p, "not pqvae: where torch trains, such as cuda (default: cpu)")
     model.add_argument("--name", metavar="NAME", help="of the profile (default: private/FILE)")
     model.add_argument("--card", metavar="FILE", help="JSON to keep in the profile (data, licence, "
