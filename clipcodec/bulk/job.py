@@ -15,7 +15,7 @@ import numpy as np
 
 from ..codec import Codec
 from ..container import Container, ContainerWriter
-from ..container.embedded import carried as carried_block
+from ..container.embedded import embedded_at
 from ..container.profiles import profile_of
 from ..errors import (
     ClipcodecError,
@@ -265,7 +265,7 @@ class Job:
         return JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
             self._counted() / items, steering is not None and steering.adapted, left_out,
-            len(found.block) if (found := carried_block(self.out)) else 0,
+            len(found.block) if (found := embedded_at(self.out)) else 0,
         )  # fmt: skip
 
     def _counted(self) -> int:

@@ -197,7 +197,7 @@ def test_what_cannot_be_embedded_leaves_nothing(tmp_path: Path, streams: list[by
 def test_a_profile_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_PROFILE == 1 << 25
     monkeypatch.setattr("clipcodec.container.embedded.MAX_PROFILE", 99)
-    with pytest.raises(OptionError, match="more than 99 bytes cannot travel"):
+    with pytest.raises(OptionError, match="more than 99 bytes is not carried"):
         Embedded.of(bytes(100))
 
 
