@@ -115,6 +115,10 @@ BY_CODE = listed({
         ("default {})", "clipcodec/codec.py:_IMAGES"),
         ("at most 256 MiB of archive members", "tests/bulk/test_archives.py"),
         ("two tasks of 8 images per worker", "clipcodec/bulk/workers.py"),
+        ("Of more than {} embeddings", "clipcodec/bulk/sampling.py:MOST_ROWS"),
+        ("(of wide ones fewer, 160 MB)", "clipcodec/bulk/sampling.py: MOST_NUMBERS, four bytes each"),
+        ("Of more than {} images that many are embedded", "clipcodec/bulk/sampling.py:MOST_IMAGES"),
+        ("for `--minutes` (default: 3)", "clipcodec/training/learn.py"),
     ],
     "docs/inside-other-formats.md": [
         ("lies in 0x40 … 0xE3; of a stream of the default profile it lies in 0x80 … 0xE3", FORMAT),
@@ -171,6 +175,7 @@ BY_CODE = listed({
         ("5,597 of ImageNet's 800 training classes", "docs/openai-vit-b-32.card.json"),
         ("6,000 steps (K = 1024: 3,000)", "clipcodec/training/pqvae.py, and docs/recipes.md"),
         ("the first 64 principal axes", "clipcodec/profile/statistics.py"),
+        ("and take four bytes more than those of a registered one", FORMAT),
     ],
     "docs/ray.md": [
         ("each batch comes to 50 bytes on average by itself", "tests/integrations/test_ray.py"),
@@ -195,6 +200,7 @@ BY_CODE = listed({
         ("n ≤ 16384", FORMAT),
         ("at most 16384", FORMAT),
         ("256 MiB, its header 1 MiB", "formats/profile-file.md"),
+        ("inside a container or a column 32 MiB", "clipcodec/container/embedded.py"),
         ("carries 16 bits of CRC", FORMAT),
     ],
     "docs/storing-many.md": [
@@ -207,6 +213,12 @@ BY_CODE = listed({
         ("four to ten encodings of 512 embeddings", MEAN),
     ],
     "docs/tables.md": [
+        ("learns from {} of its rows at most", "clipcodec/bulk/sampling.py:MOST_ROWS"),
+        ("({} images, with", "clipcodec/bulk/sampling.py:MOST_IMAGES"),
+        ("(RFC 1951), at most 2<sup>25</sup> bytes when inflated; then in base64 (RFC 4648, section 4",
+         "clipcodec/container/embedded.py, clipcodec/integrations/carried.py"),
+        ("a profile takes 1.8 times as much there as in a container",
+         "clipcodec/integrations/carried.py: 16 / 9"),
         ("32, 64 or integers; also with lists or dimensions of size 1", "tests/integrations/test_arrow.py"),
         ("have 50 bytes on average", "tests/integrations/test_parquet.py"),
         ("Row groups have {} rows", "clipcodec/integrations/parquet.py:_GROUP_ROWS"),
