@@ -79,7 +79,7 @@ def _by_part(data: bytes) -> list[tuple[int, int]]:
         how = min(_STRATEGIES, key=lambda how: len(_deflated(part, [(how, 0)])))
         if not found or found[-1][0] != how:
             found.append((how, at))
-    return found
+    return found or [(_STRATEGIES[0], 0)]
 
 
 def _deflated(data: bytes, parts: list[tuple[int, int]]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pytest
 
 from clipcodec import Codec
 from clipcodec.errors import OptionError
-from clipcodec.system import files
 from clipcodec.training import predictive, trainer
 from clipcodec.training.predictive import LEAST_ROWS, Result, train
 from clipcodec.training.progress import Moment
@@ -177,7 +177,7 @@ def test_a_full_disk_or_an_interruption_keeps_the_old_file(
     def fail(*args: object) -> None:
         raise fault
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(type(fault)):
         made(tmp_path, cone(200, 16), STILL, kind=kind)
     assert (tmp_path / "p.safetensors").read_bytes() == b"old"
