@@ -139,12 +139,18 @@ def to_embed(profile: str | os.PathLike[str] | Profile | Embedded) -> Embedded:
         if found is not None and registry.by_digest(found.digest) is None:
             return found
     chosen = profile_of(profile)
-    if chosen.id is not None:
-        raise OptionError(
-            f"profile {chosen.name} is registered: every installation has it, so that a container "
-            "need not carry it; leave it out"
-        )
+    refuse_registered(chosen)
     return Embedded.of(data_of(chosen))
+
+
+def refuse_registered(profile: Profile) -> None:
+    """Raise OptionError if no file need carry this profile."""
+    if profile.id is not None:
+        raise OptionError(
+            f"profile {profile.name} is registered, so every installation has it: only a profile "
+            "of your own is put into a file; leave it out (profile=, embed_profile=, "
+            "--embed-profile)"
+        )
 
 
 def data_of(profile: Profile) -> bytes:

@@ -175,7 +175,7 @@ def test_a_profile_without_a_file_is_pickled_whole(file: Path, streams: list[byt
 
 def test_registered_profiles_are_not_embedded(tmp_path: Path) -> None:
     for way in ("any/rotation", registry.by_name("any/rotation")):
-        with pytest.raises(OptionError, match="registered: every installation has it"):
+        with pytest.raises(OptionError, match="registered, so every installation has it"):
             clipcodec.create(tmp_path / "a.clpc", profile=way)
     with pytest.raises(OptionError, match="registered"):
         clipcodec.create(tmp_path / "a.clpc", profile=registry.by_name("any/rotation").path)
