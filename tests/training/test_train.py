@@ -116,7 +116,7 @@ def test_what_does_not_go_together(
     assert not (tmp_path / "p.safetensors").exists()
 
 
-def test_groups_stay_out_of_all_that_is_learnt(tmp_path: Path) -> None:
+def test_groups_stay_out_of_all_that_is_learned(tmp_path: Path) -> None:
     """Result and card say how many; the rows it is measured on are whole groups."""
     rows = cone(1200, 16)
     groups = np.arange(1200) // 30
