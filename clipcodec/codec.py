@@ -234,8 +234,8 @@ class Codec:
         self._device = device
         self._weights = weights
         self._precision = precision
-        self._travelling: Callable[[], Profile | None] | None = None
-        """Gives the profile that travels with its streams in a container; set by that."""
+        self._carried: Callable[[], Profile | None] | None = None
+        """Gives the profile that a container or column carries for its streams; set by that."""
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: names and paths, no weights (`Profile` and the backbone are opened again)."""
@@ -265,14 +265,14 @@ class Codec:
             profile: As for `Codec`.
 
         Returns:
-            The codec. If this one belongs to a container, it knows the profile that travels there.
+            The codec. If this one belongs to a container, it knows the profile that this carries.
 
         Examples:
             >>> clipcodec.open("photos.clpc").codec.with_profile("any/rotation").profile.name
             'any/rotation'
         """
         made = Codec(profile)
-        made._travelling = self._travelling
+        made._carried = self._carried
         return made
 
     @property
@@ -934,7 +934,7 @@ class Codec:
         registered = registry.by_digest(digest)  # made before the profile was registered
         if registered is not None:
             return registered
-        carried = None if self._travelling is None else self._travelling()
+        carried = None if self._carried is None else self._carried()
         if carried is not None and carried.digest[:DIGEST_BYTES] == digest:
             return carried
         other = (

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..codec import Codec
 from ..container import Container, ContainerWriter
-from ..container.embedded import carried as carried_block
-from ..container.profiles import profile_of
+from ..container.embedded import embedded_at
+from ..container.profiles import profile_of, refuse_registered
 from ..errors import (
     ClipcodecError,
     InputError,
@@ -24,7 +24,6 @@ from ..errors import (
     each_row,
 )
 from ..models import BATCH
-from ..profile import Profile
 from ..profile.samples import draw
 from ..target import Target
 from .entries import LeftOut, Source, Tally
@@ -265,7 +264,7 @@ class Job:
         return JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
             self._counted() / items, steering is not None and steering.adapted, left_out,
-            len(found.block) if (found := carried_block(self.out)) else 0,
+            len(found.block) if (found := embedded_at(self.out)) else 0,
         )  # fmt: skip
 
     def _counted(self) -> int:
@@ -369,15 +368,6 @@ class Job:
             sizes = [len(stream) for stream in streams if isinstance(stream, bytes)]
             return float(np.mean(sizes)) if sizes else None
         return None
-
-
-def refuse_registered(profile: Profile) -> None:
-    """Raise OptionError if a container need not carry this profile."""
-    if profile.id is not None:
-        raise OptionError(
-            f"profile {profile.name} is registered, so every installation has it: only a profile "
-            "of your own is put into a container; leave out --embed-profile (embed_profile)"
-        )
 
 
 class _Sample:

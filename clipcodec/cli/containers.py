@@ -110,7 +110,7 @@ def _facts(name: str, container: Container, faults: list[DecodeError]) -> dict[s
 
 
 def _carried(container: Container, faults: list[DecodeError]) -> dict[str, Any] | None:
-    """What is known of the profile that travels with the streams; None: there is none."""
+    """What is known of the profile that the container carries; None: it carries none."""
     found: dict[str, Any] = {}
     try:
         embedded = container.embedded()

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import arrays
-from ..bulk.job import Mode, refuse_registered
+from ..bulk.job import Mode
 from ..bulk.resume import Begun, carried, refuse
 from ..bulk.sampling import MOST_IMAGES, MOST_ROWS, Sample, sample
 from ..codec import Codec
-from ..container.profiles import profile_of
+from ..container.profiles import profile_of, refuse_registered
 from ..errors import OptionError, TrainingError, placed
 from ..profile.file import Profile, parse_profile
 from ..profile.registry import ANY_BACKBONE, UNTRAINED

@@ -56,7 +56,7 @@ def _staged(args: argparse.Namespace, given: dict[str, Any], common: dict[str, A
         )  # fmt: skip
     facts = [
         f"held out          {_held(args, result)}",
-        f"learnt            {_learnt(args, result)}",
+        f"learned           {_learned(args, result)}",
         f"default quality   {result.quality}",
         f"cosine            {result.cosine:.4f}",
         f"stream            {result.bytes:.1f} bytes",
@@ -83,7 +83,7 @@ def _held(args: argparse.Namespace, result: Any) -> str:
     return f"{held}, single rows: where others are all but the same, figures flatter (--groups)"
 
 
-def _learnt(args: argparse.Namespace, result: Any) -> str:
+def _learned(args: argparse.Namespace, result: Any) -> str:
     kept = "" if args.recipe == "predictive" else f"{counted(result.rank, 'coefficient')}, "
     if result.hidden:
         return f"{kept}networks of {result.hidden} units, {counted(result.steps, 'step')}"

@@ -12,7 +12,7 @@ from ..errors import CorruptError, OptionError, TruncatedError, placed
 from . import layout
 from .files import SeekableFile
 
-MAX_PROFILE = 1 << 25  # bytes of a profile file that travels, before it is deflated
+MAX_PROFILE = 1 << 25  # bytes of a profile file that is carried, before it is deflated
 CARRIED = "the profile that the container carries"
 _PIECE = 1 << 20  # bytes that are inflated at a time
 _PART = 1 << 13  # bytes that are deflated in one way
@@ -37,7 +37,7 @@ class Embedded:
         """Of the bytes of a profile file. Raises OptionError if they are too many."""
         if len(data) > MAX_PROFILE:
             raise OptionError(
-                f"a profile of more than {MAX_PROFILE:,} bytes cannot travel in a container: keep "
+                f"a profile of more than {MAX_PROFILE:,} bytes is not carried in a container: keep "
                 "it beside the container, and give it as profile=FILE"
             )
         # the numbers of a basis repeat seldom: Huffman codes alone are shorter; those of tables do
@@ -79,7 +79,7 @@ def _by_part(data: bytes) -> list[tuple[int, int]]:
         how = min(_STRATEGIES, key=lambda how: len(_deflated(part, [(how, 0)])))
         if not found or found[-1][0] != how:
             found.append((how, at))
-    return found
+    return found or [(_STRATEGIES[0], 0)]
 
 
 def _deflated(data: bytes, parts: list[tuple[int, int]]) -> bytes:
@@ -157,7 +157,7 @@ def embedded_in(file: SeekableFile) -> Embedded | None:
     return Embedded.parse(body)
 
 
-def carried(path: str | os.PathLike[str]) -> Embedded | None:
+def embedded_at(path: str | os.PathLike[str]) -> Embedded | None:
     """What a container carries, by its path. Raises DecodeError naming it, or OSError."""
     file = SeekableFile(path)
     try:

@@ -13,8 +13,6 @@ from .files import SeekableFile
 from .survey import Survey
 
 BLOCK_BYTES = 1 << 20  # of the blocks that are written, but for one long item
-
-
 _PROFILE = re.compile(layout.PROFILE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
 _FRONT = len(layout.OPENING)
 _COPY = "copy what is good, with writer.extend(clipcodec.open(…, partial=True))"

@@ -104,10 +104,10 @@ class ItemReader(Iterator[Item]):
             (512,)
         """
         if self._codec is None:
-            from .profiles import Travelling
+            from .profiles import CarriedProfile
 
             self._codec = codec_for(self._profile)
-            self._codec._travelling = Travelling(self.embedded)
+            self._codec._carried = CarriedProfile(self.embedded)
         return self._codec
 
     @property
@@ -122,9 +122,9 @@ class ItemReader(Iterator[Item]):
             ...     clipcodec.read_items(pipe).profile is None
             True
         """
-        travelling = self.codec._travelling
-        assert travelling is not None
-        return travelling()
+        carried = self.codec._carried
+        assert carried is not None
+        return carried()
 
     def embedded(self, on_bad: Callable[[DecodeError], object] | None = None) -> Embedded | None:
         """Give the profile that the container carries as it lies there, as `Container.embedded`.

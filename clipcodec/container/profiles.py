@@ -1,6 +1,6 @@
 """The profile that a container carries, and what is given to be carried.
 
-embedded.py has its bytes; `Travelling` is what a codec asks for it.
+embedded.py has its bytes; `CarriedProfile` is what a codec asks for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..profile import registry
 from ..profile.file import LaterProfileError, Profile, Reopen, parse_profile
 from ..system.forks import loading
 from . import layout
-from .embedded import CARRIED, MAX_PROFILE, Embedded, carried, embedded_in
+from .embedded import CARRIED, MAX_PROFILE, Embedded, embedded_at, embedded_in
 from .files import SeekableFile
 
 
@@ -67,7 +67,7 @@ def carried_profile(path: str | os.PathLike[str]) -> Profile | None:
     Raises DecodeError naming the file: it is no container, or its profile is cut, damaged or from a
     later release; OSError: it cannot be read.
     """
-    found = carried(path)
+    found = embedded_at(path)
     with placed(source=os.fspath(path)):
         return None if found is None else profile_in(found, os.path.abspath(path))
 
@@ -76,7 +76,7 @@ def _reopen(path: str, sha256: str) -> Profile:
     """A pickled profile that a container carries."""
     remedy = "bring the old one back, or open the container anew"
     try:
-        found = carried(path)
+        found = embedded_at(path)
         if found is not None and found.digest.hex() == sha256:
             return profile_in(found, path)
     except OSError as error:
@@ -135,16 +135,22 @@ def to_embed(profile: str | os.PathLike[str] | Profile | Embedded) -> Embedded:
         return profile
     if is_container(profile):
         assert isinstance(profile, (str, os.PathLike))
-        found = carried(profile)  # as it is: perhaps a later release can read more of it
+        found = embedded_at(profile)  # as it is: perhaps a later release can read more of it
         if found is not None and registry.by_digest(found.digest) is None:
             return found
     chosen = profile_of(profile)
-    if chosen.id is not None:
-        raise OptionError(
-            f"profile {chosen.name} is registered: every installation has it, so that a container "
-            "need not carry it; leave it out"
-        )
+    refuse_registered(chosen)
     return Embedded.of(data_of(chosen))
+
+
+def refuse_registered(profile: Profile) -> None:
+    """Raise OptionError if no file need carry this profile."""
+    if profile.id is not None:
+        raise OptionError(
+            f"profile {profile.name} is registered, so every installation has it: only a profile "
+            "of your own is put into a file; leave it out (profile=, embed_profile=, "
+            "--embed-profile)"
+        )
 
 
 def data_of(profile: Profile) -> bytes:
@@ -153,7 +159,7 @@ def data_of(profile: Profile) -> bytes:
         return profile.data
     try:
         if is_container(profile.path):
-            found = carried(profile.path)
+            found = embedded_at(profile.path)
             data = b"" if found is None else found.data
         else:
             with open(profile.path, "rb") as file:
@@ -173,8 +179,8 @@ def data_of(profile: Profile) -> bytes:
 # for a codec
 
 
-class Travelling:
-    """What a codec asks for the profile that travels with its streams: call it.
+class CarriedProfile:
+    """What a codec asks for the profile that a container carries for its streams: call it.
 
     read  gives the block; called when it is first needed, and once unless threads come together
     path  of the container, absolute; None: it has none
@@ -194,18 +200,18 @@ class Travelling:
         self._found: tuple[Profile | DecodeError | None] | None = None
 
     @classmethod
-    def of_file(cls, file: SeekableFile) -> Travelling:
+    def of_file(cls, file: SeekableFile) -> CarriedProfile:
         """Of a container that is opened."""
         return cls(partial(embedded_in, file), file.own_path, file)
 
     @classmethod
-    def of_path(cls, path: str) -> Travelling:
+    def of_path(cls, path: str) -> CarriedProfile:
         """Of a container that is opened for this alone."""
-        return cls(partial(carried, path), path)
+        return cls(partial(embedded_at, path), path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._path is not None:
-            return Travelling.of_path, (self._path,)
+            return CarriedProfile.of_path, (self._path,)
         return _found_before, (self._look(),)
 
     def __call__(self) -> Profile | None:
@@ -220,7 +226,7 @@ class Travelling:
             found: Profile | DecodeError | None = None
             try:
                 if self._file is not None and self._file.closed and self._path is not None:
-                    embedded = carried(self._path)
+                    embedded = embedded_at(self._path)
                 else:
                     embedded = self._read()
             except DecodeError as error:
@@ -245,7 +251,7 @@ def _nothing() -> None:
     return None
 
 
-def _found_before(found: Profile | DecodeError | None) -> Travelling:
-    made = Travelling(_nothing)
+def _found_before(found: Profile | DecodeError | None) -> CarriedProfile:
+    made = CarriedProfile(_nothing)
     made._found = (found,)
     return made

@@ -108,9 +108,9 @@ class Container:
 
     def _begin(self, codec: Codec, file: SeekableFile, survey: Survey | None) -> None:
         """survey: of this file, if it was surveyed already."""
-        from .profiles import Travelling  # here: bytes alone need no profile
+        from .profiles import CarriedProfile  # here: bytes alone need no profile
 
-        self._travelling = codec._travelling = Travelling.of_file(file)
+        self._carried = codec._carried = CarriedProfile.of_file(file)
         self.codec: Codec = codec
         self._file = file
         try:
@@ -324,7 +324,7 @@ class Container:
             True
         """
         with placed(source=self._file.name):
-            return self._travelling()
+            return self._carried()
 
     def embedded(self, on_bad: Callable[[DecodeError], object] | None = None) -> Embedded | None:
         """Give the profile that it carries as it lies in the file, for another container.

@@ -320,7 +320,7 @@ class ContainerWriter:
                 raise
 
     def _check_carried(self, source: Container | ItemReader) -> None:
-        """Warn if streams leave the profile behind that travels with them."""
+        """Warn if streams leave the profile behind that their container carries."""
         found = source.embedded(lambda error: None)
         if found is None or found == self._carried:
             return

@@ -25,6 +25,8 @@ from .comparison import CROWD, ComparedProfile, Comparison, Measured
 from .metrics import Measures
 from .sample import ROWS, Part, Sample, draw
 
+__all__ = ["ComparedProfile", "Comparison", "Measured", "compare"]
+
 SIZES = (25, 50, 100)
 
 Progress = Callable[[int, int | None], object]
@@ -73,7 +75,8 @@ def compare(
 
     Examples:
         >>> from clipcodec.evaluation.compare import compare
-        >>> found = compare(X, ["any/rotation"], targets=[clipcodec.Target(max_bytes=50)])
+        >>> rows = np.load("embeddings.npy")
+        >>> found = compare(rows, ["any/rotation"], targets=[clipcodec.Target(max_bytes=50)])
         >>> found.points[0].found["bytes"] <= 50
         True
     """

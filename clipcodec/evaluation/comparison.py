@@ -28,12 +28,20 @@ CROWD = 50  # rows among which it means something that the ten nearest stay
 class ComparedProfile:
     """A profile that was compared.
 
-    name     as it was given
-    trained  whether it was made from embeddings, which those compared may be unlike
-    unlike   in words, how they are unlike those; None: they are like them
-    strays   share of the rows that are
-    size     bytes that it takes in a container that carries it; None: it is registered, so that
-             none needs to, or too large
+    Attributes:
+        name: As it was given.
+        trained: Whether it was made from embeddings, which those compared may be unlike.
+        unlike: In words, how they are unlike those; None: they are like them.
+        strays: Share of the rows that are.
+        size: Bytes that it takes in a container that carries it; None: it is registered, so that
+            none needs to, or too large.
+
+    Examples:
+        >>> from clipcodec.evaluation.compare import compare
+        >>> rows = np.load("embeddings.npy")
+        >>> found = compare(rows, ["any/rotation"], targets=[clipcodec.Target(quality=50)])
+        >>> found.profiles[0].trained
+        False
     """
 
     name: str
@@ -47,9 +55,19 @@ class ComparedProfile:
 class Measured:
     """A profile with a target, and what is kept.
 
-    found   as `clipcodec.evaluation.metrics.Measures` has it, `bytes` (the mean) and `most`; empty
-            where the profile cannot do it
-    reason  why it cannot
+    Attributes:
+        profile: The profile.
+        target: The target.
+        found: As `clipcodec.evaluation.metrics.Measures` has it, `bytes` (the mean) and `most`;
+            empty where the profile cannot do it.
+        reason: Why it cannot.
+
+    Examples:
+        >>> from clipcodec.evaluation.compare import compare
+        >>> rows = np.load("embeddings.npy")
+        >>> found = compare(rows, ["any/rotation"], targets=[clipcodec.Target(max_bytes=50)])
+        >>> found.points[0].found["most"] <= 50
+        True
     """
 
     profile: ComparedProfile
@@ -72,6 +90,13 @@ class Comparison:
         profiles: Those compared.
         left_out: Those that were not, with the reason.
         points: Each profile at each target, all profiles of a target together.
+
+    Examples:
+        >>> from clipcodec.evaluation.compare import compare
+        >>> rows = np.load("embeddings.npy")
+        >>> found = compare(rows, ["any/rotation"], targets=[clipcodec.Target(max_bytes=50)])
+        >>> found.rows, found.dim
+        (100, 512)
     """
 
     rows: int
@@ -92,6 +117,13 @@ class Comparison:
 
         Returns:
             None if no profile could do it, or if a quality was asked, where neither is fixed.
+
+        Examples:
+            >>> from clipcodec.evaluation.compare import compare
+            >>> rows = np.load("embeddings.npy")
+            >>> target = clipcodec.Target(max_bytes=50)
+            >>> compare(rows, targets=[target]).best(target).profile.name
+            'openai-vit-b-32/predictive'
         """
         points = [p for p in self.points if p.target == target and p.found]
         if not points or _goal(target)[0] not in _ANSWERS:
@@ -116,6 +148,13 @@ class Comparison:
 
         Returns:
             Lines.
+
+        Examples:
+            >>> from clipcodec.evaluation.compare import compare
+            >>> rows = np.load("embeddings.npy")
+            >>> target = clipcodec.Target(max_bytes=50)
+            >>> compare(rows, ["any/rotation"], targets=[target]).lines()[1]
+            'at most 50 bytes'
         """
         return [*self._table(), *self._notes(), *self._answer(train)]
 
@@ -124,6 +163,14 @@ class Comparison:
 
         Yields:
             For the rows as they are, and for each point, what JSON can hold.
+
+        Examples:
+            >>> from clipcodec.evaluation.compare import compare
+            >>> rows = np.load("embeddings.npy")
+            >>> target = clipcodec.Target(max_bytes=50)
+            >>> found = compare(rows, ["any/rotation"], targets=[target])
+            >>> [record["profile"] for record in found.records()]
+            [None, 'any/rotation']
         """
         common = {"rows": self.rows, "of": self.given, "dim": self.dim}
         if self.examples:

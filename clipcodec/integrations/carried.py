@@ -81,7 +81,7 @@ def codec_of(field: pa.Field, profile: Profiles) -> Codec:
     if profile is None:
         return Codec(own)
     codec = copy(codec)  # the caller's stays as it is
-    codec._travelling = partial(_itself, own)
+    codec._carried = partial(_itself, own)
     return codec
 
 

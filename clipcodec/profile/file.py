@@ -1,8 +1,8 @@
 """A profile: all that a stream relies on, frozen, in one safetensors file.
 
 Tensors plus one metadata entry, `clipcodec`, holding JSON (formats/profile-file.md). A profile is
-identified by the SHA-256 of its file; registered ones have a number besides. The file may also
-travel inside a container (formats/container-1.md): see clipcodec/container/profiles.py.
+identified by the SHA-256 of its file; registered ones have a number besides. A
+container may carry the file (formats/container-1.md): see clipcodec/container/profiles.py.
 """
 
 from __future__ import annotations

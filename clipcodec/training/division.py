@@ -1,4 +1,4 @@
-"""Which rows are learnt from, and which are held out: whole groups where these are known."""
+"""Which rows are learned from, and which are held out: whole groups where these are known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_GROUPS = 3
 
 
 class Parts(NamedTuple):
-    """Rows that are learnt from, and rows that are not.
+    """Rows that are learned from, and rows that are not.
 
     fit     indices of the former
     held    (N, D) the latter, at most COUNTED

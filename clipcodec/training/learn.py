@@ -24,33 +24,21 @@ from ..mean import hashes_of
 from ..profile.file import Tensors
 from ..target import Target
 from . import compact, level_tables, paying
+from .choosing import COSINE, HEADER, QUALITIES, RDO_WEIGHT, Choosing, Chosen
 from .folds import folds
-from .klt import ERROR, steps_for
-from .measured import Curve, Measured, Part, measure, rotation
+from .measured import Measured, Part, measure, rotation
 from .principal import Axes, axes_without
-from .rank import EACH, Choice, Chooser, worth
+from .rank import Choice
 
 LEAST_ROWS = 64  # distinct ones
-QUALITIES = 100
-COSINE = 0.98  # of the default quality, where nothing is asked for
-RDO_WEIGHT = 0.4  # λ, in squared steps per bit
-_LOW, _HIGH = 0.08, 4.0  # bits per dimension of the coarsest and finest step that are looked at
-_LOW_BITS = 24.0  # of a payload at the coarsest
-_FINEST = 0.1  # error of the finest step, as a share of what is lost without any
 _FOLDS, _FOLD_WIDTH = 5, 1024  # sets of held-out rows, up to this many axes; one set of wider ones
 _SHARE = 0.1  # of the rows, in each set; of few rows all are held out in turn
 _FEW = 5_000
 _MOST_RANK = 1024
 _TABLE_ROWS = 2_000  # held-out rows to which the tables are fitted
-_WORTH_ROWS, _WORTH_GRID = 400, 16
 _OWN_MEASURED = 300
 _OWN = 0.5  # of the rows that tables are fitted to, if those learned from are all of the file
-_COMPARED = 100  # rows that show what any/rotation takes
-_DEARER = (1, 2, 4, 8, 16, 32)
-_SPARE = 0.7  # of the error that min_cosine allows, for what is not kept at all
-_FIXED = 4_000  # bytes of a profile beside its center and what belongs to coefficients
 _MEASURED = 1_000  # held-out rows that the result is measured on
-_HEADER = 6  # bytes of a private stream before its payload
 _SAME = 1e-6  # mean squared distance to the mean of rows that are one embedding but for rounding
 
 Progress = Callable[[str], None]
@@ -206,7 +194,8 @@ class _Learner:
     def learned(
         self, name: str, backbone: str, minutes: float, device: str, started: float
     ) -> Learned:
-        choice, steps, start = self._choose()
+        self.say("weighing coefficients")
+        choice, steps, start = self._chosen()
         count, bands = choice.rank, [0, choice.rank]
 
         def tensors(axes: Axes, scale: NDArray[np.float64]) -> Tensors:
@@ -329,75 +318,10 @@ class _Learner:
             sets.append((self.axes, np.sort(order)))
         return sets
 
-    def _choose(self) -> tuple[Choice, NDArray[np.float32], NDArray[np.float64]]:
-        """Rank and precision; the steps (Q,) of all qualities; shares of levels to begin with."""
-        self.say("weighing coefficients")
-        dim = self.x.shape[1]
-        count = min(len(axes.rows) for axes in self.left)
-        count = min(count, len(self.axes.rows))
-        sets = self._mixed(4 * _TABLE_ROWS)
-        latents = np.concatenate([axes.coefficients(self.x[r])[:, :count] for axes, r in sets])
-        away = [((self.x[r] - axes.mean) ** 2).sum(axis=1) for axes, r in sets]
-        self.total = np.concatenate(away)
-        power = (latents.astype(np.float64) ** 2).mean(axis=0)
-        self.power = power
-        low = min(_LOW * dim, _LOW_BITS) / count
-        steps = steps_for(power, QUALITIES, low, _HIGH * dim / count)
-        weights = np.full(QUALITIES, RDO_WEIGHT, np.float32)
-        bands, plain = [0, count], _Plain(np.sqrt(power).astype(np.float32))
-        few = latents[:: -(-len(latents) // _WORTH_ROWS)]
-        fitted = level_tables.fit(
-            plain, few, bands, steps, weights, scale=np.sqrt(power + 1e-18), known=True, rounds=6
-        )
-        tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, bands)
-        engine = Engine(plain, tables, steps, weights)
-        grid = np.unique(np.linspace(1, QUALITIES, _WORTH_GRID).round().astype(np.int64))
-        each = self.target.max_bytes is not None or self.target.min_cosine is not None
-        chooser = Chooser(
-            worth(engine, few, float(self.total.mean()), grid), self.axes.rows[:count],
-            self.items, RDO_WEIGHT * (EACH if each else 1),
-        )  # fmt: skip
-        shares = fitted.frequencies[: 2 * level_tables.CLASSES] / 65536.0
-        # the dearer the profile is taken to be, the smaller it gets: what saves most is kept
-        chooser.least = _in_reach(latents, self.total, self.target.min_cosine)
-        curve = Curve(self.x[:: -(-len(self.x) // _COMPARED)])
-        choices = []
-        for factor in _DEARER:
-            chooser.items = self.items / factor
-            choice = self._meeting(chooser)
-            size = choice.size + _FIXED + 2 * dim
-            saved = curve.bytes(choice.cosine) - choice.bits / 8 - size / self.items
-            choices.append((saved, -factor, choice))
-        choice = max(choices, key=lambda c: c[:2])[2]
-        return choice, self._laid_out(choice), shares
-
-    def _meeting(self, chooser: Chooser) -> Choice:
-        """The choice at the step where the target is met."""
-        target = self.target
-        if target.max_bytes is not None or target.mean_bytes is not None:
-            size = target.max_bytes or target.mean_bytes or 0.0
-            header = _HEADER if target.max_bytes is not None else 1
-            return chooser.for_bits(max(8.0 * (size - header) - 16, 8.0))
-        if target.quality is None:
-            return chooser.for_cosine(target.min_cosine or COSINE)
-        step = float(chooser.worth.steps[len(chooser.worth.steps) // 2])
-        for _ in range(12):
-            steps = self._laid_out(chooser.at(step))
-            wanted = float(steps[min(int(target.quality), QUALITIES) - 1])
-            step = float(np.sqrt(step * wanted))
-        return chooser.at(step)
-
-    def _laid_out(self, choice: Choice) -> NDArray[np.float32]:
-        """Steps of all qualities: from a few bits up to where finer ones gain little."""
-        power = self.power[: choice.rank]
-        dim, count = self.x.shape[1], choice.rank
-        coarse, fine = steps_for(
-            power, 2, min(_LOW * dim, _LOW_BITS) / count, _HIGH * dim / count
-        ).tolist()
-        missing = max(float(self.total.mean()) - float(power.sum()), 0.0)
-        fine = max(fine, float(np.sqrt(_FINEST * missing / (count * ERROR))))
-        fine, coarse = min(fine, choice.step / 2), max(coarse, choice.step * 2)
-        return np.geomspace(coarse, fine, QUALITIES).astype(np.float16).astype(np.float32)
+    def _chosen(self) -> Chosen:
+        count = min(len(axes.rows) for axes in (self.axes, *self.left))
+        sets = [(axes, self.x[rows]) for axes, rows in self._mixed(4 * _TABLE_ROWS)]
+        return Choosing(sets, self.axes.rows[:count], self.target, self.items, self.x).chosen()
 
     def _default(self, engine: Engine, parts: list[Any], latents: NDArray[np.float32]) -> int:
         """The lowest quality that meets the target on average, or else the highest."""
@@ -411,7 +335,7 @@ class _Learner:
             attempt = engine.attempt(latents, np.full(len(latents), quality))
             if size is not None:
                 return bool(
-                    _HEADER + engine.coder.sizes(attempt.levels, attempt.bits).mean() >= size
+                    HEADER + engine.coder.sizes(attempt.levels, attempt.bits).mean() >= size
                 )
             cosines = []
             for (part, rows), y in zip(parts, np.split(attempt.latent, bounds), strict=True):
@@ -424,39 +348,3 @@ class _Learner:
             middle = (low + high) // 2
             low, high = (low, middle) if fine_enough(middle) else (middle, high)
         return high
-
-
-def _in_reach(
-    latents: NDArray[np.float32], total: NDArray[np.float64], cosine: float | None
-) -> int:
-    """Coefficients with which each of these rows (N, m) can have this cosine, and some to spare."""
-    if cosine is None:
-        return 1
-    left = np.array(total, np.float64)
-    for count, column in enumerate(latents.T, 1):
-        left -= column.astype(np.float64) ** 2
-        if left.max() <= _SPARE * (1 - cosine**2):
-            return count
-    return int(latents.shape[1])
-
-
-class _Plain:
-    """Coefficients as they are, of which nothing is predicted."""
-
-    def __init__(self, scale: NDArray[np.float32]) -> None:
-        self.scale = scale
-
-    def analyse(self, x: Embeddings) -> NDArray[np.float32]:
-        return x
-
-    def synthesise(self, y: NDArray[np.float32]) -> Embeddings:
-        return y
-
-    def predict(self, estimate: Any, band: int, qualities: Any) -> None:
-        """Nothing is predicted."""
-
-    def restore(self, estimate: Any, qualities: Any) -> None:
-        """Nothing is restored."""
-
-    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        return gradient

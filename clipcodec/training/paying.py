@@ -75,8 +75,9 @@ def train(
     card: dict[str, Any],
 ) -> Paying:
     """Train networks on rows x (N, D), whose axes these are; tables and gains by rows held out."""
+    from .division import COUNTED
     from .recipe import Recipe, complete
-    from .trainer import COUNTED, Form, Trainer, by_time
+    from .trainer import Form, Trainer, by_time
 
     count = len(coarsest)
     rows = axes.rows[:count]

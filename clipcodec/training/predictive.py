@@ -48,7 +48,7 @@ class Result:
     rows      distinct rows in the training files
     held      (N, D) rows held out: gains and tables are fitted to them, nothing else is
     groups    how many groups these are; None: single rows, some of which may be all but the same
-              as rows that were learnt from
+              as rows that were learned from
     steps     of the optimiser in the first phase
     hidden    units of each prediction; 0: the KLT alone
     given_up  whether networks were trained that held-out rows gained nothing by

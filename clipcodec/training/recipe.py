@@ -9,7 +9,7 @@ import torch
 from ..errors import OptionError
 
 MINUTES = 3.0
-FEW = 1_000  # rows; of fewer the KLT alone is learnt, and tables from rows held out in turn
+FEW = 1_000  # rows; of fewer the KLT alone is learned, and tables from rows held out in turn
 _FOR_NETWORKS = 4_000  # rows: of fewer they learn nothing that holds for others
 
 

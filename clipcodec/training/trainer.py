@@ -248,7 +248,9 @@ class Trainer:
         return [torch.from_numpy(a).to(self.device) for a in arrays]
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=_half_is_fast(self.device.type)
+        )
 
     def tensors(self) -> Tensors:
         """The tensors of the profile, in the precision of the file (formats/predictive.md)."""
@@ -301,10 +303,21 @@ class Trainer:
         quick = level_tables.FIRST_ROWS * level_tables.FIRST_GRID * rounds
         tables = level_tables.GRID * (held + 2 * _ROUGH_ROWS + min(held, _GAIN_ROWS))
         replayed = REPLAYED * -(-self.plan.replay * self.plan.batch // (REPLAYED * EPOCHS))
-        return 1.1 * seconds * (quick + tables + replayed + _AFTERWARDS * held)
+        return 1.4 * seconds * (quick + tables + replayed + _AFTERWARDS * held)
 
     @property
     def floor(self) -> float:
         """Least variance of a coefficient, for the tables."""
         shrinkage = self.plan.shrinkage or 0.0
         return shrinkage * float(self.base.variance.sum()) / len(self.base.mean)
+
+
+def _half_is_fast(device: str) -> bool:
+    """Whether products of 16-bit numbers are faster. A processor without instructions for them
+    emulates them, and takes several times as long.
+    """
+    if device != "cpu":
+        return True
+    # not in every torch: without it, float32 is the safe choice
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported is not None and supported())

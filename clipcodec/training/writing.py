@@ -1,4 +1,4 @@
-"""Writes what a `Trainer` has learnt as a profile file of its kind."""
+"""Writes what a `Trainer` has learned as a profile file of its kind."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ MODULES = {
     "clipcodec.tasks.locating": "clipcodec.tasks.locating",
     "clipcodec.retrieval": "clipcodec.retrieval",
     "clipcodec.profile": "clipcodec.profile",
+    "clipcodec.evaluation.compare": "clipcodec.evaluation.compare",
     "clipcodec.integrations.arrow": "clipcodec.integrations.arrow",
     "clipcodec.integrations.parquet": "clipcodec.integrations.parquet",
     "clipcodec.integrations.pandas": "clipcodec.integrations.pandas",

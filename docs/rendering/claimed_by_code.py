@@ -136,6 +136,12 @@ BY_CODE = listed({
         ("| name | what |", "clipcodec/evaluation/codecs.py"),
         ("| data set | images | prompts |", "clipcodec/evaluation/image_sets.py"),
     ],
+    "docs/own-profile.md": [
+        ("Of more than {} embeddings", "clipcodec/bulk/sampling.py:MOST_ROWS"),
+        ("(of wide ones fewer, 160 MB)", "clipcodec/bulk/sampling.py: MOST_NUMBERS, four bytes each"),
+        ("Of more than {} images that many are embedded", "clipcodec/bulk/sampling.py:MOST_IMAGES"),
+        ("for `--minutes` (default: 3)", "clipcodec/training/learn.py"),
+    ],
     "docs/paper.md": [
         ("*size=224*: the image is scaled down", "clipcodec/evaluation/pixel_codecs.py"),
         ("codes of 400 to 2,000 bits", "docs/rendering/kept.py"),
@@ -171,6 +177,7 @@ BY_CODE = listed({
         ("5,597 of ImageNet's 800 training classes", "docs/openai-vit-b-32.card.json"),
         ("6,000 steps (K = 1024: 3,000)", "clipcodec/training/pqvae.py, and docs/recipes.md"),
         ("the first 64 principal axes", "clipcodec/profile/statistics.py"),
+        ("and take four bytes more than those of a registered one", FORMAT),
     ],
     "docs/ray.md": [
         ("each batch comes to 50 bytes on average by itself", "tests/integrations/test_ray.py"),
@@ -195,6 +202,7 @@ BY_CODE = listed({
         ("n ≤ 16384", FORMAT),
         ("at most 16384", FORMAT),
         ("256 MiB, its header 1 MiB", "formats/profile-file.md"),
+        ("inside a container or a column 32 MiB", "clipcodec/container/embedded.py"),
         ("carries 16 bits of CRC", FORMAT),
     ],
     "docs/storing-many.md": [
@@ -207,6 +215,12 @@ BY_CODE = listed({
         ("four to ten encodings of 512 embeddings", MEAN),
     ],
     "docs/tables.md": [
+        ("learns from {} of its rows at most", "clipcodec/bulk/sampling.py:MOST_ROWS"),
+        ("({} images, with", "clipcodec/bulk/sampling.py:MOST_IMAGES"),
+        ("(RFC 1951), at most 2<sup>25</sup> bytes when inflated; then in base64 (RFC 4648, section 4",
+         "clipcodec/container/embedded.py, clipcodec/integrations/carried.py"),
+        ("a profile takes 1.8 times as much there as in a container",
+         "clipcodec/integrations/carried.py: 16 / 9"),
         ("32, 64 or integers; also with lists or dimensions of size 1", "tests/integrations/test_arrow.py"),
         ("have 50 bytes on average", "tests/integrations/test_parquet.py"),
         ("Row groups have {} rows", "clipcodec/integrations/parquet.py:_GROUP_ROWS"),
@@ -223,7 +237,9 @@ BY_CODE = listed({
     "docs/training.md": [
         ("At least 100 distinct rows", "tests/training/test_train.py"),
         ("| rows | what is learnt |", "clipcodec/training/recipe.py"),
-        ("measured about twice a minute on 200 rows held out", "clipcodec/training/estimate.py"),
+        ("Networks train as long as `--minutes` says, 3 by default", "clipcodec/training/recipe.py"),
+        ("the cosine at 50 bytes is shown, measured about twice a minute on 200 rows held out",
+         "clipcodec/training/estimate.py"),
         ("| option | meaning |", "clipcodec/cli/train.py"),
         ("a tenth, at most 2,000, of fewer than 1,000 rows a fifth; for `pqvae` 2 %",
          "clipcodec/training/division.py"),

@@ -37,9 +37,9 @@ def maybe(point: Point, field: str) -> str:
 def unseen(kept: Kept) -> str:
     lines = []
     for key, point in study(kept, "unseen"):
-        source, rows = key.split(", ")
+        source, test = key.split(", ")
         lines.append([
-            _SOURCES[source], rows.removesuffix(" rows"), kilobytes(point["profile"]),
+            f"{_SOURCES[source]}: {test}", whole(point["rows"]), kilobytes(point["profile"]),
             whole(point["rank"]), short_cosine(point["cosine"]), short_cosine(point["beside"]),
             maybe(point, "shipped"), short_cosine(point["rotation"]), maybe(point, "opq"),
         ])  # fmt: skip

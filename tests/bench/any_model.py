@@ -39,7 +39,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import kept
 import numpy as np
@@ -81,26 +81,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
         study = Study(file, Path(folder), quick=args.quick)
         sources = {name: make(args.data) for name, make in SOURCES.items()}
         if args.quick:
-            sources = {name: (fit[:600], test[:100]) for name, (fit, test) in sources.items()}
-        for name, (fit, test) in sources.items():
-            study.unseen(name, fit, test)
-        for name, (fit, _) in sources.items():
-            study.files(name, fit)
-        study.share("images", sources["images"][0])
+            sources = {name: source.first(600) for name, source in sources.items()}
+        for name, source in sources.items():
+            study.unseen(name, source)
+        for name, source in sources.items():
+            study.files(name, source.fit)
+        study.share("images", sources["images"])
         study.limits()
     file.finish()
 
 
-def images(data: Path) -> tuple[Rows, Rows]:
+class Source(NamedTuple):
+    """Embeddings of one model.
+
+    fit     (N, D) rows to learn from
+    tests   rows to test, by name
+    groups  (N,) what the rows to learn from belong to, if that is known
+    """
+
+    fit: Rows
+    tests: dict[str, Rows]
+    groups: NDArray[Any] | None = None
+
+    def first(self, count: int) -> Source:
+        groups = None if self.groups is None else self.groups[:count]
+        tests = {name: rows[: count // 6] for name, rows in self.tests.items()}
+        return Source(self.fit[:count], tests, groups)
+
+
+def images(data: Path) -> Source:
     folder = data / "clip-vit-l-14-openai"
-    test = load_file(folder / "test.safetensors")
-    return (
-        unit(load_file(folder / "train.safetensors")["embeddings"]),
-        unit(np.concatenate([test["things"], test["news_336px"]])),
-    )
+    fit, test = (load_file(folder / f"{name}.safetensors") for name in ("train", "test"))
+    tests = {"photographs": unit(test["things"]), "news pictures": unit(test["news_336px"])}
+    return Source(unit(fit["embeddings"]), tests, fit["group"])
 
 
-def texts(data: Path) -> tuple[Rows, Rows]:
+def texts(data: Path) -> Source:
     folder = data / "clip-vit-b-32-openai"
     classes, things = (
         load_file(folder / f"{name}.safetensors") for name in ("imagenet", "text_vocabulary")
@@ -110,15 +126,15 @@ def texts(data: Path) -> tuple[Rows, Rows]:
         held = np.arange(len(rows)) % 5 == 4  # of both ways to write a class's name
         fit.append(rows[~held])
         test.append(rows[held])
-    return unit(np.concatenate(fit)), unit(np.concatenate(test))
+    return Source(unit(np.concatenate(fit)), {"other names": unit(np.concatenate(test))})
 
 
-def synthetic(_: Path) -> tuple[Rows, Rows]:
+def synthetic(_: Path) -> Source:
     rows = drawn(22_000, 512, fall=1.0)
-    return rows[:20_000], rows[20_000:]
+    return Source(rows[:20_000], {"other rows": rows[20_000:]})
 
 
-SOURCES: Mapping[str, Callable[[Path], tuple[Rows, Rows]]] = {
+SOURCES: Mapping[str, Callable[[Path], Source]] = {
     "images": images, "texts": texts, "synthetic": synthetic,
 }  # fmt: skip
 
@@ -150,21 +166,22 @@ class Study:
             weights=kept.weights_of(UNTRAINED, SHIPPED),
         )  # fmt: skip
 
-    def unseen(self, name: str, fit: Rows, test: Rows) -> None:
+    def unseen(self, name: str, source: Source) -> None:
         """The header of a private stream is longer: it may take as much more."""
-        target = Target(max_bytes=LIMIT + PRIVATE)
-        learned = learn(fit, target=target)
-        codec = Codec(self.kept_profile(learned))
-        share = learned.size / len(fit)
-        figures = self.coded(codec, test, max_bytes=LIMIT + PRIVATE) | {
-            "profile": learned.size, "rank": learned.rank, "share": share,
-            "beside": self.cosine(codec, test, max_bytes=round(LIMIT + PRIVATE + share)),
-            "rotation": self.cosine(Codec(UNTRAINED), test, max_bytes=LIMIT),
-            "opq": opq(fit, test),
-        }  # fmt: skip
-        if name == "images":
-            figures["shipped"] = self.cosine(Codec(SHIPPED), test, max_bytes=LIMIT)
-        self.add(f"unseen: {name}, {len(fit):,} rows", fit, **figures)
+        fit, size = source.fit, LIMIT + PRIVATE
+        learned = learn(fit, target=Target(max_bytes=size), groups=source.groups)
+        codec, share = Codec(self.kept_profile(learned)), learned.size / len(fit)
+        peer = Opq(fit)
+        for test, rows in source.tests.items():
+            figures = self.coded(codec, rows, max_bytes=size) | {
+                "profile": learned.size, "rank": learned.rank, "share": share,
+                "beside": self.cosine(codec, rows, max_bytes=round(size + share)),
+                "rotation": self.cosine(Codec(UNTRAINED), rows, max_bytes=LIMIT),
+                "opq": peer.cosine(rows),
+            }  # fmt: skip
+            if name == "images":
+                figures["shipped"] = self.cosine(Codec(SHIPPED), rows, max_bytes=LIMIT)
+            self.add(f"unseen: {name}, {test}", fit, rows=len(fit), **figures)
 
     def files(self, name: str, fit: Rows) -> None:
         rng = np.random.default_rng(SEED)
@@ -174,7 +191,7 @@ class Study:
             rows = fit[np.sort(rng.choice(len(fit), count, replace=False))]
             learned = learn(rows, target=Target(mean_bytes=LIMIT))
             self.add(f"file: {name}, {count:,} items", rows, **self.in_a_file(rows, learned),
-                     opq=opq(rows, rows) if count == OPQ_AT else None)  # fmt: skip
+                     opq=Opq(rows).cosine(rows) if count == OPQ_AT else None)  # fmt: skip
 
     def in_a_file(self, rows: Rows, learned: Learned) -> dict[str, Any]:
         source, out = self.folder / "rows.npy", self.folder / "rows.clpc"
@@ -191,9 +208,10 @@ class Study:
             "rotation": self.cosine(Codec(UNTRAINED), rows, mean_bytes=size),
         }  # fmt: skip
 
-    def share(self, name: str, fit: Rows) -> None:
+    def share(self, name: str, source: Source) -> None:
         for items in SHARES[:1] if self.quick else SHARES:
-            learned = learn(fit, target=Target(mean_bytes=LIMIT), items=items)
+            fit, target = source.fit, Target(mean_bytes=LIMIT)
+            learned = learn(fit, target=target, items=items, groups=source.groups)
             whole = learned.size + items * learned.bytes
             self.add(f"share: {name}, {items:,} items", fit, profile=learned.size,
                      rank=learned.rank, hidden=learned.hidden, bytes=whole / items,
@@ -240,15 +258,17 @@ class Study:
         return float(self.coded(codec, rows, **asked)["cosine"])
 
 
-def opq(fit: Rows, test: Rows) -> float | None:
-    """Mean cosine of faiss's OPQ with 64 codes of six bits; None where faiss has too few rows."""
-    faiss, dim = import_faiss(), fit.shape[1]
-    if len(fit) < 64 * 8 or dim % 64:
-        return None
-    index = faiss.index_factory(dim, f"OPQ64_{dim},PQ64x6np")
-    index.train(np.ascontiguousarray(fit))
-    decoded = index.sa_decode(index.sa_encode(np.ascontiguousarray(test)))
-    return float((normalise(decoded) * test).sum(axis=1).mean())
+class Opq:
+    """faiss's OPQ with 64 codes of six bits, learned from rows (N, D)."""
+
+    def __init__(self, fit: Rows) -> None:
+        faiss, dim = import_faiss(), fit.shape[1]
+        self.index = faiss.index_factory(dim, f"OPQ64_{dim},PQ64x6np")
+        self.index.train(np.ascontiguousarray(fit))
+
+    def cosine(self, rows: Rows) -> float:
+        decoded = self.index.sa_decode(self.index.sa_encode(np.ascontiguousarray(rows)))
+        return float((normalise(decoded) * rows).sum(axis=1).mean())
 
 
 if __name__ == "__main__":

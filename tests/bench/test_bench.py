@@ -24,8 +24,8 @@ BENCH = ROOT / "tests" / "bench"
 SCRIPTS = sorted(
     path for path in BENCH.glob("*.py") if path.stem not in ("__init__", "kept", "test_bench")
 )
-RESULTS = ("any_model", "corruption", "effort", "install", "million", "overhead", "pointing", "scale", "search",
-           "service", "speed", "words")  # fmt: skip
+RESULTS = ("any_model", "corruption", "effort", "install", "million", "overhead", "pointing",
+           "scale", "search", "service", "speed", "words")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

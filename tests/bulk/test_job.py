@@ -16,7 +16,7 @@ from clipcodec import Codec, EmbeddingError, InputError, LockedError, OptionErro
 from clipcodec.bulk import Failure, Job, LeftOut, Target, pipeline, workers
 from clipcodec.bulk.entries import FOLDER, NO_IMAGE, Entry
 from clipcodec.cli import main
-from clipcodec.container import Container, ContainerWriter, reader, survey, writer
+from clipcodec.container import Container, ContainerWriter, files, reader, survey, writer
 
 PROFILE = "any/rotation"
 COUNT = 40
@@ -258,7 +258,7 @@ def test_resume_adds_what_is_missing_and_surveys_once_before_and_once_after(
     before = items(out)
     surveys: list[str] = []
 
-    def read_survey(file: survey.SeekableFile, **options: Any) -> survey.Survey:
+    def read_survey(file: files.SeekableFile, **options: Any) -> survey.Survey:
         surveys.append(file.name)
         return survey.read_survey(file, **options)
 

@@ -17,7 +17,7 @@ from clipcodec import Codec, SearchIndex, TextEmbeddings, UnknownProfileError, c
 from clipcodec.profile.file import METADATA_KEY
 from clipcodec.retrieval import codec_of
 from clipcodec.web.collection import Collection
-from tests.helpers.processes import exit_code, run
+from tests.helpers.processes import caller, run
 from tests.helpers.profiles import compact_profile, cone
 
 COUNT = 9
@@ -48,14 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: np.ndarray) -> P
 @pytest.fixture
 def cli(here: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Any:
     """Runs a command: its exit code, stdout and stderr."""
-
-    def call(*args: object) -> tuple[object, str, str]:
-        code = exit_code(*args)
-        told = capsysbinary.readouterr()
-        assert b"Traceback" not in told.err
-        return code, told.out.decode(), told.err.decode()
-
-    return call
+    return caller(capsysbinary)
 
 
 def carded(path: Path, card: dict[str, Any]) -> Path:

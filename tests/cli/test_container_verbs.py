@@ -13,7 +13,7 @@ import pytest
 
 import clipcodec
 from clipcodec.container import merge
-from tests.helpers.processes import exit_code, run
+from tests.helpers.processes import caller, run
 from tests.helpers.profiles import drawn, write_tiny_profile
 
 ESCAPE = "we\x1b[31mird\n.jpg"
@@ -40,14 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streams: list[bytes]) 
 @pytest.fixture
 def cli(here: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Any:
     """Runs a command: its exit code, stdout and stderr."""
-
-    def call(*args: object) -> tuple[object, str, str]:
-        code = exit_code(*args)
-        told = capsysbinary.readouterr()
-        assert b"Traceback" not in told.err
-        return code, told.out.decode(), told.err.decode()
-
-    return call
+    return caller(capsysbinary)
 
 
 def damage(name: str, block: int = 1) -> None:

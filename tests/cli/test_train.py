@@ -61,14 +61,14 @@ def test_a_profile_names_no_model_unless_it_is_told_one(
     assert clipcodec.Codec(folder / "p.safetensors").profile.backbone == backbone
 
 
-def test_it_tells_what_was_learnt_and_compares(folder: Path) -> None:
+def test_it_tells_what_was_learned_and_compares(folder: Path) -> None:
     """A line for each estimate where stderr is no terminal, the facts, and compare's table."""
     code, words = run(folder, "x.npz", "y.npy", "--steps", 4, *QUICK, "-o", "p.safetensors")
     assert code == 0, words
     assert words.startswith("before training: cosine at 50 bytes about 0.9")
     assert "2 inputs: 1,400 embeddings" in words
     assert "held out          140 embeddings, single rows: where others are all but the" in words
-    assert "learnt            networks of 4 units, 4 steps" in words
+    assert "learned           networks of 4 units, 4 steps" in words
     table = words[words.index("140 rows") :]
     for target in ("at most 25 bytes", "at most 50 bytes", "at most 100 bytes"):
         assert target in table
@@ -83,7 +83,7 @@ def test_groups_by_the_name_of_an_array(folder: Path) -> None:
     code, words = run(folder, "x.npz", *common, "-o", "p.safetensors")
     assert code == 0, words
     assert "held out          140 embeddings of 7 groups" in words
-    assert "learnt            9 coefficients, the KLT alone: the rows are too few" in words
+    assert "learned           9 coefficients, the KLT alone: the rows are too few" in words
     code, words = run(folder, "--embeddings", "x.npz", *common, "-q", "-o", "q.safetensors")
     assert (code, words) == (0, "")
     assert Path(folder / "q.safetensors").stat().st_size < 60_000

@@ -23,7 +23,7 @@ from PIL import Image
 
 import clipcodec
 from clipcodec.bulk import Job, Target, sampling
-from clipcodec.container.embedded import carried
+from clipcodec.container.embedded import embedded_at
 from clipcodec.training import learn as learning
 from clipcodec.training.learn import Learned
 from tests.helpers import tiny_models
@@ -545,7 +545,7 @@ def test_images_of_any_backbone_are_embedded_once(
         assert recorded["precision"] == "fp32"
         assert len(container) == 400
         digest = container.profile.digest
-    block = carried("o.clpc")
+    block = embedded_at("o.clpc")
     assert block is not None
     assert json.dumps(model[1])[1:-1].encode() in block.data
     # the second time, as the first 400 are there, nothing is embedded but what is new

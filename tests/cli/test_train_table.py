@@ -40,6 +40,12 @@ def cosines(rows: np.ndarray, table: Any) -> np.ndarray:
     return found
 
 
+def size(text: str) -> float:
+    """Bytes, of "1,234 bytes" or "12.3 kB"."""
+    number, unit = text.replace(",", "").split()
+    return float(number) * (1000 if unit == "kB" else 1)
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -58,11 +64,12 @@ def test_a_table_learns_its_own_profile_and_carries_it(
     assert main(["compress", "t.parquet", *TRAIN]) == 0
     said = capsys.readouterr().err
     assert "t.parquet: learned from 2,000 embeddings: " in said
-    each = re.search(r"profile: ([\d.]+) kB, ([\d.]+) bytes for each of 2,000 items", said)
+    each = re.search(r"profile: (\S+ \w+), ([\d.]+) bytes for each of 2,000 items", said)
     assert each
     carried = pq.read_schema("t.clip.parquet").field("v").metadata[b"clipcodec.profile_file"]
-    assert float(each[1]) * 1000 == pytest.approx(len(carried) * 4 / 3, abs=60)  # in the file
-    assert float(each[2]) == pytest.approx(float(each[1]) * 1000 / COUNT, abs=0.1)
+    in_the_file = len(carried) * 4 / 3
+    assert size(each[1]) == pytest.approx(in_the_file, abs=60)
+    assert float(each[2]) == pytest.approx(in_the_file / COUNT, abs=0.1)
     table = pq.read_table("t.clip.parquet")
     profile = column_profile(table)
     assert profile is not None
@@ -85,7 +92,9 @@ def test_several_tables_share_one_profile_and_a_bad_one_is_named(
     assert main(["compress", "a.parquet", "x.parquet", "b.parquet", *TRAIN, "-o", "out/"]) == 1
     said = capsys.readouterr().err
     assert "learned from 4,000 embeddings" in said
-    assert re.search(r"kB in each of 2 files, [\d.]+ bytes for each of 2,000 items", said)
+    assert re.search(
+        r"profile: \S+ \w+ in each of 2 files, [\d.]+ bytes for each of 2,000 items", said
+    )
     assert "x.parquet: " in said
     first, second = (column_profile(Path("out", name)) for name in ("a.parquet", "b.parquet"))
     assert first is not None

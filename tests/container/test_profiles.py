@@ -175,7 +175,7 @@ def test_a_profile_without_a_file_is_pickled_whole(file: Path, streams: list[byt
 
 def test_registered_profiles_are_not_embedded(tmp_path: Path) -> None:
     for way in ("any/rotation", registry.by_name("any/rotation")):
-        with pytest.raises(OptionError, match="registered: every installation has it"):
+        with pytest.raises(OptionError, match="registered, so every installation has it"):
             clipcodec.create(tmp_path / "a.clpc", profile=way)
     with pytest.raises(OptionError, match="registered"):
         clipcodec.create(tmp_path / "a.clpc", profile=registry.by_name("any/rotation").path)
@@ -197,7 +197,7 @@ def test_what_cannot_be_embedded_leaves_nothing(tmp_path: Path, streams: list[by
 def test_a_profile_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_PROFILE == 1 << 25
     monkeypatch.setattr("clipcodec.container.embedded.MAX_PROFILE", 99)
-    with pytest.raises(OptionError, match="more than 99 bytes cannot travel"):
+    with pytest.raises(OptionError, match="more than 99 bytes is not carried"):
         Embedded.of(bytes(100))
 
 

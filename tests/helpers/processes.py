@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import clipcodec
 
@@ -31,3 +34,15 @@ def exit_code(*args: object) -> object:
         return main([*map(str, args)])
     except SystemExit as stop:
         return stop.code
+
+
+def caller(capture: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[object, str, str]]:
+    """Runs a command as `exit_code` does: its exit code, stdout and stderr."""
+
+    def call(*args: object) -> tuple[object, str, str]:
+        code = exit_code(*args)
+        told = capture.readouterr()
+        assert b"Traceback" not in told.err
+        return code, told.out.decode(), told.err.decode()
+
+    return call

@@ -17,11 +17,11 @@ import numpy as np
 import clipcodec
 from tests.helpers.pictures import write_picture
 
-# Modules whose `__all__` are for users; `kinds`, `entropy` and `training` are for those who work on
-# the package, see CONTRIBUTING.md.
+# Modules whose `__all__` are for users; the others are for those who work on the package, see
+# CONTRIBUTING.md.
 MODULES = (
     "clipcodec", "clipcodec.bulk", "clipcodec.carriers", "clipcodec.container",
-    "clipcodec.integrations.arrow",
+    "clipcodec.evaluation.compare", "clipcodec.integrations.arrow",
     "clipcodec.integrations.faiss", "clipcodec.integrations.pandas",
     "clipcodec.integrations.parquet", "clipcodec.integrations.ray", "clipcodec.models",
     "clipcodec.profile", "clipcodec.retrieval", "clipcodec.tasks.captioning",

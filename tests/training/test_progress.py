@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from clipcodec.training import predictive, progress, trainer
+from clipcodec.training import trainer
 from clipcodec.training.estimate import Estimate
 from clipcodec.training.klt import klt
 from clipcodec.training.progress import Moment, Watch
 from clipcodec.training.recipe import Recipe, complete
-from clipcodec.training.trainer import COMPACT, Trainer, by_steps, by_time
+from clipcodec.training.trainer import COMPACT, PREDICTIVE, Trainer, by_steps, by_time
 from tests.helpers.profiles import cone, one_torch_thread
 
 
@@ -35,8 +37,10 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(progress.time, "perf_counter", found)
-    monkeypatch.setattr(trainer.time, "perf_counter", found)
+    for module in ("progress", "trainer"):
+        monkeypatch.setattr(
+            f"clipcodec.training.{module}.time", SimpleNamespace(perf_counter=found)
+        )
     return found
 
 
@@ -73,7 +77,7 @@ def test_estimates_are_rare(clock: Clock) -> None:
         assert told[-1].share > 0.6
 
 
-@pytest.mark.parametrize("form", [predictive.PREDICTIVE, COMPACT])
+@pytest.mark.parametrize("form", [PREDICTIVE, COMPACT])
 def test_the_estimate_is_what_the_codec_keeps(form: trainer.Form) -> None:
     """Within a few thousandths of what a whole profile gives, for either kind; torch's and numpy's
     random numbers are left alone.
@@ -109,8 +113,13 @@ def test_the_estimate_changes_nothing() -> None:
     def trained(watched: bool) -> Trainer:
         made = Trainer(rows, np.ones(1200, np.int64), klt(rows, np.ones(1200)), plan)
         estimate = Estimate(made, rows[:100])
+
+        def watch(share: float) -> None:
+            if share == 0.5:
+                estimate()
+
         if watched:
-            made.watch = lambda share: estimate() if share == 0.5 else None
+            made.watch = watch
         made.phase_one(by_steps(8))
         return made
 
@@ -118,3 +127,25 @@ def test_the_estimate_changes_nothing() -> None:
     for name, tensor in other.tensors().items():
         assert np.array_equal(tensor, made[name]), name
     assert other.steps_done == 8
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_training_works_in_either_precision(monkeypatch: pytest.MonkeyPatch, half: bool) -> None:
+    """A processor without products of 16-bit numbers takes float32; both learn to predict."""
+    monkeypatch.setattr(trainer, "_half_is_fast", lambda device: half)
+    rows = cone(1200, 24)
+    plan = complete(Recipe(hidden=8, batch=256, dropout=0.0, device="cpu"), 1200)
+    made = Trainer(rows, np.ones(1200, np.int64), klt(rows, np.ones(1200)), plan)
+    made.phase_one(by_steps(150))
+    u = torch.from_numpy(made.latents / made.scale)
+    estimate, coded = torch.zeros_like(u), torch.zeros(len(u), 1)
+    made.refiner.eval()
+    gained = 0.0
+    for band, (_, b) in enumerate(made.refiner.bands[:-1]):
+        estimate = torch.cat([u[:, :b], estimate[:, b:]], 1)  # as if it were coded without loss
+        with torch.no_grad():
+            estimate = made.refiner.refine(estimate, band, coded)
+        missing = u[:, b:]
+        gained += float((missing**2).sum() - ((missing - estimate[:, b:]) ** 2).sum())
+    assert estimate.dtype == torch.float32
+    assert gained > 0.02 * float((u**2).sum())

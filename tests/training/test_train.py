@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pytest
 
 from clipcodec import Codec
 from clipcodec.errors import OptionError
-from clipcodec.system import files
 from clipcodec.training import predictive, trainer
 from clipcodec.training.predictive import LEAST_ROWS, Result, train
 from clipcodec.training.progress import Moment
@@ -116,7 +116,7 @@ def test_what_does_not_go_together(
     assert not (tmp_path / "p.safetensors").exists()
 
 
-def test_groups_stay_out_of_all_that_is_learnt(tmp_path: Path) -> None:
+def test_groups_stay_out_of_all_that_is_learned(tmp_path: Path) -> None:
     """Result and card say how many; the rows it is measured on are whole groups."""
     rows = cone(1200, 16)
     groups = np.arange(1200) // 30
@@ -177,7 +177,7 @@ def test_a_full_disk_or_an_interruption_keeps_the_old_file(
     def fail(*args: object) -> None:
         raise fault
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(type(fault)):
         made(tmp_path, cone(200, 16), STILL, kind=kind)
     assert (tmp_path / "p.safetensors").read_bytes() == b"old"

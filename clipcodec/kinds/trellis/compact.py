@@ -1,4 +1,4 @@
-"""Kind `compact`: as `predictive`, but small enough to travel with what it codes.
+"""Kind `compact`: as `predictive`, but small enough for a container to carry it.
 
 The first n of D coefficients, the basis in eight bits, and no matrix for the analysis
 (formats/compact.md): the encoder makes one from the basis.
