@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,15 @@ from ..kinds.trellis.engine import Engine
 from ..kinds.trellis.tables import LevelTables
 from ..target import Target
 from . import level_tables
-from .klt import ERROR, steps_for
+from .data import thinned
+from .estimate import HEADER
+from .klt import ERROR, HIGH, LOW, QUALITIES, RDO_WEIGHT, steps_for
 from .measured import Curve
+from .plain import Plain
 from .principal import Axes
 from .rank import EACH, Choice, Chooser, worth
 
-QUALITIES = 100
 COSINE = 0.98  # of the default quality, where nothing is asked for
-RDO_WEIGHT = 0.4  # λ, in squared steps per bit
-HEADER = 6  # bytes of a private stream before its payload
-_LOW, _HIGH = 0.08, 4.0  # bits per dimension of the coarsest and finest step that are looked at
 _LOW_BITS = 24.0  # of a payload at the coarsest
 _FINEST = 0.1  # error of the finest step, as a share of what is lost without any
 _WORTH_ROWS, _WORTH_GRID = 400, 16
@@ -67,11 +66,11 @@ class Choosing:
         """What meets the target in the smallest file."""
         power, latents = self.power, self.latents
         count, dim = self.rows.shape
-        low = min(_LOW * dim, _LOW_BITS) / count
-        steps = steps_for(power, QUALITIES, low, _HIGH * dim / count)
+        low = min(LOW * dim, _LOW_BITS) / count
+        steps = steps_for(power, QUALITIES, low, HIGH * dim / count)
         weights = np.full(QUALITIES, RDO_WEIGHT, np.float32)
-        bands, plain = [0, count], _Plain(np.sqrt(power).astype(np.float32))
-        few = latents[:: -(-len(latents) // _WORTH_ROWS)]
+        bands, plain = [0, count], Plain(np.sqrt(power).astype(np.float32))
+        few = thinned(latents, _WORTH_ROWS)
         fitted = level_tables.fit(
             plain, few, bands, steps, weights, scale=np.sqrt(power + 1e-18), known=True, rounds=6
         )
@@ -86,7 +85,7 @@ class Choosing:
         shares = fitted.frequencies[: 2 * level_tables.CLASSES] / 65536.0
         # the dearer the profile is taken to be, the smaller it gets: what saves most is kept
         chooser.least = _in_reach(latents, self.total, self.target.min_cosine)
-        curve = Curve(self.examples[:: -(-len(self.examples) // _COMPARED)])
+        curve = Curve(thinned(self.examples, _COMPARED))
         choices = []
         for factor in _DEARER:
             chooser.items = self.items / factor
@@ -118,7 +117,7 @@ class Choosing:
         power = self.power[: choice.rank]
         dim, count = self.rows.shape[1], choice.rank
         coarse, fine = steps_for(
-            power, 2, min(_LOW * dim, _LOW_BITS) / count, _HIGH * dim / count
+            power, 2, min(LOW * dim, _LOW_BITS) / count, HIGH * dim / count
         ).tolist()
         missing = max(float(self.total.mean()) - float(power.sum()), 0.0)
         fine = max(fine, float(np.sqrt(_FINEST * missing / (count * ERROR))))
@@ -141,25 +140,3 @@ def _in_reach(
         if left.max() <= _SPARE * (1 - cosine**2):
             return count
     return int(latents.shape[1])
-
-
-class _Plain:
-    """Coefficients as they are, of which nothing is predicted."""
-
-    def __init__(self, scale: NDArray[np.float32]) -> None:
-        self.scale = scale
-
-    def analyse(self, x: Embeddings) -> NDArray[np.float32]:
-        return x
-
-    def synthesise(self, y: NDArray[np.float32]) -> Embeddings:
-        return y
-
-    def predict(self, estimate: Any, band: int, qualities: Any) -> None:
-        """Nothing is predicted."""
-
-    def restore(self, estimate: Any, qualities: Any) -> None:
-        """Nothing is restored."""
-
-    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        return gradient

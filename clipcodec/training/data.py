@@ -34,6 +34,11 @@ class Rows:
     groups: NDArray[np.int64] | None = None
 
 
+def thinned(rows: NDArray[Any], most: int) -> NDArray[Any]:
+    """At most so many of rows (N, …), at even distances."""
+    return rows[:: -(-len(rows) // most)]
+
+
 def load_embeddings(
     paths: Sequence[str | os.PathLike[str]], least: int = MIN_ROWS
 ) -> tuple[Embeddings, NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..errors import TrainingError
-from .data import Rows
+from .data import Rows, thinned
 from .folds import folds
 from .recipe import FEW
 
@@ -38,7 +38,7 @@ def divide(rows: Rows, given: Embeddings | None, seed: int) -> Parts:
     """
     count = len(rows.x)
     if given is not None:
-        return Parts(np.arange(count), given[:: -(-len(given) // COUNTED)], None)
+        return Parts(np.arange(count), thinned(given, COUNTED), None)
     if rows.groups is None:
         fit, kept = hold_out(count, seed)
         return Parts(fit, rows.x[kept], None)
@@ -56,7 +56,7 @@ def divide(rows: Rows, given: Embeddings | None, seed: int) -> Parts:
         )
     fit = np.setdiff1d(np.arange(count), kept)
     groups = len(np.unique(rows.groups[kept]))
-    return Parts(fit, rows.x[kept[:: -(-len(kept) // COUNTED)]], groups)
+    return Parts(fit, rows.x[thinned(kept, COUNTED)], groups)
 
 
 def hold_out(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

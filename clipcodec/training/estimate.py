@@ -16,6 +16,7 @@ from ..kinds.trellis.engine import Engine
 from ..kinds.trellis.tables import LevelTables
 from ..target import Target
 from . import level_tables
+from .data import thinned
 from .klt import ERROR
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 SIZE = 50  # bytes of a whole stream
 ROWS = 200
-_HEADER = 1 + DIGEST_BYTES + 1  # bytes of a private profile's stream before its payload
+HEADER = 1 + DIGEST_BYTES + 1  # bytes of a private profile's stream before its payload
 _AROUND = 2.4  # steps of the qualities tried: the typical one, times or divided by this at most
 _SEARCHED = 17  # attempts of the rate search for each row, about
 _BY_QUALITY = ("log_step", "predict.gain", "restore.gain", "steps", "weights")
@@ -53,7 +54,7 @@ class Estimate:
 
     def __init__(self, trainer: Trainer, rows: Embeddings) -> None:
         self._trainer = trainer
-        self._rows = rows[:: -(-len(rows) // ROWS)]
+        self._rows = thinned(rows, ROWS)
         self._some = self._typical()
 
     def _typical(self) -> NDArray[np.int64]:
@@ -61,7 +62,7 @@ class Estimate:
         trainer = self._trainer
         theta = ERROR * trainer.steps.astype(np.float64)[:, None] ** 2
         bits = 0.5 * np.log2(np.maximum(trainer.scale**2 / theta, 1)).sum(axis=1)
-        middle = np.abs(bits - 8 * (SIZE - _HEADER)).argmin()
+        middle = np.abs(bits - 8 * (SIZE - HEADER)).argmin()
         shift = np.log(trainer.steps / trainer.steps[middle])
         return np.flatnonzero(np.abs(shift) <= np.log(_AROUND))
 
@@ -87,7 +88,7 @@ class Estimate:
         tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, trainer.bands)
         kind = _Measured(Engine(transform, tables, steps, weights), len(some))
         try:
-            levels, qualities = rate.search(kind, self._rows, Target(max_bytes=SIZE), _HEADER)
+            levels, qualities = rate.search(kind, self._rows, Target(max_bytes=SIZE), HEADER)
         except RateError:  # so few qualities do not reach it for every row
             return float("nan")
         y = transform.synthesise(kind.own.latent(levels, qualities))

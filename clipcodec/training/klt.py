@@ -14,6 +14,9 @@ from ..embeddings import Embeddings
 
 Doubles = NDArray[np.float64]
 _MIN_VARIANCE = 1e-7  # as a share of the mean variance: constant directions need one above zero
+QUALITIES = 100  # of a profile for all rates
+LOW, HIGH = 0.08, 4.0  # bits per dimension of the coarsest and the finest one, in theory
+RDO_WEIGHT = 0.4  # λ, in squared steps per bit; close to the best value at every rate
 ERROR = 0.3
 """Squared error of a coded coefficient, in squared steps (measured: 0.26 to 0.3)."""
 

@@ -1,4 +1,4 @@
-"""From rows to a small profile that travels with what it codes (kind compact). No torch.
+"""From rows to a small profile that the file of their streams carries (kind compact). No torch.
 
 Every choice is made on rows held out, whole groups of them: how many axes are kept, how coarsely
 they are stored, which tables code the coefficients. Then the axes are made anew from all rows.
@@ -24,8 +24,11 @@ from ..mean import hashes_of
 from ..profile.file import Tensors
 from ..target import Target
 from . import compact, level_tables, paying
-from .choosing import COSINE, HEADER, QUALITIES, RDO_WEIGHT, Choosing, Chosen
+from .choosing import COSINE, Choosing, Chosen
+from .data import thinned
+from .estimate import HEADER
 from .folds import folds
+from .klt import QUALITIES, RDO_WEIGHT
 from .measured import Measured, Part, measure, rotation
 from .principal import Axes, axes_without
 from .rank import Choice
@@ -243,10 +246,9 @@ class _Learner:
         networks = self._networks(choice, some[0].profile, found, minutes, device, name, backbone)
         if networks is not None:
             data, size, hidden = networks.data, networks.size, networks.hidden
-            some = [Part(data, self.x[self.held[0][:: -(-len(self.held[0]) // _MEASURED)]])]
+            some = [Part(data, self.x[thinned(self.held[0], _MEASURED)])]
             share, found = size / self.items, measure(some, self.target)
-        every = -(-len(self.x) // _OWN_MEASURED)
-        own = measure([Part(data, self.x[::every])], self.target)
+        own = measure([Part(data, thinned(self.x, _OWN_MEASURED))], self.target)
         known = min(1.0, len(self.x) / self.items)
         expected = known * own.cosine + (1 - known) * found.cosine
         beside = rotation(np.concatenate([part.rows for part in some]), found.bytes + share,
@@ -279,7 +281,7 @@ class _Learner:
         left = np.setdiff1d(np.arange(len(self.x)), held)
 
         def quality(engine: Engine, rows: Embeddings) -> int:
-            some = rows[:: -(-len(rows) // _MEASURED)]
+            some = thinned(rows, _MEASURED)
             y = engine.transform.analyse(some)
             return self._default(engine, [(engine.transform, some)], y)
 

@@ -14,13 +14,14 @@ from ..embeddings import Embeddings
 from ..errors import RateError
 from ..profile import Profile
 from ..profile.file import parse_profile
+from ..profile.registry import UNTRAINED
 from ..target import Target
+from .data import thinned
 
 _BLOCK = 1024  # items of a block in a container
 _COMPARED = 400  # rows that are coded with any/rotation, several times
 _POINTS = 14  # of the curve
 _DIGEST = slice(1, 5)  # of a private profile, in the header of a stream
-ROTATION = "any/rotation"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Curve:
     """How many bytes any/rotation takes for a cosine, in a container; x (N, D) are examples."""
 
     def __init__(self, x: Embeddings) -> None:
-        codec = Codec(ROTATION)
+        codec = Codec(UNTRAINED)
         sizes, cosines = [], []
         for quality in np.linspace(1, codec.profile.qualities, _POINTS).round().astype(int):
             try:
@@ -104,8 +105,8 @@ def rotation(x: Embeddings, size: float, target: Target) -> float:
 
     With the target's limit for each stream, if it has one, else on average.
     """
-    codec = Codec(ROTATION)
-    x = x[:: -(-len(x) // _COMPARED)]
+    codec = Codec(UNTRAINED)
+    x = thinned(x, _COMPARED)
     if target.max_bytes is None:
         for goal in (Target(mean_bytes=size), Target(quality=codec.profile.qualities)):
             try:

@@ -17,6 +17,7 @@ from ..kinds.trellis.network import widths
 from ..profile.file import Tensors
 from ..target import Target
 from . import compact
+from .data import thinned
 from .klt import Klt
 from .measured import Part, measure
 from .principal import Axes
@@ -92,7 +93,7 @@ def train(
     trainer = Trainer(x, counts, base, plan, form=Form("compact", stored, CompactTransform))
     trainer.phase_one(by_time(60 * minutes * 0.75))
     trainer.phase_two()
-    fitted = trainer.fit_tables(held[:: -(-len(held) // COUNTED)])
+    fitted = trainer.fit_tables(thinned(held, COUNTED))
     tensors = trainer.tensors()
     for part in ("predict.unit", "predict.scale", "restore.unit", "restore.scale"):
         tensors[part] = tensors[part].astype(np.float32)
@@ -111,7 +112,7 @@ def pays(found: Paying, plain: bytes, rows: Embeddings, target: Target, items: i
 
     plain  the profile without networks, from the same rows
     """
-    some = rows[:: -(-len(rows) // _HELD)]
+    some = thinned(rows, _HELD)
     before = measure([Part(plain, some)], target)
     more = (found.size - len(Embedded.of(plain).block)) / items
     on_average = replace(Target(effort=target.effort), mean_bytes=before.bytes)

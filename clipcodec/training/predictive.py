@@ -28,10 +28,10 @@ from .data import Groups, load_embeddings, load_rows
 from .division import divide
 from .estimate import Estimate
 from .folds import folds
-from .klt import Klt, klt
+from .klt import QUALITIES, Klt, klt
 from .progress import Progress, Watch
 from .recipe import FEW, Plan, Recipe, check, complete
-from .trainer import COMPACT, MIN_HELD, PREDICTIVE, QUALITIES, Trainer, by_steps, by_time
+from .trainer import COMPACT, MIN_HELD, PREDICTIVE, Trainer, by_steps, by_time
 from .writing import write
 
 LEAST_ROWS = 100  # distinct ones

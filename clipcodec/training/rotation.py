@@ -12,56 +12,32 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..embeddings import Embeddings
-from ..entropy import Symbols
 from ..kinds.trellis import quantizer as trellis
 from ..kinds.trellis.engine import Engine
 from ..kinds.trellis.tables import LevelTables
 from ..profile.file import Tensors, write_profile
 from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from . import level_tables
-from .klt import steps_for
+from .klt import QUALITIES, RDO_WEIGHT, steps_for
+from .plain import Plain
 
-QUALITIES = 100
 LOW, HIGH = 0.6, 6.0  # bits per dimension of the coarsest and the finest step, in theory
 SPARSE = 24  # qualities that use the coarsest step and leave groups of coefficients out
 SPARSEST = 0.02  # share of the groups that quality 1 codes
-RDO_WEIGHT = 0.4  # λ, in squared steps per bit, for qualities that leave no group out
 _SEED = 0x636C6970  # "clip"
 _ROWS, _WIDTH = 2000, 512
 _DEFAULT = 60  # gives a cosine of about 0.98
 
 
-class Gaussian:
-    """Takes the place of a transform: its input are coefficients already; it predicts nothing."""
-
-    scale = np.ones(_WIDTH, np.float32)
-
-    def analyse(self, x: Embeddings) -> NDArray[np.float32]:
-        return x
-
-    def predict(self, estimate: NDArray[np.float32], band: int, qualities: Symbols) -> None:
-        pass
-
-    def restore(self, estimate: NDArray[np.float32], qualities: Symbols) -> None:
-        pass
-
-    def synthesise(self, y: NDArray[np.float32]) -> Embeddings:
-        return y
-
-    def pull(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        return gradient
-
-
 def write(path: Path) -> None:
     """Write the profile file; the same version of numpy gives the same file."""
+    gaussian = Plain(np.ones(_WIDTH, np.float32))
     latents = np.random.default_rng(0).standard_normal((_ROWS, _WIDTH), np.float32)
     steps = steps_for(np.ones(_WIDTH), QUALITIES - SPARSE, LOW, HIGH)
     rdo_weights = np.full(len(steps), RDO_WEIGHT, np.float32)
     fitted = level_tables.fit(
-        Gaussian(), latents, [0, _WIDTH], steps, rdo_weights,
+        gaussian, latents, [0, _WIDTH], steps, rdo_weights,
         scale=np.ones(_WIDTH), pooled=True, rounds=6,
     )  # fmt: skip
     steps, rdo_weights = (
@@ -76,7 +52,7 @@ def write(path: Path) -> None:
     shares = np.geomspace(SPARSEST, 0.9, SPARSE)
     flag_of[:SPARSE] = level_tables.flag_row(np.log2(shares / (1 - shares)))[:, None]
     tables = LevelTables(fitted.frequencies, class_of, flag_of, [0, _WIDTH])
-    engine = Engine(Gaussian(), tables, steps, rdo_weights)
+    engine = Engine(gaussian, tables, steps, rdo_weights)
     sample = latents[:200]
     for i, share in enumerate(shares):
         low, high = 1.0, 8.0

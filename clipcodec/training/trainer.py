@@ -21,25 +21,19 @@ from ..kinds.trellis.tables import LevelTables
 from ..profile.file import Tensors
 from . import level_tables
 from .checkpoint import Checkpoint
+from .data import thinned
 from .division import COUNTED
 from .gains import Predicting, gains
-from .klt import Klt, steps_for
+from .klt import HIGH, LOW, QUALITIES, RDO_WEIGHT, Klt, steps_for
 from .recipe import Plan
 from .refiner import Loop, Refiner, scalar
 from .whole import in_whole_numbers
 
-QUALITIES = 100
-LOW, HIGH = 0.08, 4.0  # bits per dimension of the coarsest and the finest quality, in theory
-LEARNED = (
-    1.8  # bits per dimension up to which the network is trained; above, prediction gains little
-)
-RDO_WEIGHT = 0.4  # λ, in squared steps per bit; close to the best value at every rate
+LEARNED = 1.8  # bits per dimension up to which networks are trained; above, they gain little
 MIN_HELD = 100  # rows, at least, that the tables can be fitted to
 _GAIN_ROWS = 1000  # rows, at most, by which gains are found
 _ROUGH_ROWS, _ROUGH_ROUNDS = 512, 4  # of tables that gains and the second phase are found with
-_AFTERWARDS = (
-    16  # times that held-out rows are quantised to find the default quality and to compare
-)
+_AFTERWARDS = 16  # times that held-out rows are quantised for the default quality and the result
 REPLAYED = 1 << 14  # rows that the encoder codes at a time, in the second phase
 EPOCHS = 6  # times that the network sees each of these rows
 _ROUNDING = 1e-3  # mean squared error that the rounding of a compact basis causes: half in cosine
@@ -276,13 +270,13 @@ class Trainer:
         latents = transform.analyse(held)
         if self.plan.hidden or self.plan.restore:
             rough = self.fit_rough(latents)
-            some = latents[:: -(-len(latents) // _GAIN_ROWS)]
+            some = thinned(latents, _GAIN_ROWS)
             self.gains = gains(transform, self.engine(rough), some)
         return self.fit(latents)
 
     def fit_rough(self, latents: NDArray[np.float32]) -> level_tables.Fitted:
         """Tables that are nearly right, by a few rows."""
-        return self.fit(latents[:: -(-len(latents) // _ROUGH_ROWS)], rounds=_ROUGH_ROUNDS)
+        return self.fit(thinned(latents, _ROUGH_ROWS), rounds=_ROUGH_ROUNDS)
 
     def fit(
         self, latents: NDArray[np.float32], rounds: int = level_tables.ROUNDS

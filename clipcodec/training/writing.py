@@ -12,7 +12,8 @@ from ..profile.file import write_profile
 from ..system.files import write_atomic
 from . import compact, level_tables
 from .export import statistics
-from .trainer import COMPACT, QUALITIES, Trainer
+from .klt import QUALITIES
+from .trainer import COMPACT, Trainer
 
 
 def write(
