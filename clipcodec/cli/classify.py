@@ -15,6 +15,7 @@ from ..errors import (
 )
 from ..profile.registry import ANY_BACKBONE, UNTRAINED
 from ..tasks.naming import Asked, Classifier
+from ..texts import TextEmbeddings
 from .common import STDIO, codec_of, progress, report
 from .embedded import Block, Embedded
 from .terminal import note, tell, tell_json
@@ -62,7 +63,12 @@ def _classifier(asked: Asked, block: Block, args: argparse.Namespace) -> Classif
         raise EmbeddingError(f"embeddings of {model}, the labels are of {asked.backbone}")
     model = model or asked.backbone
     if model is None and block.backbone == ANY_BACKBONE:
-        embedder = Codec(UNTRAINED, device=args.device, weights=args.weights)  # asks for a name
+        if not isinstance(asked.labels, TextEmbeddings):
+            raise OptionError(
+                "the profile of these embeddings does not say which model made them: name it, "
+                "--backbone NAME, such as openai-vit-l-14-336"
+            )
+        embedder = Codec(UNTRAINED)  # embeds nothing
     elif model is None:
         embedder = codec_of(args)
     else:

@@ -239,7 +239,9 @@ class Comparison:
             values = [f"{_goal(point.target)[1]:g}" for point in points]
             found = [form.format(point.found[key]) for point in points]
             name = points[0].profile.name
-            lines.append(_ANSWERS[goal].format(_listed(values), name, _listed(found)))
+            alone = ", its own size not counted" if points[0].profile.size is not None else ""
+            answer = _ANSWERS[goal].format(_listed(values), name, _listed(found))
+            lines.append(answer + alone)
         if not self.fits and train is not None:
             lines.append(f"no trained profile here is for rows like these; train one: {train}")
         return ["", *lines] if lines else []

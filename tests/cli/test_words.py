@@ -330,7 +330,11 @@ def test_classify_takes_images_streams_and_embeddings_and_counts_at_the_end(worl
         (["photos.clpc", "--labels", ""], 2, "number 0 is empty"),
         (["photos.clpc", "--labels", "cat", "-k", "0"], 2, "-k 0"),
         (["photos.clpc", "--labels", "cat", "--temperature", "0"], 2, "--temperature 0"),
-        (["photos.clpc", "--labels", "cat"], 2, "--backbone NAME"),
+        (
+            ["photos.clpc", "--labels", "cat"],
+            2,
+            "does not say which model made them: name it, --backbone NAME",
+        ),
         (["-", "--labels", "-"], 2, "cannot both be stdin"),
     ],
 )

@@ -261,6 +261,14 @@ def test_what_a_private_profile_takes_in_a_container_is_shared_by_its_items(
     assert line.endswith(f"{own.size / 120:,.1f} bytes for each of 120 embeddings")
 
 
+def test_where_a_private_profile_is_best_its_own_size_is_said_not_to_be_counted(
+    rates: Profile, compact: Profile
+) -> None:
+    """The answer is about streams, and a larger profile may take more than it saves."""
+    found = compare(ROWS, [rates, compact], targets=[SIX])
+    assert found.lines()[-1].endswith(", its own size not counted")
+
+
 def test_with_few_rows_neighbours_say_nothing() -> None:
     found = compare(ROWS[:30], ["any/rotation"], targets=[SIX])
     assert "neighbours" not in found.points[0].found
