@@ -38,18 +38,15 @@ class Sample:
     rows      (n, D) float32, unit norm, in the order of the inputs
     items     how many images and rows the inputs have, as far as is known without reading them all
     groups    (n,) int64: rows of one number come from one file of embeddings, or one folder
+    whole     was everything chosen? What cannot be used is not among the rows all the same
     embedded  those that were made of images, by the ids that a job gives them
     """
 
     rows: Embeddings
     items: int
     groups: NDArray[np.int64]
+    whole: bool
     embedded: dict[str, Embeddings] = field(default_factory=dict)
-
-    @property
-    def whole(self) -> bool:
-        """Is nothing left out?"""
-        return len(self.rows) == self.items
 
 
 def sample(
@@ -181,10 +178,12 @@ class _Found:
         if not self._parts:
             raise InputError(
                 "nothing to learn a profile from: no row or image of it can be read, or all are "
-                "zero or not finite"
+                "zero or not finite (of a folder only images are taken: for embeddings give "
+                "their files, or a pattern such as 'folder/**/*.npy')"
             )
         groups = np.array(self._groups, np.int64)
-        return Sample(np.concatenate(self._parts), items, groups, self._embedded)
+        whole = self._total == items
+        return Sample(np.concatenate(self._parts), items, groups, whole, self._embedded)
 
 
 def _units(rows: NDArray[Any]) -> list[Embeddings | None]:

@@ -163,13 +163,20 @@ def _learn(
 def _account(found: Sample, learned: Learned, share: str) -> list[str]:
     """What was learned from, what it costs, and what it brings."""
     part = "" if found.whole else f" of {found.items:,}, chosen at random"
+    if found.whole and len(found.rows) < found.items:
+        part = f" of {found.items:,}, the others cannot be encoded"
     images = f", {counted(len(found.embedded), 'image')} of them embedded" if found.embedded else ""
     networks = f", networks of {learned.hidden} units" if learned.hidden else ", no networks"
+    held = (
+        f"{counted(learned.held_out, 'embedding')} held out"
+        if learned.held_out < len(found.rows)
+        else "embeddings held out in turn"
+    )
     return [
         f"learned from {counted(len(found.rows), 'embedding')}{part}{images}: "
         f"{counted(learned.rank, 'coefficient')}{networks}, {learned.seconds:.0f} s",
         f"profile: {share}",
-        f"{counted(learned.held_out, 'embedding')} held out: cosine {learned.cosine:.4f} at "
+        f"{held}: cosine {learned.cosine:.4f} at "
         f"{learned.bytes:.1f} bytes; {UNTRAINED} in the same file: {learned.rotation_cosine:.4f}",
     ]
 

@@ -89,7 +89,7 @@ def sample_column(
         raise InputError(
             f"nothing to learn a profile from: no row of column {column!r} can be encoded"
         )
-    return Sample(np.concatenate(parts), items, np.concatenate(groups))
+    return Sample(np.concatenate(parts), items, np.concatenate(groups), share == 1)
 
 
 def _taken(array: pa.Array, places: NDArray[np.int64]) -> Iterator[pa.Array]:

@@ -34,6 +34,15 @@ def test_few_rows_are_all_taken_with_unit_norm(tmp_path: Path) -> None:
     assert not found.groups.any()
 
 
+def test_what_cannot_be_used_is_left_out_and_all_was_chosen(tmp_path: Path) -> None:
+    path = numbered(tmp_path / "a.npy", 20)
+    rows = np.load(path)
+    rows[7], rows[9] = np.nan, 0
+    np.save(path, rows)
+    found = sample([path])
+    assert (found.items, len(found.rows), found.whole) == (20, 18, True)
+
+
 def test_of_many_rows_some_are_chosen_all_over_the_file(tmp_path: Path) -> None:
     """Not the first: their mean place is the middle, and the last tenth has its share."""
     found = sample([numbered(tmp_path / "a.npy", 5000)], most_rows=500)
