@@ -1,6 +1,9 @@
-"""Training of profiles, in torch. Only the command line and the evaluation import this folder."""
+"""Training of profiles, in torch; `learn` needs none unless it trains networks.
 
-__all__ = ["pqvae", "predictive"]  # the recipes; the other modules are their parts
+Only the command line and the evaluation import this folder.
+"""
+
+__all__ = ["learn", "pqvae", "predictive"]  # for users; the other modules are their parts
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,9 @@ they are stored, which tables code the coefficients. Then the axes are made anew
 
 from __future__ import annotations
 
+import os
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,7 @@ from ..kinds.trellis.engine import Engine
 from ..kinds.trellis.tables import LevelTables
 from ..mean import hashes_of
 from ..profile.file import Tensors
+from ..system.files import write_atomic
 from ..target import Target
 from . import compact, level_tables, paying
 from .choosing import COSINE, Choosing, Chosen
@@ -32,6 +35,8 @@ from .klt import QUALITIES, RDO_WEIGHT
 from .measured import Measured, Part, measure, rotation
 from .principal import Axes, axes_without
 from .rank import Choice
+
+__all__ = ["Learned", "learn"]
 
 LEAST_ROWS = 64  # distinct ones
 _FOLDS, _FOLD_WIDTH = 5, 1024  # sets of held-out rows, up to this many axes; one set of wider ones
@@ -66,6 +71,13 @@ class Learned:
         better: Whether the file keeps more than that: its rows are those learned from, as far as
             these reach, then rows like those held out.
         seconds: All of it took.
+
+    Examples:
+        >>> from clipcodec.training.learn import learn
+        >>> rows = np.random.default_rng(0).standard_normal((100, 4)) + 1
+        >>> learned = learn(rows, target=clipcodec.Target(quality=50))
+        >>> learned.rows, learned.hidden
+        (100, 0)
     """
 
     data: bytes
@@ -81,6 +93,26 @@ class Learned:
     rotation_cosine: float
     better: bool
     seconds: float
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the profile file, whole or not at all.
+
+        Args:
+            path: Of the file.
+            overwrite: Replace it if it exists.
+
+        Raises:
+            OutputExistsError: It exists, and `overwrite` is false.
+            OSError: It cannot be written.
+
+        Examples:
+            >>> from clipcodec.training.learn import learn
+            >>> rows = np.random.default_rng(0).standard_normal((100, 4)) + 1
+            >>> learn(rows, target=clipcodec.Target(quality=50)).save("own.safetensors")
+            >>> clipcodec.Codec("own.safetensors").profile.dim
+            4
+        """
+        write_atomic(path, self.data, overwrite=overwrite)
 
 
 def learn(
@@ -345,8 +377,4 @@ class _Learner:
                 cosines.append((x * rows).sum(axis=1) / np.linalg.norm(x, axis=1))
             return bool(np.concatenate(cosines).mean() >= (target.min_cosine or COSINE))
 
-        low, high = 0, QUALITIES
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if fine_enough(middle) else (middle, high)
-        return high
+        return 1 + bisect_left(range(1, QUALITIES), True, key=fine_enough)

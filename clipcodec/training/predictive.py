@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -149,7 +150,7 @@ def train(
     }
     done = asdict(plan) | {"steps": trainer.steps_done, "rank": len(base.variance)}
     training = {"embeddings": data, "recipe": {"name": kind, **done}}
-    quality = _default_quality(fitted, trainer.engine(fitted), parts.held, plan.cosine)
+    quality = _default_quality(trainer.engine(fitted), parts.held, plan.cosine)
     write(
         out, trainer, fitted, x, text, quality, name=name, backbone=backbone,
         card={**(card or {}), **training},
@@ -281,16 +282,14 @@ def _crosswise(trainer: Trainer, plan: Plan) -> NDArray[np.float32]:
     return found
 
 
-def _default_quality(
-    fitted: level_tables.Fitted, engine: Engine, held: Embeddings, cosine: float
-) -> int:
+def _default_quality(engine: Engine, held: Embeddings, cosine: float) -> int:
     """The lowest quality at which held-out rows have at least this mean cosine."""
     latents = engine.transform.analyse(held)
-    low, high = 0, QUALITIES
-    while high - low > 1:
-        middle = (low + high) // 2
-        attempt = engine.attempt(latents, np.full(len(held), middle))
+
+    def fine_enough(quality: int) -> bool:
+        attempt = engine.attempt(latents, np.full(len(held), quality))
         y = engine.transform.synthesise(attempt.latent)
-        reached = ((y * held).sum(axis=1) / np.linalg.norm(y, axis=1)).mean()
-        low, high = (low, middle) if reached >= cosine else (middle, high)
-    return high
+        cosines = (y * held).sum(axis=1) / np.linalg.norm(y, axis=1)
+        return bool(cosines.mean() >= cosine)
+
+    return 1 + bisect_left(range(1, QUALITIES), True, key=fine_enough)

@@ -20,6 +20,7 @@ MODULES = {
     "clipcodec.retrieval": "clipcodec.retrieval",
     "clipcodec.profile": "clipcodec.profile",
     "clipcodec.evaluation.compare": "clipcodec.evaluation.compare",
+    "clipcodec.training.learn": "clipcodec.training.learn",
     "clipcodec.integrations.arrow": "clipcodec.integrations.arrow",
     "clipcodec.integrations.parquet": "clipcodec.integrations.parquet",
     "clipcodec.integrations.pandas": "clipcodec.integrations.pandas",

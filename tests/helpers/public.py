@@ -25,7 +25,7 @@ MODULES = (
     "clipcodec.integrations.faiss", "clipcodec.integrations.pandas",
     "clipcodec.integrations.parquet", "clipcodec.integrations.ray", "clipcodec.models",
     "clipcodec.profile", "clipcodec.retrieval", "clipcodec.tasks.captioning",
-    "clipcodec.tasks.locating", "clipcodec.tasks.naming",
+    "clipcodec.tasks.locating", "clipcodec.tasks.naming", "clipcodec.training.learn",
 )  # fmt: skip
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 COUNT = 100  # rows in embeddings.npy, items in photos.clpc
