@@ -714,7 +714,8 @@ class Codec:
         what = "" if count is None else f"{count} embeddings of "
         raise EmbeddingError(
             f"{what}{dim} dimensions, profile {self.profile.name} takes {self.profile.dim}: "
-            f"choose {' or '.join(registry.fitting(dim))}"
+            f"choose {' or '.join(registry.fitting(dim))}, if it was made for this model, or learn "
+            "one from them (clipcodec compress --train)"
         )
 
     def _check_statistics(self, x: Embeddings, *, ours: bool) -> bool:

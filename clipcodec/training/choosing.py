@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,20 +17,24 @@ from . import level_tables
 from .data import thinned
 from .estimate import HEADER
 from .klt import ERROR, HIGH, LOW, QUALITIES, RDO_WEIGHT, steps_for
-from .measured import Curve
 from .plain import Plain
 from .principal import Axes
-from .rank import EACH, Choice, Chooser, worth
+from .rank import Choice, Chooser, worth
 
 COSINE = 0.98  # of the default quality, where nothing is asked for
+LEAST_BYTES = (
+    4  # of its payload: a seed of three, and the part of a byte that says where levels are
+)
 _LOW_BITS = 24.0  # of a payload at the coarsest
-_FINEST = 0.1  # error of the finest step, as a share of what is lost without any
+_FINEST = 0.02  # error of the finest step, as a share of what is lost without any
+_FINEST_ERROR = 1.2e-4  # squared, where nothing else is lost: any/rotation ends there
 _WORTH_ROWS, _WORTH_GRID = 400, 16
-_COMPARED = 100  # rows that show what any/rotation takes
-_DEARER = (1, 2, 4, 8, 16, 32)
-_FIXED = 4_000  # bytes of a profile beside its center and what belongs to coefficients
 _LEAST_HALF = 2.0**-14
-_SPARE = 0.7  # of the error that min_cosine allows, for what is not kept at all
+_ENOUGH = 0.9999  # cosine: more coefficients make a larger file, and nobody sees the difference
+# Of the squared error that min_cosine allows a row: for what is not kept at all, for the rounding
+# of the axes, and for the finest step
+_SPARE, _ROUNDED, _STEPS = 0.7, 0.1, 0.05
+_UNLIKE = 2.0  # times the usual power of its coefficients: a row that is hard to reach
 
 
 class Chosen(NamedTuple):
@@ -43,24 +48,31 @@ class Chosen(NamedTuple):
 class Choosing:
     """Chooses for rows that several axes describe.
 
-    sets      axes, and rows (N, D) for each of them: what coefficients are worth is seen on these
-    rows      (m, D) the axes that the profile gets
-    items     embeddings that share it
-    examples  (N, D) rows that any/rotation is compared on
+    sets   axes, and rows (N, D) for each of them: what coefficients are worth is seen on these
+    axes   that the profile gets
+    items  embeddings that share it
+    own    (N, D) rows of the file, all of which must reach a target of a least cosine
     """
 
     def __init__(
         self,
         sets: Sequence[tuple[Axes, Embeddings]],
-        rows: NDArray[np.float64],
+        axes: Axes,
         target: Target,
         items: int,
-        examples: Embeddings,
+        own: Embeddings,
     ) -> None:
-        self.rows, self.target, self.items, self.examples = rows, target, items, examples
-        self.latents = np.concatenate([axes.coefficients(x)[:, : len(rows)] for axes, x in sets])
-        self.total = np.concatenate([((x - axes.mean) ** 2).sum(axis=1) for axes, x in sets])
+        count = min(len(axes.rows), *(len(some.rows) for some, _ in sets))
+        self.rows, self.target, self.items = axes.rows[:count], target, items
+        self.latents = np.concatenate([some.coefficients(x)[:, :count] for some, x in sets])
+        self.total = np.concatenate([((x - some.mean) ** 2).sum(axis=1) for some, x in sets])
         self.power = (self.latents.astype(np.float64) ** 2).mean(axis=0)
+        self.allowed = 0.0  # squared error of a row
+        self.least = 1  # coefficients
+        if target.min_cosine is not None:
+            self.allowed = 1 - float(target.min_cosine) ** 2
+            most = _SPARE * self.allowed
+            self.least = max(_needed(some, count, x, most) for some, x in [*sets, (axes, own)])
 
     def chosen(self) -> Chosen:
         """What meets the target in the smallest file."""
@@ -68,33 +80,39 @@ class Choosing:
         count, dim = self.rows.shape
         low = min(LOW * dim, _LOW_BITS) / count
         steps = steps_for(power, QUALITIES, low, HIGH * dim / count)
+        if self.target.mean_bytes is None:
+            steps = np.maximum(steps, np.float32(np.sqrt(_FINEST_ERROR / 10 / (count * ERROR))))
         weights = np.full(QUALITIES, RDO_WEIGHT, np.float32)
         bands, plain = [0, count], Plain(np.sqrt(power).astype(np.float32))
         few = thinned(latents, _WORTH_ROWS)
+        total = float(thinned(self.total, _WORTH_ROWS).mean())
         fitted = level_tables.fit(
             plain, few, bands, steps, weights, scale=np.sqrt(power + 1e-18), known=True, rounds=6
         )
         tables = LevelTables(fitted.frequencies, fitted.class_of, fitted.flag_of, bands)
         engine = Engine(plain, tables, steps, weights)
         grid = np.unique(np.linspace(1, QUALITIES, _WORTH_GRID).round().astype(np.int64))
-        each = self.target.max_bytes is not None or self.target.min_cosine is not None
         chooser = Chooser(
-            worth(engine, few, float(self.total.mean()), grid), self.rows,
-            self.items, RDO_WEIGHT * (EACH if each else 1),
+            worth(engine, few, total, grid), self.rows,
+            self.items, RDO_WEIGHT,
         )  # fmt: skip
         shares = fitted.frequencies[: 2 * level_tables.CLASSES] / 65536.0
-        # the dearer the profile is taken to be, the smaller it gets: what saves most is kept
-        chooser.least = _in_reach(latents, self.total, self.target.min_cosine)
-        curve = Curve(thinned(self.examples, _COMPARED))
-        choices = []
-        for factor in _DEARER:
-            chooser.items = self.items / factor
-            choice = self._meeting(chooser)
-            size = choice.size + _FIXED + 2 * dim
-            saved = curve.bytes(choice.cosine) - choice.bits / 8 - size / self.items
-            choices.append((saved, -factor, choice))
-        choice = max(choices, key=lambda c: c[:2])[2]
+        chooser.least = self.least
+        choice = self._meeting(chooser)
+        if self.target.mean_bytes is None:
+            enough = chooser.for_cosine(_ENOUGH)
+            choice = max(choice, enough, key=lambda c: c.step)
+        choice = self._precise(choice)
         return Chosen(choice, self._laid_out(choice), shares)
+
+    def _precise(self, choice: Choice) -> Choice:
+        """With axes so finely rounded that a row may still have the least cosine asked for."""
+        if not self.allowed:
+            return choice
+        values = choice.rank * self.rows.shape[1]
+        power = np.maximum(_UNLIKE * self.power[: choice.rank], 1e-18)
+        unit = np.sqrt(12 * _ROUNDED * self.allowed / (values * power))
+        return replace(choice, coarsest=np.minimum(choice.coarsest, unit))
 
     def _meeting(self, chooser: Chooser) -> Choice:
         """The choice at the step where the target is met."""
@@ -116,11 +134,13 @@ class Choosing:
         """Steps of all qualities: from a few bits up to where finer ones gain little."""
         power = self.power[: choice.rank]
         dim, count = self.rows.shape[1], choice.rank
-        coarse, fine = steps_for(
-            power, 2, min(LOW * dim, _LOW_BITS) / count, HIGH * dim / count
-        ).tolist()
+        low = min(LOW * dim, _LOW_BITS) / count
+        coarse = float(steps_for(power, 2, low, HIGH * dim / count)[0])
         missing = max(float(self.total.mean()) - float(power.sum()), 0.0)
-        fine = max(fine, float(np.sqrt(_FINEST * missing / (count * ERROR))))
+        left = max(_FINEST * missing, _FINEST_ERROR)
+        if self.allowed:
+            left = min(left, _STEPS * self.allowed)
+        fine = float(np.sqrt(left / (count * ERROR)))
         fine, coarse = min(fine, choice.step / 2), max(coarse, choice.step * 2)
         steps = np.geomspace(coarse, fine, QUALITIES)
         if fine >= _LEAST_HALF:  # in half precision they deflate better
@@ -128,15 +148,11 @@ class Choosing:
         return steps.astype(np.float32)
 
 
-def _in_reach(
-    latents: NDArray[np.float32], total: NDArray[np.float64], cosine: float | None
-) -> int:
-    """Coefficients with which each of these rows (N, m) can have this cosine, and some to spare."""
-    if cosine is None:
-        return 1
-    left = np.array(total, np.float64)
-    for count, column in enumerate(latents.T, 1):
+def _needed(axes: Axes, count: int, x: Embeddings, allowed: float) -> int:
+    """Of `count`, with how many none of x (N, D) lacks more than this squared error; else all."""
+    left = ((x - axes.mean) ** 2).sum(axis=1)
+    for number, column in enumerate(axes.coefficients(x).T[:count], 1):
         left -= column.astype(np.float64) ** 2
-        if left.max() <= _SPARE * (1 - cosine**2):
-            return count
-    return int(latents.shape[1])
+        if left.max() <= allowed:
+            return number
+    return count

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..container.embedded import Embedded
 from ..embeddings import Embeddings, as_embeddings
-from ..errors import EmbeddingError, OptionError, TrainingError
+from ..errors import EmbeddingError, OptionError, RateError, TrainingError
 from ..kinds import MAX_DIM
 from ..kinds.trellis.engine import Engine
 from ..kinds.trellis.tables import LevelTables
@@ -27,7 +27,7 @@ from ..profile.file import Tensors
 from ..system.files import write_atomic
 from ..target import Target
 from . import compact, level_tables, paying
-from .choosing import COSINE, Choosing, Chosen
+from .choosing import COSINE, LEAST_BYTES, Choosing, Chosen
 from .data import thinned
 from .estimate import HEADER
 from .folds import folds
@@ -148,6 +148,7 @@ def learn(
     Raises:
         TrainingError: The rows are too few, all the same, or hold NaN.
         OptionError: An argument is out of range.
+        RateError: No stream with a profile of its own can be as small as asked.
 
     Examples:
         >>> from clipcodec.training.learn import learn
@@ -160,6 +161,7 @@ def learn(
     items = max(len(x), 1) if items is None else items
     if not 0 <= minutes <= 1440:
         raise OptionError(f"minutes={minutes} is not in 0 … 1440")
+    _check_size(target)
     if items < 1:
         raise OptionError(f"items={items}: expected the number of embeddings, at least 1")
     say = progress or (lambda text: None)
@@ -184,6 +186,16 @@ def _checked(
         raise TrainingError(f"embeddings of width {x.shape[1]}: at most {MAX_DIM} is possible")
     weights = np.ones(len(x)) if counts is None else np.asarray(counts, np.float64)
     return x, weights
+
+
+def _check_size(target: Target) -> None:
+    """Raises RateError for a size that no stream with a private profile can have."""
+    least = HEADER + LEAST_BYTES
+    if target.max_bytes is not None and target.max_bytes < least:
+        raise RateError(
+            f"max_bytes is {target.max_bytes}: a stream with a profile of its own has at least "
+            f"{least} bytes, {HEADER} of them its header: allow more"
+        )
 
 
 _REMEDY = "use any/rotation, which needs no training, or learn from more rows"
@@ -213,6 +225,7 @@ class _Learner:
         width = min(x.shape)
         few = len(x) < _FEW
         # copies of a row stay together: they are no test of each other
+        self.grouped = groups is not None
         together = hashes if groups is None else np.asarray(groups)
         self.held = folds(
             together, _FOLDS if width <= _FOLD_WIDTH else 1, 1 / _FOLDS if few else _SHARE / _FOLDS
@@ -353,9 +366,13 @@ class _Learner:
         return sets
 
     def _chosen(self) -> Chosen:
-        count = min(len(axes.rows) for axes in (self.axes, *self.left))
-        sets = [(axes, self.x[rows]) for axes, rows in self._mixed(4 * _TABLE_ROWS)]
-        return Choosing(sets, self.axes.rows[:count], self.target, self.items, self.x).chosen()
+        most = 4 * _TABLE_ROWS
+        if self.grouped:  # rows to come are of other groups
+            sets = list(zip(self.left, self._some(most), strict=True))
+        else:
+            sets = self._mixed(most)
+        seen = [(axes, self.x[rows]) for axes, rows in sets]
+        return Choosing(seen, self.axes, self.target, self.items, self.x).chosen()
 
     def _default(self, engine: Engine, parts: list[Any], latents: NDArray[np.float32]) -> int:
         """The lowest quality that meets the target on average, or else the highest."""

@@ -20,7 +20,6 @@ from .data import thinned
 
 _BLOCK = 1024  # items of a block in a container
 _COMPARED = 400  # rows that are coded with any/rotation, several times
-_POINTS = 14  # of the curve
 _DIGEST = slice(1, 5)  # of a private profile, in the header of a stream
 
 
@@ -79,25 +78,6 @@ def _on_average(codec: Codec, x: Embeddings, target: Target) -> list[bytes]:
         return codec.encode_embeddings(np.stack(rows), asked)
 
     return mean.resolve(encode, list(x), target, codec.profile, in_container).streams
-
-
-class Curve:
-    """How many bytes any/rotation takes for a cosine, in a container; x (N, D) are examples."""
-
-    def __init__(self, x: Embeddings) -> None:
-        codec = Codec(UNTRAINED)
-        sizes, cosines = [], []
-        for quality in np.linspace(1, codec.profile.qualities, _POINTS).round().astype(int):
-            try:
-                streams = codec.encode_embeddings(x, quality=int(quality))
-            except RateError:  # so coarse that some rows of few dimensions have no direction left
-                continue
-            sizes.append(in_container(streams))
-            cosines.append(float((codec.decode_batch(streams) * x).sum(axis=1).mean()))
-        self._sizes, self._cosines = np.array(sizes), np.maximum.accumulate(cosines)
-
-    def bytes(self, cosine: float) -> float:
-        return float(np.interp(cosine, self._cosines, self._sizes))
 
 
 def rotation(x: Embeddings, size: float, target: Target) -> float:

@@ -1,4 +1,11 @@
-"""Networks for a learned profile, where so many items share it that they may pay."""
+"""Networks for a learned profile, where so many items share it that they may pay.
+
+It goes by rows held out, whole groups of them where there are groups: networks are kept if these
+rows keep more by them in a file of the same size, the networks counted. That says nothing of rows
+of another kind. Of a million embeddings of ViT-L/14 rows of held-out videos gained (cosine .9267 to
+.9385), but photographs and news pictures, which are unlike all rows learned from, fell a little
+(.8757 to .8703, .8916 to .8901).
+"""
 
 from __future__ import annotations
 

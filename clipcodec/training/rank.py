@@ -23,9 +23,6 @@ _MOST = 127  # of a value in eight bits
 _SHIFTS = 14  # precisions that are compared, from one bit for an axis' largest value on
 # Much of an axis' rounding lies within the span of the others, and the analysis makes up for it
 _REMAINS = 1 / 3
-# Where each payload has its own limit, a bit is worth more than where they have one together: what
-# the tables say is λ, measured is this times λ
-EACH = 1.3
 _BESIDES = 10.0  # bytes of a coefficient in the profile beside its axis: scale, classes, flags
 
 
@@ -110,7 +107,7 @@ class Chooser:
 
     rows    (m, D) the axes
     items   embeddings that share the profile
-    weight  λ: squared steps that a bit may cost; times EACH where each payload has a limit
+    weight  λ: squared steps that a bit may cost
     """
 
     def __init__(self, worth: Worth, rows: Doubles, items: float, weight: float) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import clipcodec
 from clipcodec import Target
 from clipcodec.container.embedded import Embedded
-from clipcodec.errors import OptionError, RateError, TrainingError
+from clipcodec.errors import OptionError, OutputExistsError, RateError, TrainingError
 from clipcodec.profile.file import parse_profile
 from clipcodec.training.learn import Learned, learn
 
@@ -36,6 +38,56 @@ def kept(learned: Learned, x: np.ndarray, max_bytes: int) -> float:
 @pytest.fixture(scope="module")
 def learned() -> Learned:
     return learn(rows(600, 32), target=Target(max_bytes=20))
+
+
+def reached(learned: Learned, x: np.ndarray, min_cosine: float) -> int:
+    """How many of these rows can have this cosine."""
+    try:
+        return len(codec(learned).encode_embeddings(x, min_cosine=min_cosine))
+    except RateError as error:
+        return len(x) - len(error.rows)
+
+
+def test_every_row_of_the_file_reaches_the_least_cosine() -> None:
+    """Not only the mean; and of rows to come nearly all."""
+    x = rows(300, 64)
+    found = learn(x, target=Target(min_cosine=0.95))
+    assert reached(found, x, 0.95) == 300
+    assert reached(found, rows(300, 64, seed=8), 0.95) >= 295
+    assert found.rank < 64
+
+
+def test_no_more_coefficients_than_anybody_sees() -> None:
+    """Rows of six dimensions in fifty: more bytes than these can fill are not filled by noise."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((300, 6)) @ rng.standard_normal((6, 50))
+    found = learn(x, target=Target(max_bytes=40))
+    assert found.rank == 6
+    assert found.cosine > 0.999
+
+
+def test_narrow_rows_use_many_bytes() -> None:
+    """The finest step is as fine as that of any/rotation, so that higher rates gain as well."""
+    x = rows(300, 32)
+    found = learn(x, target=Target(max_bytes=24))
+    finest = codec(found).encode_embeddings(x, quality=100)
+    assert (codec(found).decode_batch(finest) * x).sum(axis=1).mean() > 0.9998
+
+
+@pytest.mark.parametrize("size", [1, 9])
+def test_size_that_no_stream_has_is_refused_before_any_work(size: int) -> None:
+    said: list[str] = []
+    with pytest.raises(RateError, match=f"max_bytes is {size}: .* at least 10 bytes"):
+        learn(rows(100, 8), target=Target(max_bytes=size), progress=said.append)
+    assert not said
+
+
+def test_save_writes_the_profile_file_and_replaces_none(learned: Learned, tmp_path: Path) -> None:
+    learned.save(tmp_path / "own.safetensors")
+    assert (tmp_path / "own.safetensors").read_bytes() == learned.data
+    with pytest.raises(OutputExistsError):
+        learned.save(tmp_path / "own.safetensors")
+    learned.save(tmp_path / "own.safetensors", overwrite=True)
 
 
 def test_profile_is_compact_and_codes_rows_it_never_saw(learned: Learned) -> None:
