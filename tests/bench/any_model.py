@@ -1,9 +1,9 @@
 """Profiles learned from the rows themselves, for embeddings that no shipped profile fits.
 
-    python tests/bench/any_model.py DATA [--quick]
+    python tests/bench/any_model.py DATA [--only STUDY …] [--quick]
 
-DATA is a folder with the folders clip-vit-l-14-openai and clip-vit-b-32-openai. Ten minutes on two
-cores. Three sources of embeddings:
+DATA is a folder with the folders clip-vit-l-14-openai and clip-vit-b-32-openai. Half an hour on
+one core. Three sources of embeddings:
 
     images     ViT-L/14's, as if no profile for it existed: train.safetensors, and to test the
                photographs and news pictures of test.safetensors
@@ -59,7 +59,15 @@ SHIPPED = "openai-vit-l-14-336/predictive"
 LIMIT = 50  # bytes of a stream
 PRIVATE = 4  # bytes that the header of a private stream is longer, which a container shares
 SEED = 0
-MODULES = (*kept.OUR_CODE, "training/**/*.py", "container/*.py")
+MODULES = (
+    *kept.OUR_CODE,
+    "training/learn.py",
+    "training/choosing.py",
+    "training/rank.py",
+    "training/compact.py",
+    "training/principal.py",
+    "training/level_tables.py",
+)
 OPQ_AT = 5000  # items; it trains for minutes
 FILES = (500, 1000, 2000, 5000, 17161)
 SHARES = (1000, 10_000, 100_000, 1_000_000)
@@ -67,28 +75,27 @@ FEW = (100, 200, 500, 1000, 2000)
 WIDTHS = (64, 256, 1024, 4096)
 FALLS = (0.0, 0.25, 0.5, 1.0, 2.0)
 
+STUDIES = ("unseen", "file", "share", "limits")
+
 Rows = NDArray[np.float32]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = kept.parser(__doc__)
     parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("--only", nargs="+", choices=STUDIES, default=STUDIES, metavar="STUDY",
+                        help=f"some of {', '.join(STUDIES)}")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few rows, to see that it runs")
     args = parser.parse_args(arguments)
-    file = kept.Kept("any_model", args)
     warnings.simplefilter("ignore", BackboneWarning)
-    with tempfile.TemporaryDirectory(prefix="clipcodec-") as folder:
-        study = Study(file, Path(folder), quick=args.quick)
-        sources = {name: make(args.data) for name, make in SOURCES.items()}
-        if args.quick:
-            sources = {name: source.first(600) for name, source in sources.items()}
-        for name, source in sources.items():
-            study.unseen(name, source)
-        for name, source in sources.items():
-            study.files(name, source.fit)
-        study.share("images", sources["images"])
-        study.limits()
-    file.finish()
+    sources = {name: make(args.data) for name, make in SOURCES.items()}
+    if args.quick:
+        sources = {name: source.first(600) for name, source in sources.items()}
+    for name in args.only:
+        file = kept.Kept("any_model", args, study=name)
+        with tempfile.TemporaryDirectory(prefix="clipcodec-") as folder:
+            getattr(Study(file, sources, Path(folder), quick=args.quick), name)()
+        file.finish()
 
 
 class Source(NamedTuple):
@@ -155,43 +162,50 @@ def unit(rows: NDArray[Any]) -> Rows:
 
 
 class Study:
-    """What is measured goes into `file`; containers and profiles into `folder`."""
+    """What is measured goes into `results`; containers and profiles into `folder`."""
 
-    def __init__(self, file: kept.Kept, folder: Path, *, quick: bool) -> None:
-        self.file, self.folder, self.quick = file, folder, quick
+    def __init__(
+        self, results: kept.Kept, sources: Mapping[str, Source], folder: Path, *, quick: bool
+    ) -> None:
+        self.results, self.sources, self.folder, self.quick = results, sources, folder, quick
 
     def add(self, key: str, source: Rows, **figures: Any) -> None:
-        self.file.add(
+        self.results.add(
             key, figures, data=kept.digest(source), modules=MODULES,
             weights=kept.weights_of(UNTRAINED, SHIPPED),
         )  # fmt: skip
 
-    def unseen(self, name: str, source: Source) -> None:
+    def unseen(self) -> None:
+        for name, source in self.sources.items():
+            self.unseen_of(name, source)
+
+    def unseen_of(self, name: str, source: Source) -> None:
         """The header of a private stream is longer: it may take as much more."""
         fit, size = source.fit, LIMIT + PRIVATE
         learned = learn(fit, target=Target(max_bytes=size), groups=source.groups)
         codec, share = Codec(self.kept_profile(learned)), learned.size / len(fit)
-        peer = Opq(fit)
+        peer = None if self.quick else Opq(fit)  # of few rows it is not to be had
         for test, rows in source.tests.items():
             figures = self.coded(codec, rows, max_bytes=size) | {
                 "profile": learned.size, "rank": learned.rank, "share": share,
                 "beside": self.cosine(codec, rows, max_bytes=round(size + share)),
                 "rotation": self.cosine(Codec(UNTRAINED), rows, max_bytes=LIMIT),
-                "opq": peer.cosine(rows),
+                "opq": peer and peer.cosine(rows),
             }  # fmt: skip
             if name == "images":
                 figures["shipped"] = self.cosine(Codec(SHIPPED), rows, max_bytes=LIMIT)
-            self.add(f"unseen: {name}, {test}", fit, rows=len(fit), **figures)
+            self.add(f"{name}, {test}", fit, rows=len(fit), **figures)
 
-    def files(self, name: str, fit: Rows) -> None:
+    def file(self) -> None:
         rng = np.random.default_rng(SEED)
-        for count in FILES:
-            if count > len(fit):
-                continue
-            rows = fit[np.sort(rng.choice(len(fit), count, replace=False))]
-            learned = learn(rows, target=Target(mean_bytes=LIMIT))
-            self.add(f"file: {name}, {count:,} items", rows, **self.in_a_file(rows, learned),
-                     opq=Opq(rows).cosine(rows) if count == OPQ_AT else None)  # fmt: skip
+        for name, source in self.sources.items():
+            for count in [count for count in FILES if count <= len(source.fit)]:
+                rows = source.fit[np.sort(rng.choice(len(source.fit), count, replace=False))]
+                learned = learn(rows, target=Target(mean_bytes=LIMIT))
+                self.add(
+                    f"{name}, {count:,} items", rows, **self.in_a_file(rows, learned),
+                    opq=Opq(rows).cosine(rows) if count == OPQ_AT else None,
+                )  # fmt: skip
 
     def in_a_file(self, rows: Rows, learned: Learned) -> dict[str, Any]:
         source, out = self.folder / "rows.npy", self.folder / "rows.clpc"
@@ -208,14 +222,16 @@ class Study:
             "rotation": self.cosine(Codec(UNTRAINED), rows, mean_bytes=size),
         }  # fmt: skip
 
-    def share(self, name: str, source: Source) -> None:
+    def share(self) -> None:
+        source, target = self.sources["images"], Target(mean_bytes=LIMIT)
         for items in SHARES[:1] if self.quick else SHARES:
-            fit, target = source.fit, Target(mean_bytes=LIMIT)
-            learned = learn(fit, target=target, items=items, groups=source.groups)
+            learned = learn(source.fit, target=target, items=items, groups=source.groups)
             whole = learned.size + items * learned.bytes
-            self.add(f"share: {name}, {items:,} items", fit, profile=learned.size,
-                     rank=learned.rank, hidden=learned.hidden, bytes=whole / items,
-                     percent=100 * learned.size / whole, cosine=learned.cosine)  # fmt: skip
+            self.add(
+                f"images, {items:,} items", source.fit, profile=learned.size,
+                rank=learned.rank, hidden=learned.hidden, bytes=whole / items,
+                percent=100 * learned.size / whole, cosine=learned.cosine,
+            )  # fmt: skip
 
     def limits(self) -> None:
         few, wide, falls = (FEW[-1:],) * 3 if self.quick else (FEW, WIDTHS, FALLS)
@@ -233,7 +249,7 @@ class Study:
         learned = learn(fit, target=Target(max_bytes=LIMIT + PRIVATE), items=10**6)
         codec = Codec(self.kept_profile(learned))
         self.add(
-            f"limits: {key}", rows, rows=count, dimensions=dim,
+            key, rows, rows=count, dimensions=dim,
             **self.coded(codec, test, max_bytes=LIMIT + PRIVATE), profile=learned.size,
             rank=learned.rank, rotation=self.cosine(Codec(UNTRAINED), test, max_bytes=LIMIT),
         )  # fmt: skip

@@ -18,6 +18,8 @@ from tests.helpers.profiles import cone
 QUICK = ("--hidden", 4, "--replay", 0, "--batch", 64)
 # the first phase goes on for ever; a line is printed when it has begun
 ENDLESS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 from clipcodec.training import predictive
 def by_time(seconds):
     print("training", flush=True)
@@ -126,7 +128,10 @@ def test_ctrl_c_stops_it_and_leaves_nothing(folder: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "training\n"
         process.send_signal(signal.SIGINT)
-        _, words = process.communicate(timeout=300)
+        try:
+            _, words = process.communicate(timeout=100)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert words.splitlines()[-1] == "clipcodec: interrupted"
     assert sorted(path.name for path in folder.iterdir()) == ["x.npz", "y.npy"]
