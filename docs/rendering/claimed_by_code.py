@@ -15,6 +15,7 @@ HELD_OUT = "`class_is_val` of the data; clipcodec/evaluation/sets.py"
 SHIPPED = "clipcodec/profile/shipped/openai-vit-b-32.predictive.safetensors"
 SIZES = "clipcodec/evaluation/report.py, its sizes"
 RECIPE = "docs/recipes.md, its commands"
+OWN = "tests/bench/any_model.py"
 SUMS = "arithmetic"
 MODELS = "tests/models/test_"
 
@@ -137,6 +138,12 @@ BY_CODE = listed({
         ("| data set | images | prompts |", "clipcodec/evaluation/image_sets.py"),
     ],
     "docs/own-profile.md": [
+        ("Mean cosine at 50 bytes of embeddings that the profile was not learned from", OWN),
+        ("48 bytes, learned from the same rows", OWN),
+        ("at 50 bytes each besides the profile", OWN),
+        ("Synthetic embeddings, 50 bytes each, the profile not counted", OWN),
+        ("they have 512 dimensions, the variance of axis i falls as 1 / i, and 2,000", OWN),
+        ("and 50 bytes are few for thousands of them", "the table above it"),
         ("Of more than {} embeddings", "clipcodec/bulk/sampling.py:MOST_ROWS"),
         ("(of wide ones fewer, 160 MB)", "clipcodec/bulk/sampling.py: MOST_NUMBERS, four bytes each"),
         ("Of more than {} images that many are embedded", "clipcodec/bulk/sampling.py:MOST_IMAGES"),
@@ -236,7 +243,7 @@ BY_CODE = listed({
     ],
     "docs/training.md": [
         ("At least 100 distinct rows", "tests/training/test_train.py"),
-        ("| rows | what is learnt |", "clipcodec/training/recipe.py"),
+        ("| rows | what is learned |", "clipcodec/training/recipe.py"),
         ("Networks train as long as `--minutes` says, 3 by default", "clipcodec/training/recipe.py"),
         ("the cosine at 50 bytes is shown, measured about twice a minute on 200 rows held out",
          "clipcodec/training/estimate.py"),
