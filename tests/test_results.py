@@ -144,6 +144,13 @@ def benches() -> dict[str, list[dict[str, Any]]]:
                    "peak_mib": 123.4} for name in ("labels", "one")],
         "ablation": [{"key": spec, "bytes": 50, "cosine": 0.96, "sets": sets, "used": 1.0,
                       "entropy": 1.99, "limit": 2} for spec in ("pqvae:4,16", "pqvae:4,16,own")],
+        "any_model": [
+            {"key": key, "rows": 500, "dimensions": 512, "bytes": 53.0, "profile": 40_000,
+             "rank": 100, "hidden": 0, "percent": 3.0, "cosine": 0.9, "cosine05": 0.8,
+             "beside": 0.91, "rotation": 0.7, "opq": None}
+            for key in ("unseen: images, photographs", "file: images, 500 items",
+                        "share: images, 1,000 items", "limits: 100 rows")
+        ],
         "install": [{"key": way, "download": 3_000_000_000, "disk": 136_400_000, "packages": 4}
                     for way in ("full", "cpu", "light")],
         "pixels": [{"key": "jpeg:10", "bpp": 0.31, "bytes": 2_000, "psnr": 27.1},
