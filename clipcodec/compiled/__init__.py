@@ -22,18 +22,18 @@ from ..errors import brief
 from ..system.forks import loading
 
 if TYPE_CHECKING:
-    from . import loops as _Loops
+    from types import ModuleType
 
 VARIABLE = "CLIPCODEC_COMPILED"
 LEAST = (0, 60)  # version of numba: the first for NumPy 2
 _LOADING = 0.75  # seconds
 
 _spent = 0.0  # seconds of the plain path
-_loops: _Loops | None = None
+_loops: ModuleType | None = None
 _reason: str | None = None  # why there are none
 
 
-def loops(seconds: float) -> _Loops | None:
+def loops(seconds: float) -> ModuleType | None:
     """The compiled loops, if they are loaded, or if the plain path has taken long enough by now.
 
     seconds  that the plain path will take for what the caller is about to do, by experience
@@ -70,7 +70,7 @@ def _load(*, asked: bool) -> None:
             numba = import_module("numba")
             version = tuple(map(int, numba.__version__.split(".")[:2]))
             if version >= LEAST:
-                _loops = import_module(f"{__name__}.loops")
+                _loops = import_module(f"{__name__}.numba_loops")
                 return
             reason = f"numba {numba.__version__} is too old: at least {LEAST[0]}.{LEAST[1]}"
         except ModuleNotFoundError as error:
