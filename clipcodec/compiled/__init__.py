@@ -6,9 +6,9 @@ Every loop has a plain twin in numpy, which says what it does and which all inst
     fast = compiled.loops(seconds)
     if fast is None: ...  # the plain path
 
-Importing numba and reading its cache takes the better part of a second, which a short program would never get
-back. So the plain path is taken until it has taken that long. CLIPCODEC_COMPILED=always loads the
-loops at once, =never does without them.
+Importing numba and reading its cache takes the better part of a second, which a short program
+would never get back. So the plain path is taken until it has taken that long.
+CLIPCODEC_COMPILED=always loads the loops at once, =never does without them.
 """
 
 from __future__ import annotations
