@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 VARIABLE = "CLIPCODEC_COMPILED"
+LOOPS = f"{__name__}.numba_loops"
 LEAST = (0, 60)  # version of numba: the first for NumPy 2
 _LOADING = 0.75  # seconds
 
@@ -70,7 +71,7 @@ def _load(*, asked: bool) -> None:
             numba = import_module("numba")
             version = tuple(map(int, numba.__version__.split(".")[:2]))
             if version >= LEAST:
-                _loops = import_module(f"{__name__}.numba_loops")
+                _loops = import_module(LOOPS)
                 return
             reason = f"numba {numba.__version__} is too old: at least {LEAST[0]}.{LEAST[1]}"
         except ModuleNotFoundError as error:
