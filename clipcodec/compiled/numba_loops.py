@@ -2,5 +2,9 @@
 
 from .decoding import check_values, decode, dequantize
 from .networks import change, inputs, product, units
+from .trellis import information, quantize
 
-__all__ = ["change", "check_values", "decode", "dequantize", "inputs", "product", "units"]
+__all__ = [
+    "change", "check_values", "decode", "dequantize", "information", "inputs", "product",
+    "quantize", "units",
+]  # fmt: skip
