@@ -105,7 +105,7 @@ class Engine:
         tables = self.tables
         weight = (self.weights[qualities - 1] * factor).astype(np.float32)
         step = self.steps[qualities - 1][:, None]
-        estimate = np.zeros_like(y)
+        estimate = np.zeros(y.shape, np.float32)
         levels = np.zeros(y.shape, np.int64)
         bits, full, at = np.zeros(len(y)), np.ones(len(y), np.int64), 0
         for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):

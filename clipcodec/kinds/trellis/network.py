@@ -115,68 +115,61 @@ class Network:
         self, tensors: Tensors, inverse_grid: Floats, gain: Floats, log_step: NDArray[np.int32]
     ) -> None:
         self.width = tensors["out"].shape[1]
-        self._hidden, self._out = Weights(tensors["hidden"]), Weights(tensors["out"])
+        self._whole, self._whole_out, self._bias, self._quality = (
+            np.ascontiguousarray(tensors[name]) for name in ("hidden", "out", "bias", "quality")
+        )
         self._unit, self._scale = (
             np.ascontiguousarray(tensors[name], np.float32) for name in ("unit", "scale")
         )
-        self._added = tensors["bias"], tensors["quality"]
         self._inverse_grid = inverse_grid[: len(tensors["hidden"])]
         self._gain, self._log_step = gain, log_step
 
     def apply(self, estimate: Floats, qualities: Symbols) -> None:
         """Change the last w coefficients of the estimate (N, D) in place."""
-        once = _once(qualities)
-        gain = self._gain[once - 1]
-        fast = compiled.loops(_SECONDS * len(estimate) * (self._hidden.size + self._out.size))
+        fast = compiled.loops(_SECONDS * len(estimate) * (self._whole.size + self._whole_out.size))
         if fast is None:
             change = self.change(estimate, qualities)
-            change *= gain[:, None]
+            change *= self._gain[_once(qualities) - 1, None]
             estimate[:, estimate.shape[1] - self.width :] += change
-            return
-        units = np.empty((len(estimate), len(self._inverse_grid)), np.float32)
-        fast.inputs(estimate, self._inverse_grid, INPUTS, units)
-        units = self._hidden.product(units, fast)
-        fast.units(self._bias(once), self._unit, UNITS, units)
-        fast.change(self._out.product(units, fast), self._scale, gain, estimate)
+        elif len(estimate) <= _FEW:
+            fast.network(
+                self._inverse_grid, INPUTS, self._whole, self._bias, self._quality,
+                self._unit, UNITS, self._whole_out, self._scale, self._log_step[qualities - 1],
+                self._gain[qualities - 1], estimate,
+            )  # fmt: skip
+        else:
+            once = _once(qualities)
+            inputs = np.empty((len(estimate), len(self._inverse_grid)), np.float32)
+            fast.inputs(estimate, self._inverse_grid, INPUTS, inputs)
+            units = inputs @ self._hidden
+            fast.units(self._added(once), self._unit, UNITS, units)
+            fast.change(units @ self._out, self._scale, self._gain[once - 1], estimate)
 
     def change(self, estimate: Floats, qualities: Symbols) -> Floats:
         """(N, w): what the last coefficients of the estimate (N, D) change by, at a gain of one."""
         inputs: Floats = estimate[:, : len(self._inverse_grid)] * self._inverse_grid
         np.rint(inputs, out=inputs)
         np.clip(inputs, -INPUTS, INPUTS, out=inputs)
-        units = self._hidden.product(inputs)
-        units += self._bias(_once(qualities))
+        units = inputs @ self._hidden
+        units += self._added(_once(qualities))
         units *= self._unit
         np.rint(units, out=units)
         np.clip(units, 0, UNITS, out=units)
-        change = self._out.product(units)
+        change = np.asarray(units @ self._out, np.float32)
         change *= self._scale
         return change
 
-    def _bias(self, qualities: Symbols) -> Floats:
-        bias, quality = self._added
-        return np.asarray(bias + self._log_step[qualities - 1, None] * quality, np.float32)
-
-
-class Weights:
-    """A matrix (k, m) of whole numbers, int8, to multiply whole numbers with."""
-
-    def __init__(self, whole: NDArray[np.int8]) -> None:
-        self._whole = np.ascontiguousarray(whole)
-        self.size = whole.size
+    def _added(self, qualities: Symbols) -> Floats:
+        added = self._bias + self._log_step[qualities - 1, None] * self._quality
+        return np.asarray(added, np.float32)
 
     @cached_property
-    def _floats(self) -> Floats:
+    def _hidden(self) -> Floats:
         return self._whole.astype(np.float32)
 
-    def product(self, x: Floats, loops: Any = None) -> Floats:
-        """x (N, k) → (N, m). Few rows by the compiled loops: these read a quarter of the bytes."""
-        if loops is None or len(x) > _FEW:
-            return np.asarray(x @ self._floats, np.float32)
-        out = np.empty((len(x), self._whole.shape[1]), np.float32)
-        for row, sums in zip(x, out, strict=True):
-            loops.product(row, self._whole, sums)
-        return out
+    @cached_property
+    def _out(self) -> Floats:
+        return self._whole_out.astype(np.float32)
 
 
 class Networks:
