@@ -32,3 +32,9 @@ def compiled(*arguments: Any) -> Callable[[F], F]:
             return numba.njit(signature, **options)(function)  # type: ignore[no-any-return]
 
     return decorate
+
+
+def part(function: F) -> F:
+    """A function that compiled loops call: it becomes a part of theirs."""
+    inner: Any = numba.njit(error_model="numpy")(function)
+    return inner  # type: ignore[no-any-return]
