@@ -8,7 +8,7 @@ import numpy as np
 
 from ..entropy.ans import PRECISION
 from ..kinds.trellis.tables import LENGTH_BITS, SEED_SIGNS, SIGNS_PER_PUSH
-from .jit import array, compiled, part
+from .jit import array, compiled, inner
 
 Array = Any
 _PRECISION, _LENGTH_BITS, _SEED_SIGNS, _SIGNS = PRECISION, LENGTH_BITS, SEED_SIGNS, SIGNS_PER_PUSH
@@ -16,7 +16,7 @@ _SHIFT, _FULL, _WORD = np.uint64(PRECISION), np.uint64(64 - PRECISION), np.uint6
 _BYTE, _LOW = np.uint64(8), np.uint64(0xFF)
 
 
-@part
+@inner
 def _put(state: Any, out: Array, at: int) -> tuple[Any, int]:
     """One word of the state to out[at:]."""
     for byte in range(4):
@@ -24,7 +24,7 @@ def _put(state: Any, out: Array, at: int) -> tuple[Any, int]:
     return state >> _WORD, at + 4
 
 
-@part
+@inner
 def _push(state: Any, left: int, width: int, out: Array, at: int) -> tuple[Any, int]:
     """The state with one symbol more, by its interval."""
     wide = np.uint64(width)
@@ -34,14 +34,14 @@ def _push(state: Any, left: int, width: int, out: Array, at: int) -> tuple[Any, 
     return (quotient << _SHIFT) + (state - quotient * wide) + np.uint64(left), at
 
 
-@part
+@inner
 def _push_bits(state: Any, value: int, bits: int, out: Array, at: int) -> tuple[Any, int]:
     """The state with equally likely bits more."""
     shift = _PRECISION - bits
     return _push(state, value << shift, 1 << shift, out, at)
 
 
-@part
+@inner
 def _packed(negative: Array, begin: int, end: int) -> Any:
     number: Any = 0
     for j in range(begin, end):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..kinds.trellis.quantizer import GROUP
 from ..kinds.trellis.tables import LENGTH_BITS
-from .jit import array, compiled, part
+from .jit import array, compiled, inner
 
 Array = Any
 _GROUP, _LENGTH_BITS = GROUP, LENGTH_BITS
@@ -23,7 +23,7 @@ _INFINITE = np.float32(np.inf)
 _PARITIES = 0b10010110  # bit s: of the level that leads to state s by its first way
 
 
-@part
+@inner
 def _candidate(x: Any, m: Any, offset: Any, first: int, bits: Array, weight: Any) -> Any:
     """Cost of the m-th magnitude of a subset, and the magnitude."""
     magnitude = 2 * np.int64(m) + first
@@ -31,7 +31,7 @@ def _candidate(x: Any, m: Any, offset: Any, first: int, bits: Array, weight: Any
     return error * error + weight * bits[min(magnitude, len(bits) - 1)], magnitude
 
 
-@part
+@inner
 def _choose(x: Any, offset: Any, first: int, zero: bool, bits: Array, weight: Any) -> Any:
     """Least cost of a value |x| in a subset, and the magnitude for it.
 
@@ -53,7 +53,7 @@ def _choose(x: Any, offset: Any, first: int, zero: bool, bits: Array, weight: An
     return best, chosen
 
 
-@part
+@inner
 def _costs(x: Any, even: Array, odd: Array, weight: Any) -> Any:
     """Least cost of |x| in each of the four subsets. even, odd: (K,) bits in Q0 and in Q1."""
     if x <= _TWO:  # the first of each subset is the nearest
@@ -74,13 +74,13 @@ def _costs(x: Any, even: Array, odd: Array, weight: Any) -> Any:
     return c0, c1, c2, c3
 
 
-@part
+@inner
 def _from(state: int, way: int) -> tuple[int, int]:
     """The state that this way comes from, and the parity of the level that led from it."""
     return (state >> 1) + 4 * way, (_PARITIES >> state & 1) ^ way
 
 
-@part
+@inner
 def _back(
     state: int, x: Array, rows: Array, bits: Array, weight: Any,
     ways: Array, skips: Array, levels: Array, grid: Array,
@@ -111,7 +111,7 @@ def _back(
             grid[i] = np.float32(2 * level - (state & 1 if level else 0))
 
 
-@part
+@inner
 def _path(
     x: Array, rows: Array, bits: Array, flags: Array, weight: Any,
     ways: Array, skips: Array, levels: Array, grid: Array,
@@ -197,7 +197,7 @@ def _path(
     _back(state, x, rows, bits, weight, ways, skips, levels, grid)
 
 
-@part
+@inner
 def _sign(values: Array, levels: Array, grid: Array) -> None:
     for i in range(len(values)):
         if values[i] < _ZERO:
@@ -205,7 +205,7 @@ def _sign(values: Array, levels: Array, grid: Array) -> None:
             grid[i] = -grid[i]
 
 
-@part
+@inner
 def _information(levels: Array, classes: Array, flags: Array, full: Any, bits: Array) -> Any:
     """Bits of a band's levels (n,), and whether its last group is full. flags: (2·G,)."""
     n, escape = len(levels), bits.shape[1] - 1

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
-from unittest.mock import patch
 
 import numpy as np
-import pytest
 
-from clipcodec import compiled
+from tests.helpers.paths_of_loops import path
 
 T = TypeVar("T")
 
 
-def loops() -> Any:
-    """The compiled loops; skips the test where there are none."""
-    pytest.importorskip("numba", reason="numba is not installed: nothing is compiled")
-    from clipcodec.compiled import numba_loops
-
-    return numba_loops
-
-
 def both(call: Callable[[], T]) -> tuple[T, T]:
     """What a call gives by the plain path, and by the compiled loops."""
-    fast, asked = loops(), list[float]()
-
-    def given(seconds: float) -> Any:
-        asked.append(seconds)
-        return fast
-
-    with patch.object(compiled, "loops", lambda seconds: None):
+    with path("plain"):
         plain = call()
-    with patch.object(compiled, "loops", given):
-        quick = call()
-    assert asked, "no compiled loop was asked for"
-    return plain, quick
+    with path("compiled"):
+        return plain, call()
 
 
 def same(plain: Any, quick: Any) -> None:

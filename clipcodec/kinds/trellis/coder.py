@@ -34,7 +34,8 @@ from .tables import (
 )
 
 _KEPT = 1 << 18  # places of rows kept as lists: all qualities of common widths, few of the widest
-_BATCH = 24  # from this many messages on, numpy beats a loop over messages
+# From so many messages on, numpy beats a loop over messages
+_ENCODED, _DECODED = 40, 64
 _SECONDS = 8e-8  # that a level takes to be decoded by numpy
 _PUSHED = 8e-8  # and to be encoded
 _LEAST_BYTES = 3  # of a payload: its seed
@@ -65,7 +66,7 @@ class LevelCoder:
             seeds = np.array(checks, np.int64)
             return self._many.encode_compiled(fast, levels, qualities, seeds)
         plain = magnitudes < self.tables.escape
-        if np.count_nonzero(plain) < _BATCH:
+        if np.count_nonzero(plain) < _ENCODED:
             plain[:] = False
         payloads = [b""] * len(levels)
         if plain.any():
@@ -90,7 +91,7 @@ class LevelCoder:
         fast = compiled.loops(_SECONDS * levels.size)
         if fast is not None:
             alone = self._many.decode_compiled(fast, payloads, qualities, levels, checks)
-        elif len(payloads) >= _BATCH:
+        elif len(payloads) >= _DECODED:
             alone = self._many.decode(payloads, qualities, levels, checks)
         faults: dict[int, DecodeError] = {}
         for i in alone:
