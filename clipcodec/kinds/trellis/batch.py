@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,17 @@ class BatchLevelCoder:
             flag = tables.flag_of[qualities - 1, 2 * group + before], full[group]
             encoder.push(tables.left[flag], tables.width[flag])
         return encoder.payloads()
+
+    def encode_compiled(
+        self, loops: Any, levels: Levels, qualities: Qualities, checks: Levels
+    ) -> list[bytes]:
+        """`encode` by the compiled loops, messages with an escape too."""
+        out = np.empty(len(levels) * self.tables.longest, np.uint8)
+        ends = np.empty(len(levels), np.int64)
+        loops.encode(np.ascontiguousarray(levels), qualities, checks, *self._rows, out, ends)
+        bounds = [0, *ends.tolist()]
+        payloads = out[: bounds[-1]].tobytes()
+        return [payloads[a:b] for a, b in pairwise(bounds)]
 
     def decode(
         self, payloads: Sequence[bytes], qualities: Qualities, levels: Levels, checks: Levels
