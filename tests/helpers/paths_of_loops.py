@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from clipcodec import compiled
+from clipcodec.kinds.trellis import compiled
 
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
 
@@ -22,4 +22,3 @@ def path(name: str) -> Iterator[None]:
         patch.setattr(compiled, "_loops", import_module(compiled.LOOPS) if fast else None)
         patch.setattr(compiled, "_reason", None if fast else "the plain path is wanted")
         yield
-

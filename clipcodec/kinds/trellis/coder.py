@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import compiled
 from ...entropy.ans import (
     SEED_BITS,
     Interval,
@@ -21,7 +20,7 @@ from ...entropy.ans import (
     uniform,
 )
 from ...errors import CorruptError, DecodeError, EmbeddingError, raise_rows
-from . import quantizer
+from . import compiled, quantizer
 from .batch import BatchLevelCoder
 from .tables import (
     LENGTH_BITS,

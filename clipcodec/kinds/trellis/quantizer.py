@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import compiled
+from . import compiled
 
 STATES = 8
 GROUP = 16

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import compiled
 from ...entropy.ans import PRECISION, intervals
 from ...entropy.tables import FREQUENCY_BITS
 from ...errors import WeightsError
-from . import quantizer
+from . import compiled, quantizer
 
 MAX_LEVEL = (1 << 15) - 1
 LENGTH_BITS = 4  # of the length of an escaped rest

@@ -1,4 +1,4 @@
-"""clipcodec.compiled.trellis: the paths, reconstructions and code lengths of the plain loops."""
+"""The compiled trellis: the paths, reconstructions and code lengths of the plain one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ from hypothesis import strategies as st
 
 from clipcodec.kinds.trellis import quantizer
 from clipcodec.profile import registry
+from tests.helpers.both_paths import both, loops, same
 from tests.helpers.kinds import trellis
-from tests.helpers.paths_of_loops import needs_numba
-
-from .both import both, same
-
-pytestmark = needs_numba
 
 FARTHEST = 65542.0  # steps, beyond every level
 REGISTERED = [row for row in registry.registered() if row.kind != "pqvae"]
@@ -84,6 +80,7 @@ def test_the_same_attempts_with_every_shipped_profile(name: str) -> None:
 @pytest.mark.skipif("NUMBA_BOUNDSCHECK" in os.environ, reason="this is the inner run")
 def test_no_loop_of_the_encoder_reads_or_writes_outside_its_arrays(tmp_path: Path) -> None:
     """The tests of this room once more, compiled with checks of every index."""
+    loops()
     room = Path(__file__).parent
     files = [room / "test_trellis.py", room / "test_encoding.py"]
     checked = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}

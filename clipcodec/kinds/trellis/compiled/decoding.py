@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..entropy.ans import PRECISION
-from ..kinds.trellis.tables import SEED_SIGNS, SIGNS_PER_PUSH
+from ....entropy.ans import PRECISION
+from ..tables import SEED_SIGNS, SIGNS_PER_PUSH
 from .jit import array, compiled, inner
 
 Array = Any

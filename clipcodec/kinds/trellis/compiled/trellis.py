@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kinds.trellis.quantizer import GROUP
-from ..kinds.trellis.tables import LENGTH_BITS
+from ..quantizer import GROUP
+from ..tables import LENGTH_BITS
 from .jit import array, compiled, inner
 
 Array = Any

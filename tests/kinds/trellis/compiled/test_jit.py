@@ -19,7 +19,7 @@ def _multiply_add(x: Any, y: Any, z: Any, out: Any) -> None:
 
 
 def made(function: Any) -> Any:
-    jit = import_module("clipcodec.compiled.jit")
+    jit = import_module("clipcodec.kinds.trellis.compiled.jit")
     read, write = jit.array("float32", 1), jit.array("float32", 1, out=True)
     return jit.compiled(read, read, read, write)(function)
 

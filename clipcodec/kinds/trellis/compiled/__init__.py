@@ -18,8 +18,8 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ..errors import brief
-from ..system.forks import loading
+from ....errors import brief
+from ....system.forks import loading
 
 if TYPE_CHECKING:
     from types import ModuleType

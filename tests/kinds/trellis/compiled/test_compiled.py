@@ -6,24 +6,22 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
-from clipcodec import compiled
+from clipcodec.kinds.trellis import compiled
 from tests.helpers.paths_of_loops import needs_numba
 
 HOUR = 3600.0
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a new process, but for what is imported already."""
     monkeypatch.delenv(compiled.VARIABLE, raising=False)
     for name, value in (("_loops", None), ("_reason", None), ("_spent", 0.0)):
         monkeypatch.setattr(compiled, name, value)
-    yield
 
 
 def numba_is(monkeypatch: pytest.MonkeyPatch, found: object) -> None:
@@ -81,43 +79,38 @@ def test_a_numba_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_numba_that_cannot_compile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a processor that LLVM does not know, or beside a NumPy that is too new."""
     numba_is(monkeypatch, SimpleNamespace(__version__="9.0"))
-    monkeypatch.setattr(compiled, "LOOPS", "tests.compiled.broken_loops")
+    monkeypatch.setattr(compiled, "LOOPS", "tests.kinds.trellis.compiled.broken_loops")
     with pytest.warns(RuntimeWarning, match=r"cannot be used \(OSError: no such processor\)"):
         assert compiled.loops(HOUR) is None
 
 
 RUN = """
 import warnings, clipcodec, numpy as np
-from clipcodec import compiled
+from clipcodec.kinds.trellis import compiled
 x = np.random.default_rng(0).normal(size=(8, 512)).astype(np.float32)
 streams = clipcodec.encode_embeddings(x)
-print(compiled.state().split()[0], b"".join(streams).hex()[:40], clipcodec.decode_batch(streams).sum())
+back = clipcodec.decode_batch(streams)
+STATE
+print(state, b"".join(streams).hex()[:40], back.sum())
 """
 
 
-def run(**environment: str) -> str:
+def run(mode: str, state: str = "state = compiled.state().split()[0]") -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN], env=os.environ | environment,
+        [sys.executable, "-W", "ignore", "-c", RUN.replace("STATE", state)],
+        env=os.environ | {compiled.VARIABLE: mode},
         capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
-    return done.stdout
+    return done.stdout.split()
 
 
 @needs_numba
-def test_a_process_has_the_same_bytes_with_and_without_them(tmp_path: object) -> None:
-    """Also where no cache can be kept: the loops are compiled anew."""
-    plain, fast = run(CLIPCODEC_COMPILED="never"), run(CLIPCODEC_COMPILED="always")
-    assert plain.split()[1:] == fast.split()[1:]
-    assert (plain.split()[0], fast.split()[0]) == ("not", "by")
+def test_a_process_has_the_same_bytes_with_and_without_them() -> None:
+    plain, fast = run("never"), run("always")
+    assert plain[1:] == fast[1:]
+    assert (plain[0], fast[0]) == ("not", "by")
 
 
 @needs_numba
-def test_importing_and_decoding_a_little_does_not_load_numba() -> None:
-    code = RUN.replace(
-        "print(compiled.state().split()[0],", "import sys; print('numba' in sys.modules,"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], env=os.environ | {compiled.VARIABLE: "auto"},
-        capture_output=True, text=True, timeout=300, check=True,
-    )  # fmt: skip
-    assert done.stdout.split()[0] == "False"
+def test_coding_a_little_does_not_load_numba() -> None:
+    assert run("auto", "import sys; state = 'numba' in sys.modules")[0] == "False"
