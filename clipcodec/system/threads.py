@@ -41,12 +41,6 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         return list(pool.map(work, items))
 
 
-def shared_out(items: list[T], most: int, fewest: int = 256) -> list[list[T]]:
-    """Parts of `share(len(items), …)` items each."""
-    step = share(len(items), most, fewest)
-    return [items[at : at + step] for at in range(0, len(items), step)]
-
-
 def share(count: int, most: int, fewest: int = 256) -> int:
     """How many of `count` items one part holds: as many parts as threads, or a multiple of that.
 

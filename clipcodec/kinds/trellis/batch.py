@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...entropy import Payloads
 from ...entropy.ans import PRECISION, AnsDecoder, AnsEncoder
 from ...system.forks import cached_property
 from . import quantizer
@@ -130,11 +131,11 @@ class BatchLevelCoder:
         checks: Levels,
     ) -> Sequence[int]:
         """`decode` by the compiled loops."""
-        lengths = np.array([len(payload) for payload in payloads], np.int64)
+        joined = Payloads.of(payloads)
         single = np.empty(len(payloads), np.bool_)
         loops.decode(
-            np.frombuffer(b"".join(payloads), np.uint8), np.cumsum(lengths) - lengths, lengths,
-            qualities, *self._rows, levels, checks, single,
+            joined.buffer, joined.starts, joined.lengths, qualities, *self._rows, levels, checks,
+            single,
         )  # fmt: skip
         levels[single] = 0
         alone: list[int] = np.flatnonzero(single).tolist()

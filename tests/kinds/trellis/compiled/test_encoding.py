@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from unittest.mock import patch
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from clipcodec.errors import EmbeddingError
-from clipcodec.kinds.trellis import compiled
 from clipcodec.kinds.trellis.coder import LevelCoder
 from clipcodec.kinds.trellis.tables import MAX_LEVEL
-from tests.helpers.both_paths import both, loops, same
+from tests.helpers.paths_of_loops import both, needs_numba, same
 from tests.kinds.trellis.test_coder import EXAMPLE, messages
+
+pytestmark = needs_numba
 
 Messages = tuple[LevelCoder, np.ndarray, np.ndarray, list[int]]
 
@@ -50,7 +49,4 @@ def test_a_level_too_high_is_refused_alike() -> None:
             LevelCoder(EXAMPLE).encode(levels, np.ones(2, np.int64), [0, 0])
         return caught.value.rows
 
-    with patch.object(compiled, "loops", lambda seconds: loops()):
-        assert refused() == (1,)
-    with patch.object(compiled, "loops", lambda seconds: None):
-        assert refused() == (1,)
+    assert both(refused) == ((1,), (1,))

@@ -20,8 +20,10 @@ from clipcodec.kinds.trellis import quantizer
 from clipcodec.kinds.trellis.engine import Engine, Transform
 from clipcodec.kinds.trellis.tables import LevelTables
 from clipcodec.profile import registry
-from tests.helpers.both_paths import both, loops, same
 from tests.helpers.kinds import trellis
+from tests.helpers.paths_of_loops import both, needs_numba, same
+
+pytestmark = needs_numba
 
 REGISTERED = [row for row in registry.registered() if row.kind != "pqvae"]
 RESULTS = ("levels", "bits", "estimate", "latent", "error")
@@ -120,7 +122,6 @@ def test_the_same_attempts_with_every_shipped_profile(name: str) -> None:
 @pytest.mark.skipif("NUMBA_BOUNDSCHECK" in os.environ, reason="this is the inner run")
 def test_no_loop_of_the_encoder_reads_or_writes_outside_its_arrays(tmp_path: Path) -> None:
     """The tests of this room once more, compiled with checks of every index."""
-    loops()
     room = Path(__file__).parent
     files = [room / "test_trellis.py", room / "test_encoding.py"]
     checked = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
