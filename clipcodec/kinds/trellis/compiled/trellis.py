@@ -43,14 +43,13 @@ def _choose(x: Any, offset: Any, first: int, zero: bool, bits: Array, weight: An
     if m < _ONE:
         m = _ZERO
     best, chosen = _candidate(x, m, offset, first, bits, weight)
-    if m >= _ONE:
-        lower, smaller = _candidate(x, m - _ONE, offset, first, bits, weight)
-        if lower < best:
-            best, chosen = lower, smaller
+    lower, smaller = _candidate(x, m - _ONE if m > _ONE else _ZERO, offset, first, bits, weight)
+    chosen = smaller if lower < best else chosen
+    best = lower if lower < best else best
     if zero:
         none = x * x + weight * bits[0]
-        if none < best:
-            best, chosen = none, 0
+        chosen = 0 if none < best else chosen
+        best = none if none < best else best
     return best, chosen
 
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -117,17 +113,3 @@ def test_the_same_attempts_with_every_shipped_profile(name: str) -> None:
         plain, quick = both(lambda: engine.attempt(y, qualities, factors))  # noqa: B023
         for what in RESULTS:
             same(getattr(plain, what), getattr(quick, what))
-
-
-@pytest.mark.skipif("NUMBA_BOUNDSCHECK" in os.environ, reason="this is the inner run")
-def test_no_loop_of_the_encoder_reads_or_writes_outside_its_arrays(tmp_path: Path) -> None:
-    """The tests of this room once more, compiled with checks of every index."""
-    room = Path(__file__).parent
-    files = [room / "test_trellis.py", room / "test_encoding.py"]
-    checked = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *map(str, files)],
-        env={**os.environ, **checked}, cwd=room.parents[3], capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
