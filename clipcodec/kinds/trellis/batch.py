@@ -146,8 +146,7 @@ class BatchLevelCoder:
         """What the compiled loops read of the tables."""
         tables = self.tables
         return (
-            np.ascontiguousarray(tables.class_of), np.ascontiguousarray(tables.flag_of),
-            np.array(tables.coded_groups, np.int64),
+            *tables.whole, np.array(tables.coded_groups, np.int64),
             tables.left.astype(np.uint32), tables.width.astype(np.uint32),
         )  # fmt: skip
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from ...entropy.ans import PRECISION, intervals
 from ...entropy.tables import FREQUENCY_BITS
 from ...errors import WeightsError
-from . import compiled, quantizer
+from ...system.forks import cached_property
+from . import quantizer
 
 MAX_LEVEL = (1 << 15) - 1
 LENGTH_BITS = 4  # of the length of an escaped rest
 SEED_SIGNS = 8  # signs in the seed of the rANS state, after the check value
 SIGNS_PER_PUSH = 16
 _BIT_PARTS = 1 << 12
-_INFORMATION = 2e-8  # seconds that numpy takes for a level's code length
 
 Levels = NDArray[np.int64]
 Qualities = NDArray[np.int64]
@@ -81,6 +81,11 @@ class LevelTables:
         if min(levels.min(), flags.min()) < 0 or max(levels.max() + 1, flags.max()) >= len(f):
             raise WeightsError(f"a table lies outside 0 … {len(f) - 1}")
 
+    @cached_property
+    def whole(self) -> tuple[Levels, Levels]:
+        """class_of and flag_of, with a number for each level and group: for compiled loops."""
+        return np.ascontiguousarray(self.class_of), np.ascontiguousarray(self.flag_of)
+
     def information(self, levels: Levels, qualities: Qualities) -> NDArray[np.float64]:
         """(N,) ideal code length in bits of levels (N, n) at qualities (N,)."""
         total, full, at = np.zeros(len(levels)), np.ones(len(levels), np.int64), 0
@@ -99,12 +104,6 @@ class LevelTables:
 
         classes (N, k), flags (N, 2·G), full (N,) whether the group before was full.
         """
-        fast = compiled.loops(_INFORMATION * levels.size)
-        if fast is not None:
-            total, now = np.empty(len(levels)), np.empty(len(levels), np.int64)
-            arrays = map(np.ascontiguousarray, (levels, classes, flags, full))
-            fast.information(*arrays, self.bits, total, now)
-            return total, now
         magnitudes, k = np.abs(levels), levels.shape[1]
         rows = classes + quantizer.odd(levels, [(0, k)])
         each = self.bits[rows, np.minimum(magnitudes, self.escape)].astype(np.float64)
@@ -112,7 +111,7 @@ class LevelTables:
         if magnitudes.max(initial=0) >= self.escape:
             each += self.escape_bits(magnitudes)
         total, everyone = np.zeros(len(levels)), np.arange(len(levels))
-        now = full
+        now: Levels = full
         for group, (a, b) in enumerate(quantizer.groups(0, k)):
             table = flags[everyone, 2 * group + now]
             now = np.asarray(magnitudes[:, a:b].any(axis=1), np.int64)

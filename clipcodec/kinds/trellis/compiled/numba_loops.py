@@ -3,9 +3,9 @@
 from .decoding import check_values, decode, dequantize
 from .encoding import encode
 from .networks import change, inputs, network, units
-from .trellis import information, quantize
+from .trellis import band
 
 __all__ = [
-    "change", "check_values", "decode", "dequantize", "encode", "information", "inputs",
-    "network", "quantize", "units",
+    "band", "change", "check_values", "decode", "dequantize", "encode", "inputs", "network",
+    "units",
 ]  # fmt: skip

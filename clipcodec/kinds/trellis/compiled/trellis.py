@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import types
 
 from ..quantizer import GROUP
 from ..tables import LENGTH_BITS
@@ -42,14 +43,13 @@ def _choose(x: Any, offset: Any, first: int, zero: bool, bits: Array, weight: An
     if m < _ONE:
         m = _ZERO
     best, chosen = _candidate(x, m, offset, first, bits, weight)
-    if m >= _ONE:
-        lower, smaller = _candidate(x, m - _ONE, offset, first, bits, weight)
-        if lower < best:
-            best, chosen = lower, smaller
+    lower, smaller = _candidate(x, m - _ONE if m > _ONE else _ZERO, offset, first, bits, weight)
+    chosen = smaller if lower < best else chosen
+    best = lower if lower < best else best
     if zero:
         none = x * x + weight * bits[0]
-        if none < best:
-            best, chosen = none, 0
+        chosen = 0 if none < best else chosen
+        best = none if none < best else best
     return best, chosen
 
 
@@ -233,41 +233,62 @@ def _information(levels: Array, classes: Array, flags: Array, full: Any, bits: A
     return total, full
 
 
+@inner
+def _price(table: Array, bits: Array, weight: Any, flags: Array) -> None:
+    """What each group's flag costs, (G, 2, 2). table: (2·G,) its rows of bits."""
+    for group in range(len(flags)):
+        for was in range(2):
+            for now in range(2):
+                flags[group, was, now] = bits[table[2 * group + was], now] * weight
+
+
 @compiled(
-    array("float32", 2), array("int64", 2), array("float32", 2), array("float32", 4),
-    array("float32", 1), array("int64", 2, out=True), array("float32", 2, out=True),
+    array("float32", 2), array("float32", 1), array("float32", 1), array("int64", 1),
+    types.int64, types.int64, types.int64, array("int64", 2), array("int64", 2),
+    array("float32", 2), array("float32", 2), array("float32", 1), types.float32,
+    array("int64", 2, out=True), array("float32", 2, out=True), array("float64", 1, out=True),
+    array("int64", 1, out=True), array("bool_", 1, out=True),
 )  # fmt: skip
-def quantize(
-    values: Array, rows: Array, bits: Array, flags: Array, weight: Array,
-    levels: Array, grid: Array,
+def band(
+    y: Array, steps: Array, weight: Array, qualities: Array,
+    a: int, b: int, at: int, class_of: Array, flag_of: Array,
+    bits: Array, signed: Array, extra: Array, farthest: Any,
+    levels: Array, estimate: Array, total: Array,
+    full: Array, bad: Array,
 ) -> None:  # fmt: skip
-    """`quantizer.quantize`, with its arguments and results."""
-    count, n = values.shape
-    x = np.empty(n, np.float32)
-    ways, skips = np.empty(n, np.uint8), np.empty(flags.shape[1], np.uint8)
-    priced = np.empty(flags.shape[1:], np.float32)
-    for row in range(count):
+    """One band of `Engine.attempt`: coefficients a … b of y (N, n), in steps, to levels.
+
+    steps, weight, qualities  (N,)
+    at                        where in a row of flag_of the band begins
+    bits, signed              (R, K) code lengths without the sign and with it
+    extra, farthest           as in the engine
+    levels, estimate          (N, n) get the band's levels, and what they add
+    total, full               (N,) bits so far, and whether the group before was full
+    bad                       (N,) is set where a coefficient is NaN: the row stays as it is
+    """
+    n, groups = b - a, (b - a + _GROUP - 1) // _GROUP
+    residual, x, grid = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
+    rows, flags = np.empty(n, np.int64), np.empty((groups, 2, 2), np.float32)
+    ways, skips = np.empty(n, np.uint8), np.empty(groups, np.uint8)
+    for row in range(len(y)):
+        step, price, quality = steps[row], weight[row], qualities[row] - 1
+        pays = False
         for i in range(n):
-            x[i] = abs(values[row, i])
-        for group in range(len(priced)):
-            for was in range(2):
-                for now in range(2):
-                    priced[group, was, now] = flags[row, group, was, now] * weight[row]
-        _path(
-            x, rows[row if len(rows) > 1 else 0], bits, priced, weight[row],
-            ways, skips, levels[row], grid[row],
-        )  # fmt: skip
-        _sign(values[row], levels[row], grid[row])
-
-
-@compiled(
-    array("int64", 2), array("int64", 2), array("int64", 2), array("int64", 1),
-    array("float32", 2), array("float64", 1, out=True), array("int64", 1, out=True),
-)  # fmt: skip
-def information(
-    levels: Array, classes: Array, flags: Array, full: Array, bits: Array,
-    total: Array, now: Array,
-) -> None:  # fmt: skip
-    """`LevelTables.band_information`, with its arguments and results, and the tables' bits."""
-    for row in range(len(levels)):
-        total[row], now[row] = _information(levels[row], classes[row], flags[row], full[row], bits)
+            rows[i] = class_of[quality, a + i]
+            value = (y[row, a + i] - estimate[row, a + i]) / step
+            bad[row] |= value != value
+            value = farthest if value > farthest else value
+            value = -farthest if value < -farthest else value
+            residual[i], x[i] = value, abs(value)
+            pays |= _TWO * abs(value) - _ONE > price * extra[rows[i]]
+        if bad[row]:
+            continue
+        table, found = flag_of[quality, at : at + 2 * groups], levels[row, a:b]
+        if pays:
+            _price(table, bits, price, flags)
+            _path(x, rows, signed, flags, price, ways, skips, found, grid)
+            _sign(residual, found, grid)
+            for i in range(n):
+                estimate[row, a + i] += grid[i] * step
+        more, full[row] = _information(found, rows, table, full[row], bits)
+        total[row] += more

@@ -29,14 +29,6 @@ def test_the_same_payloads(drawn: Messages) -> None:
     same(levels, again)
 
 
-@given(messages())
-def test_the_same_code_length(drawn: Messages) -> None:
-    """Sums of 4096ths, exact in any order; escapes too."""
-    coder, levels, qualities, _ = drawn
-    plain, quick = both(lambda: coder.tables.information(levels, qualities))
-    same(plain, quick)
-
-
 def test_the_longest_payload_has_room() -> None:
     """Levels of the highest magnitude in the rarest symbols."""
     coder = LevelCoder(EXAMPLE)
