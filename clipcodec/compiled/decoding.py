@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
 from ..entropy.ans import PRECISION
 from ..kinds.trellis.tables import SEED_SIGNS, SIGNS_PER_PUSH

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import compiled
 from ...entropy.ans import (
     SEED_BITS,
     Interval,
@@ -19,7 +20,6 @@ from ...entropy.ans import (
     encode_one,
     uniform,
 )
-from ... import compiled
 from ...errors import CorruptError, DecodeError, EmbeddingError, raise_rows
 from . import quantizer
 from .batch import BatchLevelCoder
