@@ -162,7 +162,8 @@ def measure(path: str, made: str, runs: str) -> None:
     }
     for verb, single in singles.items():
         count = SINGLES[verb] * most // 3 + 1
-        times = [1e3 * seconds(lambda i=i: single(i % len(x))) for i in range(count + 3)][3:]
+        rows = [i % len(x) for i in range(count + 3)]
+        times = [1e3 * seconds(lambda i=i, single=single: single(i)) for i in rows][3:]
         found[f"one: {verb}"] = {"median_ms": statistics.median(times), "best_ms": min(times)}
     state = compiled.state() if hasattr(compiled, "state") else ""
     print(json.dumps({"figures": found, "state": state}))

@@ -13,7 +13,7 @@ peers    bytes_per_item       everything stored; for clipcodec the whole contain
          encode_per_second, decode_per_second   of whole calls, the best of three
 beside   processor time beside faiss's product quantisers, on 100,000 rows (N); the best of two
          encode_us, decode_us          of the processor, a row, all threads together
-         encode_times, decode_times    of clipcodec's default quality: how many times as long it takes
+         encode_times, decode_times    how many times as long clipcodec's default quality takes
          cosine                        mean; faiss's rotation is fitted in few rounds
 million  a million rows (N) from a .npy file into a container and back, each in its own process; so
          are a tenth and a hundredth of them, which shows what grows faster than the data
