@@ -100,6 +100,8 @@ class Kind(ABC):
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
         """What follows the profile in a stream, as parameters and payload.
 
+        The parameters say themselves where they end: no byte behind them changes what they are.
+
         Raises TruncatedError or CorruptError.
         """
 
@@ -139,9 +141,11 @@ class Kind(ABC):
 
     @abstractmethod
     def decode(
-        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+        self, coder: str, payloads: Sequence[bytes], qualities: Symbols, count: int
     ) -> tuple[Symbols, list[int]]:
-        """Symbols and check values of N payloads with one number of symbols.
+        """Symbols (N, count) and check values of N payloads of these qualities (N,).
+
+        The payloads are a list or, of many, `entropy.Payloads`.
 
         Raises TruncatedError or CorruptError.
         """

@@ -52,14 +52,14 @@ def thin_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         return product
 
 
-def shared_out(items: list[T], most: int, fewest: int = 256) -> list[list[T]]:
-    """Parts of `most` items or fewer, as many parts as threads or a multiple of that.
+def share(count: int, most: int, fewest: int = 256) -> int:
+    """How many of `count` items one part holds: as many parts as threads, or a multiple of that.
 
+    most    items in a part
     fewest  items that are enough work for one thread: parts are not made smaller than that
     """
-    rounds = -(-len(items) // (most * most_threads()))
-    step = max(-(-len(items) // (rounds * most_threads())), fewest)
-    return [items[at : at + step] for at in range(0, len(items), step)]
+    rounds = -(-count // (most * most_threads()))
+    return max(-(-count // max(rounds * most_threads(), 1)), fewest)
 
 
 @contextmanager

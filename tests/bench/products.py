@@ -8,7 +8,7 @@ one core and with all; each in a process of its own. Three minutes.
     batch   whole_us       a row, of a whole call
             products_us    a row, of products of the same shapes, as many at a time, alone
             share          products / whole: 1 would be no time but theirs
-    one     median_ms, best_ms   of many calls, each with one embedding or stream
+    one     median_ms, best_ms   of many calls, each with one embedding or stream, after three
 
 The products are noted while the plain path encodes and decodes; whole calls and products are timed
 in turn, and of RUNS (3) the best counts. `state` says what the compiled path was.
@@ -34,18 +34,19 @@ from numpy.typing import NDArray
 
 import clipcodec
 from clipcodec import codec as codec_module
-from clipcodec import compiled
 from clipcodec.kinds.exact import ExactProduct
+from clipcodec.kinds.trellis import compiled
 from clipcodec.kinds.trellis.network import Network
 from clipcodec.kinds.trellis.staged import Synthesis
 from clipcodec.profile.registry import DEFAULT
 from clipcodec.system import threads
 
 CAP = 50
+VARIABLE = "CLIPCODEC_COMPILED"
 PATHS = {"plain": "never", "compiled": "always"}
 FACTORS = ((Network, "_hidden"), (Network, "_out"), (ExactProduct, "_weights"),
            (Synthesis, "_weights"))  # fmt: skip
-SINGLES = {"encode": 60, f"encode, max_bytes={CAP}": 20, "decode": 300}  # calls
+SINGLES = {"encode": 20, f"encode, max_bytes={CAP}": 7, "decode": 100}  # calls in each of RUNS
 
 
 class Product(NamedTuple):
@@ -63,14 +64,15 @@ def noted() -> Iterator[list[Product]]:
     """The products that clipcodec makes meanwhile, in order."""
     found: list[Product] = []
 
-    class Seen(np.ndarray):  # type: ignore[type-arg]
+    class Seen(np.ndarray):
         def __array_ufunc__(self, ufunc: Any, method: str, *given: Any, **options: Any) -> Any:
             left, *rest = (np.asarray(part) for part in given)
             if "out" in options:
                 options["out"] = tuple(np.asarray(part) for part in options["out"])
             if ufunc is np.matmul:
-                shape, where = (*left.shape, rest[0].shape[1]), rest[0].ctypes.data
-                found.append(Product(*shape, left.dtype.name, where))
+                right = rest[0]
+                found.append(Product(*left.shape, right.shape[1], left.dtype.name,
+                                     right.ctypes.data))  # fmt: skip
             return getattr(ufunc, method)(left, *rest, **options)
 
     before = [(owner, name, owner.__dict__.get(name)) for owner, name in FACTORS]
@@ -93,7 +95,8 @@ def noted() -> Iterator[list[Product]]:
 
 def parts_of(x: NDArray[Any], most: int) -> list[NDArray[Any]]:
     """The rows as a codec shares them out among threads."""
-    return [x[part[0] : part[-1] + 1] for part in threads.shared_out([*range(len(x))], most)]
+    step = threads.share(len(x), most)
+    return [x[at : at + step] for at in range(0, len(x), step)]
 
 
 def products_of(x: NDArray[np.float32]) -> dict[str, tuple[int, list[Product]]]:
@@ -161,12 +164,10 @@ def measure(path: str, made: str, runs: str) -> None:
         "decode": lambda i: codec.decode(streams[i]),
     }
     for verb, single in singles.items():
-        count = SINGLES[verb] * most // 3 + 1
-        rows = [i % len(x) for i in range(count + 3)]
+        rows = [i % len(x) for i in range(3 + SINGLES[verb] * most)]
         times = [1e3 * seconds(lambda i=i, single=single: single(i)) for i in rows][3:]
         found[f"one: {verb}"] = {"median_ms": statistics.median(times), "best_ms": min(times)}
-    state = compiled.state() if hasattr(compiled, "state") else ""
-    print(json.dumps({"figures": found, "state": state}))
+    print(json.dumps({"figures": found, "state": compiled.state()}))
 
 
 def child(path: str, cores: str, *args: str) -> dict[str, Any]:
@@ -175,7 +176,7 @@ def child(path: str, cores: str, *args: str) -> dict[str, Any]:
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import products\n"
         "products.measure(*sys.argv[1:])\n"
     )
-    env = {**os.environ, compiled.VARIABLE: PATHS[path]}
+    env = {**os.environ, VARIABLE: PATHS[path]}
     env.pop("OMP_NUM_THREADS", None)
     if cores == "one core":
         env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -194,8 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     x = np.concatenate([part.rows for part in sets])[: args.rows]
     file = kept.Kept("products", args)
     rows: list[tuple[str, dict[str, float], dict[str, str]]] = []
-    before = os.environ.get(compiled.VARIABLE)
-    os.environ[compiled.VARIABLE] = "never"  # as the products are noted
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "never"  # as the products are noted
     most = threads._MAX_THREADS
     with tempfile.TemporaryDirectory(prefix="clipcodec-") as folder:
         path = Path(folder) / "rows.npy"
@@ -210,9 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     rows += [(verb, part, names) for verb, part in found["figures"].items()]
         finally:
             threads._MAX_THREADS = most
-            os.environ.pop(compiled.VARIABLE)
+            os.environ.pop(VARIABLE)
             if before is not None:
-                os.environ[compiled.VARIABLE] = before
+                os.environ[VARIABLE] = before
     for verb, figures, names in sorted(rows, key=lambda row: row[0]):
         file.add(f"{verb}, {names['cores']}, {names['path']}", figures, data=data,
                  modules=kept.OUR_CODE, weights=kept.weights_of(DEFAULT), times=True, verb=verb,

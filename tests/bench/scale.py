@@ -55,6 +55,7 @@ MILLION = 1_000_000
 BESIDE = ("OPQ64,PQ64x8np", "PQ64x8np")
 CONTAINER = (*kept.OUR_CODE, "container/*.py")
 AT_ONCE = 16_384
+PRODUCTS = 2.0  # seconds of matrix products
 
 
 @dataclass(frozen=True)
@@ -249,21 +250,21 @@ def decode_file(container: str, count: str) -> None:
         assert sum(len(block) for block in box.decode_blocks()) == int(count)
 
 
-def product_rate(seconds: float = 2.0) -> float:
+def product_rate() -> float:
     """Multiply-adds a second of float32 matrix products, on all cores at once."""
     a = np.random.default_rng(0).standard_normal((2048, 512), np.float32)
     b = np.random.default_rng(1).standard_normal((512, 512), np.float32)
     cores = os.cpu_count() or 1
 
     def work(_: int) -> int:
-        count, end = 0, time.perf_counter() + seconds
+        count, end = 0, time.perf_counter() + PRODUCTS
         while time.perf_counter() < end:
             a @ b
             count += 1
         return count
 
     with ThreadPoolExecutor(cores) as pool:
-        return sum(pool.map(work, range(cores))) * 2048 * 512 * 512 / seconds
+        return sum(pool.map(work, range(cores))) * 2048 * 512 * 512 / PRODUCTS
 
 
 def multiply_adds() -> int:

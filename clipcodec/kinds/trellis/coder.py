@@ -21,7 +21,7 @@ from ...entropy.ans import (
     uniform,
 )
 from ...errors import CorruptError, DecodeError, EmbeddingError, raise_rows
-from . import quantizer
+from . import compiled, quantizer
 from .batch import BatchLevelCoder
 from .tables import (
     LENGTH_BITS,
@@ -34,8 +34,10 @@ from .tables import (
 )
 
 _KEPT = 1 << 18  # places of rows kept as lists: all qualities of common widths, few of the widest
-_BATCH = 24  # from this many messages on, numpy beats a loop over messages
+# From so many messages on, numpy beats a loop over messages
+_ENCODED, _DECODED = 40, 64
 _SECONDS = 8e-8  # that a level takes to be decoded by numpy
+_PUSHED = 8e-8  # and to be encoded
 _LEAST_BYTES = 3  # of a payload: its seed
 _NEXT: list[list[int]] = quantizer.NEXT.tolist()
 
@@ -59,8 +61,12 @@ class LevelCoder:
                 f"a level above {MAX_LEVEL} at this quality: ask for a lower one",
                 rows=high.tolist(),
             )
+        fast = compiled.loops(_PUSHED * levels.size)
+        if fast is not None and len(levels):
+            seeds = np.array(checks, np.int64)
+            return self._many.encode_compiled(fast, levels, qualities, seeds)
         plain = magnitudes < self.tables.escape
-        if np.count_nonzero(plain) < _BATCH:
+        if np.count_nonzero(plain) < _ENCODED:
             plain[:] = False
         payloads = [b""] * len(levels)
         if plain.any():
@@ -78,16 +84,14 @@ class LevelCoder:
 
         Raises TruncatedError (empty) or CorruptError (too long, not canonical).
         """
-        # a level takes 3 bytes, its escaped rest at most 19 bits, its sign 1
-        longest = 8 + 3 * self.tables.flag_of.shape[1] + 6 * self.tables.count
-        check_payloads(payloads, longest)
+        check_payloads(payloads, self.tables.longest)
         levels = np.zeros((len(payloads), self.tables.count), np.int64)
         checks = np.zeros(len(payloads), np.int64)
         alone: Sequence[int] = range(len(payloads))
         fast = compiled.loops(_SECONDS * levels.size)
         if fast is not None:
             alone = self._many.decode_compiled(fast, payloads, qualities, levels, checks)
-        elif len(payloads) >= _BATCH:
+        elif len(payloads) >= _DECODED:
             alone = self._many.decode(payloads, qualities, levels, checks)
         faults: dict[int, DecodeError] = {}
         for i in alone:

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import compiled
 from ...bitstream import check_value
 from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import CorruptError, TruncatedError, WeightsError
 from ...target import Target
 from ..base import Kind, Parameters, Quantized, Shapes, Tensors, integer
-from . import quantizer, rate
+from . import compiled, quantizer, rate
 from .engine import Engine
 from .tables import LevelTables
 
@@ -129,10 +128,9 @@ class TrellisKind(Kind):
         return self.engine(symbols.shape[1]).coder.encode(symbols, qualities, checks)
 
     def decode(
-        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+        self, coder: str, payloads: Sequence[bytes], qualities: Symbols, count: int
     ) -> tuple[Symbols, list[int]]:
-        qualities = np.array([p.quality for p in parameters])
-        return self.engine(parameters[0].symbols).coder.decode(payloads, qualities)
+        return self.engine(count).coder.decode(payloads, qualities)
 
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
         engine = self.engine(symbols.shape[1])

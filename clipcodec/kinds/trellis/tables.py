@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from ...entropy.ans import PRECISION, intervals
 from ...entropy.tables import FREQUENCY_BITS
 from ...errors import WeightsError
-from . import quantizer
+from . import compiled, quantizer
 
 MAX_LEVEL = (1 << 15) - 1
 LENGTH_BITS = 4  # of the length of an escaped rest
 SEED_SIGNS = 8  # signs in the seed of the rANS state, after the check value
 SIGNS_PER_PUSH = 16
 _BIT_PARTS = 1 << 12
+_INFORMATION = 2e-8  # seconds that numpy takes for a level's code length
 
 Levels = NDArray[np.int64]
 Qualities = NDArray[np.int64]
@@ -59,6 +60,8 @@ class LevelTables:
             self.class_of = np.broadcast_to(self.class_of, (len(self.class_of), self.count))
         if self.flag_of.shape[1] == 2:
             self.flag_of = np.tile(self.flag_of, (1, sum(map(len, self.groups))))
+        # a level takes 3 bytes, its escaped rest at most 19 bits, its sign 1
+        self.longest = 8 + 3 * self.flag_of.shape[1] + 6 * self.count
         self.left, self.width = intervals(self.frequencies)
         # rounded to 1/4096, so that sums are exact in any order; signs are not counted here
         bits = np.rint((PRECISION - np.log2(self.width)) * _BIT_PARTS) / _BIT_PARTS
@@ -96,6 +99,12 @@ class LevelTables:
 
         classes (N, k), flags (N, 2·G), full (N,) whether the group before was full.
         """
+        fast = compiled.loops(_INFORMATION * levels.size)
+        if fast is not None:
+            total, now = np.empty(len(levels)), np.empty(len(levels), np.int64)
+            arrays = map(np.ascontiguousarray, (levels, classes, flags, full))
+            fast.information(*arrays, self.bits, total, now)
+            return total, now
         magnitudes, k = np.abs(levels), levels.shape[1]
         rows = classes + quantizer.odd(levels, [(0, k)])
         each = self.bits[rows, np.minimum(magnitudes, self.escape)].astype(np.float64)
@@ -103,7 +112,7 @@ class LevelTables:
         if magnitudes.max(initial=0) >= self.escape:
             each += self.escape_bits(magnitudes)
         total, everyone = np.zeros(len(levels)), np.arange(len(levels))
-        now: Levels = full
+        now = full
         for group, (a, b) in enumerate(quantizer.groups(0, k)):
             table = flags[everyone, 2 * group + now]
             now = np.asarray(magnitudes[:, a:b].any(axis=1), np.int64)
