@@ -8,7 +8,7 @@ one core and with all; each in a process of its own. Three minutes.
     batch   whole_us       a row, of a whole call
             products_us    a row, of products of the same shapes, as many at a time, alone
             share          products / whole: 1 would be no time but theirs
-    one     median_ms, best_ms   of many calls, each with one embedding or stream, after three
+    one     median_ms, best_ms   of many calls, each with one embedding or stream, after the first
 
 The products are noted while the plain path encodes and decodes; whole calls and products are timed
 in turn, and of RUNS (3) the best counts. `state` says what the compiled path was.
@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import clipcodec
-from clipcodec import codec as codec_module
+from clipcodec import batches
 from clipcodec.kinds.exact import ExactProduct
 from clipcodec.kinds.trellis import compiled
 from clipcodec.kinds.trellis.network import Network
@@ -70,9 +70,10 @@ def noted() -> Iterator[list[Product]]:
             if "out" in options:
                 options["out"] = tuple(np.asarray(part) for part in options["out"])
             if ufunc is np.matmul:
-                right = rest[0]
-                found.append(Product(*left.shape, right.shape[1], left.dtype.name,
-                                     right.ctypes.data))  # fmt: skip
+                (rows, inner), right = left.shape, rest[0]
+                found.append(
+                    Product(rows, inner, right.shape[1], left.dtype.name, right.ctypes.data)
+                )
             return getattr(ufunc, method)(left, *rest, **options)
 
     before = [(owner, name, owner.__dict__.get(name)) for owner, name in FACTORS]
@@ -103,7 +104,7 @@ def products_of(x: NDArray[np.float32]) -> dict[str, tuple[int, list[Product]]]:
     """By verb: how many parts the rows are cut into, and the products of the first."""
     made = {}
     codec = clipcodec.Codec()
-    for verb, most in (("encode", codec_module._ENCODED), ("decode", codec_module._DECODED)):
+    for verb, most in (("encode", batches._ENCODED), ("decode", batches._DECODED)):
         parts = parts_of(x, most)
         with noted() as encoded:
             streams = codec.encode_embeddings(parts[0])
@@ -138,7 +139,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def measure(path: str, made: str, runs: str) -> None:
+def measure(path: str, made: str, runs: str, calls_of_one: str) -> None:
     """Print the figures of rows in a file and of their products (JSON); a process of its own."""
     if os.environ.get("OMP_NUM_THREADS") == "1":
         threads._MAX_THREADS = 1
@@ -164,8 +165,8 @@ def measure(path: str, made: str, runs: str) -> None:
         "decode": lambda i: codec.decode(streams[i]),
     }
     for verb, single in singles.items():
-        rows = [i % len(x) for i in range(3 + SINGLES[verb] * most)]
-        times = [1e3 * seconds(lambda i=i, single=single: single(i)) for i in rows][3:]
+        rows = [i % len(x) for i in range(1 + json.loads(calls_of_one)[verb] * most)]
+        times = [1e3 * seconds(lambda i=i, single=single: single(i)) for i in rows][1:]
         found[f"one: {verb}"] = {"median_ms": statistics.median(times), "best_ms": min(times)}
     print(json.dumps({"figures": found, "state": compiled.state()}))
 
@@ -206,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 threads._MAX_THREADS = 1 if cores == "one core" else most
                 made = json.dumps(products_of(x))
                 for name in PATHS:
-                    found = child(name, cores, str(path), made, str(args.runs))
+                    found = child(name, cores, str(path), made, str(args.runs), json.dumps(SINGLES))
                     names = {"path": name, "cores": cores, "state": found["state"]}
                     rows += [(verb, part, names) for verb, part in found["figures"].items()]
         finally:

@@ -195,7 +195,7 @@ def test_products_are_those_of_the_codec(
     assert np.concatenate(parts).tolist() == [*range(1000)]
 
     words = (str(data), "--rows", "8", "--runs", "1")
-    less = {"PATHS": {"plain": "never"}}
+    less = {"PATHS": {"plain": "never"}, "SINGLES": dict.fromkeys(products.SINGLES, 1)}
     points = run(kept, "products", tmp_path / "a.json", monkeypatch, *words, **less)
     assert len(points) == 2 * 5
     for point in points.values():
