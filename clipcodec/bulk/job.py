@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,13 +29,14 @@ from ..target import Target
 from .entries import LeftOut, Source, Tally
 from .ledger import Ledger, left_of, listed, row_parts, sum_left
 from .outcome import Failure, JobResult, Plan
-from .pipeline import Result, check_settings, compress
+from .pipeline import Result, check_settings, compress, started
 from .resume import SETTLED, Begun, carried, refuse
 from .sources import find
 from .steering import ContainerSize, Steering, counted, settled
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
+    from .workers import Workers
 
 FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _NAMES_SHOWN = 5  # of what is left out for one reason
@@ -240,12 +241,11 @@ class Job:
         run = _Run(writer, ledger, progress or (lambda done, total: None))
         began = time.monotonic()
         try:
-            with writer:
-                if any(left_of(source, ledger) != 0 for source in sources if source.images):
-                    self.codec.backbone()  # before the clock starts
+            with writer, ExitStack() as stack:
+                executor = self._started(stack, sources, ledger, target)  # before the clock starts
                 began = time.monotonic()
                 total = sum_left(sources, ledger)
-                run.work(self._results(sources, ledger, target, steering), total)
+                run.work(self._results(sources, ledger, target, steering, executor), total)
                 left_out = _left_out(sources)
                 if not len(writer):
                     _warn(left_out)
@@ -276,9 +276,20 @@ class Job:
         refuse(self.out, self._mode)
         return find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
 
+    def _started(
+        self, stack: ExitStack, sources: list[Source], ledger: Ledger, target: Target
+    ) -> Workers | None:
+        """Workers and backbone, if there are images to do."""
+        left = [left_of(source, ledger) for source in sources if source.images]
+        if not any(count != 0 for count in left):
+            return None
+        images = None if None in left else sum(count or 0 for count in left)
+        return stack.enter_context(started(self.codec, target, self._workers, images))
+
     def _results(
-        self, sources: list[Source], ledger: Ledger, target: Target, steering: Steering | None
-    ) -> Any:
+        self, sources: list[Source], ledger: Ledger, target: Target, steering: Steering | None,
+        executor: Workers | None,
+    ) -> Any:  # fmt: skip
         known = self._embeddings
         entries = (
             entry._replace(content=known[entry.id], ours=True)
@@ -289,7 +300,7 @@ class Job:
         )
         return compress(
             self.codec, entries, target, workers=self._chosen_workers(sources),
-            batch_size=self._batch_size, steering=steering,
+            batch_size=self._batch_size, steering=steering, executor=executor,
         )  # fmt: skip
 
     def _chosen_workers(self, sources: list[Source]) -> int | None:

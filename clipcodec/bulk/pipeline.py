@@ -25,8 +25,9 @@ from ..models import BATCH
 from ..target import Target
 from .entries import Entry
 from .program import captured
+from .shared import Place, Ring, decode_into, ring
 from .steering import LAG, Steering
-from .workers import Encoded, Task, check_not_imported, check_possible, decode, encode, pool
+from .workers import Encoded, Task, Workers, check_not_imported, check_possible, encode, pool
 
 GROUP = 256  # embeddings that are encoded together
 _SECONDS = 5.0  # or as many as there are after this time
@@ -50,8 +51,9 @@ class Result(NamedTuple):
 class _Slot:
     """An entry in the pipeline, without the bytes of its file.
 
-    batch  slots of equal value are encoded together; None: there is an error, nothing to encode
-    value  pixels, then an embedding; or the error
+    batch   slots of equal value are encoded together; None: there is an error, nothing to encode
+    value   pixels, or the number of their place in shared memory; then an embedding; or the error
+    pixels  is the value still to be embedded?
     """
 
     id: str
@@ -59,9 +61,11 @@ class _Slot:
     rows: int
     batch: Any
     value: Any
+    pixels: bool
 
 
 _Group = tuple[list[_Slot], "Future[Encoded] | None"]
+_Decoding = tuple[list[Entry], "Future[list[Any]] | None", "Place | None"]
 
 
 def default_workers() -> int:
@@ -85,6 +89,25 @@ def check_settings(workers: int | None, batch_size: int) -> None:
         raise OptionError(f"batch_size={batch_size}: at least 1")
 
 
+def started(codec: Codec, target: Target, workers: int | None, images: int | None) -> Workers:
+    """Workers for `compress`, all at once, and the codec's backbone loaded while they start.
+
+    images  how many there are to do; None: unknown
+
+    Raises as `compress`; then no worker is left.
+    """
+    count = default_workers() if workers is None else workers
+    check_possible(count)
+    needed = count if images is None else min(count, -(-images // _CHUNK))
+    executor = pool(count, Task(codec.profile, target), start=needed)
+    try:
+        codec.backbone()
+    except BaseException:
+        executor.shutdown(cancel_futures=True)
+        raise
+    return executor
+
+
 def compress(
     codec: Codec,
     entries: Iterable[Entry],
@@ -93,12 +116,14 @@ def compress(
     workers: int | None = None,
     batch_size: int = BATCH,
     steering: Steering | None = None,
+    executor: Workers | None = None,
 ) -> Generator[list[Result], None, None]:
     """Entries (`sources.find`) to streams, in order, some hundred at a time.
 
     workers     processes; 0: this process does all the work; None: one per core
     batch_size  images that the backbone embeds at a time; a value may change by about 1e-5 with it
     steering    gives each chunk its target, where `target` has mean_bytes
+    executor    `started` with the same codec, target and workers; they are ended here
 
     An entry that fails is a result with its error. Raises OptionError, what loading the backbone
     raises, and WorkerError if workers cannot start or one is killed. Close the iterator to end
@@ -109,7 +134,8 @@ def compress(
     target.check(codec.profile)
     count = default_workers() if workers is None else workers
     check_possible(count)
-    return _Pipeline(codec, Task(codec.profile, target), count, batch_size, steering).run(entries)
+    work = _Pipeline(codec, Task(codec.profile, target), count, batch_size, steering)
+    return work.run(entries, executor)
 
 
 class _Pipeline:
@@ -126,13 +152,19 @@ class _Pipeline:
         self._steering = steering
         self._held: list[_Slot] = []  # embedded, too few for a chunk of the steering
         self._chunks: deque[list[_Group]] = deque()  # whose sizes the steering does not know yet
+        self._ring: Ring | None = None
+        self._seen = 0  # places of images that have come so far, or of errors in their stead
 
-    def run(self, entries: Iterable[Entry]) -> Generator[list[Result], None, None]:
-        self._executor = pool(self._workers, self._task)
+    def run(
+        self, entries: Iterable[Entry], executor: Workers | None
+    ) -> Generator[list[Result], None, None]:
+        self._executor = executor or pool(self._workers, self._task)
         try:
             yield from self._run(iter(entries))
         finally:
             self._executor.shutdown(wait=True, cancel_futures=True)
+            if self._ring is not None:
+                self._ring.close()
 
     def _run(self, entries: Iterator[Entry]) -> Iterator[list[Result]]:
         group: list[_Slot] = []
@@ -146,7 +178,7 @@ class _Pipeline:
                 group, images, batch = [], [], None
             group.append(slot)
             batch = batch or slot.batch
-            if slot.batch == "image" and slot.value.ndim > 1:  # pixels, not embedded before
+            if slot.pixels:
                 images.append(slot)
             # a long group is mostly errors, which must be told in time, too
             if len(images) == self._batch_size or len(group) >= GROUP + self._batch_size:
@@ -164,45 +196,67 @@ class _Pipeline:
 
     def _decoded(self, entries: Iterator[Entry]) -> Iterator[_Slot]:
         """Entries with their pixels, rows or errors, in order."""
-        waiting: deque[tuple[list[Entry], Future[list[Any]] | None, int]] = deque()
+        waiting: deque[tuple[_Decoding, int]] = deque()
         ahead = 0
         setup: bytes | None = None
         for chunk in _chunks(entries):
             contents = [e.content for e in chunk if isinstance(e.content, (str, bytes))]
             size = sum(len(c) for c in contents if isinstance(c, bytes))
-            future = None
+            future = place = None
             if contents:
                 preprocess = self._codec.backbone().preprocess
                 if self._workers and setup is None:
                     setup = captured()
-                name = chunk[0].name
-                future = self._submit(name, decode, contents, preprocess, setup)
-            waiting.append((chunk, future, size))
+                    self._ring = self._places(preprocess)
+                place = self._ring and self._ring.take(len(contents))
+                future = self._submit(
+                    chunk[0].name, decode_into, place, contents, preprocess, setup
+                )
+            waiting.append(((chunk, future, place), size))
             ahead += size
             while len(waiting) > self._window or (ahead > _AHEAD and len(waiting) > 1):
-                ahead -= waiting[0][2]
-                yield from self._finish(*waiting.popleft()[:2])
+                done, size = waiting.popleft()
+                ahead -= size
+                yield from self._finish(*done)
         while waiting:
-            yield from self._finish(*waiting.popleft()[:2])
+            yield from self._finish(*waiting.popleft()[0])
 
-    def _finish(self, chunk: list[Entry], future: Future[list[Any]] | None) -> Iterator[_Slot]:
+    def _places(self, preprocess: Any) -> Ring | None:
+        """Shared memory for all images in work; whole batches, so that they lie in one piece."""
+        size = getattr(preprocess, "size", None)
+        batches = -(-(self._window + 1) * _CHUNK // self._batch_size) + 1
+        return ring(batches * self._batch_size, size) if size else None
+
+    def _finish(
+        self, chunk: list[Entry], future: Future[list[Any]] | None, place: Place | None
+    ) -> Iterator[_Slot]:
         found: list[Any] = [] if future is None else self._result(future, chunk[0].name)
         decoded = iter(found)
         for id, name, content, rows, ours in chunk:
             batch: Any = "image"
             value: Any = content
-            if isinstance(content, (str, bytes)):
+            pixels = isinstance(content, (str, bytes))
+            if pixels:
                 value = next(decoded)
+                if place is not None:
+                    value = self._seen if value is None else value
+                    self._seen += 1
             elif isinstance(content, np.ndarray) and not ours:
                 batch = (content.shape, content.dtype)
-            yield _Slot(id, name, rows, None if isinstance(value, ClipcodecError) else batch, value)
+            if isinstance(value, ClipcodecError):
+                batch, pixels = None, False
+            yield _Slot(id, name, rows, batch, value, pixels)
 
     def _embed(self, images: list[_Slot]) -> None:
         """Pixels to embeddings, in place."""
         if images:
-            rows = self._codec.backbone().embed_pixels(np.stack([slot.value for slot in images]))
+            found = [slot.value for slot in images]
+            pixels = self._ring.stack(found) if self._ring else np.stack(found)
+            rows = self._codec.backbone().embed_pixels(pixels)
             for slot, row in zip(images, rows, strict=True):
                 slot.value = row
+        if self._ring is not None:
+            self._ring.free(self._seen)
 
     def _encode(self, group: list[_Slot]) -> None:
         if self._steering is None:
