@@ -31,7 +31,7 @@ from .workers import Encoded, Task, Workers, check_not_imported, check_possible,
 
 GROUP = 256  # embeddings that are encoded together
 _SECONDS = 5.0  # or as many as there are after this time
-_CHUNK = 8  # images that a worker decodes at a time
+_CHUNK = 16  # images that a worker decodes at a time
 _CHUNK_BYTES = 1 << 24  # of archive members, at most
 _AHEAD = 1 << 28
 
@@ -202,13 +202,14 @@ class _Pipeline:
         for chunk in _chunks(entries):
             contents = [e.content for e in chunk if isinstance(e.content, (str, bytes))]
             size = sum(len(c) for c in contents if isinstance(c, bytes))
-            future = place = None
+            future, place = None, None
             if contents:
                 preprocess = self._codec.backbone().preprocess
                 if self._workers and setup is None:
                     setup = captured()
                     self._ring = self._places(preprocess)
-                place = self._ring and self._ring.take(len(contents))
+                if self._ring is not None:
+                    place = self._ring.take(len(contents))
                 future = self._submit(
                     chunk[0].name, decode_into, place, contents, preprocess, setup
                 )

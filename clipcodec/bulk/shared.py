@@ -1,7 +1,7 @@
 """Memory that workers write pixels into, and that this process gives to the backbone as it is.
 
-It is a ring of places, each for one image. The main process makes it, says which places a chunk of
-images gets, and frees them in the order of the images; a batch that lies in one piece is not copied.
+It is a ring of places, each for one image. The main process makes it, says which places a chunk
+of images gets, and frees them in the order of the images; a batch in one piece is not copied.
 
 On Linux it is a file without a name (memfd_create), which workers open through /proc. The system
 drops it when the last process that has it ends, however that ends, and it takes nothing of
@@ -70,10 +70,12 @@ class Ring:
         """(N, H, W, 3) of pixels, or of the numbers of their places: these without a copy if they
         follow each other."""
         first, count = found[0], self._shape[0]
-        if isinstance(first, int) and [*found] == [*range(first, first + len(found))]:
-            start = first % count
-            if start + len(found) <= count:
-                return self._rows[start : start + len(found)]
+        if (
+            isinstance(first, int)
+            and first % count + len(found) <= count
+            and all(isinstance(at, int) and at == first + i for i, at in enumerate(found))
+        ):
+            return self._rows[first % count :][: len(found)]
         return np.stack([self._rows[at % count] if isinstance(at, int) else at for at in found])
 
     def close(self) -> None:
@@ -119,8 +121,11 @@ def _open(place: Place) -> Pixels | None:
 
 
 def decode_into(
-    place: Place | None, contents: Sequence[str | bytes], preprocess: Preprocess, setup: bytes | None
-) -> list[None | Pixels | ClipcodecError]:
+    place: Place | None,
+    contents: Sequence[str | bytes],
+    preprocess: Preprocess,
+    setup: bytes | None = None,
+) -> list[Pixels | ClipcodecError | None]:
     """As `decode`, but pixels are put into their places: None then stands for them."""
     found: list[Any] = [*decode(contents, preprocess, setup)]
     rows = None if place is None else _open(place)

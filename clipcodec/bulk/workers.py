@@ -113,7 +113,9 @@ class _Processes(Workers):
             check_possible(workers)
             _make_lock(context)
             self._pool = ProcessPoolExecutor(
-                workers, context, initializer=_begin,
+                workers,
+                context,
+                initializer=_begin,
                 initargs=(pickle.dumps(task), start > 0),
             )
         self._others = active_children()  # of the program

@@ -70,7 +70,7 @@ class WithInstant(Codec):
 
 def make(folder: Path, count: int) -> list[str]:
     rng = np.random.default_rng(0)
-    names = []
+    names: list[str] = []
     for i in range(count):
         path = folder / f"{i:06}.jpg"
         if i < DISTINCT:
