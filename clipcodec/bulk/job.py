@@ -80,7 +80,10 @@ class Job:
             without another file. Mode "resume" without a profile takes the one that the container
             carries.
         embeddings: Of images, by their ids: what the same backbone made of them before, (D,) of
-            unit norm. They are not embedded again.
+            unit norm. They are not embedded again, unless `decode` is "device".
+        decode: "exact": Pillow decodes and resizes, as open_clip does; "device": of JPEGs without
+            odd features this is done where the backbone runs, which is faster on a GPU and changes
+            the embeddings a little. Mode "resume" refuses another than the container has.
 
     Attributes:
         carried: Whether the profile is the one that the container to go on with carries.
@@ -116,6 +119,7 @@ class Job:
         mode: Mode = "new",
         embed_profile: bool = False,
         embeddings: Mapping[str, Any] | None = None,
+        decode: str = "exact",
     ) -> None:
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
@@ -132,10 +136,10 @@ class Job:
             found, backbone=backbone, device=device, weights=weights, precision=precision
         )
         self.unfinished: Path | None = None
-        self._weights, self._precision = weights, precision
+        self._weights, self._precision, self._decode = weights, precision, decode
         self._workers, self._batch_size, self._mode = workers, batch_size, mode
         self.target.check(self.codec.profile)
-        check_settings(workers, batch_size)
+        check_settings(workers, batch_size, decode)
         self._embed = embed_profile or self.carried
         self._embeddings = embeddings or {}
         if self._embed:
@@ -233,6 +237,8 @@ class Job:
             target, steering = self._to_mean(begun, sources, ledger)
         if target is not self.target:
             identity |= {SETTLED: {"quality": target.quality, "weight": target.weight}}
+        if identity.get("decode", "") is None:
+            del identity["decode"]  # as in containers of older releases
         metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
         writer = ContainerWriter(
             self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey,
@@ -290,7 +296,7 @@ class Job:
         self, sources: list[Source], ledger: Ledger, target: Target, steering: Steering | None,
         executor: Workers | None,
     ) -> Any:  # fmt: skip
-        known = self._embeddings
+        known = self._embeddings if self._decode == "exact" else {}  # these were made by that
         entries = (
             entry._replace(content=known[entry.id], ours=True)
             if entry.id in known and isinstance(entry.content, (str, bytes))
@@ -301,6 +307,7 @@ class Job:
         return compress(
             self.codec, entries, target, workers=self._chosen_workers(sources),
             batch_size=self._batch_size, steering=steering, executor=executor,
+            decode=self._decode,
         )  # fmt: skip
 
     def _chosen_workers(self, sources: list[Source]) -> int | None:
@@ -339,7 +346,9 @@ class Job:
 
         name = self.codec.backbone_name
         weights = sha256(locate(spec(name), self._weights))
-        return {"backbone": name, "weights": weights, "precision": self._precision}
+        decode = None if self._decode == "exact" else self._decode
+        return {"backbone": name, "weights": weights, "precision": self._precision,
+                "decode": decode}  # fmt: skip
 
     def _estimate(self, images: int, rows: _Sample, bytes_per_item: float | None) -> int | None:
         """About how many bytes the streams of so many images and of these rows take.

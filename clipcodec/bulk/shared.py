@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..errors import ClipcodecError
+from ..models.jpegs import Jpeg
 from .workers import decode
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ class Place(NamedTuple):
     first: int
 
 
+class Stored(NamedTuple):
+    """A JPEG that lies in its place: how many bytes and pixels it has."""
+
+    bytes: int
+    pixels: int
+
+
 class Ring:
     """The places. Numbers count up for ever: place n is row n % count."""
 
@@ -65,6 +73,13 @@ class Ring:
     def free(self, end: int) -> None:
         """What lies before number `end` is not needed any more."""
         self._free = end
+
+    def found(self, item: Any, number: int) -> Any:
+        """What `decode_into` has given for a place: for pixels there its number, or the JPEG."""
+        if isinstance(item, Stored):
+            row = self._rows[number % self._shape[0]]
+            return Jpeg(row.reshape(-1)[: item.bytes], item.pixels)
+        return number if item is None else item
 
     def stack(self, found: Sequence[int | Pixels]) -> Pixels:
         """(N, H, W, 3) of pixels, or of the numbers of their places: these without a copy if they
@@ -125,14 +140,22 @@ def decode_into(
     contents: Sequence[str | bytes],
     preprocess: Preprocess,
     setup: bytes | None = None,
-) -> list[Pixels | ClipcodecError | None]:
-    """As `decode`, but pixels are put into their places: None then stands for them."""
-    found: list[Any] = [*decode(contents, preprocess, setup)]
+    *,
+    jpegs: bool = False,
+) -> list[Pixels | Jpeg | ClipcodecError | Stored | None]:
+    """As `decode`, but what finds room in its place is put there.
+
+    None then stands for pixels, `Stored` for a JPEG.
+    """
+    found: list[Any] = [*decode(contents, preprocess, setup, jpegs=jpegs)]
     rows = None if place is None else _open(place)
     if place is not None and rows is not None:
-        for i, pixels in enumerate(found):
+        for i, item in enumerate(found):
             row = rows[(place.first + i) % len(rows)]
-            if getattr(pixels, "shape", None) == row.shape:
-                row[...] = pixels
+            if getattr(item, "shape", None) == row.shape:
+                row[...] = item
                 found[i] = None
+            elif isinstance(item, Jpeg) and len(item.data) <= row.size:
+                row.reshape(-1)[: len(item.data)] = np.frombuffer(item.data, np.uint8)
+                found[i] = Stored(len(item.data), item.pixels)
     return found

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..models import Preprocess
+    from ..models.jpegs import Jpeg
     from ..profile.file import Profile
     from ..target import Target
 
@@ -98,6 +99,24 @@ def _impossible(cause: str) -> WorkerError:
 
 class Workers(Executor):
     """Where the work is done."""
+
+    def give(
+        self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """As `submit`. name: of the first entry that the work is about.
+
+        Raises WorkerError if the processes are gone, and so does `result`.
+        """
+        try:
+            return self.submit(fn, *args, **kwargs)
+        except BrokenExecutor as error:
+            raise self.ended(name) from error
+
+    def result(self, future: Future[T], name: str) -> T:
+        try:
+            return future.result()
+        except BrokenExecutor as error:
+            raise self.ended(name) from error
 
     def ended(self, name: str) -> WorkerError:
         """Why the processes are gone. name: of the first entry that the work was about."""
@@ -232,17 +251,41 @@ def _end_with_parent() -> None:
 
 
 def decode(
-    contents: Sequence[str | bytes], preprocess: Preprocess, setup: bytes | None = None
-) -> list[NDArray[np.uint8] | ClipcodecError]:
+    contents: Sequence[str | bytes],
+    preprocess: Preprocess,
+    setup: bytes | None = None,
+    *,
+    jpegs: bool = False,
+) -> list[NDArray[np.uint8] | Jpeg | ClipcodecError]:
     """Image files to pixels for the backbone, or for each the error about it.
 
     setup  what the program has set up in its process (`program.captured`); None: this is it
+    jpegs  leave files to the main process that a device may decode
     """
     if setup is not None:
         adopt(setup)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-        return [_decode(content, preprocess) for content in contents]
+        return [
+            (_jpeg(content, preprocess) if jpegs else None) or _decode(content, preprocess)
+            for content in contents
+        ]
+
+
+def _jpeg(content: str | bytes, preprocess: Preprocess) -> Jpeg | None:
+    """The file, if a device may decode it."""
+    from ..models.jpegs import plain
+    from .entries import size_fault
+
+    if isinstance(content, str):
+        try:
+            if not os.path.isfile(content) or size_fault(os.path.getsize(content)) is not None:
+                return None
+            with open(content, "rb") as file:
+                content = file.read()
+        except OSError:
+            return None
+    return plain(content, preprocess)
 
 
 def _decode(content: str | bytes, preprocess: Preprocess) -> NDArray[np.uint8] | ClipcodecError:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from clipcodec import Codec
-from clipcodec.bulk import pipeline, shared, workers
+from clipcodec.bulk import decoding, pipeline, shared, workers
 from clipcodec.bulk.entries import Entry
 from clipcodec.errors import ClipcodecError, WeightsError, WorkerError
 from clipcodec.models import Preprocess
@@ -139,7 +139,7 @@ def test_without_the_memory_pixels_are_the_result(monkeypatch: pytest.MonkeyPatc
 
 def test_results_are_the_same_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """With errors in between, more images than places, too few places, and none."""
-    monkeypatch.setattr(pipeline, "_CHUNK", 3)
+    monkeypatch.setattr(decoding, "CHUNK", 3)
     expected = results(pipeline.compress(Few("any/rotation"), entries(60), workers=0, batch_size=8))
     assert sum(stream.startswith("b") for _, stream in expected) == 52
     inner, made = shared.ring, list[int]()
@@ -150,7 +150,7 @@ def test_results_are_the_same_with_and_without(monkeypatch: pytest.MonkeyPatch) 
             made.append(min(count, limit))
             return inner(made[-1], size) if limit else None
 
-        monkeypatch.setattr(pipeline, "ring", limited)
+        monkeypatch.setattr(decoding, "ring", limited)
         found = pipeline.compress(Few("any/rotation"), entries(60), workers=1, batch_size=8)
         assert results(found) == expected
     assert made[0] < 60, "bounded, however many images there are"
@@ -159,7 +159,7 @@ def test_results_are_the_same_with_and_without(monkeypatch: pytest.MonkeyPatch) 
 
 @linux
 def test_batches_of_sound_images_are_not_copied_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_CHUNK", 3)
+    monkeypatch.setattr(decoding, "CHUNK", 3)
     codec = Few("any/rotation")
     found = pipeline.compress(codec, entries(64, bad=None), workers=1, batch_size=8)
     assert len(results(found)) == 64
