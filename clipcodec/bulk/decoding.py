@@ -42,6 +42,7 @@ class Slot:
     value   pixels, the number of their place in shared memory, or a JPEG; then an embedding; or the
             error
     pixels  is the value still to be embedded?
+    path    of its file, if it has one
     """
 
     id: str
@@ -50,6 +51,7 @@ class Slot:
     batch: Any
     value: Any
     pixels: bool
+    path: str | None
 
 
 class Decoder:
@@ -155,7 +157,8 @@ class Decoder:
                 batch = (content.shape, content.dtype)
             if isinstance(value, ClipcodecError):
                 batch, pixels = None, False
-            yield Slot(id, name, rows, batch, value, pixels)
+            path = content if isinstance(content, str) else None
+            yield Slot(id, name, rows, batch, value, pixels, path)
 
     def _with_jpegs(self, slots: list[Slot]) -> torch.Tensor:
         """`pixels`, on the device."""
@@ -167,7 +170,7 @@ class Decoder:
             files, self._jpegs.pixels([slot.value for slot in files]), strict=True
         ):
             # a file that the device does not decode: the exact path knows whether it is damaged
-            slot.value = found if found is not None else self._exact(slot.value)
+            slot.value = found if found is not None else self._exact(slot)
             if isinstance(slot.value, ClipcodecError):
                 slot.batch, slot.pixels = None, False
         rows = []
@@ -176,11 +179,13 @@ class Decoder:
                 value = slot.value
                 if isinstance(value, int) and self._ring is not None:
                     (value,) = self._ring.stack([value])
-                rows.append(torch.as_tensor(value, device=self._jpegs.device))
+                if isinstance(value, np.ndarray):  # torch warns of what cannot be written
+                    value = torch.from_numpy(np.require(value, requirements=("C", "W")))
+                rows.append(value.to(self._jpegs.device))
         return torch.stack(rows) if rows else torch.empty(0)
 
-    def _exact(self, file: Jpeg) -> Any:
-        return decode([bytes(file.data)], self._preprocess)[0]
+    def _exact(self, slot: Slot) -> Any:
+        return decode([slot.path or bytes(slot.value.data)], self._preprocess)[0]
 
 
 def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -8,6 +8,7 @@ files are taken whose colours have one meaning (`plain`).
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -140,7 +141,9 @@ class DeviceJpegs:
         data = [torch.frombuffer(_writable(file.data), dtype=torch.uint8) for file in files]
         kind = torch.device(self.device).type
         where = self.device if kind == "cuda" else "cpu"
-        decoded: list[Tensor] = io_.decode_jpeg(data, mode=io_.ImageReadMode.RGB, device=where)
+        with warnings.catch_warnings():  # 0.29 says that a later release will not have it
+            warnings.simplefilter("ignore", DeprecationWarning)
+            decoded: list[Tensor] = io_.decode_jpeg(data, io_.ImageReadMode.RGB, device=where)
         return [image.to(self.device) for image in decoded]
 
     def _resized(self, images: list[Tensor]) -> list[Tensor]:
