@@ -1,13 +1,14 @@
 """How near a set of images comes to what decoding and the backbone allow; asserts nothing.
 
-    python tests/bench/images.py [--images N] [--workers N] [--backbone NAME --weights FILE]
+    python tests/bench/images.py [--images N] [--workers N] [--decode device]
+                                 [--backbone NAME --weights FILE] [--device NAME]
 
 N (2,000) JPEGs of 640 × 480 are made in a temporary folder and compressed into a container, twice.
 Without --backbone the backbone costs nothing: it gives embeddings drawn from the profile's
 statistics, and what is left is decoding, encoding, and what the main process adds.
 
-    decode_per_second    images that all workers together read, decode and resize, nothing else
-                         running
+    decode_per_second    images that all workers together read, decode and resize by Pillow,
+                         nothing else running
     encode_per_second    embeddings that all workers together encode
     workers_per_second   images that they decode and encode: what the cores allow
     backbone_per_second  images that the backbone embeds, alone, in batches of --batch-size
@@ -35,6 +36,7 @@ from PIL import Image
 from clipcodec import Codec
 from clipcodec.bulk import pipeline, workers
 from clipcodec.bulk.entries import Entry
+from clipcodec.bulk.program import captured
 from clipcodec.container import ContainerWriter
 from clipcodec.models import BATCH, Preprocess
 from clipcodec.target import Target
@@ -48,6 +50,8 @@ MODULES = ("bulk/*.py", "images.py", "models/*.py")
 
 class Instant:
     """A backbone that costs nothing."""
+
+    device = "cpu"
 
     def __init__(self, rows: np.ndarray) -> None:
         self.preprocess = Preprocess((224, 224), "shortest", "bicubic", 0)
@@ -114,15 +118,18 @@ def in_all(count: int, task: workers.Task, work: Any, parts: Sequence[tuple[Any,
 
 
 def whole(
-    codec: Codec, names: list[str], target: Target, count: int, batch: int, out: Path
+    codec: Codec, names: list[str], target: Target, count: int, args: Any, out: Path
 ) -> dict[str, float]:
     began, first, done = time.perf_counter(), 0.0, 0
     busy = 0.0
     entries = (Entry(os.path.basename(name), name, name) for name in names)
     with ContainerWriter(out, "w") as writer:
         executor = pipeline.started(codec, target, count, len(names))
-        for group in pipeline.compress(codec, entries, target, workers=count, batch_size=batch,
-                                       executor=executor):  # fmt: skip
+        groups = pipeline.compress(
+            codec, entries, target, workers=count, batch_size=args.batch_size, executor=executor,
+            decode=args.decode,
+        )  # fmt: skip
+        for group in groups:
             for result in group:
                 assert isinstance(result.stream, bytes), result.stream
                 writer.append(result.stream, result.id)
@@ -145,13 +152,11 @@ def figures(args: Any, folder: Path) -> dict[str, float]:
                       precision=args.precision)  # fmt: skip
     names = make(folder, args.images)
     task = workers.Task(codec.profile, target)
-    runs = [whole(codec, names, target, count, args.batch_size, folder / "o.clpc") for _ in "12"]
+    runs = [whole(codec, names, target, count, args, folder / "o.clpc") for _ in "12"]
     found = {name: (max if name == "whole_per_second" else min)(run[name] for run in runs)
              for name in runs[0]}  # fmt: skip
     found["start_seconds"] = runs[0]["start_seconds"]
     backbone = codec.backbone()
-    from clipcodec.bulk.program import captured
-
     share = max(8, len(names) // count)
     decoded = in_all(
         count, task, decoding,
@@ -183,11 +188,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", metavar="FILE")
     parser.add_argument("--device", metavar="NAME")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--decode", default="exact", choices=pipeline.DECODE)
     args = parser.parse_args(arguments)
     file = kept.Kept("images", args)
     with tempfile.TemporaryDirectory() as folder:
         found = figures(args, Path(folder))
     key = f"{args.backbone or 'no backbone'}, batches of {args.batch_size}"
+    key += f", decode {args.decode}" * (args.decode != "exact")
     file.add(key, found, data=DATA, modules=MODULES, weights=kept.weights_of(PROFILE), times=True,
              images=args.images, workers=args.workers or pipeline.default_workers())  # fmt: skip
     file.finish()

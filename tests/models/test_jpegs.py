@@ -102,7 +102,8 @@ def test_limits_and_formats_of_the_program_hold(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("preprocess", [
     PIXELS, Preprocess((32, 32), "squash", "bilinear", 0),
-    Preprocess((200, 200), "shortest", "bicubic", 0), Preprocess((24, 40), "shortest", "bicubic", 0),
+    Preprocess((200, 200), "shortest", "bicubic", 0),
+    Preprocess((24, 40), "shortest", "bicubic", 0),
 ])  # fmt: skip
 def test_pixels_are_those_of_pillow_but_for_rounding(preprocess: Preprocess) -> None:
     """In the order of the files, whatever their sizes; also where an image is made larger."""
