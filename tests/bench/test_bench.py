@@ -274,3 +274,18 @@ def test_what_is_kept_was_made_by_this_code(kept: ModuleType, name: str) -> None
     if not path.exists():
         pytest.skip(f"{path.name} has not been made yet")
     assert kept.stale(path) == []
+
+
+def test_images(tmp_path: Path) -> None:
+    """In a process of its own, as its workers import the program."""
+    out = tmp_path / "images.json"
+    command = [sys.executable, str(BENCH / "images.py"), "--images", "320", "--workers", "1"]
+    subprocess.run(
+        [*command, "--decode", "device", "-o", str(out)], check=True, capture_output=True
+    )
+    (point,) = json.loads(out.read_text("utf-8"))["points"]
+    assert (point["images"], point["workers"]) == (320, 1)
+    assert all(point[name] > 0 for name in ("main_us", "whole_per_second", "start_seconds"))
+    assert point["workers_per_second"] < point["decode_per_second"]
+    slower = min(point["workers_per_second"], point["backbone_per_second"])
+    assert point["share"] == pytest.approx(point["whole_per_second"] / slower, 0.001)
