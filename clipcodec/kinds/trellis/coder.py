@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import compiled
 from ...entropy.ans import (
     SEED_BITS,
     Interval,
