@@ -121,9 +121,9 @@ def test_no_payload_is_decoded_twice(coded: Coded, monkeypatch: pytest.MonkeyPat
     payloads: list[bytes] = []
     whole = kind.decode
 
-    def spy(self: Any, coder: str, some: list[bytes], parameters: Any) -> Any:
+    def spy(self: Any, coder: str, some: list[bytes], *others: Any) -> Any:
         payloads.extend(some)
-        return whole(self, coder, some, parameters)
+        return whole(self, coder, some, *others)
 
     monkeypatch.setattr(kind, "decode", spy)
     monkeypatch.setattr(sources, "BLOCK", 64)  # several parts
