@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -119,9 +119,9 @@ def test_no_payload_is_decoded_twice(coded: Coded, monkeypatch: pytest.MonkeyPat
     payloads: list[bytes] = []
     whole = kind.decode
 
-    def spy(self: Any, coder: str, some: list[bytes], parameters: Any) -> Any:
+    def spy(self: Any, coder: str, some: Sequence[bytes], *more: Any) -> Any:
         payloads.extend(some)
-        return whole(self, coder, some, parameters)
+        return whole(self, coder, some, *more)
 
     monkeypatch.setattr(kind, "decode", spy)
     monkeypatch.setattr(sources, "BLOCK", 64)  # several parts
