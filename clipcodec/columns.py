@@ -150,7 +150,9 @@ def _headers(
         for at, row in enumerate(rows.tolist()):  # those at fault, until a longer header is found
             example = parsed(row)
             if example is not None:
-                rows, size = rows[at:], len(example.start)
+                which[row] = len(found)
+                found.append(example)
+                rows, size = rows[at + 1 :], len(example.start)
                 break
         if not size:
             break

@@ -47,7 +47,7 @@ class Payloads(Sequence[bytes]):
         return self.buffer[start : start + int(self.lengths[at])].tobytes()
 
     def __iter__(self) -> Iterator[bytes]:
-        view = memoryview(self.buffer)
+        view = self.buffer.data
         for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
             yield bytes(view[start : start + length])
 
@@ -61,7 +61,8 @@ class Payloads(Sequence[bytes]):
 
     def last(self) -> NDArray[np.uint8]:
         """(N,) the last byte of each; none may be empty."""
-        return self.buffer[self.starts + self.lengths - 1]
+        found: NDArray[np.uint8] = self.buffer[self.starts + self.lengths - 1]
+        return found
 
     def padded(self, words: int = 0) -> NDArray[np.uint32]:
         """As 32-bit words, least significant byte first, with zeros behind the end of each.

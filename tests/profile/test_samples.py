@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec.kinds.base import Parameters
 from clipcodec.kinds.trellis.predictive import PredictiveKind
 from clipcodec.profile.registry import DEFAULT, by_name
 from clipcodec.profile.samples import draw, draw_levels
