@@ -238,12 +238,19 @@ def _put_together(
     places = np.cumsum(whole) - whole
     total = int(whole.sum())
     out, of_rests = np.empty(total, np.uint8), np.ones(total, bool)
-    sizes = np.array([len(start) for start in starts])
-    for size in {*sizes.tolist()} - {0}:
-        chosen = np.flatnonzero(sizes[which] == size)
-        own = np.frombuffer(b"".join(start[:size].ljust(size) for start in starts), f"V{size}")
-        _stretches(out, size)[places[chosen]] = own[which[chosen]]
-        _stretches(of_rests, size)[places[chosen]] = np.zeros(1, f"V{size}")
+    groups: dict[int, list[int]] = {}  # those of equal length
+    for number, start in enumerate(starts):
+        groups.setdefault(len(start), []).append(number)
+    rank, size_of = np.empty((2, len(starts)), np.int64)
+    for size, numbers in groups.items():
+        rank[numbers], size_of[numbers] = np.arange(len(numbers)), size
+    sizes = size_of[which]
+    for size, numbers in groups.items():
+        if size:
+            rows = np.flatnonzero(sizes == size)
+            own = np.frombuffer(b"".join([starts[i] for i in numbers]), f"V{size}")
+            _stretches(out, size)[places[rows]] = own[rank[which[rows]]]
+            _stretches(of_rests, size)[places[rows]] = np.zeros(1, f"V{size}")
     out[of_rests] = np.frombuffer(rests, np.uint8)
     return Payloads(out, places, whole)
 
