@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -44,24 +44,35 @@ class Transform(Protocol):
 class Attempt:
     """N embeddings, quantised once.
 
-    levels    (N, n)
-    bits      (N,) their ideal code length
-    estimate  (N, n) coefficients before the restoration
-    y         (N, n) the coefficients that were asked for
+    levels     (N, n)
+    bits       (N,) their ideal code length
+    estimate   (N, n) coefficients before the restoration
+    y          (N, n) the coefficients that were asked for
+    qualities  (N,)
     """
 
     levels: Levels
     bits: NDArray[np.float64]
     estimate: Floats
     y: Floats
-    _restore: Callable[[Floats], None]
+    qualities: Symbols
+    _restore: Callable[[Floats, Symbols], None]
 
     @cached_property
     def latent(self) -> Floats:
-        """(N, n) coefficients as decoded."""
+        """(N, n) coefficients as decoded: one more network, which runs when this is first read."""
         latent = self.estimate.copy()
-        self._restore(latent)
+        self._restore(latent, self.qualities)
         return latent
+
+    def part(self, where: Symbols) -> Attempt:
+        """Some of the embeddings, of which alone the latent is wanted."""
+        if len(where) == len(self.bits):
+            return self
+        levels, bits, estimate, y, qualities = (
+            a[where] for a in (self.levels, self.bits, self.estimate, self.y, self.qualities)
+        )
+        return Attempt(levels, bits, estimate, y, qualities, self._restore)
 
     @property
     def error(self) -> Floats:
@@ -127,9 +138,7 @@ class Engine:
         bad = np.flatnonzero(~np.isfinite(((y - estimate) ** 2).sum(axis=1)))
         if len(bad):
             raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
-        return Attempt(
-            levels, bits, estimate, y, partial(self.transform.restore, qualities=qualities)
-        )
+        return Attempt(levels, bits, estimate, y, qualities, self.transform.restore)
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""
