@@ -21,18 +21,24 @@ from ...entropy import Symbols
 
 Doubles = NDArray[np.float64]
 
-Measure = Callable[[Symbols, Symbols, Doubles], Doubles]
-"""(rows, qualities, factors on λ) → by how much an attempt there was too fine, as a logarithm;
-below 0: too coarse. What was best so far is kept."""
+Measure = Callable[[Symbols, Symbols, Doubles, bool], Doubles]
+"""(rows, qualities, factors on λ, whether to aim) → by how much an attempt there was too fine, as a
+logarithm; below 0: too coarse. What was best so far is kept."""
 
 _LOCATING, _MOST_LOCATING = 2, 14  # attempts to find the point
 _NEAR = 3.0  # qualities: as good as found
 _SCATTER = 0.05  # of attempts at one point, as a logarithm
-_ROUNDS: Sequence[Sequence[tuple[float, int]]] = (
-    ((-0.2, 1), (-0.2, 0)),
+Rounds = Sequence[Sequence[tuple[float, int]]]
+"""Attempts near the point found: (shift from it, qualities finer than its own)."""
+AIMED: Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
+"""Attempts that fill their room by themselves: few will do."""
+FREE: Rounds = (
+    ((0.0, 1), (0.0, -1)),
+    ((0.0, 0), (0.0, 2)),
+    ((-0.4, 0), (-0.4, 1)),
     ((-0.3, 2), (-0.3, -1)),
 )
-"""Attempts near the point found: (shift from it, qualities finer than its own)."""
+"""Attempts of which some fall on either side of the target, by chance."""
 _TURN: Sequence[tuple[float, int]] = ((0.0, 0), (0.0, 1), (0.0, -1))  # of each turn
 _PARTS = 64  # of one quality: operating points are whole parts
 _EXCHANGE = 0.12  # log of the factor on λ that makes up for one quality
@@ -59,25 +65,33 @@ class Approach:
         """Find each embedding's point. Those far from the typical one take more attempts."""
         rows = np.arange(len(self.point))
         for done in range(1, _MOST_LOCATING + 1):
-            self.attempts(rows, [(0.0, 0)])
+            self.attempts(rows, [(0.0, 0)], aim=False)
             if done >= _LOCATING:
                 rows = rows[~self._near(rows)]
             if not len(rows):
                 break
 
-    def refine(self) -> None:
+    def refine(self, rounds: Rounds) -> None:
         """Several attempts near each point."""
-        for shifts in _ROUNDS:
+        for shifts in rounds:
             self.attempts(np.arange(len(self.point)), shifts)
+
+    def coarser(self, rows: Symbols) -> None:
+        """For rows of which no attempt met the target: somewhat coarser ones."""
+        self.attempts(rows, [(-1.5, 1)])
 
     def turn(self) -> None:
         """The attempts of one turn."""
         self.attempts(np.arange(len(self.point)), _TURN)
 
-    def attempts(self, rows: Symbols, shifts: Sequence[tuple[float, int]]) -> None:
+    def attempts(
+        self, rows: Symbols, shifts: Sequence[tuple[float, int]], *, aim: bool = True
+    ) -> None:
         """Measure these points of each row, and move to the best guess from all so far."""
         tried = [np.rint((self.point[rows] + shift) * _PARTS) / _PARTS for shift, _ in shifts]
-        for t, excess in zip(tried, self._at(rows, tried, [up for _, up in shifts]), strict=True):
+        for t, excess in zip(
+            tried, self._at(rows, tried, [up for _, up in shifts], aim), strict=True
+        ):
             self._learn(rows, t, excess)
         self._guess(rows)
 
@@ -111,14 +125,16 @@ class Approach:
         near: NDArray[np.bool_] = self._nearest[rows] < _NEAR * self._slope
         return near | (self._high[rows] - self._low[rows] < _NEAR)
 
-    def _at(self, rows: Symbols, points: Sequence[Doubles], finer: Sequence[int]) -> list[Doubles]:
+    def _at(
+        self, rows: Symbols, points: Sequence[Doubles], finer: Sequence[int], aim: bool
+    ) -> list[Doubles]:
         """The excess of each row at each of its points, at a finer quality than its own."""
 
         def one(rows: Symbols, tried: Doubles, up: Symbols | int) -> Doubles:
             qualities = np.clip(np.ceil(tried) + up, 1, self._last).astype(np.int64)
             parts = (_PARTS * (qualities - tried)).astype(np.int64) + 25 * _PARTS
             factors = _FACTORS[np.clip(parts, 0, len(_FACTORS) - 1)]
-            return self._measure(rows, qualities, factors)
+            return self._measure(rows, qualities, factors, aim)
 
         count = len(rows)
         if len(points) == 1 or count * len(points) > _TOGETHER:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import placed
+from .aim import Aim
 from .curve import cosines_of, generator
 from .engine import Attempt, Engine
 from .noticed import Noticed
@@ -45,22 +46,44 @@ class Held:
         self.levels = np.zeros(self.latent.shape, np.int64)
         self.quality = np.ones(len(x), np.int64)
         self.noticed = Noticed(texts, x) if turns and texts is not None else None
+        self._until = np.zeros(
+            (len(x), len(engine.tables.bands))
+        )  # of each row's last free attempt
         self._shift: Floats | None = None  # (N, n) by which the coefficients are moved
         self._decoded = self.latent.copy() if turns else self.latent  # of each row's last attempt
 
-    def attempt(self, rows: Symbols, qualities: Symbols, factor: Doubles | float) -> Attempt:
-        """Quantise some rows, each at its quality and with λ times its factor."""
+    def attempt(
+        self,
+        rows: Symbols,
+        qualities: Symbols,
+        factor: Doubles | float,
+        room: float | None = None,
+    ) -> Attempt:
+        """Quantise some rows, each at its quality and with λ times its factor.
+
+        room  bits that each message should fill, as far as attempts without it say how
+        """
         factors = np.broadcast_to(factor, len(rows)).astype(np.float32)
         y = self.latent[rows]
+        aim = None if room is None else Aim(np.full(len(rows), room), self._foreseen(rows, room))
         with placed(rows):
             if self._shift is None:
-                found = self.engine.attempt(y, qualities, factors)
+                found = self.engine.attempt(y, qualities, factors, aim)
             else:
-                found = self.engine.attempt(y + self._shift[rows], qualities, factors)
+                found = self.engine.attempt(y + self._shift[rows], qualities, factors, aim)
                 found.y = y
+        if aim is None:
+            self._until[rows] = found.until
         if self.turns:
             self._decoded[rows] = found.latent
         return found
+
+    def _foreseen(self, rows: Symbols, room: float) -> Doubles:
+        """(n, B + 1) bits from each band on in messages that just fit, by the last free attempt."""
+        until = self._until[rows]
+        total = until[:, -1:]
+        rest = np.concatenate([total, total - until], axis=1)
+        return rest * np.clip(room / np.maximum(total, 1.0), 0.5, 2.0)
 
     def lost(self, attempt: Attempt, rows: Symbols, wanted: Flags) -> Doubles:
         """(n,) what is lost: the squared error in the transform's metric, and what texts notice.

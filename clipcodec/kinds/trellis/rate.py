@@ -22,7 +22,7 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import RateError
 from ...target import Target
-from .approach import Approach, Measure
+from .approach import AIMED, FREE, Approach, Measure, Rounds
 from .curve import log, rate_distortion
 from .engine import Attempt, Engine
 from .held import Held
@@ -31,6 +31,8 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 _TURNS = (0, 0, 1, 2, 4, 6, 9, 14, 22, 32)  # by the effort, 1 … 9
+_SPARE = 0.3  # bits: what rANS may take beyond its ideal length
+_COARSER = 6  # more attempts where none has met the target
 _ROUNDING = 1e-5  # between the latents of encoder and decoder
 
 
@@ -112,8 +114,8 @@ class _Search:
         smallest = np.full(self.count, 1 << 30)
         room = self.engine.coder.room(limit - self.header)
 
-        def measure(rows: Symbols, qualities: Symbols, factors: Doubles) -> Doubles:
-            attempt = held.attempt(rows, qualities, factors)
+        def measure(rows: Symbols, qualities: Symbols, factors: Doubles, aim: bool) -> Doubles:
+            attempt = held.attempt(rows, qualities, factors, room - _SPARE if aim else None)
             sizes, invalid = self.header + held.sizes(attempt), held.without_direction(attempt)
             np.minimum.at(smallest, rows, np.where(invalid, 1 << 30, sizes))
             fits = sizes <= limit
@@ -122,14 +124,18 @@ class _Search:
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
         curve = rate_distortion(self.engine, self.last)
-        self._approach(measure, curve.meets(math.log(room), curve.bits))
+        approach = self._approach(measure, curve.meets(math.log(room), curve.bits), AIMED)
+        for _ in range(_COARSER):
+            left = np.flatnonzero(np.isinf(self.least))
+            if len(left):
+                approach.coarser(left)
         for factor in (*2.0 ** np.arange(0, 16), *0.9 ** np.arange(1, 25)):
             # coarser than the lowest quality, down to no level at all, or finer up to the first
             # level that gives a direction; a few qualities up that level may cost fewer bits
             for quality in (1, self.last // 16 + 1, self.last // 8 + 1):
                 left = np.flatnonzero(np.isinf(self.least))
                 if len(left):
-                    measure(left, np.full(len(left), quality), np.full(len(left), factor))
+                    measure(left, np.full(len(left), quality), np.full(len(left), factor), False)
         self._refuse("at least {} bytes", smallest.tolist(), f"max_bytes is {limit}: allow more")
         return held.levels, held.quality
 
@@ -142,7 +148,7 @@ class _Search:
         needed = cosine + _ROUNDING * math.sqrt(1 - cosine**2) + 1e-7
         miss = max(1 - needed, 1e-7)
 
-        def measure(rows: Symbols, qualities: Symbols, factors: Doubles) -> Doubles:
+        def measure(rows: Symbols, qualities: Symbols, factors: Doubles, aim: bool) -> Doubles:
             attempt = held.attempt(rows, qualities, factors)
             cosines = held.cosines(attempt, rows)
             np.maximum.at(best, rows, cosines)
@@ -153,22 +159,23 @@ class _Search:
             return np.where(good, np.maximum(excess, 1e-4), np.minimum(excess, -1e-4))
 
         curve = rate_distortion(self.engine, self.last)
-        self._approach(measure, curve.meets(-math.log(miss), curve.errors))
+        self._approach(measure, curve.meets(-math.log(miss), curve.errors), FREE)
         left = np.flatnonzero(np.isinf(self.least))
         if len(left):  # the finest that there is, with bits almost free
-            measure(left, np.full(len(left), self.last), np.full(len(left), 0.01))
+            measure(left, np.full(len(left), self.last), np.full(len(left), 0.01), False)
         self._refuse(
             "cosine {:.6f} at most", best.tolist(), f"min_cosine is {cosine}: ask for less"
         )
         return held.levels, held.quality
 
-    def _approach(self, measure: Measure, start: tuple[float, float]) -> None:
+    def _approach(self, measure: Measure, start: tuple[float, float], rounds: Rounds) -> Approach:
         """All attempts of a target. `start` is the point of a typical embedding, and the slope."""
         approach = Approach(measure, self.count, self.last, *start)
         approach.locate()
-        approach.refine()
+        approach.refine(rounds)
         for _ in self.held.moves():
             approach.turn()
+        return approach
 
     def _refuse(self, words: str, values: Sequence[float], remedy: str) -> None:
         """RateError for all rows for which nothing was kept."""
