@@ -25,14 +25,14 @@ Measure = Callable[[Symbols, Symbols, Doubles, bool], Doubles]
 """(rows, qualities, factors on λ, whether to aim) → by how much an attempt there was too fine, as a
 logarithm; below 0: too coarse. What was best so far is kept."""
 
-_LOCATING, _MOST_LOCATING = 2, 14  # attempts to find the point
-_NEAR = 3.0  # qualities: as good as found
+_MOST_LOCATING = 14  # attempts to find the point
+_NEAR, _NARROW = 0.12, 4.0  # as good as found: as a logarithm, in qualities
 _SCATTER = 0.05  # of attempts at one point, as a logarithm
-Rounds = Sequence[Sequence[tuple[float, int]]]
+_Rounds = Sequence[Sequence[tuple[float, int]]]
 """Attempts near the point found: (shift from it, qualities finer than its own)."""
-AIMED: Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
+_AIMED: _Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
 """Attempts that fill their room by themselves: few will do."""
-FREE: Rounds = (
+_FREE: _Rounds = (
     ((0.0, 1), (0.0, -1)),
     ((0.0, 0), (0.0, 2)),
     ((-0.4, 0), (-0.4, 1)),
@@ -51,9 +51,14 @@ class Approach:
 
     start, slope  where a typical embedding meets the target, and how fast the excess grows there
     last          the highest quality
+    aimed         whether attempts can fill their room by themselves: few will do then
     """
 
-    def __init__(self, measure: Measure, count: int, last: int, start: float, slope: float) -> None:
+    def __init__(
+        self, measure: Measure, count: int, last: int, start: float, slope: float, aimed: bool
+    ) -> None:
+        self._rounds, self._least = (_AIMED, 2) if aimed else (_FREE, 3)
+        self._bracketed = np.full(count, not aimed)
         self._measure, self._last, self._slope = measure, last, slope
         self.point = np.full(count, start)
         self._low, self._high = np.full(count, -np.inf), np.full(count, np.inf)
@@ -66,19 +71,21 @@ class Approach:
         rows = np.arange(len(self.point))
         for done in range(1, _MOST_LOCATING + 1):
             self.attempts(rows, [(0.0, 0)], aim=False)
-            if done >= _LOCATING:
-                rows = rows[~self._near(rows)]
+            if done >= self._least:
+                rows = rows[~(self._near(rows) | self._narrow(rows))]
             if not len(rows):
                 break
 
-    def refine(self, rounds: Rounds) -> None:
+    def refine(self) -> None:
         """Several attempts near each point."""
-        for shifts in rounds:
+        for shifts in self._rounds:
             self.attempts(np.arange(len(self.point)), shifts)
 
-    def coarser(self, rows: Symbols) -> None:
-        """For rows of which no attempt met the target: somewhat coarser ones."""
-        self.attempts(rows, [(-1.5, 1)])
+    def bracket(self, rows: Symbols) -> None:
+        """For rows whose attempts are still far from the target: go by the nearest on each side."""
+        self._bracketed[rows] = True
+        self._guess(rows)
+        self.attempts(rows, [(0.0, 0)])
 
     def turn(self) -> None:
         """The attempts of one turn."""
@@ -121,9 +128,14 @@ class Approach:
         self.point[rows] = np.clip(point, -self._last, 2 * self._last)
 
     def _near(self, rows: Symbols) -> NDArray[np.bool_]:
-        """(n,) is some attempt as near as attempts scatter, or are two close around the point?"""
-        near: NDArray[np.bool_] = self._nearest[rows] < _NEAR * self._slope
-        return near | (self._high[rows] - self._low[rows] < _NEAR)
+        """(n,) is some attempt so near that all say more on average than the last two?"""
+        near: NDArray[np.bool_] = (self._nearest[rows] < _NEAR) & ~self._bracketed[rows]
+        return near
+
+    def _narrow(self, rows: Symbols) -> NDArray[np.bool_]:
+        """(n,) are there attempts close on either side of the point?"""
+        narrow: NDArray[np.bool_] = self._high[rows] - self._low[rows] < _NARROW
+        return narrow
 
     def _at(
         self, rows: Symbols, points: Sequence[Doubles], finer: Sequence[int], aim: bool

@@ -22,7 +22,7 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import RateError
 from ...target import Target
-from .approach import AIMED, FREE, Approach, Measure, Rounds
+from .approach import Approach, Measure
 from .curve import log, rate_distortion
 from .engine import Attempt, Engine
 from .held import Held
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 _TURNS = (0, 0, 1, 2, 4, 6, 9, 14, 22, 32)  # by the effort, 1 … 9
 _SPARE = 0.3  # bits: what rANS may take beyond its ideal length
-_COARSER = 6  # more attempts where none has met the target
+_MORE, _EMPTY = 10, 0.15  # more attempts where so much of the room is empty, as a logarithm
 _ROUNDING = 1e-5  # between the latents of encoder and decoder
 
 
@@ -111,7 +111,7 @@ class _Search:
     def within_bytes(self, limit: int) -> tuple[Symbols, Symbols]:
         """The least error (in the transform's metric) in at most `limit` bytes."""
         held = self.held
-        smallest = np.full(self.count, 1 << 30)
+        smallest, filled = np.full(self.count, 1 << 30), np.full(self.count, -np.inf)
         room = self.engine.coder.room(limit - self.header)
 
         def measure(rows: Symbols, qualities: Symbols, factors: Doubles, aim: bool) -> Doubles:
@@ -121,14 +121,15 @@ class _Search:
             fits = sizes <= limit
             self._keep(attempt, rows, held.lost(attempt, rows, fits & ~invalid))
             excess = log(np.maximum(attempt.bits, 1.0)) - math.log(room)
+            np.maximum.at(filled, rows, np.where(fits & ~invalid, excess, -np.inf))
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
         curve = rate_distortion(self.engine, self.last)
-        approach = self._approach(measure, curve.meets(math.log(room), curve.bits), AIMED)
-        for _ in range(_COARSER):
-            left = np.flatnonzero(np.isinf(self.least))
+        approach = self._approach(measure, curve.meets(math.log(room), curve.bits), True)
+        for _ in range(_MORE):
+            left = np.flatnonzero((filled < -_EMPTY) & (held.quality < self.last))
             if len(left):
-                approach.coarser(left)
+                approach.bracket(left)
         for factor in (*2.0 ** np.arange(0, 16), *0.9 ** np.arange(1, 25)):
             # coarser than the lowest quality, down to no level at all, or finer up to the first
             # level that gives a direction; a few qualities up that level may cost fewer bits
@@ -159,7 +160,7 @@ class _Search:
             return np.where(good, np.maximum(excess, 1e-4), np.minimum(excess, -1e-4))
 
         curve = rate_distortion(self.engine, self.last)
-        self._approach(measure, curve.meets(-math.log(miss), curve.errors), FREE)
+        self._approach(measure, curve.meets(-math.log(miss), curve.errors), False)
         left = np.flatnonzero(np.isinf(self.least))
         if len(left):  # the finest that there is, with bits almost free
             measure(left, np.full(len(left), self.last), np.full(len(left), 0.01), False)
@@ -168,11 +169,11 @@ class _Search:
         )
         return held.levels, held.quality
 
-    def _approach(self, measure: Measure, start: tuple[float, float], rounds: Rounds) -> Approach:
+    def _approach(self, measure: Measure, start: tuple[float, float], aimed: bool) -> Approach:
         """All attempts of a target. `start` is the point of a typical embedding, and the slope."""
-        approach = Approach(measure, self.count, self.last, *start)
+        approach = Approach(measure, self.count, self.last, *start, aimed)
         approach.locate()
-        approach.refine(rounds)
+        approach.refine()
         for _ in self.held.moves():
             approach.turn()
         return approach
