@@ -74,11 +74,18 @@ class Attempt:
         return latent
 
     def part(self, where: Symbols) -> Attempt:
-        """Some of the embeddings, of which alone the latent is wanted."""
+        """Some of the embeddings, in their order, of which alone the latent is wanted."""
         if len(where) == len(self.bits):
             return self
-        fields = self.levels, self.bits, self.until, self.estimate, self.y, self.qualities
-        return Attempt(*(field[where] for field in fields), self._restore)
+        return Attempt(
+            self.levels[where],
+            self.bits[where],
+            self.until[where],
+            self.estimate[where],
+            self.y[where],
+            self.qualities[where],
+            self._restore,
+        )
 
     @property
     def error(self) -> Floats:
