@@ -47,6 +47,8 @@ class LevelCoder:
         self._left: list[list[int]] = tables.left.tolist()
         self._width: list[list[int]] = tables.width.tolist()
         self._row_lists: dict[int, tuple[list[int], list[int]]] = {}
+        # bytes of a payload: a level takes 3, its escaped rest at most 19 bits, its sign 1
+        self.longest = 8 + 3 * tables.flag_of.shape[1] + 6 * tables.count
 
     def encode(self, levels: Levels, qualities: Qualities, checks: Sequence[int]) -> list[bytes]:
         """Payloads of N messages, check values inside. Raises EmbeddingError above MAX_LEVEL."""
@@ -76,9 +78,7 @@ class LevelCoder:
 
         Raises TruncatedError (empty) or CorruptError (too long, not canonical).
         """
-        # a level takes 3 bytes, its escaped rest at most 19 bits, its sign 1
-        longest = 8 + 3 * self.tables.flag_of.shape[1] + 6 * self.tables.count
-        check_payloads(payloads, longest)
+        check_payloads(payloads, self.longest)
         levels = np.zeros((len(payloads), self.tables.count), np.int64)
         checks = np.zeros(len(payloads), np.int64)
         alone: Sequence[int] = range(len(payloads))

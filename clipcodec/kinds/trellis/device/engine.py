@@ -1,0 +1,174 @@
+"""Batches of streams of one profile on a device: the bytes and embeddings of the processor's way.
+
+Rows out of the ordinary are not done here but named, for the processor to do alone: those with an
+escape, damaged ones, and those that no stream can hold. So every error is raised in one place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....embeddings import Embeddings
+from ....errors import OptionError
+from ....system.forks import Lock
+from ..engine import Engine
+from ..staged import StagedTransform
+from . import decoding
+from .arithmetic import exact
+from .checks import Checks
+from .memory import Parts
+from .states import Decoder
+from .tables import Tables, odd
+from .transform import Transform, unit_rows
+
+_DECODED = 1 << 18  # payloads at a time: a step takes hardly longer for them than for one
+_RECONSTRUCTED = 1 << 14  # embeddings at a time, of which more is kept
+_COPIES = 12  # of an embedding's float64 numbers, in memory while it is reconstructed
+
+Integers = NDArray[np.int64]
+
+
+class Payloads(NamedTuple):
+    """N payloads, one after the other.
+
+    data     their bytes
+    starts, lengths  (N,) int64: where each is
+    """
+
+    data: bytes | NDArray[np.uint8]
+    starts: Integers
+    lengths: Integers
+
+
+class DeviceEngine:
+    """What `Engine` does for one width, on a device, without a wait for each step.
+
+    Safe for threads, which take turns.
+    """
+
+    def __init__(self, host: Engine, device: torch.device) -> None:
+        assert isinstance(host.transform, StagedTransform)
+        self.host, self.device = host, device
+        self._lock, self._process = Lock(), os.getpid()
+        with exact(device):
+            self._tables = Tables(host.tables, device)
+            self._checks = Checks(device)
+            self._transform = Transform(host.transform, device)
+            self._steps = torch.from_numpy(host.steps).to(device)
+        width = host.tables.count
+        # of a payload: magnitudes, signs and its state; of some, what they are reconstructed with
+        self._decoding = Parts(device, _DECODED, 3 * width + 1024)
+        self._reconstructing = Parts(device, _RECONSTRUCTED, 8 * _COPIES * width)
+
+    def decode(
+        self, payloads: Payloads, qualities: Integers, seeds: Integers
+    ) -> tuple[Embeddings, NDArray[np.bool_]]:
+        """Embeddings (N, D) of unit norm, and (N,) the rows that must be decoded alone.
+
+        qualities  (N,)
+        seeds      (N,) state of the check value after each header
+        """
+        embeddings = np.empty((len(qualities), self.width), np.float32)
+        alone = self._not_canonical(payloads)
+
+        def work(rows: slice) -> None:
+            with exact(self.device):
+                alone[rows] |= self._decode(
+                    _cut(payloads, rows, alone[rows]), qualities[rows], seeds[rows],
+                    embeddings[rows],
+                )  # fmt: skip
+
+        with self._alone():
+            self._decoding.run(len(qualities), work)
+        return embeddings, alone
+
+    @property
+    def width(self) -> int:
+        """D, of an embedding."""
+        return self._transform.dim
+
+    def _decode(
+        self, payloads: Payloads, qualities: Integers, seeds: Integers, out: Embeddings
+    ) -> NDArray[np.bool_]:
+        quality, seed = self._tensor(qualities), self._tensor(seeds)
+        found = decoding.decode(
+            self._tables,
+            self._checks,
+            Decoder(*(self._tensor(part) for part in payloads)),
+            quality,
+            seed,
+        )
+        alone = found.alone
+
+        def work(rows: slice) -> None:
+            rebuilt, right = self._reconstruct(found.levels(rows), quality[rows] - 1)
+            alone[rows] |= ~right
+            torch.from_numpy(out[rows]).copy_(rebuilt)
+
+        self._reconstructing.run(len(qualities), work)
+        result: NDArray[np.bool_] = alone.cpu().numpy()
+        return result
+
+    def _reconstruct(self, levels: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+        """Levels (n, N) to rows (N, D) of unit norm, and (N,) those that came out right."""
+        embeddings, right = self._transform.synthesise(self._latent(levels, which))
+        unit, directed = unit_rows(embeddings)
+        return unit, right & directed
+
+    def _latent(self, levels: Tensor, which: Tensor) -> Tensor:
+        """Levels (n, N) → coefficients (N, n), as `Engine.latent`."""
+        bands = self.host.tables.bands
+        residual = self._dequantize(levels, bands) * self._steps[which, None]
+        estimate = torch.zeros_like(residual)
+        for band, (a, b) in enumerate(bands):
+            estimate[:, a:b] += residual[:, a:b]
+            if b < self.host.tables.count:
+                self._transform.predict(estimate, band, which)
+        self._transform.restore(estimate, which)
+        return estimate
+
+    @staticmethod
+    def _dequantize(levels: Tensor, bands: list[tuple[int, int]]) -> Tensor:
+        """Levels (n, N) → whole multiples of the step, float32 (N, n)."""
+        grid = 2 * levels - levels.sign() * odd(levels, bands)
+        return grid.T.to(torch.float32).contiguous()
+
+    def _not_canonical(self, payloads: Payloads) -> NDArray[np.bool_]:
+        """(N,) payloads that no encoder writes; see `ans.check_payloads`."""
+        data = np.frombuffer(payloads.data, np.uint8)
+        longest = self.host.coder.longest
+        bad = (payloads.lengths == 0) | (payloads.lengths > longest)
+        last = np.where(bad, 0, payloads.starts + payloads.lengths - 1)
+        if len(data):
+            bad |= data[last] == 0
+        return bad
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One thread at a time. Raises OptionError in a forked process, where CUDA does not work."""
+        if os.getpid() != self._process and self.device.type != "cpu":
+            raise OptionError(
+                f"device {str(self.device)!r} was used before this process was forked, which CUDA "
+                "does not allow: start processes by spawn, or make the codec with device='cpu'"
+            )
+        with self._lock:
+            yield
+
+
+def _cut(payloads: Payloads, rows: slice, alone: NDArray[np.bool_]) -> Payloads:
+    """Some of the payloads, with no more of the bytes than these need; `alone` are left empty."""
+    starts, lengths = payloads.starts[rows], np.where(alone, 0, payloads.lengths[rows])
+    low, high = int(starts.min()), int((starts + lengths).max())
+    data = np.frombuffer(payloads.data, np.uint8, max(high - low, 0), low)
+    return Payloads(data.copy(), starts - low, lengths)
