@@ -62,10 +62,10 @@ def decode(
         if first:
             odd = before = earlier = zero
         flags = tables.flags[2 * group : 2 * group + 2].index_select(1, which)
-        full = decoder.pop(torch.where(full > 0, flags[1], flags[0]), symbols)
+        full = decoder.pop(torch.where(full > 0, flags[1], flags[0]) << PRECISION, symbols)
         alone |= full > 1
         keys = tables.classes[a:b].index_select(1, which)
-        keys = torch.where(full > 0, keys, tables.idle)
+        keys = torch.where(full > 0, keys, tables.idle) << PRECISION
         highest = zero
         for i, key in enumerate(keys, a):
             found = decoder.pop(key + ((odd & 1) << PRECISION), symbols)

@@ -21,8 +21,9 @@ from ....errors import OptionError
 from ....system.forks import Lock
 from ..engine import Engine
 from ..staged import StagedTransform
-from . import decoding
+from . import decoding, encoding
 from .arithmetic import exact
+from .attempts import Quantizer
 from .checks import Checks
 from .memory import Parts
 from .states import Decoder
@@ -31,7 +32,10 @@ from .transform import Transform, unit_rows
 
 _DECODED = 1 << 18  # payloads at a time: a step takes hardly longer for them than for one
 _RECONSTRUCTED = 1 << 14  # embeddings at a time, of which more is kept
+_ENCODED = 1 << 16  # embeddings at a time
 _COPIES = 12  # of an embedding's float64 numbers, in memory while it is reconstructed
+_WORKING = 240  # bytes per coefficient, in memory while it is quantised and coded
+_ZERO_NORM = 1e-6  # a vector shorter than this has no direction
 
 Integers = NDArray[np.int64]
 
@@ -65,8 +69,11 @@ class DeviceEngine:
             self._steps = torch.from_numpy(host.steps).to(device)
         width = host.tables.count
         # of a payload: magnitudes, signs and its state; of some, what they are reconstructed with
+        self._quantizer: Quantizer | None = None
+        self._directed: dict[int, bool] = {}
         self._decoding = Parts(device, _DECODED, 3 * width + 1024)
         self._reconstructing = Parts(device, _RECONSTRUCTED, 8 * _COPIES * width)
+        self._encoding = Parts(device, _ENCODED, _WORKING * width)
 
     def decode(
         self, payloads: Payloads, qualities: Integers, seeds: Integers
@@ -89,6 +96,66 @@ class DeviceEngine:
         with self._alone():
             self._decoding.run(len(qualities), work)
         return embeddings, alone
+
+    def encode(
+        self, x: Embeddings, qualities: Integers, factor: float, seeds: Integers
+    ) -> tuple[list[bytes], NDArray[np.bool_]]:
+        """Payloads of embeddings x (N, D) of unit norm, and (N,) those to be encoded alone.
+
+        qualities  (N,)
+        factor     multiplies the usual λ
+        seeds      (N,) state of the check value after each header
+        """
+        payloads, alone = [b""] * len(x), np.zeros(len(x), np.bool_)
+        weights = (self.host.weights[qualities - 1] * np.float32(factor)).astype(np.float32)
+        directed = np.array([True] * (1 + len(self.host.steps)))
+        for quality in np.unique(qualities).tolist():
+            directed[quality] = self._has_direction(quality)
+
+        def work(rows: slice) -> None:
+            with exact(self.device):
+                words, lengths, left = self._encode(
+                    self._tensor(x[rows]), self._tensor(qualities[rows]),
+                    self._tensor(weights[rows]), self._tensor(seeds[rows]),
+                    self._tensor(directed[qualities[rows]]),
+                )  # fmt: skip
+                joined, width = words.cpu().numpy().astype("<i4").tobytes(), 4 * words.shape[1]
+                ends = lengths.cpu().numpy() + np.arange(len(lengths)) * width
+            payloads[rows] = [
+                joined[at * width : end] for at, end in enumerate(ends.tolist())
+            ]
+            alone[rows] = left.cpu().numpy()
+
+        with self._alone():
+            self._encoding.run(len(x), work)
+        return payloads, alone
+
+    def _encode(
+        self, x: Tensor, qualities: Tensor, weights: Tensor, seeds: Tensor, directed: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `encoding.encode`, and (N,) the rows to be encoded alone."""
+        y = self._transform.analyse(x)
+        found = self._quantiser().attempt(y, qualities - 1, weights)
+        highest = found.levels.abs().amax(0)
+        alone = found.wrong | (highest >= self.host.tables.escape) | (highest == 0) & ~directed
+        levels = torch.where(alone, 0, found.levels)
+        words, lengths = encoding.encode(self._tables, self._checks, levels, qualities, seeds)
+        return words, lengths, alone
+
+    def _quantiser(self) -> Quantizer:
+        if self._quantizer is None:
+            extra = self._tensor(self.host._extra)
+            self._quantizer = Quantizer(self._tables, self._transform, self._steps, extra)
+        return self._quantizer
+
+    def _has_direction(self, quality: int) -> bool:
+        """Whether levels that are all zero decode to a direction at this quality."""
+        if quality not in self._directed:
+            zeros = np.zeros((1, self.host.tables.count), np.int64)
+            latent = self.host.latent(zeros, np.array([quality]))
+            norm = np.linalg.norm(self.host.transform.synthesise(latent))
+            self._directed[quality] = bool(norm >= _ZERO_NORM)
+        return self._directed[quality]
 
     @property
     def width(self) -> int:

@@ -14,10 +14,11 @@ from .states import WHOLE, Symbols
 class Tables:
     """`LevelTables` as tensors.
 
-    symbols   of all tables, and of two more in which the only symbol takes no bits
-    idle      key of the first of these two
-    classes   (n, Q) key of the table of each level in Q0; the next one is for Q1
-    flags     (2 · G, Q) key of each group's flag, after a group of zeros and after another
+    symbols   of all R tables, and of two more in which the only symbol takes no bits
+    idle      the first of these two
+    classes   (n, Q) table of each level in Q0; the next one is for Q1
+    flags     (2 · G, Q) table of each group's flag, after a group of zeros and after another
+    bits      (R · K,) float32, code length of each magnitude, without its sign
     """
 
     def __init__(self, tables: LevelTables, device: torch.device) -> None:
@@ -27,13 +28,14 @@ class Tables:
         symbol = np.broadcast_to(np.arange(alphabet), keys.shape)
         entries = np.stack([tables.left, tables.width, symbol]).reshape(3, -1)
         idle = np.array([rows, rows + 1]) << PRECISION
+        self.idle, self.alphabet = rows, alphabet
         self.symbols = Symbols(
             self.tensor(np.append(keys.ravel(), idle)),
             self.tensor(np.concatenate([entries, [[0, 0], [WHOLE, WHOLE], [0, 0]]], axis=1)),
         )
-        self.idle = int(idle[0])
-        self.classes = self.tensor(tables.class_of.T << PRECISION)
-        self.flags = self.tensor(tables.flag_of.T << PRECISION)
+        self.classes = self.tensor(tables.class_of.T)
+        self.flags = self.tensor(tables.flag_of.T)
+        self.bits = self.tensor(tables.bits.ravel())
 
     def tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
