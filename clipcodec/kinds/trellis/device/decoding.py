@@ -62,15 +62,15 @@ def decode(
         if first:
             odd = before = earlier = zero
         flags = tables.flags[2 * group : 2 * group + 2].index_select(1, which)
-        full = decoder.pop(torch.where(full > 0, flags[1], flags[0]) << PRECISION, symbols)
+        full, _ = decoder.pop(torch.where(full > 0, flags[1], flags[0]) << PRECISION, symbols)
         alone |= full > 1
         keys = tables.classes[a:b].index_select(1, which)
         keys = torch.where(full > 0, keys, tables.idle) << PRECISION
         highest = zero
         for i, key in enumerate(keys, a):
-            found = decoder.pop(key + ((odd & 1) << PRECISION), symbols)
-            # see `quantizer.odd`: the lowest bit counts
-            odd, before, earlier = odd ^ before ^ earlier ^ found, odd, before
+            found, parity = decoder.pop(key + odd, symbols)
+            # see `quantizer.odd`; in Q1 by one table more, so times 2**24
+            odd, before, earlier = odd ^ before ^ earlier ^ parity, odd, before
             check = checks.word(check, found)
             highest = torch.maximum(highest, found)
             magnitudes[i] = found

@@ -25,8 +25,9 @@ _MARGIN = 8  # zero bytes before and after the payloads
 class Symbols(NamedTuple):
     """Intervals of the symbols of R tables, all in one row.
 
-    keys     (S,) rising: left + table · 2**24
-    entries  (3, S): left, width, and the symbol itself
+    keys     (S - 1,) rising: left + table · 2**24, but for the first, which is 0: so the number
+             of keys up to a value is the place of its symbol
+    entries  (4, S): left, width, the symbol itself, and its lowest bit times 2**24
     """
 
     keys: Tensor
@@ -55,13 +56,16 @@ class Decoder:
         self._at -= 4
         self._refill()
 
-    def pop(self, keys: Tensor, symbols: Symbols) -> Tensor:
-        """(N,) the next symbol of every message, by the table whose number times 2**24 is given."""
+    def pop(self, keys: Tensor, symbols: Symbols) -> tuple[Tensor, Tensor]:
+        """(N,) the next symbol of every message, and its lowest bit times 2**24.
+
+        keys  (N,) the number of each one's table times 2**24
+        """
         quantile = self.state & WHOLE - 1
         found = torch.searchsorted(symbols.keys, keys + quantile, right=True)
-        left, width, symbol = symbols.entries.index_select(1, found.sub_(1))
+        left, width, symbol, parity = symbols.entries.index_select(1, found)
         self._advance(quantile.sub_(left), width)
-        return symbol
+        return symbol, parity
 
     def pop_uniform(self, bits: Tensor) -> Tensor:
         """(N,) the next `bits` equally likely bits, 0 … 24."""
@@ -75,10 +79,10 @@ class Decoder:
         self._refill()
 
     def _refill(self) -> None:
-        needs = (self.state >> 32 == 0) & (self._at >= self._first)
+        needs = (self.state >> 32 == 0).bitwise_and_(self._at >= self._first)
         more = (self.state << 32).bitwise_or_(self._words.index_select(0, self._at))
         self.state = torch.where(needs, more, self.state)
-        self._at = self._at - (needs.to(torch.int64) << 2)
+        self._at = torch.add(self._at, needs, alpha=-4)
 
     def seeds(self) -> Tensor:
         """(N,) what is left of each state; 0 where that is no seed, as when words remain."""

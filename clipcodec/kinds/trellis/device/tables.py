@@ -26,12 +26,14 @@ class Tables:
         rows, alphabet = tables.left.shape
         keys = tables.left + (np.arange(rows) << PRECISION)[:, None]
         symbol = np.broadcast_to(np.arange(alphabet), keys.shape)
-        entries = np.stack([tables.left, tables.width, symbol]).reshape(3, -1)
+        parity = (symbol & 1) << PRECISION
+        entries = np.stack([tables.left, tables.width, symbol, parity]).reshape(4, -1)
+        one = np.array([[0], [WHOLE], [0], [0]])  # the only symbol of a table
         idle = np.array([rows, rows + 1]) << PRECISION
         self.idle, self.alphabet = rows, alphabet
         self.symbols = Symbols(
-            self.tensor(np.append(keys.ravel(), idle)),
-            self.tensor(np.concatenate([entries, [[0, 0], [WHOLE, WHOLE], [0, 0]]], axis=1)),
+            self.tensor(np.append(keys.ravel()[1:], idle)),
+            self.tensor(np.concatenate([entries, one, one], axis=1)),
         )
         self.classes = self.tensor(tables.class_of.T)
         self.flags = self.tensor(tables.flag_of.T)
