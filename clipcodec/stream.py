@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bitstream import DIGEST_BYTES, VERSION, Header, check_seed, check_value, split
+from .bitstream import DIGEST_BYTES, VERSION, Header, check_seed, split
 from .entropy import Symbols
 from .errors import CorruptError, DecodeError, raise_rows
 from .kinds import Parameters, Quantized
@@ -98,7 +98,6 @@ def _header(profile: Profile, coder: str) -> Header:
 def pack(profile: Profile, quantized: Quantized, coders: Sequence[str]) -> list[bytes]:
     """Streams of symbols, each by the coder that makes it shortest; ties to the first."""
     kind, (symbols, qualities) = profile.kind, quantized
-    packed = kind.packed(symbols)
     best: list[bytes] = []
     for coder in coders:
         starts = {
@@ -108,8 +107,8 @@ def pack(profile: Profile, quantized: Quantized, coders: Sequence[str]) -> list[
         digest = profile.digest if profile.id is None else None
         seeds = {q: check_seed(start, digest) for q, start in starts.items()}
         rows = qualities.tolist()
-        checks = [check_value(seeds[q], p) for q, p in zip(rows, packed, strict=True)]
-        payloads = kind.encode(coder, symbols, qualities, checks)
+        checks = kind.check_values(symbols, np.array([seeds[q] for q in rows], np.int64))
+        payloads = kind.encode(coder, symbols, qualities, checks.tolist())
         streams = [starts[q] + payload for q, payload in zip(rows, payloads, strict=True)]
         best = [min(pair, key=len) for pair in zip(best, streams, strict=True)] if best else streams
     return best
@@ -132,10 +131,10 @@ def unpack(streams: Sequence[ParsedStream]) -> Symbols:
     )
     digest = None if header.digest is None else profile.digest
     seeds = {start: check_seed(start, digest) for start in {s.start for s in streams}}
-    rows = zip(kind.packed(symbols), checks, streams, strict=True)
-    bad = [i for i, (p, check, s) in enumerate(rows) if check_value(seeds[s.start], p) != check]
-    if bad:
-        raise CorruptError("check value does not match: damaged", rows=bad)
+    found = kind.check_values(symbols, np.array([seeds[s.start] for s in streams], np.int64))
+    bad = np.flatnonzero(found != np.array(checks))
+    if len(bad):
+        raise CorruptError("check value does not match: damaged", rows=bad.tolist())
     return symbols
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bitstream import check_value
 from ..embeddings import Embeddings
 from ..entropy import Symbols
 from ..errors import WeightsError
@@ -122,6 +123,11 @@ class Kind(ABC):
     @abstractmethod
     def packed(self, symbols: Symbols) -> Sequence[bytes]:
         """Each row of symbols as the bytes that its check value covers."""
+
+    def check_values(self, symbols: Symbols, seeds: Symbols) -> Symbols:
+        """(N,) the check value of each row of symbols, continued from its seed (N,)."""
+        rows = zip(seeds.tolist(), self.packed(symbols), strict=True)
+        return np.array([check_value(seed, packed) for seed, packed in rows], np.int64)
 
     @abstractmethod
     def encode(

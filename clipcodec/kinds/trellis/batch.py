@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...entropy.ans import PRECISION, AnsDecoder, AnsEncoder
+from ...system.forks import cached_property
 from . import quantizer
 from .tables import SEED_SIGNS, SIGNS_PER_PUSH, Levels, LevelTables, Qualities
 
@@ -106,6 +108,35 @@ class BatchLevelCoder:
         levels[row, column] *= 1 - 2 * negative
         alone: list[int] = np.flatnonzero(single).tolist()
         return alone
+
+    def decode_compiled(
+        self,
+        loops: Any,
+        payloads: Sequence[bytes],
+        qualities: Qualities,
+        levels: Levels,
+        checks: Levels,
+    ) -> Sequence[int]:
+        """`decode` by the compiled loops."""
+        lengths = np.array([len(payload) for payload in payloads])
+        single = np.empty(len(payloads), np.bool_)
+        loops.decode(
+            np.frombuffer(b"".join(payloads), np.uint8), np.cumsum(lengths) - lengths, lengths,
+            qualities, *self._rows, levels, checks, single,
+        )  # fmt: skip
+        levels[single] = 0
+        alone: list[int] = np.flatnonzero(single).tolist()
+        return alone
+
+    @cached_property
+    def _rows(self) -> tuple[NDArray[Any], ...]:
+        """What the compiled loops read of the tables."""
+        tables = self.tables
+        return (
+            np.ascontiguousarray(tables.class_of), np.ascontiguousarray(tables.flag_of),
+            np.array(tables.coded_groups, np.int64),
+            tables.left.astype(np.uint32), tables.width.astype(np.uint32),
+        )  # fmt: skip
 
     def _pop(self, decoder: AnsDecoder, table: Levels) -> Levels:
         """The next symbol of every message, by its own table."""

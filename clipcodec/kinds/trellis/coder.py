@@ -19,6 +19,7 @@ from ...entropy.ans import (
     encode_one,
     uniform,
 )
+from ... import compiled
 from ...errors import CorruptError, DecodeError, EmbeddingError, raise_rows
 from . import quantizer
 from .batch import BatchLevelCoder
@@ -34,6 +35,7 @@ from .tables import (
 
 _KEPT = 1 << 18  # places of rows kept as lists: all qualities of common widths, few of the widest
 _BATCH = 24  # from this many messages on, numpy beats a loop over messages
+_SECONDS = 8e-8  # that a level takes to be decoded by numpy
 _LEAST_BYTES = 3  # of a payload: its seed
 _NEXT: list[list[int]] = quantizer.NEXT.tolist()
 
@@ -82,7 +84,10 @@ class LevelCoder:
         levels = np.zeros((len(payloads), self.tables.count), np.int64)
         checks = np.zeros(len(payloads), np.int64)
         alone: Sequence[int] = range(len(payloads))
-        if len(payloads) >= _BATCH:
+        fast = compiled.loops(_SECONDS * levels.size)
+        if fast is not None:
+            alone = self._many.decode_compiled(fast, payloads, qualities, levels, checks)
+        elif len(payloads) >= _BATCH:
             alone = self._many.decode(payloads, qualities, levels, checks)
         faults: dict[int, DecodeError] = {}
         for i in alone:

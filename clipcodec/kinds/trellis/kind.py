@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import compiled
+from ...bitstream import check_value
 from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import CorruptError, TruncatedError, WeightsError
@@ -31,6 +34,7 @@ TABLES = {
 SIZES = {"qualities", "default_quality", "rows", "alphabet"}
 _MAX_TABLES = 1 << 10
 _MAX_ALPHABET = 1 << 8
+_PACKING = 1e-8  # seconds that numpy takes to pack a level and check it
 
 
 class TrellisKind(Kind):
@@ -111,6 +115,14 @@ class TrellisKind(Kind):
         magnitudes = np.abs(levels[:, :size]).astype(">u2")
         return [row.tobytes() + signs[a:b] for row, (a, b) in zip(magnitudes, bounds, strict=True)]
 
+    def check_values(self, symbols: Symbols, seeds: Symbols) -> Symbols:
+        fast = compiled.loops(_PACKING * symbols.size)
+        if fast is None:
+            return super().check_values(symbols, seeds)
+        checks = np.empty(len(symbols), np.int64)
+        fast.check_values(symbols, seeds, _check_table(), checks)
+        return checks
+
     def encode(
         self, coder: str, symbols: Symbols, qualities: Symbols, checks: Sequence[int]
     ) -> list[bytes]:
@@ -133,3 +145,12 @@ class TrellisKind(Kind):
 
     def information(self, symbols: Symbols, qualities: Symbols) -> NDArray[np.float64]:
         return self.engine(symbols.shape[1]).tables.information(symbols, qualities)
+
+
+@lru_cache(maxsize=1)
+def _check_table() -> NDArray[np.uint16]:
+    """(2, 256) the CRC after two bytes of zeros, of each high and of each low byte before."""
+    return np.array(
+        [[check_value(byte << shift, bytes(2)) for byte in range(256)] for shift in (8, 0)],
+        np.uint16,
+    )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import compiled
 from ...entropy import Symbols
 from ...errors import WeightsError
 from ...system.forks import cached_property
@@ -26,6 +27,8 @@ WEIGHTS = 127  # weights are -WEIGHTS … WEIGHTS
 MOST_GAIN = 4.0
 _GRID_BITS = 6  # an input's unit is between a 64th and a 32nd of the standard deviation
 _MOST = 1 << 24  # float32 holds every whole number up to here
+_FEW = 4  # rows
+_SECONDS = 2e-12  # that numpy takes around the products, for each weight and row
 DTYPES = {"log_step": "int32"} | {
     f"{part}.{name}": dtype
     for part in ("predict", "restore")
@@ -112,23 +115,43 @@ class Network:
         self, tensors: Tensors, inverse_grid: Floats, gain: Floats, log_step: NDArray[np.int32]
     ) -> None:
         self.width = tensors["out"].shape[1]
-        self._hidden, self._out, self._unit, self._scale = (
-            np.ascontiguousarray(tensors[name], np.float32)
-            for name in ("hidden", "out", "unit", "scale")
+        self._whole, self._whole_out, self._bias, self._quality = (
+            np.ascontiguousarray(tensors[name]) for name in ("hidden", "out", "bias", "quality")
         )
-        self._added = tensors["bias"], tensors["quality"]
-        self._inverse_grid = inverse_grid[: len(self._hidden)]
+        self._unit, self._scale = (
+            np.ascontiguousarray(tensors[name], np.float32) for name in ("unit", "scale")
+        )
+        self._inverse_grid = inverse_grid[: len(tensors["hidden"])]
         self._gain, self._log_step = gain, log_step
+
+    def apply(self, estimate: Floats, qualities: Symbols) -> None:
+        """Change the last w coefficients of the estimate (N, D) in place."""
+        fast = compiled.loops(_SECONDS * len(estimate) * (self._whole.size + self._whole_out.size))
+        if fast is None:
+            change = self.change(estimate, qualities)
+            change *= self._gain[_once(qualities) - 1, None]
+            estimate[:, estimate.shape[1] - self.width :] += change
+        elif len(estimate) <= _FEW:
+            fast.network(
+                self._inverse_grid, INPUTS, self._whole, self._bias, self._quality,
+                self._unit, UNITS, self._whole_out, self._scale, self._log_step[qualities - 1],
+                self._gain[qualities - 1], estimate,
+            )  # fmt: skip
+        else:
+            once = _once(qualities)
+            inputs = np.empty((len(estimate), len(self._inverse_grid)), np.float32)
+            fast.inputs(estimate, self._inverse_grid, INPUTS, inputs)
+            units = inputs @ self._hidden
+            fast.units(self._added(once), self._unit, UNITS, units)
+            fast.change(units @ self._out, self._scale, self._gain[once - 1], estimate)
 
     def change(self, estimate: Floats, qualities: Symbols) -> Floats:
         """(N, w): what the last coefficients of the estimate (N, D) change by, at a gain of one."""
-        inputs: Floats = estimate[:, : len(self._hidden)] * self._inverse_grid
+        inputs: Floats = estimate[:, : len(self._inverse_grid)] * self._inverse_grid
         np.rint(inputs, out=inputs)
         np.clip(inputs, -INPUTS, INPUTS, out=inputs)
         units = inputs @ self._hidden
-        bias, quality = self._added
-        added = bias + self._log_step[_once(qualities) - 1, None] * quality
-        units += np.asarray(added, np.float32)
+        units += self._added(_once(qualities))
         units *= self._unit
         np.rint(units, out=units)
         np.clip(units, 0, UNITS, out=units)
@@ -136,11 +159,17 @@ class Network:
         change *= self._scale
         return change
 
-    def apply(self, estimate: Floats, qualities: Symbols) -> None:
-        """Change the last w coefficients of the estimate (N, D) in place."""
-        change = self.change(estimate, qualities)
-        change *= self._gain[_once(qualities) - 1, None]
-        estimate[:, estimate.shape[1] - self.width :] += change
+    def _added(self, qualities: Symbols) -> Floats:
+        added = self._bias + self._log_step[qualities - 1, None] * self._quality
+        return np.asarray(added, np.float32)
+
+    @cached_property
+    def _hidden(self) -> Floats:
+        return self._whole.astype(np.float32)
+
+    @cached_property
+    def _out(self) -> Floats:
+        return self._whole_out.astype(np.float32)
 
 
 class Networks:

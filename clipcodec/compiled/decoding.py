@@ -1,0 +1,162 @@
+"""From payloads to coefficients: the loops of the plain kinds/trellis/{batch,quantizer,kind}.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+
+from ..entropy.ans import PRECISION
+from ..kinds.trellis.tables import SEED_SIGNS, SIGNS_PER_PUSH
+from .jit import array, compiled
+
+Array = Any
+_MASK = np.uint64((1 << PRECISION) - 1)
+_SHIFT, _WORD = np.uint64(PRECISION), np.uint64(32)
+_LOW = np.uint64(0xFFFFFFFF)
+_BYTE, _ONE = np.uint64(8), np.uint64(1)
+_SEED_SIGNS, _CHECK_BITS = np.uint64(SEED_SIGNS), np.uint64(16)
+_SIGNS, _EACH = SEED_SIGNS, SIGNS_PER_PUSH
+
+
+@njit
+def _refill(state: Any, words: int, payload: Array) -> tuple[Any, int]:
+    """One word more, of those that are left before this one, if the state is short of it."""
+    if state <= _LOW and words > 0:
+        words -= 1
+        word = np.uint64(0)
+        for byte in range(4 * words, min(4 * words + 4, len(payload))):
+            word |= np.uint64(payload[byte]) << (_BYTE * np.uint64(byte - 4 * words))
+        state = state << _WORD | word
+    return state, words
+
+
+@njit
+def _pop(state: Any, left: Array, width: Array) -> tuple[int, Any]:
+    """The next symbol by its table, and the state without it, not refilled."""
+    quantile = state & _MASK
+    symbol, last = 0, len(left) - 1
+    while symbol < last and np.uint64(left[symbol + 1]) <= quantile:
+        symbol += 1
+    state = (state >> _SHIFT) * np.uint64(width[symbol]) + (quantile - np.uint64(left[symbol]))
+    return symbol, state
+
+
+@njit
+def _negate(levels: Array, places: Array, signs: Any) -> None:
+    """Change the sign of the levels at places (k,) whose bit is set."""
+    for j in range(len(places)):
+        if signs >> np.uint64(j) & _ONE:
+            levels[places[j]] = -levels[places[j]]
+
+
+@compiled(
+    array("uint8", 1), array("int64", 1), array("int64", 1), array("int64", 1),
+    array("int64", 2), array("int64", 2), array("int64", 2), array("uint32", 2),
+    array("uint32", 2),
+    array("int64", 2, out=True), array("int64", 1, out=True), array("bool_", 1, out=True),
+)  # fmt: skip
+def decode(
+    buffer: Array, starts: Array, lengths: Array, qualities: Array,
+    class_of: Array, flag_of: Array, groups: Array, left: Array, width: Array,
+    levels: Array, checks: Array, alone: Array,
+) -> None:  # fmt: skip
+    """Levels (N, n), zeros before, and check values of N payloads in one buffer (uint8).
+
+    starts, lengths   (N,) of the payloads
+    groups            (G, 3) begin, end, whether the group begins a band
+    left, width       (R, K) intervals of the tables
+    alone             (N,) is set where the payload has an escape or is damaged
+    """
+    escape = left.shape[1] - 1
+    places = np.empty(levels.shape[1], np.int64)  # of levels other than zero
+    for row in range(len(starts)):
+        payload = buffer[starts[row] : starts[row] + lengths[row]]
+        quality, words = qualities[row] - 1, (len(payload) + 3) >> 2
+        state, words = _refill(np.uint64(0), words, payload)
+        state, words = _refill(state, words, payload)
+        full, count, good = 1, 0, True
+        odd, before, earlier = 0, 0, 0  # the quantiser now, and the two before: `quantizer.odd`
+        for group in range(len(groups)):
+            if groups[group, 2]:
+                odd, before, earlier = 0, 0, 0
+            table = flag_of[quality, 2 * group + full]
+            full, state = _pop(state, left[table], width[table])
+            state, words = _refill(state, words, payload)
+            if full == 0:
+                continue
+            first = count
+            for i in range(groups[group, 0], groups[group, 1]):
+                table = class_of[quality, i] + odd
+                symbol, state = _pop(state, left[table], width[table])
+                state, words = _refill(state, words, payload)
+                if symbol:
+                    good &= symbol != escape
+                    levels[row, i] = symbol
+                    places[count] = i
+                    count += 1
+                odd, before, earlier = odd ^ before ^ earlier ^ (symbol & 1), odd, before
+            if full > 1 or count == first or not good:
+                good = False
+                break
+        for at in range(_SIGNS, count if good else 0, _EACH):
+            bits = min(_EACH, count - at)
+            shift = np.uint64(PRECISION - bits)
+            quantile = state & _MASK
+            signs = quantile >> shift
+            state = ((state >> _SHIFT) << shift) + (quantile - (signs << shift))
+            state, words = _refill(state, words, payload)
+            _negate(levels[row], places[at : at + bits], signs)
+        seed = state - _ONE  # of no state at all: far above every check value
+        check, signs = seed >> _SEED_SIGNS, seed & ((_ONE << _SEED_SIGNS) - _ONE)
+        inside = min(count, _SIGNS)
+        good &= words == 0 and check >> _CHECK_BITS == 0 and signs >> np.uint64(inside) == 0
+        if good:
+            checks[row] = np.int64(check)
+            _negate(levels[row], places[:inside], signs)
+        alone[row] = not good
+
+
+@compiled(
+    array("int64", 2), array("int64", 1), array("uint16", 2), array("int64", 1, out=True)
+)
+def check_values(levels: Array, seeds: Array, table: Array, checks: Array) -> None:
+    """CRC-16 of levels (N, n) as `TrellisKind.packed` puts them into bytes, each after its seed.
+
+    table  (2, 256) what the high and the low byte of the CRC become after two bytes of zeros
+    """
+    high, low = table[0], table[1]
+    for row in range(len(levels)):
+        crc = seeds[row]
+        for level in levels[row]:
+            crc ^= abs(level) & 0xFFFF
+            crc = np.int64(high[crc >> 8] ^ low[crc & 0xFF])
+        byte, bits = 0, 0
+        for level in levels[row]:
+            if level != 0:
+                byte = byte << 1 | (level < 0)
+                bits += 1
+                if bits == 8:
+                    crc = (crc << 8 & 0xFFFF) ^ np.int64(low[crc >> 8 ^ byte])
+                    byte, bits = 0, 0
+        if bits:
+            byte <<= 8 - bits
+            crc = (crc << 8 & 0xFFFF) ^ np.int64(low[crc >> 8 ^ byte])
+        checks[row] = crc
+
+
+@compiled(
+    array("int64", 2), array("float32", 1), array("int64", 1), array("float32", 2, out=True)
+)
+def dequantize(levels: Array, steps: Array, bands: Array, out: Array) -> None:
+    """Levels (N, n) to coefficients, by the step of each row (N,). bands: 0 … n, their bounds."""
+    for row in range(len(levels)):
+        step = steps[row]
+        for band in range(len(bands) - 1):
+            odd, before, earlier = 0, 0, 0
+            for i in range(bands[band], bands[band + 1]):
+                level = levels[row, i]
+                sign = (level > 0) - (level < 0)
+                out[row, i] = np.float32(2 * level - sign * odd) * step
+                odd, before, earlier = odd ^ before ^ earlier ^ (level & 1), odd, before
