@@ -45,6 +45,50 @@ class Quantized(NamedTuple):
     qualities: Symbols
 
 
+class Payloads(NamedTuple):
+    """N payloads, one after the other.
+
+    data     (B,) uint8: their bytes
+    starts, lengths  (N,) int64: where each is
+    """
+
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+class OnDevice(ABC):
+    """What a kind does of large batches on a device, such as a GPU: the bytes and embeddings of
+    `Kind`'s methods.
+
+    Rows out of the ordinary, and those at fault, it does not do but names: the caller has `Kind`
+    do them, which raises the errors. Raises OptionError if the device fails.
+    """
+
+    @abstractmethod
+    def decode(
+        self, payloads: Payloads, qualities: Symbols, seeds: Symbols
+    ) -> tuple[Embeddings, NDArray[np.bool_]]:
+        """Embeddings (N, D) of unit norm, check values verified; (N,) rows that are not done.
+
+        seeds  (N,) state of the check value after each header
+        """
+
+    @abstractmethod
+    def meets(self, target: Target) -> bool:
+        """Whether `encode` can do this; else `Kind` does it for all rows."""
+
+    @abstractmethod
+    def encode(
+        self, x: Embeddings, target: Target, header: int, seeds: Symbols
+    ) -> tuple[list[bytes], Symbols, NDArray[np.bool_]]:
+        """Payloads of unit-norm embeddings (N, D), qualities (N,); (N,) rows that are not done.
+
+        header  as in `Kind.quantize`
+        seeds   (1 + qualities,) state of the check value after a header, by its quality
+        """
+
+
 class Kind(ABC):
     """One profile's transform, quantiser, rate search and tables, made from its file.
 
@@ -149,6 +193,10 @@ class Kind(ABC):
     @abstractmethod
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
         """Symbols to embeddings (N, D), float32, not yet of unit norm."""
+
+    def on_device(self, device: Any) -> OnDevice | None:
+        """What does large batches on a device of torch; None: nothing, so all is done here."""
+        return None
 
     @abstractmethod
     def information(self, symbols: Symbols, qualities: Symbols) -> NDArray[np.float64]:

@@ -55,7 +55,8 @@ def _leave() -> None:
 
 def _set(wanted: Any) -> Any:
     """Set the precision of float32 products, None: full; returns what it was."""
-    places = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    backends: Any = torch.backends
+    places = backends.cuda.matmul, backends.mkldnn.matmul
     if all(hasattr(place, "fp32_precision") for place in places):  # since torch 2.9
         before: Any = tuple(place.fp32_precision for place in places)
         for place, precision in zip(places, wanted or ("ieee", "ieee"), strict=True):

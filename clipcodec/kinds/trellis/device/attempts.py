@@ -39,9 +39,7 @@ class Quantizer:
     extra  (R,) float32: by how many bits a level other than zero costs more, at least
     """
 
-    def __init__(
-        self, tables: Tables, transform: Transform, steps: Tensor, extra: Tensor
-    ) -> None:
+    def __init__(self, tables: Tables, transform: Transform, steps: Tensor, extra: Tensor) -> None:
         self._tables, self._transform = tables, transform
         self._steps, self._extra = steps, extra
         self._trellis = Trellis(tables)

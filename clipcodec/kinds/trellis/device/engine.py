@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from ....embeddings import Embeddings
 from ....errors import OptionError
 from ....system.forks import Lock
+from ...base import Payloads
 from ..engine import Engine
 from ..staged import StagedTransform
 from . import decoding, encoding
@@ -38,18 +39,6 @@ _WORKING = 240  # bytes per coefficient, in memory while it is quantised and cod
 _ZERO_NORM = 1e-6  # a vector shorter than this has no direction
 
 Integers = NDArray[np.int64]
-
-
-class Payloads(NamedTuple):
-    """N payloads, one after the other.
-
-    data     their bytes
-    starts, lengths  (N,) int64: where each is
-    """
-
-    data: bytes | NDArray[np.uint8]
-    starts: Integers
-    lengths: Integers
 
 
 class DeviceEngine:
@@ -121,9 +110,7 @@ class DeviceEngine:
                 )  # fmt: skip
                 joined, width = words.cpu().numpy().astype("<i4").tobytes(), 4 * words.shape[1]
                 ends = lengths.cpu().numpy() + np.arange(len(lengths)) * width
-            payloads[rows] = [
-                joined[at * width : end] for at, end in enumerate(ends.tolist())
-            ]
+            payloads[rows] = [joined[at * width : end] for at, end in enumerate(ends.tolist())]
             alone[rows] = left.cpu().numpy()
 
         with self._alone():
@@ -210,9 +197,9 @@ class DeviceEngine:
 
     def _not_canonical(self, payloads: Payloads) -> NDArray[np.bool_]:
         """(N,) payloads that no encoder writes; see `ans.check_payloads`."""
-        data = np.frombuffer(payloads.data, np.uint8)
+        data = payloads.data
         longest = self.host.coder.longest
-        bad = (payloads.lengths == 0) | (payloads.lengths > longest)
+        bad: NDArray[np.bool_] = (payloads.lengths == 0) | (payloads.lengths > longest)
         last = np.where(bad, 0, payloads.starts + payloads.lengths - 1)
         if len(data):
             bad |= data[last] == 0
@@ -223,7 +210,7 @@ class DeviceEngine:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One thread at a time. Raises OptionError in a forked process, where CUDA does not work."""
+        """One thread at a time. Raises OptionError after a fork, where CUDA does not work."""
         if os.getpid() != self._process and self.device.type != "cpu":
             raise OptionError(
                 f"device {str(self.device)!r} was used before this process was forked, which CUDA "
@@ -237,5 +224,4 @@ def _cut(payloads: Payloads, rows: slice, alone: NDArray[np.bool_]) -> Payloads:
     """Some of the payloads, with no more of the bytes than these need; `alone` are left empty."""
     starts, lengths = payloads.starts[rows], np.where(alone, 0, payloads.lengths[rows])
     low, high = int(starts.min()), int((starts + lengths).max())
-    data = np.frombuffer(payloads.data, np.uint8, max(high - low, 0), low)
-    return Payloads(data.copy(), starts - low, lengths)
+    return Payloads(payloads.data[low : max(high, low)].copy(), starts - low, lengths)

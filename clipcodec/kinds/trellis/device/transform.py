@@ -21,13 +21,13 @@ class Network:
     """`network.Network`, its arrays on the device."""
 
     def __init__(self, host: network.Network, device: torch.device) -> None:
-        def tensor(array: NDArray[Any], dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device, dtype)
+        def tensor(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device, torch.float32)
 
-        self._hidden, self._out = tensor(host._hidden), tensor(host._out)
+        self._hidden, self._out = tensor(host._whole), tensor(host._whole_out)
         self._unit, self._scale = tensor(host._unit), tensor(host._scale)
-        bias, quality = host._added
-        added = bias + host._log_step[:, None] * quality  # (Q, H), whole numbers below 2**24
+        # (Q, H), whole numbers below 2**24
+        added = host._bias + host._log_step[:, None] * host._quality
         self._added = tensor(added)
         self._inverse_grid, self._gain = tensor(host._inverse_grid), tensor(host._gain)
 
