@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ....system.forks import Lock
 
@@ -66,3 +69,9 @@ def _set(wanted: Any) -> Any:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(wanted or "highest")
     return before
+
+
+def tensor(array: NDArray[Any], device: torch.device) -> Tensor:
+    """An array on the device; torch warns of one that cannot be written, so that is copied."""
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..tables import SEED_SIGNS, SIGNS_PER_PUSH
+from .arithmetic import tensor
 
 _POLYNOMIAL = 0x1021
 
@@ -21,9 +22,11 @@ class Checks:
         byte = np.arange(1 << 16)  # the state after one more byte, which is zero
         for _ in range(8):
             byte = byte << 1 & 0xFFFF ^ np.where(byte & 0x8000, _POLYNOMIAL, 0)
-        turned = sum((np.arange(1 << 16) >> i & 1) << 15 - i for i in range(16))
+        turned = np.zeros_like(byte)  # the 16 bits in the other order
+        for i in range(16):
+            turned |= (np.arange(1 << 16) >> i & 1) << 15 - i
         self._byte, self._word, self._turned = (
-            torch.from_numpy(table).to(device) for table in (byte, byte[byte], turned)
+            tensor(table, device) for table in (byte, byte[byte], turned)
         )
 
     def word(self, state: Tensor, word: Tensor) -> Tensor:

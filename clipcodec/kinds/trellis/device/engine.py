@@ -23,10 +23,10 @@ from ...base import Payloads
 from ..engine import Engine
 from ..staged import StagedTransform
 from . import decoding, encoding
-from .arithmetic import exact
+from .arithmetic import exact, tensor
 from .attempts import Quantizer
 from .checks import Checks
-from .memory import Parts
+from .memory import Parts, failures_named
 from .states import Decoder
 from .tables import Tables, odd
 from .transform import Transform, unit_rows
@@ -51,11 +51,11 @@ class DeviceEngine:
         assert isinstance(host.transform, StagedTransform)
         self.host, self.device = host, device
         self._lock, self._process = Lock(), os.getpid()
-        with exact(device):
+        with failures_named(device), exact(device):
             self._tables = Tables(host.tables, device)
             self._checks = Checks(device)
             self._transform = Transform(host.transform, device)
-            self._steps = torch.from_numpy(host.steps).to(device)
+            self._steps = tensor(host.steps, device)
         width = host.tables.count
         # of a payload: magnitudes, signs and its state; of some, what they are reconstructed with
         self._quantizer: Quantizer | None = None
@@ -206,7 +206,7 @@ class DeviceEngine:
         return bad
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(self.device)
+        return tensor(values, self.device)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -224,4 +224,4 @@ def _cut(payloads: Payloads, rows: slice, alone: NDArray[np.bool_]) -> Payloads:
     """Some of the payloads, with no more of the bytes than these need; `alone` are left empty."""
     starts, lengths = payloads.starts[rows], np.where(alone, 0, payloads.lengths[rows])
     low, high = int(starts.min()), int((starts + lengths).max())
-    return Payloads(payloads.data[low : max(high, low)].copy(), starts - low, lengths)
+    return Payloads(payloads.data[low : max(high, low)], starts - low, lengths)

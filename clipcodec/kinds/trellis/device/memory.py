@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -37,31 +38,25 @@ class Parts:
     def run(self, count: int, work: Callable[[slice], None]) -> None:
         """`work` on all of `count` rows, part by part; smaller ones if the memory is full.
 
-        Raises OptionError if there is no room for the smallest, or the device fails otherwise.
+        Raises OptionError if there is no room for the smallest part, or the device fails otherwise.
         """
         at = 0
         while at < count:
             size = min(self._most, max(room(self._device) // self._each, _LEAST))
             size = min(size, self._found or size)
-            try:
-                work(slice(at, min(at + size, count)))
-            except torch.cuda.OutOfMemoryError as error:
-                self._smaller(min(size, count - at), error)
-                continue
-            except RuntimeError as error:
-                raise OptionError(
-                    f"device {str(self._device)!r} failed ({_first_line(error)}): give another, or "
-                    "'cpu'"
-                ) from error
-            at += size
+            end = min(at + size, count)
+            with failures_named(self._device):
+                try:
+                    work(slice(at, end))
+                except torch.cuda.OutOfMemoryError:
+                    if end - at <= _LEAST:
+                        raise
+                    self._smaller(end - at)
+                    continue
+            at = end
 
-    def _smaller(self, size: int, error: Exception) -> None:
+    def _smaller(self, size: int) -> None:
         """After `size` rows were too many."""
-        if size <= _LEAST:
-            raise OptionError(
-                f"device {str(self._device)!r} has no memory left, not even for {size} embeddings "
-                f"({_first_line(error)}): end what else runs on it, or give 'cpu'"
-            ) from error
         if self._found is None:
             warnings.warn(
                 f"device {str(self._device)!r} has no memory for {size} embeddings at a time: "
@@ -74,5 +69,14 @@ class Parts:
             torch.cuda.empty_cache()
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+@contextmanager
+def failures_named(device: torch.device) -> Iterator[None]:
+    """Errors of torch become an OptionError that names the device."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        full = isinstance(error, torch.cuda.OutOfMemoryError)
+        what = "has no memory left" if full else "failed"
+        remedy = "end what else runs on it, or give 'cpu'" if full else "give another, or 'cpu'"
+        raise OptionError(f"device {str(device)!r} {what} ({reason}): {remedy}") from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ....entropy.ans import PRECISION
 from ..tables import SEED_SIGNS, SIGNS_PER_PUSH, LevelTables
+from .arithmetic import tensor
 from .states import WHOLE, Symbols
 
 
@@ -39,8 +43,8 @@ class Tables:
         self.flags = self.tensor(tables.flag_of.T)
         self.bits = self.tensor(tables.bits.ravel())
 
-    def tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+    def tensor(self, values: NDArray[Any]) -> Tensor:
+        return tensor(values, self.device)
 
     @property
     def chunks(self) -> int:

@@ -15,21 +15,22 @@ from torch import Tensor
 from ...exact import ExactProduct
 from .. import network
 from ..staged import StagedTransform, Synthesis
+from .arithmetic import tensor
 
 
 class Network:
     """`network.Network`, its arrays on the device."""
 
     def __init__(self, host: network.Network, device: torch.device) -> None:
-        def tensor(array: NDArray[Any]) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device, torch.float32)
+        def floats(array: NDArray[Any]) -> Tensor:
+            return tensor(array.astype(np.float32), device)
 
-        self._hidden, self._out = tensor(host._whole), tensor(host._whole_out)
-        self._unit, self._scale = tensor(host._unit), tensor(host._scale)
+        self._hidden, self._out = floats(host._whole), floats(host._whole_out)
+        self._unit, self._scale = floats(host._unit), floats(host._scale)
         # (Q, H), whole numbers below 2**24
         added = host._bias + host._log_step[:, None] * host._quality
-        self._added = tensor(added)
-        self._inverse_grid, self._gain = tensor(host._inverse_grid), tensor(host._gain)
+        self._added = floats(added)
+        self._inverse_grid, self._gain = floats(host._inverse_grid), floats(host._gain)
 
     def apply(self, estimate: Tensor, which: Tensor) -> None:
         """Change the last coefficients of the estimate (N, n) in place; which (N,): quality - 1."""
@@ -52,7 +53,7 @@ class Transform:
         self._restore = None if restore is None else Network(restore, device)
         synthesis = host._synthesis
         self._fine, self._weights, self._shift = (
-            torch.from_numpy(array).to(device)
+            tensor(array, device)
             for array in (synthesis._fine, synthesis._weights, synthesis._center)
         )
         self.dim = self._weights.shape[1]
@@ -90,8 +91,7 @@ class Analysis:
         product = host._analysis
         assert isinstance(product, ExactProduct)
         self._center, self._fine, self._weights = (
-            torch.from_numpy(np.ascontiguousarray(array)).to(device)
-            for array in (host._center, product._fine, product._weights)
+            tensor(array, device) for array in (host._center, product._fine, product._weights)
         )
         self._largest = float(product._largest)
 
