@@ -1,178 +1,44 @@
-"""The whole way, both directions, on one page.
+"""`Codec`: what callers see. Each verb checks what it is given, and says what it does with it.
 
-    image ─backbone─▶ embedding ─quantize─▶ symbols ─encode─▶ payload ─header, check value─▶ stream
-                      embedding ◀reconstruct─ symbols ◀decode─ payload ◀─────────────────── stream
-
-`encode_rows` and `decode_rows` walk it for a batch; a profile's kind (kinds/base.py) has the
-transform, the quantiser and the entropy coder. `Codec` adds what callers need around it: images,
-checks of what is given, batches of bounded memory, threads.
+rows.py has the way from embeddings to streams and back, batches.py batches of any size, towers.py
+images and texts.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import mean
+from .batches import (
+    Parts,
+    check_model,
+    decode_all,
+    encode_each,
+    encode_parts,
+    resolve_parts,
+    unit_parts,
+)
 from .bitstream import DIGEST_BYTES, Header
-from .embeddings import Embeddings, as_embedding, as_rows, forget_pages, normalise, squared_norms
+from .embeddings import Embeddings, as_embedding, as_rows
 from .entropy import Symbols
-from .errors import (
-    ClipcodecError,
-    CorruptError,
-    DecodeError,
-    EmbeddingError,
-    ImageError,
-    OptionError,
-    RateError,
-    UnknownProfileError,
-    brief,
-    collected,
-    placed,
-    raise_merged,
-    raise_rows,
-)
-from .kinds import Parameters, Quantized
+from .errors import EmbeddingError, OptionError, UnknownProfileError, brief, placed
 from .profile import Profile, registry
-from .profile.statistics import check_statistics
-from .stream import (
-    ParsedStream,
-    StreamInfo,
-    describe,
-    pack,
-    parse,
-    parse_all,
-    qualities_of,
-    start_of,
-    unpack,
-)
+from .rows import decode_rows, encode_rows
+from .stream import ParsedStream, StreamInfo, describe, parse, parse_all, unpack
 from .system.optional import missing_named
-from .system.paths import AS_TEXT, is_path_of_bytes
-from .system.threads import in_threads, shared_out
 from .target import Target, TargetOptions
 from .texts import as_texts
+from .towers import Settings, backbone_name, load_images, load_tower, portions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .images import ImageInput
     from .models import Backbone, Templates, TextTower
-    from .models.tower import Tower
-
-T = TypeVar("T")
-W = TypeVar("W", bound="Tower")
-_ENCODED = 2048  # embeddings that a thread encodes at a time: enough for fast matrix products
-_DECODED = 4096  # streams that a thread decodes at a time: each step of numpy serves them all
-_RECONSTRUCTED = 512  # rows at a time, which stay in cache
-_WIDTH = 768  # for wider embeddings fewer: bounds memory, some 64 bytes per number and thread
-_IMAGES = 64
-_PASSES = 3  # over all embeddings for mean_bytes; more than one only if a sample misleads
-
-
-# the way there and back
-
-
-def encode_rows(profile: Profile, x: Embeddings, target: Target) -> list[bytes]:
-    """Unit-norm embeddings (N, D) to streams that meet the target.
-
-    Raises EmbeddingError or RateError naming the rows at fault.
-    """
-    kind, coders = profile.kind, target.coders(profile)
-    texts = _texts_of(profile, target, x.shape[1])
-    header = len(start_of(profile, coders[0], Parameters(1, x.shape[1])))
-    with np.errstate(all="ignore"):  # a private profile may overflow
-        found = kind.quantize(x, target, header, texts)  # transform, rate search, quantiser
-        streams = pack(profile, found, coders)  # entropy coder, check value, header
-        missed = _missed(profile, x, found, streams, target)
-    sought = target
-    while missed:  # for these rows the rate search was wrong: again, and stricter
-        if not kind.qualities:
-            raise RateError.of_rows(missed)
-        rows, sought = np.array([*missed]), sought.stricter()
-        with placed(rows), np.errstate(all="ignore"):
-            try:
-                found = kind.quantize(x[rows], sought, header, texts)
-            except RateError as error:  # in words of the caller's target, not of the stricter one
-                raise RateError.of_rows({i: missed[int(rows[i])] for i in error.rows}) from error
-            made = pack(profile, found, coders)
-            again = _missed(profile, x[rows], found, made, target)
-        for row, stream in zip(rows.tolist(), made, strict=True):
-            streams[row] = stream
-        missed = {int(rows[i]): reason for i, reason in again.items()}
-    return streams
-
-
-def _texts_of(profile: Profile, target: Target, dim: int) -> Embeddings | None:
-    """Whose probabilities should stay: the caller's texts, else the profile's, if it has some."""
-    if target.effort == 1:
-        return None
-    texts: Embeddings | None = target.texts
-    if texts is None:
-        return None if profile.statistics is None else profile.statistics.bank
-    if texts.shape[1] != dim:
-        raise OptionError(
-            f"texts of {texts.shape[1]} dimensions, the embeddings have {dim}: both must come from "
-            "one model"
-        )
-    return texts
-
-
-def _missed(
-    profile: Profile, x: Embeddings, found: Quantized, streams: list[bytes], target: Target
-) -> dict[int, str]:
-    """The rows whose streams do not meet the target, and why."""
-    limit, least = target.max_bytes, target.min_cosine
-    if limit is not None:
-        return {
-            i: f"{len(stream)} bytes with profile {profile.name}, max_bytes is {limit}: "
-            "choose a profile of a lower rate"
-            for i, stream in enumerate(streams)
-            if len(stream) > limit
-        }
-    if least is None:
-        return {}
-    decoded = reconstruct(profile, *found).astype(np.float64)
-    cosines = (x * decoded).sum(axis=1)
-    return {
-        i: f"cosine {cosines[i]:.4f} with profile {profile.name}, min_cosine is {least}: "
-        "choose a profile of a higher rate"
-        for i in np.flatnonzero(~(cosines >= least)).tolist()
-    }
-
-
-def decode_rows(streams: Sequence[ParsedStream]) -> Embeddings:
-    """Streams of one profile, coder and number of symbols to unit-norm embeddings (N, D).
-
-    Raises DecodeError naming the rows at fault.
-    """
-    symbols = unpack(streams)  # entropy coder, check value verified
-    return reconstruct(streams[0].profile, symbols, qualities_of(streams))
-
-
-def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:
-    """Symbols (N, n) to unit-norm embeddings (N, D); CorruptError where there is no direction."""
-    parts = []
-    for at in range(0, len(symbols), _RECONSTRUCTED):
-        part = slice(at, at + _RECONSTRUCTED)
-        with placed(at), np.errstate(all="ignore"):  # what overflows is an error below
-            rows = profile.kind.reconstruct(symbols[part], qualities[part])  # dequantise, synthesis
-            # the squares of the smallest and the largest floats lie outside of float32
-            norms = np.sqrt(squared_norms(rows.astype(np.float64)))
-            valid = np.isfinite(norms) & (norms > 0)
-            if not valid.all():
-                bad = np.flatnonzero(~valid)
-                raise CorruptError(
-                    f"these symbols of profile {profile.name} decode to no direction",
-                    rows=bad.tolist(),
-                )
-            parts.append((rows / norms).astype(np.float32))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class Codec:
@@ -344,13 +210,12 @@ class Codec:
             return self._encode_images(images, self._target(target, options))
 
     def _encode_images(self, images: Iterable[ImageInput], target: Target) -> list[bytes]:
-        rows: list[Embeddings] = []
-        for number, chunk in enumerate(_chunks(images, _IMAGES)):
-            with placed(number * _IMAGES):
-                rows.append(self.embed_images(chunk))
-        if not rows:
-            return []
-        return self._encode_all(lambda: iter(rows), target, count=sum(map(len, rows)))
+        rows, count = list[Embeddings](), 0
+        for portion in portions(images):
+            with placed(count):
+                rows.append(self.embed_images(portion))
+            count += len(portion)
+        return encode_parts(self.profile, lambda: rows, target, count) if rows else []
 
     @missing_named()
     def embed_images(self, images: Iterable[ImageInput]) -> Embeddings:
@@ -371,20 +236,11 @@ class Codec:
             >>> clipcodec.Codec().embed_images(["photo.jpg"]).shape
             (1, 512)
         """
-        from .images import load_rgb
-
         if isinstance(images, (str, bytes, os.PathLike)):
             raise OptionError("embed_images takes several images, in a list")
-        pictures: list[Any] = []
-        faults: dict[int, ImageError] = {}
-        for i, image in enumerate(images):
-            try:
-                pictures.append(load_rgb(image))
-            except ImageError as error:
-                faults[i] = _no_image(image, error)
-        raise_rows(faults)
+        pictures = load_images(images)  # before the tower is loaded
         embeddings = self.backbone().embed(pictures)
-        self._check_statistics(embeddings, ours=True)
+        check_model(self.profile, embeddings, ours=True)
         return embeddings
 
     @missing_named()
@@ -421,12 +277,7 @@ class Codec:
     @property
     def backbone_name(self) -> str:
         """Name of the image encoder; OptionError if the profile takes any and none was chosen."""
-        if self.chosen_backbone == registry.ANY_BACKBONE:
-            raise OptionError(
-                f"profile {self.profile.name} takes embeddings of any model: say which one makes "
-                "them, backbone=NAME or --backbone NAME, such as openai-vit-l-14-336"
-            )
-        return self.chosen_backbone
+        return backbone_name(self.profile, self._backbone)
 
     @missing_named()
     def backbone(self) -> Backbone:
@@ -447,7 +298,7 @@ class Codec:
         """
         from .models import Backbone
 
-        return self._loaded(Backbone)
+        return load_tower(Backbone, self.profile, self._wanted)
 
     @missing_named()
     def text_tower(self) -> TextTower:
@@ -465,19 +316,11 @@ class Codec:
         """
         from .models import TextTower
 
-        return self._loaded(TextTower)
+        return load_tower(TextTower, self.profile, self._wanted)
 
-    def _loaded(self, tower: type[W]) -> W:
-        name = self.backbone_name
-        loaded = tower.cached(
-            name, device=self._device, weights=self._weights, precision=self._precision
-        )
-        if self.profile.dim not in (None, loaded.dim):
-            raise EmbeddingError(
-                f"backbone {name} gives {loaded.dim} dimensions, "
-                f"profile {self.profile.name} takes {self.profile.dim}"
-            )
-        return loaded
+    @property
+    def _wanted(self) -> Settings:
+        return Settings(self._backbone, self._device, self._weights, self._precision)
 
     # embeddings
 
@@ -510,7 +353,7 @@ class Codec:
         _check_array(x)
         row = as_embedding(x)
         self.check_width(row.shape[1])
-        self._check_statistics(row, ours=False)
+        check_model(self.profile, row, ours=False)
         with placed(None):
             return encode_rows(self.profile, row, asked)[0]
 
@@ -548,7 +391,8 @@ class Codec:
         """
         asked = self._target(target, options)
         rows = self._rows(X)
-        return self._encode_all(self._unit_rows(X, rows), asked, count=len(rows))
+        parts = unit_parts(self.profile, X, rows)
+        return encode_parts(self.profile, parts, asked, count=len(rows))
 
     def resolve(
         self, X: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
@@ -583,9 +427,9 @@ class Codec:
             return asked
         if not len(rows):
             raise EmbeddingError("no embeddings: mean_bytes is found on some")
-        return self.resolve_parts(self._unit_rows(X, rows), asked)
+        return resolve_parts(self.profile, unit_parts(self.profile, X, rows), asked)
 
-    def resolve_parts(self, parts: Callable[[], Iterable[Embeddings]], target: Target, /) -> Target:
+    def resolve_parts(self, parts: Parts, target: Target, /) -> Target:
         """Do what `resolve` does, with rows that are read part by part.
 
         Args:
@@ -602,10 +446,7 @@ class Codec:
             >>> point.mean_bytes is None
             True
         """
-        found = mean.sample(parts) if target.mean_bytes is not None else None
-        if found is None or not found.count:
-            return target
-        return self._point(found, target).target
+        return resolve_parts(self.profile, parts, target)
 
     def _rows(self, X: Any) -> NDArray[Any]:
         _check_array(X)
@@ -613,56 +454,6 @@ class Codec:
         if rows.shape != (0, 0):
             self.check_width(rows.shape[1], len(rows))
         return rows
-
-    def _unit_rows(self, X: Any, rows: NDArray[Any]) -> Callable[[], Iterator[Embeddings]]:
-        """What gives all rows with unit norm, in parts of bounded memory, each time it is called.
-
-        The first time it warns of rows that another model seems to have made.
-        """
-        step = 8 * _rows_of(rows.shape[1], _ENCODED)  # enough for several threads
-        warned = False
-
-        def parts() -> Iterator[Embeddings]:
-            nonlocal warned
-            for at in range(0, len(rows), step):
-                with placed(at):
-                    x = normalise(rows[at : at + step])
-                    warned = warned or self._check_statistics(x, ours=False)
-                yield x
-                forget_pages(X)
-            warned = True
-
-        return parts
-
-    def _encode_all(
-        self, parts: Callable[[], Iterator[Embeddings]], target: Target, count: int
-    ) -> list[bytes]:
-        """Streams of all rows that `parts` gives, each time it is called."""
-        if target.mean_bytes is None or not count:
-            streams, at = list[bytes](), 0
-            for x in parts():
-                with placed(at):
-                    streams += self._encode(x, target)
-                at += len(x)
-            return streams
-        found = mean.sample(parts)
-        point = self._point(found, target)
-        if found.whole:
-            order = np.argsort(found.places).tolist()
-            return [point.streams[i] for i in order]
-        sought, size = point.target, point.on_curve
-        for _ in range(_PASSES):
-            streams = self._encode_all(parts, sought, count)
-            off = mean.mean_length(streams) / target.mean_bytes
-            if abs(off - 1) <= mean.NEAR / 2:
-                break
-            size /= off  # the sample was not like the whole
-            sought = point.curve.at(size)
-        return streams
-
-    def _point(self, found: mean.Sample, target: Target) -> mean.Point:
-        with placed(found.places):
-            return mean.resolve(self.encode_each, found.rows, target, self.profile)
 
     def encode_each(self, rows: Sequence[Embeddings], target: Target) -> list[bytes]:
         """Turn rows that may differ in width into streams.
@@ -683,16 +474,7 @@ class Codec:
             >>> len(codec.encode_each(rows, clipcodec.Target(quality=50)))
             2
         """
-        widths: dict[int, list[int]] = {}
-        for i, row in enumerate(rows):
-            widths.setdefault(len(row), []).append(i)
-        streams = [b""] * len(rows)
-        for chosen in widths.values():
-            with placed(chosen):
-                made = self._encode(np.stack([rows[i] for i in chosen]), target)
-            for i, stream in zip(chosen, made, strict=True):
-                streams[i] = stream
-        return streams
+        return encode_each(self.profile, rows, target)
 
     def check_width(self, dim: int, count: int | None = None) -> None:
         """Raise an error unless the profile takes embeddings of this width; it names those that do.
@@ -718,13 +500,6 @@ class Codec:
             "one from them (clipcodec compress --train)"
         )
 
-    def _check_statistics(self, x: Embeddings, *, ours: bool) -> bool:
-        """Warn of embeddings that another model seems to have made."""
-        profile = self.profile
-        if profile.statistics is None:
-            return False
-        return check_statistics(x, profile.statistics, profile.backbone, ours=ours)
-
     def _target(
         self, target: Target | None, options: TargetOptions, *, one: bool = False
     ) -> Target:
@@ -738,20 +513,6 @@ class Codec:
             )
         target.check(self.profile, one=one)
         return target
-
-    def _encode(self, x: Embeddings, target: Target) -> list[bytes]:
-        """`encode_rows` in parts of bounded memory, shared by threads."""
-        step = _rows_of(x.shape[1], _ENCODED)
-
-        streams, faults = [b""] * len(x), list[ClipcodecError]()
-
-        def work(at: int) -> None:
-            with collected(faults, at):
-                streams[at : at + step] = encode_rows(self.profile, x[at : at + step], target)
-
-        in_threads(work, range(0, len(x), step))
-        raise_merged(faults)
-        return streams
 
     # streams
 
@@ -815,36 +576,7 @@ class Codec:
         """
         if not parsed:
             return np.empty((0, self.profile.dim or 0), np.float32)
-        groups: dict[tuple[Header, int], list[int]] = {}
-        for i, stream in enumerate(parsed):
-            groups.setdefault((stream.header, stream.parameters.symbols), []).append(i)
-        dim = parsed[0].dim
-        if any(parsed[rows[0]].dim != dim for rows in groups.values()):
-            raise DecodeError.of_rows(
-                {
-                    i: f"{stream.dim} dimensions, the first has {dim}: decode each width apart"
-                    for i, stream in enumerate(parsed)
-                    if stream.dim != dim
-                }
-            )
-        out = np.empty((len(parsed), dim), np.float32)
-
-        faults: list[ClipcodecError] = []
-
-        def work(rows: list[int]) -> None:
-            with collected(faults, rows):
-                out[rows] = decode_rows([parsed[i] for i in rows])
-
-        in_threads(
-            work,
-            [
-                part
-                for (_, size), rows in groups.items()
-                for part in shared_out(rows, _rows_of(max(size, dim), _DECODED))
-            ],
-        )
-        raise_merged(faults)
-        return out
+        return decode_all(parsed)
 
     def parse(self, stream: bytes) -> ParsedStream:
         """Cut a stream into its parts, without decoding it.
@@ -950,23 +682,6 @@ class Codec:
         )
 
 
-def _no_image(image: Any, error: ImageError) -> ImageError:
-    """The error about something that is no image, with a hint if it was meant for another verb."""
-    if is_path_of_bytes(image):
-        return type(error)(f"{error.reason}; {AS_TEXT}")
-    shape = getattr(image, "shape", None)
-    if shape is None and isinstance(image, (list, tuple)) and image:
-        shape = (len(image),) if all(isinstance(value, Real) for value in image) else None
-    if shape is None or len(shape) not in (1, 2):
-        return error
-    verbs = "encode_embedding takes one embedding, encode_embeddings takes many"
-    if len(shape) == 1:
-        return type(error)(f"{type(image).__name__} of shape {tuple(shape)} is no image: {verbs}")
-    if "float" in str(getattr(image, "dtype", "")):
-        return type(error)(f"{error.reason}; {verbs}")
-    return error
-
-
 def _check_array(x: Any) -> None:
     """Raise EmbeddingError for a path or bytes, of which numpy would make an array of text."""
     if isinstance(x, (str, bytes, os.PathLike)):
@@ -974,14 +689,3 @@ def _check_array(x: Any) -> None:
             f"{type(x).__name__} is not an array of real numbers: load a file first, with "
             "numpy.load(path) for example; encode takes images"
         )
-
-
-def _rows_of(width: int, most: int) -> int:
-    """How many embeddings, or rows of symbols, of this width are processed at a time."""
-    return max(1, min(most, most * _WIDTH // max(width, 1)))
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk

@@ -276,9 +276,10 @@ def encode(
 
 
 def _encode(rows: NDArray[Any], task: Task, *, ours: bool) -> list[bytes | ClipcodecError]:
-    from ..codec import Codec, encode_rows
+    from ..codec import Codec
     from ..embeddings import as_rows, normalise
     from ..profile.statistics import check_statistics
+    from ..rows import encode_rows
 
     profile = task.profile
     statistics = profile.statistics

@@ -38,8 +38,8 @@ BY_CODE = listed({
         ("with transformers 4.57 and 5.24", "the releases that the tests were run with"),
     ],
     "docs/application.md": [
-        ("runs the backbone on {} images at a time", "clipcodec/codec.py:_IMAGES"),
-        ("work on {} rows at a time in numpy", "clipcodec/codec.py:_ENCODED"),
+        ("runs the backbone on {} images at a time", "clipcodec/towers.py:_IMAGES"),
+        ("work on {} rows at a time in numpy", "clipcodec/batches.py:_ENCODED"),
     ],
     "docs/benchmarks.md": [
         ("ImageNet's 200 held-out classes", HELD_OUT),
@@ -113,7 +113,7 @@ BY_CODE = listed({
         ("Image files above 256 MiB, or above Pillow's limit of 89 million pixels, are refused",
          "tests/test_images.py"),
         ("SIGTERM (143), a killed worker, a full disk (1)", "tests/whole/test_faults.py"),
-        ("default {})", "clipcodec/codec.py:_IMAGES"),
+        ("default {})", "clipcodec/towers.py:_IMAGES"),
         ("at most 256 MiB of archive members", "tests/bulk/test_archives.py"),
         ("two tasks of 8 images per worker", "clipcodec/bulk/workers.py"),
     ],

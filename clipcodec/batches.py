@@ -1,0 +1,186 @@
+"""Batches of any size: `encode_rows` and `decode_rows` in bounded memory, shared by threads.
+
+What is read part by part is given as `Parts`: a function that gives the parts anew each time it is
+called, because `mean_bytes` needs more than one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import mean
+from .bitstream import Header
+from .embeddings import Embeddings, forget_pages, normalise
+from .errors import ClipcodecError, DecodeError, collected, placed, raise_merged
+from .profile import Profile
+from .profile.statistics import check_statistics
+from .rows import decode_rows, encode_rows
+from .stream import ParsedStream
+from .system.threads import in_threads, shared_out
+from .target import Target
+
+Parts = Callable[[], Iterable[Embeddings]]  # rows (n, D) of unit norm, all each time it is called
+
+_ENCODED = 2048  # embeddings that a thread encodes at a time: enough for fast matrix products
+_DECODED = 4096  # streams that a thread decodes at a time: each step of numpy serves them all
+_WIDTH = 768  # for wider embeddings fewer: bounds memory, some 64 bytes per number and thread
+_PASSES = 3  # over all embeddings for mean_bytes; more than one only if a sample misleads
+
+
+# encode
+
+
+def unit_parts(profile: Profile, X: Any, rows: NDArray[Any]) -> Callable[[], Iterator[Embeddings]]:
+    """What gives all rows with unit norm, in parts of bounded memory, each time it is called.
+
+    The first time it warns of rows that another model seems to have made.
+
+    X     what the caller gave; where it is a memory map, pages that were read are let go
+    rows  the same as an array (N, D)
+    """
+    step = 8 * _at_a_time(rows.shape[1], _ENCODED)  # enough for several threads
+    warned = False
+
+    def parts() -> Iterator[Embeddings]:
+        nonlocal warned
+        for at in range(0, len(rows), step):
+            with placed(at):
+                x = normalise(rows[at : at + step])
+                warned = warned or check_model(profile, x, ours=False)
+            yield x
+            forget_pages(X)
+        warned = True
+
+    return parts
+
+
+def check_model(profile: Profile, x: Embeddings, *, ours: bool) -> bool:
+    """Warn of embeddings that another model seems to have made; whether it did.
+
+    ours  they were made by the profile's backbone, here
+    """
+    if profile.statistics is None:
+        return False
+    return check_statistics(x, profile.statistics, profile.backbone, ours=ours)
+
+
+def encode_parts(profile: Profile, parts: Parts, target: Target, count: int) -> list[bytes]:
+    """Streams of all `count` rows, in order.
+
+    With mean_bytes, one quality and weight are found on a sample; all rows are encoded again where
+    that was not like the whole. Raises RateError naming the rows at fault.
+    """
+    if target.mean_bytes is None or not count:
+        streams, at = list[bytes](), 0
+        for x in parts():
+            with placed(at):
+                streams += encode_all(profile, x, target)
+            at += len(x)
+        return streams
+    found = mean.sample(parts)
+    point = _point(profile, found, target)
+    if found.whole:
+        order = np.argsort(found.places).tolist()
+        return [point.streams[i] for i in order]
+    sought, size = point.target, point.on_curve
+    for _ in range(_PASSES):
+        streams = encode_parts(profile, parts, sought, count)
+        off = mean.mean_length(streams) / target.mean_bytes
+        if abs(off - 1) <= mean.NEAR / 2:
+            break
+        size /= off  # the sample was not like the whole
+        sought = point.curve.at(size)
+    return streams
+
+
+def resolve_parts(profile: Profile, parts: Parts, target: Target) -> Target:
+    """The quality and weight that `mean_bytes` becomes; another target, or of no rows, as it is."""
+    found = mean.sample(parts) if target.mean_bytes is not None else None
+    if found is None or not found.count:
+        return target
+    return _point(profile, found, target).target
+
+
+def _point(profile: Profile, found: mean.Sample, target: Target) -> mean.Point:
+    with placed(found.places):
+        return mean.resolve(partial(encode_each, profile), found.rows, target, profile)
+
+
+def encode_each(profile: Profile, rows: Sequence[Embeddings], target: Target) -> list[bytes]:
+    """Streams of rows (D,) of unit norm that may differ in width.
+
+    Raises RateError naming the rows at fault.
+    """
+    widths: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        widths.setdefault(len(row), []).append(i)
+    streams = [b""] * len(rows)
+    for chosen in widths.values():
+        with placed(chosen):
+            made = encode_all(profile, np.stack([rows[i] for i in chosen]), target)
+        for i, stream in zip(chosen, made, strict=True):
+            streams[i] = stream
+    return streams
+
+
+def encode_all(profile: Profile, x: Embeddings, target: Target) -> list[bytes]:
+    """`encode_rows` of rows that are in memory, some at a time."""
+    step = _at_a_time(x.shape[1], _ENCODED)
+    streams, faults = [b""] * len(x), list[ClipcodecError]()
+
+    def work(at: int) -> None:
+        with collected(faults, at):
+            streams[at : at + step] = encode_rows(profile, x[at : at + step], target)
+
+    in_threads(work, range(0, len(x), step))
+    raise_merged(faults)
+    return streams
+
+
+# decode
+
+
+def decode_all(parsed: Sequence[ParsedStream]) -> Embeddings:
+    """`decode_rows` of at least one stream, some at a time; they may differ in all but width.
+
+    Raises DecodeError naming the rows at fault.
+    """
+    groups: dict[tuple[Header, int], list[int]] = {}
+    for i, stream in enumerate(parsed):
+        groups.setdefault((stream.header, stream.parameters.symbols), []).append(i)
+    dim = parsed[0].dim
+    if any(parsed[rows[0]].dim != dim for rows in groups.values()):
+        raise DecodeError.of_rows(
+            {
+                i: f"{stream.dim} dimensions, the first has {dim}: decode each width apart"
+                for i, stream in enumerate(parsed)
+                if stream.dim != dim
+            }
+        )
+    out = np.empty((len(parsed), dim), np.float32)
+    faults: list[ClipcodecError] = []
+
+    def work(rows: list[int]) -> None:
+        with collected(faults, rows):
+            out[rows] = decode_rows([parsed[i] for i in rows])
+
+    in_threads(
+        work,
+        [
+            part
+            for (_, size), rows in groups.items()
+            for part in shared_out(rows, _at_a_time(max(size, dim), _DECODED))
+        ],
+    )
+    raise_merged(faults)
+    return out
+
+
+def _at_a_time(width: int, most: int) -> int:
+    """How many embeddings, or rows of symbols, of this width are processed at a time."""
+    return max(1, min(most, most * _WIDTH // max(width, 1)))
