@@ -55,7 +55,8 @@ class Codec:
             default.
         backbone: What turns images into embeddings, for a profile that takes any (see
             `clipcodec.models.spec`); without a profile, the best one registered for it.
-        device: For the backbone: "cpu", "cuda", …; None chooses.
+        device: Where the backbone runs: "cpu", "cuda", "mps", …; None chooses. With "cuda", large
+            batches are also encoded and decoded there, through torch, to the same bytes.
         weights: A local file with the backbone's weights. None: what CLIPCODEC_WEIGHTS names, else
             the published ones, as open_clip finds them.
         precision: Of the backbone: "fp32", or "bf16" or "fp16", where the device has them.
@@ -215,7 +216,9 @@ class Codec:
             with placed(count):
                 rows.append(self.embed_images(portion))
             count += len(portion)
-        return encode_parts(self.profile, lambda: rows, target, count) if rows else []
+        if not rows:
+            return []
+        return encode_parts(self.profile, lambda: rows, target, count, self._device)
 
     @missing_named()
     def embed_images(self, images: Iterable[ImageInput]) -> Embeddings:
@@ -391,8 +394,8 @@ class Codec:
         """
         asked = self._target(target, options)
         rows = self._rows(X)
-        parts = unit_parts(self.profile, X, rows)
-        return encode_parts(self.profile, parts, asked, count=len(rows))
+        parts = unit_parts(self.profile, X, rows, self._device)
+        return encode_parts(self.profile, parts, asked, len(rows), self._device)
 
     def resolve(
         self, X: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
@@ -427,7 +430,9 @@ class Codec:
             return asked
         if not len(rows):
             raise EmbeddingError("no embeddings: mean_bytes is found on some")
-        return resolve_parts(self.profile, unit_parts(self.profile, X, rows), asked)
+        return resolve_parts(
+            self.profile, unit_parts(self.profile, X, rows, self._device), asked, self._device
+        )
 
     def resolve_parts(self, parts: Parts, target: Target, /) -> Target:
         """Do what `resolve` does, with rows that are read part by part.
@@ -446,7 +451,7 @@ class Codec:
             >>> point.mean_bytes is None
             True
         """
-        return resolve_parts(self.profile, parts, target)
+        return resolve_parts(self.profile, parts, target, self._device)
 
     def _rows(self, X: Any) -> NDArray[Any]:
         _check_array(X)
@@ -474,7 +479,7 @@ class Codec:
             >>> len(codec.encode_each(rows, clipcodec.Target(quality=50)))
             2
         """
-        return encode_each(self.profile, rows, target)
+        return encode_each(self.profile, rows, target, self._device)
 
     def check_width(self, dim: int, count: int | None = None) -> None:
         """Raise an error unless the profile takes embeddings of this width; it names those that do.
@@ -576,7 +581,7 @@ class Codec:
         """
         if not parsed:
             return np.empty((0, self.profile.dim or 0), np.float32)
-        return decode_all(parsed)
+        return decode_all(parsed, self._device)
 
     def parse(self, stream: bytes) -> ParsedStream:
         """Cut a stream into its parts, without decoding it.

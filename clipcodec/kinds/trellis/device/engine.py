@@ -21,7 +21,6 @@ from ....errors import OptionError
 from ....system.forks import Lock
 from ...base import Payloads
 from ..engine import Engine
-from ..staged import StagedTransform
 from . import decoding, encoding
 from .arithmetic import exact, tensor
 from .attempts import Quantizer
@@ -42,13 +41,12 @@ Integers = NDArray[np.int64]
 
 
 class DeviceEngine:
-    """What `Engine` does for one width, on a device, without a wait for each step.
+    """What the `Engine` of a staged kind does, on a device, without a wait for each step.
 
     Safe for threads, which take turns.
     """
 
     def __init__(self, host: Engine, device: torch.device) -> None:
-        assert isinstance(host.transform, StagedTransform)
         self.host, self.device = host, device
         self._lock, self._process = Lock(), os.getpid()
         with failures_named(device), exact(device):

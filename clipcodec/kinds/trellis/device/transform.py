@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ...exact import ExactProduct
 from .. import network
-from ..staged import StagedTransform, Synthesis
 from .arithmetic import tensor
 
 
@@ -44,14 +43,15 @@ class Network:
 
 
 class Transform:
-    """`StagedTransform`, its arrays on the device. The analysis comes with its first use."""
+    """A `StagedTransform`, its arrays on the device. The analysis comes with its first use."""
 
-    def __init__(self, host: StagedTransform, device: torch.device) -> None:
+    def __init__(self, host: Any, device: torch.device) -> None:
         self._host, self._device = host, device
         self._predict = [Network(one, device) for one in host.networks.predict]
         restore = host.networks.restore
         self._restore = None if restore is None else Network(restore, device)
         synthesis = host._synthesis
+        self._reach, self._unit = 2.0**synthesis.REACH_BITS, 2.0**-synthesis.BITS
         self._fine, self._weights, self._shift = (
             tensor(array, device)
             for array in (synthesis._fine, synthesis._weights, synthesis._center)
@@ -73,9 +73,9 @@ class Transform:
         The others have coefficients out of reach, or none that are numbers.
         """
         whole = (y * self._fine).round_()
-        right = whole.abs().amax(1) < 2.0**Synthesis.REACH_BITS
+        right = whole.abs().amax(1) < self._reach
         sums = (whole @ self._weights).add_(self._shift)
-        return sums.mul_(2.0**-Synthesis.BITS).to(torch.float32), right
+        return sums.mul_(self._unit).to(torch.float32), right
 
     def analyse(self, x: Tensor) -> Tensor:
         """Embeddings (N, D) → coefficients (N, n)."""
@@ -87,9 +87,8 @@ class Transform:
 class Analysis:
     """`StagedTransform.analyse`."""
 
-    def __init__(self, host: StagedTransform, device: torch.device) -> None:
-        product = host._analysis
-        assert isinstance(product, ExactProduct)
+    def __init__(self, host: Any, device: torch.device) -> None:
+        product: ExactProduct = host._analysis
         self._center, self._fine, self._weights = (
             tensor(array, device) for array in (host._center, product._fine, product._weights)
         )
