@@ -21,7 +21,7 @@ from .profile import Profile
 from .profile.statistics import check_statistics
 from .rows import decode_rows, encode_rows
 from .stream import ParsedStream
-from .system.threads import in_threads, shared_out
+from .system.threads import in_threads, share, shared_out
 from .target import Target
 
 Parts = Callable[[], Iterable[Embeddings]]  # rows (n, D) of unit norm, all each time it is called
@@ -147,7 +147,7 @@ def encode_all(
         made = devices.encoded(devices.chosen(str(device)), profile, x, target)
         if made is not None:
             return made
-    step = _at_a_time(x.shape[1], _ENCODED)
+    step = share(len(x), _at_a_time(x.shape[1], _ENCODED))
     streams, faults = [b""] * len(x), list[ClipcodecError]()
 
     def work(at: int) -> None:

@@ -42,13 +42,19 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 
 def shared_out(items: list[T], most: int, fewest: int = 256) -> list[list[T]]:
-    """Parts of `most` items or fewer, as many parts as threads or a multiple of that.
+    """Parts of `share(len(items), …)` items each."""
+    step = share(len(items), most, fewest)
+    return [items[at : at + step] for at in range(0, len(items), step)]
 
+
+def share(count: int, most: int, fewest: int = 256) -> int:
+    """How many of `count` items one part holds: as many parts as threads, or a multiple of that.
+
+    most    items in a part
     fewest  items that are enough work for one thread: parts are not made smaller than that
     """
-    rounds = -(-len(items) // (most * most_threads()))
-    step = max(-(-len(items) // (rounds * most_threads())), fewest)
-    return [items[at : at + step] for at in range(0, len(items), step)]
+    rounds = -(-count // (most * most_threads()))
+    return max(-(-count // max(rounds * most_threads(), 1)), fewest)
 
 
 @contextmanager

@@ -118,7 +118,7 @@ class BatchLevelCoder:
         checks: Levels,
     ) -> Sequence[int]:
         """`decode` by the compiled loops."""
-        lengths = np.array([len(payload) for payload in payloads])
+        lengths = np.array([len(payload) for payload in payloads], np.int64)
         single = np.empty(len(payloads), np.bool_)
         loops.decode(
             np.frombuffer(b"".join(payloads), np.uint8), np.cumsum(lengths) - lengths, lengths,

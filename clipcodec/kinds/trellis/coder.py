@@ -19,9 +19,8 @@ from ...entropy.ans import (
     encode_one,
     uniform,
 )
-from ... import compiled
 from ...errors import CorruptError, DecodeError, EmbeddingError, raise_rows
-from . import quantizer
+from . import compiled, quantizer
 from .batch import BatchLevelCoder
 from .tables import (
     LENGTH_BITS,
@@ -34,7 +33,8 @@ from .tables import (
 )
 
 _KEPT = 1 << 18  # places of rows kept as lists: all qualities of common widths, few of the widest
-_BATCH = 24  # from this many messages on, numpy beats a loop over messages
+# From so many messages on, numpy beats a loop over messages
+_ENCODED, _DECODED = 40, 64
 _SECONDS = 8e-8  # that a level takes to be decoded by numpy
 _LEAST_BYTES = 3  # of a payload: its seed
 _NEXT: list[list[int]] = quantizer.NEXT.tolist()
@@ -62,7 +62,7 @@ class LevelCoder:
                 rows=high.tolist(),
             )
         plain = magnitudes < self.tables.escape
-        if np.count_nonzero(plain) < _BATCH:
+        if np.count_nonzero(plain) < _ENCODED:
             plain[:] = False
         payloads = [b""] * len(levels)
         if plain.any():
@@ -87,7 +87,7 @@ class LevelCoder:
         fast = compiled.loops(_SECONDS * levels.size)
         if fast is not None:
             alone = self._many.decode_compiled(fast, payloads, qualities, levels, checks)
-        elif len(payloads) >= _BATCH:
+        elif len(payloads) >= _DECODED:
             alone = self._many.decode(payloads, qualities, levels, checks)
         faults: dict[int, DecodeError] = {}
         for i in alone:

@@ -10,11 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import compiled
 from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import EmbeddingError
-from . import quantizer
+from . import compiled, quantizer
 from .coder import LevelCoder
 from .tables import MAX_LEVEL, Levels, LevelTables
 

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import compiled
 from ...bitstream import check_value
 from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import CorruptError, TruncatedError, WeightsError
 from ...target import Target
 from ..base import Kind, Parameters, Quantized, Shapes, Tensors, integer
-from . import quantizer, rate
+from . import compiled, quantizer, rate
 from .engine import Engine
 from .tables import LevelTables
 

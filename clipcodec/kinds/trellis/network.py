@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import compiled
 from ...entropy import Symbols
 from ...errors import WeightsError
 from ...system.forks import cached_property
+from . import compiled
 
 Floats = NDArray[np.float32]
 Tensors = Mapping[str, NDArray[Any]]

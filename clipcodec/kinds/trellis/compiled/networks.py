@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
-from .jit import array, compiled
+from .jit import array, compiled, inner
 
 Array = Any
 
@@ -49,7 +49,7 @@ def change(sums: Array, scale: Array, gain: Array, estimate: Array) -> None:
             estimate[row, first + i] += sums[row, i] * scale[i] * factor
 
 
-@njit
+@inner
 def _product(x: Array, weights: Array, out: Array) -> None:
     """x (k,) · weights (k, m): whole numbers, so small that their sums are exact in any order."""
     out[:] = 0

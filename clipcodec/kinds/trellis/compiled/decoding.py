@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
 
-from ..entropy.ans import PRECISION
-from ..kinds.trellis.tables import SEED_SIGNS, SIGNS_PER_PUSH
-from .jit import array, compiled
+from ....entropy.ans import PRECISION
+from ..tables import SEED_SIGNS, SIGNS_PER_PUSH
+from .jit import array, compiled, inner
 
 Array = Any
 _MASK = np.uint64((1 << PRECISION) - 1)
@@ -20,7 +19,7 @@ _SEED_SIGNS, _CHECK_BITS = np.uint64(SEED_SIGNS), np.uint64(16)
 _SIGNS, _EACH = SEED_SIGNS, SIGNS_PER_PUSH
 
 
-@njit
+@inner
 def _refill(state: Any, words: int, payload: Array) -> tuple[Any, int]:
     """One word more, of those that are left before this one, if the state is short of it."""
     if state <= _LOW and words > 0:
@@ -32,7 +31,7 @@ def _refill(state: Any, words: int, payload: Array) -> tuple[Any, int]:
     return state, words
 
 
-@njit
+@inner
 def _pop(state: Any, left: Array, width: Array) -> tuple[int, Any]:
     """The next symbol by its table, and the state without it, not refilled."""
     quantile = state & _MASK
@@ -43,7 +42,7 @@ def _pop(state: Any, left: Array, width: Array) -> tuple[int, Any]:
     return symbol, state
 
 
-@njit
+@inner
 def _negate(levels: Array, places: Array, signs: Any) -> None:
     """Change the sign of the levels at places (k,) whose bit is set."""
     for j in range(len(places)):
@@ -118,9 +117,7 @@ def decode(
         alone[row] = not good
 
 
-@compiled(
-    array("int64", 2), array("int64", 1), array("uint16", 2), array("int64", 1, out=True)
-)
+@compiled(array("int64", 2), array("int64", 1), array("uint16", 2), array("int64", 1, out=True))
 def check_values(levels: Array, seeds: Array, table: Array, checks: Array) -> None:
     """CRC-16 of levels (N, n) as `TrellisKind.packed` puts them into bytes, each after its seed.
 
@@ -146,9 +143,7 @@ def check_values(levels: Array, seeds: Array, table: Array, checks: Array) -> No
         checks[row] = crc
 
 
-@compiled(
-    array("int64", 2), array("float32", 1), array("int64", 1), array("float32", 2, out=True)
-)
+@compiled(array("int64", 2), array("float32", 1), array("int64", 1), array("float32", 2, out=True))
 def dequantize(levels: Array, steps: Array, bands: Array, out: Array) -> None:
     """Levels (N, n) to coefficients, by the step of each row (N,). bands: 0 … n, their bounds."""
     for row in range(len(levels)):

@@ -6,9 +6,9 @@ Every loop has a plain twin in numpy, which says what it does and which all inst
     fast = compiled.loops(seconds)
     if fast is None: ...  # the plain path
 
-Importing numba and reading its cache takes the better part of a second, which a short program would never get
-back. So the plain path is taken until it has taken that long. CLIPCODEC_COMPILED=always loads the
-loops at once, =never does without them.
+Importing numba and reading its cache takes the better part of a second, which a short program
+would never get back. So the plain path is taken until it has taken that long.
+CLIPCODEC_COMPILED=always loads the loops at once, =never does without them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ..errors import brief
-from ..system.forks import loading
+from ....errors import brief
+from ....system.forks import loading
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 VARIABLE = "CLIPCODEC_COMPILED"
+LOOPS = f"{__name__}.numba_loops"
 LEAST = (0, 60)  # version of numba: the first for NumPy 2
 _LOADING = 0.75  # seconds
 
@@ -70,7 +71,7 @@ def _load(*, asked: bool) -> None:
             numba = import_module("numba")
             version = tuple(map(int, numba.__version__.split(".")[:2]))
             if version >= LEAST:
-                _loops = import_module(f"{__name__}.numba_loops")
+                _loops = import_module(LOOPS)
                 return
             reason = f"numba {numba.__version__} is too old: at least {LEAST[0]}.{LEAST[1]}"
         except ModuleNotFoundError as error:

@@ -23,12 +23,21 @@ def compiled(*arguments: Any) -> Callable[[F], F]:
     threads run meanwhile.
     """
     signature = types.void(*arguments)
-    options = {"nogil": True, "error_model": "numpy", "fastmath": False}
+    jit: Any = numba.njit
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
     def decorate(function: F) -> F:
         try:
-            return numba.njit(signature, cache=True, **options)(function)  # type: ignore[no-any-return]
+            made: F = jit(signature, cache=True, **options)(function)
         except (OSError, RuntimeError):  # no folder for the cache can be written
-            return numba.njit(signature, **options)(function)  # type: ignore[no-any-return]
+            made = jit(signature, **options)(function)
+        return made
 
     return decorate
+
+
+def inner(function: F) -> F:
+    """A part of a compiled function, for whatever types that gives it."""
+    jit: Any = numba.njit
+    made: F = jit(function)
+    return made
