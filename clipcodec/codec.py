@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,6 +142,28 @@ class Codec:
         made = Codec(profile)
         made._carried = self._carried
         return made
+
+    def with_device(self, device: str | None) -> Codec:
+        """Make another codec that does the same elsewhere.
+
+        Args:
+            device: As for `Codec`.
+
+        Returns:
+            The codec.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").codec.with_device("cpu").device
+            'cpu'
+        """
+        made = copy(self)
+        made._device = device
+        return made
+
+    @property
+    def device(self) -> str | None:
+        """The device that was given; None: the best for the backbone, the CPU for batches."""
+        return self._device
 
     @property
     def profile(self) -> Profile:

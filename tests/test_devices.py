@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import clipcodec
 from clipcodec import BackboneWarning, Codec, CorruptError, EmbeddingError, OptionError, RateError
 from clipcodec import devices as module
 from clipcodec.embeddings import Embeddings
@@ -237,3 +239,34 @@ def test_a_full_memory_is_said_once_and_changes_nothing(
         streams = device.encode_embeddings(x, quality=10)
     assert len([one for one in caught if one.category is not BackboneWarning]) == 1
     assert streams == plain.encode_embeddings(x, quality=10)
+
+
+def test_a_search_decodes_on_its_device(calls: Calls, tmp_path: Path) -> None:
+    """Of a container, which has a codec of its own, and of streams; kept in an index, too."""
+    x = drawn(50)
+    streams = Codec().encode_embeddings(x, quality=30)
+    with clipcodec.create(tmp_path / "x.clpc") as writer:
+        for i, stream in enumerate(streams):
+            writer.append(stream, id=str(i))
+    with clipcodec.open(tmp_path / "x.clpc") as container:
+        for source in (container, streams):
+            expected = clipcodec.search(source, x[:3], 5)
+            assert calls.decoded == 0
+            found = clipcodec.search(source, x[:3], 5, device=DEVICE)
+            assert calls.decoded == 50
+            assert (found.indices == expected.indices).all()
+            assert (found.scores == expected.scores).all()
+            index = clipcodec.SearchIndex(source, exact=True, device=DEVICE)
+            assert (index.search(x[:3], 5).scores == expected.scores).all()
+            assert calls.decoded == 100
+            calls.decoded = 0
+        assert container.codec.device is None  # as it was
+
+
+def test_the_functions_take_a_device(calls: Calls) -> None:
+    x = drawn(20)
+    streams = clipcodec.encode_embeddings(x, quality=40, device=DEVICE)
+    assert streams == clipcodec.encode_embeddings(x, quality=40)
+    rows = clipcodec.decode_batch(streams, device=DEVICE)
+    assert (rows == clipcodec.decode_batch(streams)).all()
+    assert (calls.encoded, calls.decoded) == (20, 20)
