@@ -19,6 +19,7 @@ from clipcodec import BackboneWarning, Codec, CorruptError, EmbeddingError, Opti
 from clipcodec import devices as module
 from clipcodec.embeddings import Embeddings
 from clipcodec.errors import ClipcodecError, DecodeError, each_row
+from clipcodec.kinds.trellis.device import held
 from clipcodec.kinds.trellis.device.engine import DeviceEngine
 from clipcodec.profile import Profile
 from tests.helpers.profiles import cone, drawn
@@ -98,12 +99,14 @@ def test_a_mean_size_is_found_on_the_device(calls: Calls, compact: Profile) -> N
     assert calls.encoded >= 160
 
 
-@pytest.mark.parametrize("options", [{"max_bytes": 40}, {"min_cosine": 0.9},
-                                     {"quality": 40, "effort": 2}])  # fmt: skip
-def test_every_target_gives_the_same(calls: Calls, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options", [{"max_bytes": 40}, {"min_cosine": 0.9}, {"quality": 40, "effort": 2}]
+)
+def test_other_targets_are_the_processors(calls: Calls, options: dict[str, Any]) -> None:
     plain, device = both()
-    x = drawn(25)
+    x = drawn(8)
     assert device.encode_embeddings(x, **options) == plain.encode_embeddings(x, **options)
+    assert calls.encoded == 0
 
 
 def error_of(work: Callable[[], object]) -> ClipcodecError:
@@ -150,14 +153,18 @@ def test_a_wrong_check_value_is_seen(calls: Calls) -> None:
     assert error.rows == (7,)
 
 
-def test_embeddings_at_fault_are_the_same_errors(calls: Calls) -> None:
+def test_embeddings_at_fault_are_the_same_errors(calls: Calls, compact: Profile) -> None:
     _, device = both()
     x = drawn(12)
     x[5] = np.nan
     error = error_of(lambda: device.encode_embeddings(x, quality=40))
     assert (type(error), error.rows) == (EmbeddingError, (5,))
-    error = error_of(lambda: device.encode_embeddings(drawn(2), max_bytes=2))
-    assert (type(error), error.rows) == (RateError, (0, 1))
+    small = [
+        error_of(partial(codec.encode_embeddings, cone(4, 24), max_bytes=6))
+        for codec in both(compact)
+    ]
+    assert isinstance(small[0], RateError)
+    assert len({(type(error), error.rows, str(error)) for error in small}) == 1
 
 
 def test_nothing_and_one(calls: Calls) -> None:
@@ -227,14 +234,14 @@ def test_a_full_memory_is_said_once_and_changes_nothing(
 ) -> None:
     plain, device = both()
     x = drawn(700)
-    encode = DeviceEngine._encode
+    code = DeviceEngine._code
 
-    def small(self: DeviceEngine, x: torch.Tensor, *rest: Any) -> Any:
-        if len(x) > 400:
+    def small(self: DeviceEngine, found: held.DeviceHeld, *rest: Any) -> Any:
+        if len(found.quality) > 400:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return encode(self, x, *rest)
+        return code(self, found, *rest)
 
-    monkeypatch.setattr(DeviceEngine, "_encode", small)
+    monkeypatch.setattr(DeviceEngine, "_code", small)
     with pytest.warns(RuntimeWarning, match="smaller parts are taken") as caught:
         streams = device.encode_embeddings(x, quality=10)
     assert len([one for one in caught if one.category is not BackboneWarning]) == 1

@@ -7,7 +7,7 @@ escape, damaged ones, and those that no stream can hold. So every error is raise
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ from . import decoding, encoding
 from .arithmetic import exact, tensor
 from .attempts import Quantizer
 from .checks import Checks
+from .held import DeviceHeld
 from .memory import Parts, failures_named
 from .states import Decoder
 from .tables import Tables, odd
@@ -35,7 +36,7 @@ _RECONSTRUCTED = 1 << 14  # embeddings at a time, of which more is kept
 _ENCODED = 1 << 16  # embeddings at a time
 _COPIES = 12  # of an embedding's float64 numbers, in memory while it is reconstructed
 _WORKING = 240  # bytes per coefficient, in memory while it is quantised and coded
-_ZERO_NORM = 1e-6  # a vector shorter than this has no direction
+_ZERO_NORM = 1e-6  # a vector shorter than this has no direction, as in ../rate.py
 
 Integers = NDArray[np.int64]
 
@@ -52,7 +53,7 @@ class DeviceEngine:
         with failures_named(device), exact(device):
             self._tables = Tables(host.tables, device)
             self._checks = Checks(device)
-            self._transform = Transform(host.transform, device)
+            self.transform = Transform(host.transform, device)
             self._steps = tensor(host.steps, device)
         width = host.tables.count
         # of a payload: magnitudes, signs and its state; of some, what they are reconstructed with
@@ -85,67 +86,67 @@ class DeviceEngine:
         return embeddings, alone
 
     def encode(
-        self, x: Embeddings, qualities: Integers, factor: float, seeds: Integers
-    ) -> tuple[list[bytes], NDArray[np.bool_]]:
-        """Payloads of embeddings x (N, D) of unit norm, and (N,) those to be encoded alone.
+        self,
+        x: Embeddings,
+        search: Callable[[DeviceHeld], object],
+        seeds: Integers,
+    ) -> tuple[list[bytes], Integers, NDArray[np.bool_]]:
+        """Payloads and qualities of embeddings x (N, D), and (N,) those to be encoded alone.
 
-        qualities  (N,)
-        factor     multiplies the usual λ
-        seeds      (N,) state of the check value after each header
+        search  finds levels and qualities of those that it is given
+        seeds   (1 + Q,) state of the check value after a header, by its quality
         """
         payloads, alone = [b""] * len(x), np.zeros(len(x), np.bool_)
-        weights = (self.host.weights[qualities - 1] * np.float32(factor)).astype(np.float32)
-        directed = np.array([True] * (1 + len(self.host.steps)))
-        for quality in np.unique(qualities).tolist():
-            directed[quality] = self._has_direction(quality)
+        qualities = np.ones(len(x), np.int64)
 
         def work(rows: slice) -> None:
             with exact(self.device):
-                words, lengths, left = self._encode(
-                    self._tensor(x[rows]), self._tensor(qualities[rows]),
-                    self._tensor(weights[rows]), self._tensor(seeds[rows]),
-                    self._tensor(directed[qualities[rows]]),
-                )  # fmt: skip
-                joined, width = words.cpu().numpy().astype("<i4").tobytes(), 4 * words.shape[1]
-                ends = lengths.cpu().numpy() + np.arange(len(lengths)) * width
+                held = DeviceHeld(self, x[rows])
+                search(held)
+                words, lengths, left = self._code(held, seeds)
+            # little-endian, on any machine
+            joined, width = words.astype("<i4").tobytes(), 4 * words.shape[1]
+            ends = lengths + np.arange(len(lengths)) * width
             payloads[rows] = [joined[at * width : end] for at, end in enumerate(ends.tolist())]
-            alone[rows] = left.cpu().numpy()
+            alone[rows], qualities[rows] = left, held.quality
 
         with self._alone():
             self._encoding.run(len(x), work)
-        return payloads, alone
+        return payloads, qualities, alone
 
-    def _encode(
-        self, x: Tensor, qualities: Tensor, weights: Tensor, seeds: Tensor, directed: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _code(
+        self, held: DeviceHeld, seeds: Integers
+    ) -> tuple[NDArray[np.int32], Integers, NDArray[np.bool_]]:
         """As `encoding.encode`, and (N,) the rows to be encoded alone."""
-        y = self._transform.analyse(x)
-        found = self._quantiser().attempt(y, qualities - 1, weights)
-        highest = found.levels.abs().amax(0)
-        alone = found.wrong | (highest >= self.host.tables.escape) | (highest == 0) & ~directed
-        levels = torch.where(alone, 0, found.levels)
-        words, lengths = encoding.encode(self._tables, self._checks, levels, qualities, seeds)
-        return words, lengths, alone
+        quality = self._tensor(held.quality)
+        alone = self._tensor(held.undone) | (held.levels.abs().amax(0) >= self.host.tables.escape)
+        levels = torch.where(alone, 0, held.levels)
+        words, lengths = encoding.encode(
+            self._tables, self._checks, levels, quality, self._tensor(seeds[held.quality])
+        )
+        return words.cpu().numpy(), lengths.cpu().numpy(), alone.cpu().numpy()
 
-    def _quantiser(self) -> Quantizer:
+    @property
+    def quantizer(self) -> Quantizer:
+        """Made when it is first used: to decode, none is needed."""
         if self._quantizer is None:
             extra = self._tensor(self.host._extra)
-            self._quantizer = Quantizer(self._tables, self._transform, self._steps, extra)
+            self._quantizer = Quantizer(self._tables, self.transform, self._steps, extra)
         return self._quantizer
 
-    def _has_direction(self, quality: int) -> bool:
+    def has_direction(self, quality: int) -> bool:
         """Whether levels that are all zero decode to a direction at this quality."""
         if quality not in self._directed:
             zeros = np.zeros((1, self.host.tables.count), np.int64)
             latent = self.host.latent(zeros, np.array([quality]))
-            norm = np.linalg.norm(self.host.transform.synthesise(latent))
-            self._directed[quality] = bool(norm >= _ZERO_NORM)
+            norm = np.linalg.norm(self.host.transform.synthesise(latent), axis=1)
+            self._directed[quality] = bool(norm[0] >= _ZERO_NORM)
         return self._directed[quality]
 
     @property
     def width(self) -> int:
         """D, of an embedding."""
-        return self._transform.dim
+        return self.transform.dim
 
     def _decode(
         self, payloads: Payloads, qualities: Integers, seeds: Integers, out: Embeddings
@@ -171,7 +172,7 @@ class DeviceEngine:
 
     def _reconstruct(self, levels: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
         """Levels (n, N) to rows (N, D) of unit norm, and (N,) those that came out right."""
-        embeddings, right = self._transform.synthesise(self._latent(levels, which))
+        embeddings, right = self.transform.synthesise(self._latent(levels, which))
         unit, directed = unit_rows(embeddings)
         return unit, right & directed
 
@@ -183,8 +184,8 @@ class DeviceEngine:
         for band, (a, b) in enumerate(bands):
             estimate[:, a:b] += residual[:, a:b]
             if b < self.host.tables.count:
-                self._transform.predict(estimate, band, which)
-        self._transform.restore(estimate, which)
+                self.transform.predict(estimate, band, which)
+        self.transform.restore(estimate, which)
         return estimate
 
     @staticmethod

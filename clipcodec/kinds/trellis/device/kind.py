@@ -12,6 +12,7 @@ from ....target import Target
 from ...base import OnDevice, Payloads
 from ..engine import Engine
 from .engine import DeviceEngine
+from .held import DeviceHeld
 
 
 class StagedOnDevice(OnDevice):
@@ -37,6 +38,11 @@ class StagedOnDevice(OnDevice):
         self, x: Embeddings, target: Target, header: int, seeds: Symbols
     ) -> tuple[list[bytes], Symbols, NDArray[np.bool_]]:
         quality = self._default if target.quality is None else int(target.quality)
-        qualities = np.full(len(x), min(quality, self._last), np.int64)
-        payloads, alone = self._engine.encode(x, qualities, target.weight or 1.0, seeds[qualities])
-        return payloads, qualities, alone
+
+        def find(held: DeviceHeld) -> None:
+            qualities = np.full(len(held.quality), min(quality, self._last), np.int64)
+            attempt = held.attempt(qualities, target.weight or 1.0)
+            held.undone |= held.without_direction(attempt)  # the rate search goes on for these
+            held.keep(attempt)
+
+        return self._engine.encode(x, find, seeds)

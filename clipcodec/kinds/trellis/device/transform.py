@@ -103,7 +103,8 @@ class Analysis:
 def unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Rows (N, D) with unit norm, and (N,) those that have a direction.
 
-    The squares are added as in `embeddings.squared_norms`.
+    The squares are added as in `embeddings.squared_norms`. The roots are numpy's: torch's on
+    processors are not always rounded as IEEE 754 says.
     """
     wide = rows.to(torch.float64)
     squares = wide * wide
@@ -112,6 +113,6 @@ def unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
         half = (width + 1) // 2
         squares[:, : width - half] += squares[:, half:width]
         width = half
-    norms = squares[:, :1].sqrt()
+    norms = tensor(np.sqrt(squares[:, :1].cpu().numpy()), rows.device)
     right = (norms.isfinite() & (norms > 0))[:, 0]
     return (wide / norms).to(torch.float32), right

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from clipcodec import Codec, OptionError
 from clipcodec.bitstream import check_seed
-from clipcodec.kinds import Parameters
+from clipcodec.kinds import Parameters, Quantized
 from clipcodec.kinds.base import Payloads
 from clipcodec.kinds.trellis.device import DeviceEngine, decoding
+from clipcodec.kinds.trellis.device.held import DeviceHeld
 from clipcodec.kinds.trellis.device.memory import Parts
-from clipcodec.stream import start_of
+from clipcodec.stream import pack, start_of
 from tests.kinds.trellis.device.conftest import CPU, Pair
 
 
@@ -38,10 +39,14 @@ def payloads_of(payloads: Sequence[bytes]) -> Payloads:
 
 
 def encoded(
-    pair: Pair, x: NDArray[np.float32], qualities: NDArray[np.int64], factor: float = 1.0
+    pair: Pair, x: NDArray[np.float32], quality: int, weight: float = 1.0
 ) -> tuple[list[bytes], NDArray[np.bool_]]:
     """Whole streams from the device."""
-    payloads, alone = pair.device.encode(x, qualities, factor, seeds_of(pair)[qualities])
+
+    def search(held: DeviceHeld) -> None:
+        held.keep(held.attempt(np.full(len(held.quality), quality), weight))
+
+    payloads, qualities, alone = pair.device.encode(x, search, seeds_of(pair))
     starts = starts_of(pair)
     return [starts[q] + p for q, p in zip(qualities.tolist(), payloads, strict=True)], alone
 
@@ -53,28 +58,31 @@ def decoded(pair: Pair, streams: Sequence[bytes]) -> tuple[NDArray[np.float32], 
     return pair.device.decode(payloads, qualities, seeds_of(pair)[qualities])
 
 
-def test_at_all_qualities_bytes_and_embeddings_are_the_same(pair: Pair) -> None:
+def test_at_all_qualities_the_embeddings_are_the_same(pair: Pair) -> None:
     """Four rows at each; some at the highest have an escape, which is left to the CPU."""
-    codec, x = Codec(pair.profile), np.tile(pair.rows(100), (4, 1))
     qualities = np.arange(400) // 4 + 1
-    streams, alone = encoded(pair, x, qualities)
-    expected = [
-        stream
-        for q in range(1, 101)
-        for stream in codec.encode_embeddings(x[4 * q - 4 : 4 * q], quality=q)
-    ]
+    y = pair.host.transform.analyse(np.tile(pair.rows(4), (100, 1)))
+    found = Quantized(pair.host.attempt(y, qualities).levels, qualities)
+    streams = pack(pair.profile, found, ("rans",))
+    rows, alone = decoded(pair, streams)
     assert alone.sum() < 20
+    assert (rows[~alone] == Codec(pair.profile).decode_batch(streams)[~alone]).all()
+
+
+@pytest.mark.parametrize("quality", [1, 3, 20, 50, 80, 99, 100])
+def test_the_bytes_are_the_same(pair: Pair, quality: int) -> None:
+    x = pair.rows(40)
+    streams, alone = encoded(pair, x, quality)
+    expected = Codec(pair.profile).encode_embeddings(x, quality=quality)
+    assert alone.sum() < 10
     for stream, other, left in zip(streams, expected, alone, strict=True):
         assert left or stream == other
-    rows, undone = decoded(pair, expected)
-    assert (undone == alone).all()
-    assert (rows[~undone] == codec.decode_batch(expected)[~undone]).all()
 
 
 @pytest.mark.parametrize("weight", [0.2, 3.0])
 def test_the_weight_is_the_encoders(usual: Pair, weight: float) -> None:
     x = usual.rows(30)
-    streams, alone = encoded(usual, x, np.full(30, 50), weight)
+    streams, alone = encoded(usual, x, 50, weight)
     assert not alone.any()
     assert streams == Codec(usual.profile).encode_embeddings(x, quality=50, weight=weight)
 
@@ -89,8 +97,8 @@ def test_parts_of_any_length_give_the_same(
         monkeypatch.setattr(device, name, Parts(CPU, size, 1))
     pair = Pair(usual.profile)
     pair.device = device
-    x, qualities = usual.rows(count), np.full(count, 25)
-    streams, alone = encoded(pair, x, qualities)
+    x = usual.rows(count)
+    streams, alone = encoded(pair, x, 25)
     assert not alone.any()
     assert streams == Codec(usual.profile).encode_embeddings(x, quality=25)
     rows, left = decoded(pair, streams)
@@ -114,17 +122,17 @@ def test_damaged_streams_are_named_and_no_others(usual: Pair) -> None:
 def test_rows_that_no_stream_can_hold_are_named(usual: Pair) -> None:
     x = usual.rows(6)
     x[2] = np.nan
-    assert np.flatnonzero(encoded(usual, x, np.full(6, 50))[1]).tolist() == [2]
+    assert np.flatnonzero(encoded(usual, x, 50)[1]).tolist() == [2]
 
 
 def test_precision_that_the_program_allows_does_not_count(usual: Pair) -> None:
     """bfloat16 on the processor, TF32 on a GPU; and autocast."""
-    x, qualities = usual.rows(50), np.full(50, 60)
-    expected, _ = encoded(usual, x, qualities)
+    x = usual.rows(50)
+    expected, _ = encoded(usual, x, 60)
     torch.set_float32_matmul_precision("medium")
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert encoded(usual, x, qualities)[0] == expected
+            assert encoded(usual, x, 60)[0] == expected
             rows, _ = decoded(usual, expected)
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
