@@ -1,4 +1,4 @@
-"""Batches of any size: `encode_rows` and `decode_rows` in bounded memory, shared by threads.
+"""Batches of any size: `encode_rows` and `decode_columns` in bounded memory, shared by threads.
 
 What is read part by part is given as `Parts`: a function that gives the parts anew each time it is
 called, because `mean_bytes` needs more than one pass.
@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import devices, mean
-from .bitstream import Header
+from .columns import Columns
 from .embeddings import Embeddings, forget_pages, normalise
 from .errors import ClipcodecError, DecodeError, collected, placed, raise_merged
 from .profile import Profile
 from .profile.statistics import check_statistics
-from .rows import decode_rows, encode_rows
-from .stream import ParsedStream
-from .system.threads import in_threads, share, shared_out
+from .rows import decode_columns, encode_rows
+from .system.threads import in_threads, share
 from .target import Target
 
 Parts = Callable[[], Iterable[Embeddings]]  # rows (n, D) of unit norm, all each time it is called
@@ -162,49 +161,45 @@ def encode_all(
 # decode
 
 
-def decode_all(parsed: Sequence[ParsedStream], device: str | None = None) -> Embeddings:
-    """`decode_rows` of at least one stream, some at a time; they may differ in all but width.
+def decode_all(columns: Sequence[Columns], device: str | None = None) -> Embeddings:
+    """`decode_columns` of all streams of an input, at least one, some at a time.
 
-    Raises DecodeError naming the rows at fault.
+    They may differ in all but width. Raises DecodeError naming the rows at fault.
     """
-    groups: dict[tuple[Header, int], list[int]] = {}
-    for i, stream in enumerate(parsed):
-        groups.setdefault((stream.header, stream.parameters.symbols), []).append(i)
-    dim = parsed[0].dim
-    if any(parsed[rows[0]].dim != dim for rows in groups.values()):
-        raise DecodeError.of_rows(
-            {
-                i: f"{stream.dim} dimensions, the first has {dim}: decode each width apart"
-                for i, stream in enumerate(parsed)
-                if stream.dim != dim
-            }
-        )
-    out = np.empty((len(parsed), dim), np.float32)
+    dim = min(columns, key=lambda group: int(group.rows[0])).dim  # of the first row
+    others = {
+        row: f"{group.dim} dimensions, the first has {dim}: decode each width apart"
+        for group in columns
+        if group.dim != dim
+        for row in group.rows.tolist()
+    }
+    if others:
+        raise DecodeError.of_rows(others)
+    out = np.empty((sum(len(group.rows) for group in columns), dim), np.float32)
     faults: list[ClipcodecError] = []
 
-    def work(rows: list[int]) -> None:
-        with collected(faults, rows):
-            out[rows] = decode_rows([parsed[i] for i in rows])
+    def work(part: Columns) -> None:
+        with collected(faults, part.rows):
+            out[part.rows] = decode_columns(part)
 
-    def on_device(rows: list[int]) -> bool:
-        if not devices.used(device, len(rows)):
+    def on_device(group: Columns) -> bool:
+        if not devices.used(device, len(group.rows)):
             return False
-        with collected(faults, rows):
-            found = devices.decoded(devices.chosen(str(device)), [parsed[i] for i in rows])
+        with collected(faults, group.rows):
+            found = devices.decoded(devices.chosen(str(device)), group)
             if found is None:
                 return False
-            out[rows] = found
+            out[group.rows] = found
         return True
 
-    in_threads(
-        work,
-        [
-            part
-            for (_, size), rows in groups.items()
-            if not on_device(rows)
-            for part in shared_out(rows, _at_a_time(max(size, dim), _DECODED))
-        ],
-    )
+    parts: list[Columns] = []
+    for group in columns:
+        if on_device(group):
+            continue
+        count = len(group.rows)
+        step = share(count, _at_a_time(max(group.count, dim), _DECODED))
+        parts += [group.part(slice(at, at + step)) for at in range(0, count, step)]
+    in_threads(work, parts)
     raise_merged(faults)
     return out
 

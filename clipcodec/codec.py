@@ -24,6 +24,7 @@ from .batches import (
     unit_parts,
 )
 from .bitstream import DIGEST_BYTES, Header
+from .columns import Columns, columns_of, parse_columns
 from .embeddings import Embeddings, as_embedding, as_rows
 from .entropy import Symbols
 from .errors import EmbeddingError, OptionError, UnknownProfileError, brief, placed
@@ -582,7 +583,7 @@ class Codec:
             >>> clipcodec.Codec().decode_batch(clipcodec.open("photos.clpc")).shape
             (100, 512)
         """
-        return self.decode_parsed(self.parse_batch(streams))
+        return self._decode_all(parse_columns(streams, self._owner))
 
     def decode_parsed(self, parsed: Sequence[ParsedStream]) -> Embeddings:
         """Turn streams that `parse_batch` has cut into their parts into embeddings.
@@ -602,9 +603,12 @@ class Codec:
             >>> codec.decode_parsed(parsed).shape
             (10, 512)
         """
-        if not parsed:
+        return self._decode_all(columns_of(parsed))
+
+    def _decode_all(self, columns: Sequence[Columns]) -> Embeddings:
+        if not columns:
             return np.empty((0, self.profile.dim or 0), np.float32)
-        return decode_all(parsed, self._device)
+        return decode_all(columns, self._device)
 
     def parse(self, stream: bytes) -> ParsedStream:
         """Cut a stream into its parts, without decoding it.

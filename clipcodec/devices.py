@@ -6,7 +6,8 @@ that is an error, goes the way of rows.py, and so do small batches and kinds tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bitstream import check_seed
+from .columns import Columns
 from .embeddings import Embeddings
+from .entropy import Payloads
 from .errors import ClipcodecError, collected, raise_merged
-from .kinds import Parameters, Payloads
+from .kinds import Parameters
 from .profile import Profile
-from .rows import decode_rows, encode_rows
-from .stream import ParsedStream, qualities_of, start_of
+from .rows import decode_columns, encode_rows
+from .stream import start_of
 from .system.optional import require
 from .target import Target
 
@@ -78,31 +81,24 @@ def encoded(
     return streams
 
 
-def decoded(device: torch.device, streams: Sequence[ParsedStream]) -> Embeddings | None:
-    """`decode_rows` on a device; None: it cannot do this for the profile."""
-    profile, header = streams[0].profile, streams[0].header
-    on = profile.kind.on_device(device)
-    if on is None or header.coder not in profile.kind.coders:
+def decoded(device: torch.device, columns: Columns) -> Embeddings | None:
+    """`decode_columns` on a device; None: it cannot do this for the profile."""
+    kind = columns.profile.kind
+    on = kind.on_device(device)
+    if on is None or columns.header.coder not in kind.coders:
         return None
-    digest = None if header.digest is None else profile.digest
-    seeds = {start: check_seed(start, digest) for start in {s.start for s in streams}}
-    found, undone = on.decode(
-        _joined([s.payload for s in streams]),
-        qualities_of(streams),
-        np.array([seeds[s.start] for s in streams]),
-    )
+    payloads = Payloads.of(columns.payloads)
+    found, undone = on.decode(payloads, columns.qualities, columns.seeds)
 
     def alone(rows: NDArray[np.int64]) -> None:
-        found[rows] = decode_rows([streams[i] for i in rows.tolist()])
+        part = replace(
+            columns, rows=columns.rows[rows], qualities=columns.qualities[rows],
+            seeds=columns.seeds[rows], payloads=payloads.take(rows),
+        )  # fmt: skip
+        found[rows] = decode_columns(part)
 
     _do(undone, alone)
     return found
-
-
-def _joined(payloads: Sequence[bytes]) -> Payloads:
-    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
-    data = np.frombuffer(b"".join(payloads), np.uint8)
-    return Payloads(data, np.cumsum(lengths) - lengths, lengths)
 
 
 def _do(undone: NDArray[np.bool_], alone: Callable[[NDArray[np.int64]], None]) -> None:

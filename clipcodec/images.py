@@ -180,7 +180,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise ImageError(f"it has no pixels (size {image.width} x {image.height})")
     levels = _black_and_white(image)
     image.load()
-    turn = _TURNS.get(_orientation(image))
+    turn = _TURNS.get(orientation(image))
     upright = image if turn is None else image.transpose(Image.Transpose(turn))
     if levels is not None:
         return _scaled(upright, *levels)
@@ -190,7 +190,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def _orientation(image: Image.Image) -> Any:
+def orientation(image: Image.Image) -> Any:
     try:
         return image.getexif().get(0x0112, 1)
     # Damaged metadata are common in images that are fine otherwise. Their pixels are not turned.

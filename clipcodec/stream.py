@@ -15,6 +15,8 @@ from .errors import CorruptError, DecodeError, raise_rows
 from .kinds import Parameters, Quantized
 from .profile import Profile
 
+BYTES = (bytes, bytearray, memoryview)  # what may hold a stream
+
 
 class ParsedStream(NamedTuple):
     """A stream cut into its parts; nothing is decoded yet.
@@ -51,7 +53,7 @@ def parse(stream: bytes, owner: Callable[[Header], Profile]) -> ParsedStream:
 
     Raises DecodeError: no bytes, TruncatedError, UnsupportedError, CorruptError, or as `owner`.
     """
-    if not isinstance(stream, (bytes, bytearray, memoryview)):
+    if not isinstance(stream, BYTES):
         raise DecodeError(f"expected the bytes of a stream, got {type(stream).__name__}")
     stream = bytes(stream)
     header, rest = split(stream)
@@ -62,10 +64,27 @@ def parse(stream: bytes, owner: Callable[[Header], Profile]) -> ParsedStream:
 
 def parse_all(streams: Iterable[bytes], owner: Callable[[Header], Profile]) -> list[ParsedStream]:
     """`parse` of several streams. Raises DecodeError naming those at fault."""
-    if isinstance(streams, (bytes, bytearray, memoryview, str)) or not isinstance(
-        streams, Iterable
-    ):
+    owner = remembered(owner)
+    parsed: list[ParsedStream] = []
+    faults: dict[int, DecodeError] = {}
+    for i, stream in enumerate(several(streams)):
+        try:
+            parsed.append(parse(stream, owner))
+        except DecodeError as error:
+            faults[i] = error
+    raise_rows(faults)
+    return parsed
+
+
+def several(streams: Iterable[bytes]) -> Iterable[bytes]:
+    """The same, if these are several streams; else DecodeError."""
+    if isinstance(streams, (*BYTES, str)) or not isinstance(streams, Iterable):
         raise DecodeError(f"expected several streams, got {type(streams).__name__}")
+    return streams
+
+
+def remembered(owner: Callable[[Header], Profile]) -> Callable[[Header], Profile]:
+    """`owner`, asked once for each header."""
     known: dict[Header, Profile] = {}
 
     def known_owner(header: Header) -> Profile:
@@ -73,15 +92,7 @@ def parse_all(streams: Iterable[bytes], owner: Callable[[Header], Profile]) -> l
             known[header] = owner(header)
         return known[header]
 
-    parsed: list[ParsedStream] = []
-    faults: dict[int, DecodeError] = {}
-    for i, stream in enumerate(streams):
-        try:
-            parsed.append(parse(stream, known_owner))
-        except DecodeError as error:
-            faults[i] = error
-    raise_rows(faults)
-    return parsed
+    return known_owner
 
 
 def start_of(profile: Profile, coder: str, parameters: Parameters) -> bytes:
@@ -119,28 +130,45 @@ def unpack(streams: Sequence[ParsedStream]) -> Symbols:
 
     Their check values are verified. Raises TruncatedError or CorruptError.
     """
-    profile, header = streams[0].profile, streams[0].header
+    first = streams[0]
+    seeds = {start: seed_of(one) for start, one in {s.start: s for s in streams}.items()}
+    return unpack_payloads(
+        first.profile, first.header.coder, first.parameters.symbols, [s.payload for s in streams],
+        qualities_of(streams), np.array([seeds[s.start] for s in streams], np.int64),
+    )  # fmt: skip
+
+
+def unpack_payloads(
+    profile: Profile,
+    coder: str,
+    count: int,
+    payloads: Sequence[bytes],
+    qualities: Symbols,
+    seeds: Symbols,
+) -> Symbols:
+    """`unpack` of N payloads of `count` symbols each. seeds: as `seed_of` each stream."""
     kind = profile.kind
-    if header.coder not in kind.coders:
+    if coder not in kind.coders:
         raise CorruptError(
-            f"profile {profile.name} has no streams with coder {header.coder}: damaged",
-            rows=range(len(streams)),
+            f"profile {profile.name} has no streams with coder {coder}: damaged",
+            rows=range(len(payloads)),
         )
-    symbols, checks = kind.decode(
-        header.coder, [s.payload for s in streams], [s.parameters for s in streams]
-    )
-    digest = None if header.digest is None else profile.digest
-    seeds = {start: check_seed(start, digest) for start in {s.start for s in streams}}
-    found = kind.check_values(symbols, np.array([seeds[s.start] for s in streams], np.int64))
-    bad = np.flatnonzero(found != np.array(checks))
+    symbols, checks = kind.decode(coder, payloads, qualities, count)
+    bad = np.flatnonzero(kind.check_values(symbols, seeds) != np.asarray(checks))
     if len(bad):
         raise CorruptError("check value does not match: damaged", rows=bad.tolist())
     return symbols
 
 
+def seed_of(stream: ParsedStream) -> int:
+    """State of the check value of a stream before its symbols."""
+    digest = None if stream.header.digest is None else stream.profile.digest
+    return check_seed(stream.start, digest)
+
+
 def qualities_of(streams: Sequence[ParsedStream]) -> Symbols:
     """(N,) what the headers say; 0 for a fixed rate."""
-    return np.array([s.parameters.quality for s in streams])
+    return np.array([s.parameters.quality for s in streams], np.int64)
 
 
 @dataclass(frozen=True)

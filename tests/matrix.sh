@@ -57,6 +57,11 @@ newest=$(for minor in 20 19 18 17 16 15 14 13 12; do
 done)
 run oldest python3.10 numpy==1.24.0 constriction==0.4.0 safetensors==0.4.3
 run default python3.11 numpy "constriction<0.6" safetensors
+# the loops that numba compiles, for this processor and for any
+for cpu in host generic; do
+    NUMBA_CPU_NAME=$cpu CLIPCODEC_COMPILED=always \
+        run "compiled-$cpu" python3.11 numpy "constriction<0.6" safetensors "numba>=0.60"
+done
 run newest "${newest:-python3.12}" numpy "constriction<0.6" safetensors
 test $failed = 0 || { echo "some results differ" && exit 1; }
 test $missing = 0 || { echo "all results agree, but not everything was tried" && exit 2; }

@@ -21,7 +21,6 @@ from clipcodec.errors import (
     CorruptError,
     DecodeError,
     EmbeddingError,
-    ImageError,
     OptionError,
     ProfileError,
     RateError,
@@ -99,13 +98,6 @@ def test_auto_is_the_shortest(codec: Codec) -> None:
     assert len({tuple(sizes[e]) for e in CODERS}) == 3
 
 
-def test_streams_of_several_coders_decode_together_in_order(codec: Codec) -> None:
-    x = rows(60)
-    streams = [codec.encode_embedding(row, entropy=CODERS[i % 3]) for i, row in enumerate(x)]
-    alone = np.stack([codec.decode(s) for s in streams])
-    assert np.allclose(codec.decode_batch(streams), alone, atol=1e-6)
-
-
 def test_bytes_like_streams_are_taken_and_others_refused(codec: Codec) -> None:
     stream = codec.encode_embedding(rows(1)[0])
     expected = codec.decode(stream)
@@ -172,21 +164,6 @@ def test_what_a_fixed_rate_cannot_offer(
             encode(rows(3), **options)
 
 
-def test_targets_hold_exactly_at_what_is_reached() -> None:
-    """A target that is met changes nothing; one just above it is refused."""
-    shipped = Codec("openai-vit-b-32/pqvae-600")
-    x = drawn(20, shipped.profile, seed=4)
-    plain = shipped.encode_embeddings(x)
-    longest = max(map(len, plain))
-    assert shipped.encode_embeddings(x, max_bytes=longest) == plain
-    with pytest.raises(RateError, match="max_bytes"):
-        shipped.encode_embeddings(x, max_bytes=longest - 1)
-    worst = float((x * shipped.decode_batch(plain)).sum(axis=1).min())
-    assert shipped.encode_embeddings(x, min_cosine=worst - 1e-4) == plain
-    with pytest.raises(RateError, match="min_cosine"):
-        shipped.encode_embeddings(x, min_cosine=worst + 1e-4)
-
-
 def test_a_damaged_stream_among_many_is_named(codec: Codec) -> None:
     streams = codec.encode_embeddings(rows(30), entropy="raw")
     for damaged in (streams[20][:-1], b"", b"\xff" + streams[20][1:]):
@@ -203,31 +180,6 @@ def test_one_stream_is_not_a_batch(codec: Codec, wrong: object) -> None:
 def test_one_image_is_not_a_batch(codec: Codec) -> None:
     with pytest.raises(OptionError, match="encode takes one"):
         codec.encode_batch("photo.jpg")
-
-
-def test_what_is_meant_for_another_verb_names_it(tmp_path: Path) -> None:
-    """Embeddings are no images, and paths no embeddings."""
-    codec, row = Codec("any/rotation"), rows(1)[0]
-    image: Any
-    for image in (row, row.tolist(), tuple(row), row.astype(np.float16), row[None], [1, 2, 3]):
-        for encode in (clipcodec.encode, lambda x: clipcodec.encode_batch([x])):
-            with pytest.raises(ImageError, match="encode_embedding takes one embedding"):
-                encode(image)
-    with pytest.raises(ImageError, match=r"^image 0 and 2 more: ndarray of shape \(\d+,\)") as bad:
-        clipcodec.encode_batch(rows(3))
-    assert bad.value.rows == (0, 1, 2)
-    for image in (np.zeros((8, 8, 5), np.uint8), "none.png", b"\x89PNG\r\n", []):
-        with pytest.raises(ImageError) as other:
-            clipcodec.encode(image)
-        assert "encode_embedding" not in str(other.value)
-        assert "os.fsdecode" not in str(other.value)
-    for image in (b"photo.jpg", "/home/é.png".encode(), bytearray(b"photo.jpg")):
-        with pytest.raises(ImageError, match=r"give a path as str, os\.fsdecode\(path\)"):
-            clipcodec.encode(image)
-    for wrong in ("x.npy", b"x.npy", tmp_path / "x.npy"):
-        for encode_rows in (codec.encode_embedding, codec.encode_embeddings):
-            with pytest.raises(EmbeddingError, match=r"real numbers: load .*encode takes images"):
-                encode_rows(wrong)
 
 
 def test_names_and_paths_of_a_codec_are_text() -> None:
@@ -454,45 +406,6 @@ def test_variable_rates_have_one_coder(variable: Codec, entropy: str) -> None:
             codec.encode_embeddings(x, entropy=entropy)
 
 
-@pytest.mark.parametrize("name", ["rates", "any/rotation"])
-def test_batches_of_all_qualities_are_singles(rates: Profile, name: str) -> None:
-    """Encoded and decoded alone or together: the same bytes, the same embeddings, in order."""
-    codec, x = Codec(rates if name == "rates" else name), cone(90, 24, seed=2)
-    streams: list[bytes] = []
-    for quality, part in zip((1, 50, 100), np.split(x, 3), strict=True):
-        streams += codec.encode_embeddings(part, quality=quality)
-        assert streams[-30:] == [codec.encode_embedding(row, quality=quality) for row in part]
-    order = np.random.default_rng(0).permutation(90)
-    y = codec.decode_batch(streams[i] for i in order)
-    assert np.allclose(y, [codec.decode(streams[i]) for i in order], atol=1e-6)
-    assert np.allclose(np.linalg.norm(y, axis=1), 1, atol=1e-5)
-    assert ((y * x[order]).sum(axis=1)[order >= 60] > 0.995).all()
-
-
-def test_any_width_but_one_at_a_time() -> None:
-    codec = Codec("any/rotation")
-    streams = [codec.encode_embedding(cone(1, dim)[0], quality=90) for dim in (1, 2, 31, 768)]
-    assert [len(codec.decode(stream)) for stream in streams] == [1, 2, 31, 768]
-    with pytest.raises(DecodeError, match="stream 1 and 2 more: 2 dimensions, the first has 1"):
-        codec.decode_batch(streams)
-    with pytest.raises(DecodeError, match="dimensions, the first has"):
-        clipcodec.decode_batch(streams[1:3])
-    assert codec.decode_batch([]).shape == (0, 0)
-    assert codec.encode_embeddings([]) == []
-    with pytest.raises(EmbeddingError):
-        codec.encode_embedding([])
-
-
-def test_profiles_of_one_width_decode_together(variable: Codec) -> None:
-    """Streams of several profiles, in one batch, wherever the widths agree."""
-    x = cone(40, 24, seed=3)
-    streams = [
-        (variable if i % 2 else Codec("any/rotation")).encode_embedding(row, quality=90)
-        for i, row in enumerate(x)
-    ]
-    assert ((variable.decode_batch(streams) * x).sum(axis=1) > 0.99).all()
-
-
 def test_a_private_profile_of_all_rates_is_named(
     tmp_path: Path, variable: Codec, rates: Profile
 ) -> None:
@@ -530,21 +443,6 @@ def test_damage_to_a_variable_rate_is_detected(rates: Profile, name: str) -> Non
             codec.decode(data)
 
 
-def test_nothing_but_zeros_has_no_direction() -> None:
-    """Levels all zero decode to nothing with any/rotation; no encoder writes them."""
-    from clipcodec.kinds import Quantized
-    from clipcodec.profile.registry import by_name
-    from clipcodec.stream import pack
-
-    profile = by_name("any/rotation")
-    stream = pack(profile, Quantized(np.zeros((1, 24), np.int64), np.array([50])), ["rans"])[0]
-    with pytest.raises(CorruptError, match="no direction"):
-        clipcodec.decode(stream)
-    x = np.random.default_rng(0).normal(size=(300, 24))
-    decoded = clipcodec.decode_batch(Codec(profile).encode_embeddings(x, quality=1))
-    assert ((decoded * x).sum(axis=1) > 0).all()
-
-
 def test_levels_out_of_range_are_an_embedding_error(tmp_path: Path) -> None:
     """Rows hardly different from each other train tiny steps, too fine for what is far away."""
     from clipcodec.training.predictive import train
@@ -570,13 +468,6 @@ def test_backbones_choose_profiles() -> None:
     Codec("openai-vit-b-32/pqvae-400", backbone="openai-vit-b-32")
     with pytest.raises(OptionError, match="the profile is for 'openai-vit-b-32'; leave one out"):
         Codec("openai-vit-b-32/pqvae-400", backbone="openai-vit-l-14")
-
-
-def test_images_need_a_backbone_where_the_profile_takes_any() -> None:
-    with pytest.raises(OptionError, match="backbone=NAME or --backbone NAME"):
-        Codec("any/rotation").encode(np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(ProfileError, match="nobodys-model"):
-        Codec(backbone="nobodys-model").encode(np.zeros((8, 8, 3), np.uint8))
 
 
 # the shipped profiles

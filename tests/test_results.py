@@ -134,7 +134,17 @@ def benches() -> dict[str, list[dict[str, Any]]]:
             {"key": "million: decode", "rows_per_second": 8_000, "peak_mib": 301,
              "share_of_limit": 0.84},
             {"key": "million: container", "bytes_per_item": 73.2, "bytes_per_stream": 74.34},
+            *({"key": f"million: {verb} {count}", "rows_per_second": 5_122, "peak_mib": 325}
+              for count in (10_000, 1_000_000) for verb in ("encode", "decode")),
         ],
+        "beside": [{"key": f"beside: {name}", "bytes_per_item": 64.0, "cosine": 0.94,
+                    "encode_us": 20.1, "decode_us": 9.81, "encode_times": 15.2,
+                    "decode_times": 1.0, "items": 2_000} for name in ("clipcodec", "faiss PQ")],
+        "products": [{"key": f"{verb}, {cores}, {path}", "verb": verb, "cores": cores,
+                      "path": path, "whole_us": 140.2, "products_us": 81.0, "share": 0.58,
+                      "median_ms": 2.41, "best_ms": 2.2, "items": 8192}
+                     for verb in ("batch: decode", "one: decode") for cores in ("one core",)
+                     for path in ("plain", "compiled")],
         "service": [{"key": f"{verb}: {OURS} {target}".strip(), "verb": verb, "profile": OURS,
                      "options": {"max_bytes": 50} if target else {}, "ms": 20.1 + len(target),
                      "ms_95": 40.2, "batch_ms": 1.31 + len(target), "peak_mib": 81.4}

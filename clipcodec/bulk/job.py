@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,13 +29,14 @@ from ..target import Target
 from .entries import LeftOut, Source, Tally
 from .ledger import Ledger, left_of, listed, row_parts, sum_left
 from .outcome import Failure, JobResult, Plan
-from .pipeline import Result, check_settings, compress
+from .pipeline import Result, check_settings, compress, started
 from .resume import SETTLED, Begun, carried, refuse
 from .sources import find
 from .steering import ContainerSize, Steering, counted, settled
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
+    from .workers import Workers
 
 FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _NAMES_SHOWN = 5  # of what is left out for one reason
@@ -79,7 +80,10 @@ class Job:
             without another file. Mode "resume" without a profile takes the one that the container
             carries.
         embeddings: Of images, by their ids: what the same backbone made of them before, (D,) of
-            unit norm. They are not embedded again.
+            unit norm. They are not embedded again, unless `decode` is "device".
+        decode: "exact": Pillow decodes and resizes, as open_clip does; "device": of JPEGs without
+            odd features this is done where the backbone runs, which is faster on a GPU and changes
+            the embeddings a little. Mode "resume" refuses another than the container has.
 
     Attributes:
         carried: Whether the profile is the one that the container to go on with carries.
@@ -115,6 +119,7 @@ class Job:
         mode: Mode = "new",
         embed_profile: bool = False,
         embeddings: Mapping[str, Any] | None = None,
+        decode: str = "exact",
     ) -> None:
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
@@ -131,10 +136,10 @@ class Job:
             found, backbone=backbone, device=device, weights=weights, precision=precision
         )
         self.unfinished: Path | None = None
-        self._weights, self._precision = weights, precision
+        self._weights, self._precision, self._decode = weights, precision, decode
         self._workers, self._batch_size, self._mode = workers, batch_size, mode
         self.target.check(self.codec.profile)
-        check_settings(workers, batch_size)
+        check_settings(workers, batch_size, decode)
         self._embed = embed_profile or self.carried
         self._embeddings = embeddings or {}
         if self._embed:
@@ -232,6 +237,8 @@ class Job:
             target, steering = self._to_mean(begun, sources, ledger)
         if target is not self.target:
             identity |= {SETTLED: {"quality": target.quality, "weight": target.weight}}
+        if identity.get("decode", "") is None:
+            del identity["decode"]  # as in containers of older releases
         metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
         writer = ContainerWriter(
             self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey,
@@ -240,12 +247,11 @@ class Job:
         run = _Run(writer, ledger, progress or (lambda done, total: None))
         began = time.monotonic()
         try:
-            with writer:
-                if any(left_of(source, ledger) != 0 for source in sources if source.images):
-                    self.codec.backbone()  # before the clock starts
+            with writer, ExitStack() as stack:
+                executor = self._started(stack, sources, ledger, target)  # before the clock starts
                 began = time.monotonic()
                 total = sum_left(sources, ledger)
-                run.work(self._results(sources, ledger, target, steering), total)
+                run.work(self._results(sources, ledger, target, steering, executor), total)
                 left_out = _left_out(sources)
                 if not len(writer):
                     _warn(left_out)
@@ -276,10 +282,21 @@ class Job:
         refuse(self.out, self._mode)
         return find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
 
+    def _started(
+        self, stack: ExitStack, sources: list[Source], ledger: Ledger, target: Target
+    ) -> Workers | None:
+        """Workers and backbone, if there are images to do."""
+        left = [left_of(source, ledger) for source in sources if source.images]
+        if not any(count != 0 for count in left):
+            return None
+        images = None if None in left else sum(count or 0 for count in left)
+        return stack.enter_context(started(self.codec, target, self._workers, images))
+
     def _results(
-        self, sources: list[Source], ledger: Ledger, target: Target, steering: Steering | None
-    ) -> Any:
-        known = self._embeddings
+        self, sources: list[Source], ledger: Ledger, target: Target, steering: Steering | None,
+        executor: Workers | None,
+    ) -> Any:  # fmt: skip
+        known = self._embeddings if self._decode == "exact" else {}  # these were made by that
         entries = (
             entry._replace(content=known[entry.id], ours=True)
             if entry.id in known and isinstance(entry.content, (str, bytes))
@@ -289,7 +306,8 @@ class Job:
         )
         return compress(
             self.codec, entries, target, workers=self._chosen_workers(sources),
-            batch_size=self._batch_size, steering=steering,
+            batch_size=self._batch_size, steering=steering, executor=executor,
+            decode=self._decode,
         )  # fmt: skip
 
     def _chosen_workers(self, sources: list[Source]) -> int | None:
@@ -328,7 +346,9 @@ class Job:
 
         name = self.codec.backbone_name
         weights = sha256(locate(spec(name), self._weights))
-        return {"backbone": name, "weights": weights, "precision": self._precision}
+        decode = None if self._decode == "exact" else self._decode
+        return {"backbone": name, "weights": weights, "precision": self._precision,
+                "decode": decode}  # fmt: skip
 
     def _estimate(self, images: int, rows: _Sample, bytes_per_item: float | None) -> int | None:
         """About how many bytes the streams of so many images and of these rows take.

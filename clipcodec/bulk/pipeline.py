@@ -2,7 +2,7 @@
 
 Results come in the order of the entries, and do not depend on the number of workers; what the
 program has set up when its first image is read holds in them, too (`program`). Memory is
-bounded: at most `_AHEAD` bytes of files and some hundred images are in the pipeline.
+bounded: at most `decoding.AHEAD` bytes of files and some hundred images are in the pipeline.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass
+from concurrent.futures import Future
 from itertools import groupby
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,18 +22,16 @@ from ..codec import Codec
 from ..errors import ClipcodecError, OptionError
 from ..models import BATCH
 from ..target import Target
+from . import decoding
+from .decoding import Decoder, Slot
 from .entries import Entry
-from .program import captured
 from .steering import LAG, Steering
-from .workers import Encoded, Task, check_not_imported, check_possible, decode, encode, pool
+from .workers import Encoded, Task, Workers, check_not_imported, check_possible, encode, pool
 
 GROUP = 256  # embeddings that are encoded together
 _SECONDS = 5.0  # or as many as there are after this time
-_CHUNK = 8  # images that a worker decodes at a time
-_CHUNK_BYTES = 1 << 24  # of archive members, at most
-_AHEAD = 1 << 28
 
-T = TypeVar("T")
+DECODE = ("exact", "device")
 
 
 class Result(NamedTuple):
@@ -46,22 +43,7 @@ class Result(NamedTuple):
     rows: int
 
 
-@dataclass
-class _Slot:
-    """An entry in the pipeline, without the bytes of its file.
-
-    batch  slots of equal value are encoded together; None: there is an error, nothing to encode
-    value  pixels, then an embedding; or the error
-    """
-
-    id: str
-    name: str
-    rows: int
-    batch: Any
-    value: Any
-
-
-_Group = tuple[list[_Slot], "Future[Encoded] | None"]
+_Group = tuple[list[Slot], "Future[Encoded] | None"]
 
 
 def default_workers() -> int:
@@ -71,7 +53,7 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
-def check_settings(workers: int | None, batch_size: int) -> None:
+def check_settings(workers: int | None, batch_size: int, decode: str = "exact") -> None:
     """Raise OptionError unless `compress` can run with these.
 
     Raises WorkerError in a worker that imports a program without `__main__` guard: before it
@@ -83,6 +65,27 @@ def check_settings(workers: int | None, batch_size: int) -> None:
         raise OptionError(f"workers={workers}: expected 0 (this process alone) to 256")
     if batch_size < 1:
         raise OptionError(f"batch_size={batch_size}: at least 1")
+    if decode not in DECODE:
+        raise OptionError(f"decode={decode!r}: expected {', '.join(DECODE)}")
+
+
+def started(codec: Codec, target: Target, workers: int | None, images: int | None) -> Workers:
+    """Workers for `compress`, all at once, and the codec's backbone loaded while they start.
+
+    images  how many there are to do; None: unknown
+
+    Raises as `compress`; then no worker is left.
+    """
+    count = default_workers() if workers is None else workers
+    check_possible(count)
+    needed = count if images is None else min(count, -(-images // decoding.CHUNK))
+    executor = pool(count, Task(codec.profile, target), start=needed)
+    try:
+        codec.backbone()
+    except BaseException:
+        executor.shutdown(cancel_futures=True)
+        raise
+    return executor
 
 
 def compress(
@@ -93,60 +96,72 @@ def compress(
     workers: int | None = None,
     batch_size: int = BATCH,
     steering: Steering | None = None,
+    executor: Workers | None = None,
+    decode: str = "exact",
 ) -> Generator[list[Result], None, None]:
     """Entries (`sources.find`) to streams, in order, some hundred at a time.
 
     workers     processes; 0: this process does all the work; None: one per core
     batch_size  images that the backbone embeds at a time; a value may change by about 1e-5 with it
     steering    gives each chunk its target, where `target` has mean_bytes
+    executor    `started` with the same codec, target and workers; they are ended here
+    decode      "exact", or "device": plain JPEGs are decoded where the backbone runs
 
     An entry that fails is a result with its error. Raises OptionError, what loading the backbone
     raises, and WorkerError if workers cannot start or one is killed. Close the iterator to end
     them.
     """
-    check_settings(workers, batch_size)
+    check_settings(workers, batch_size, decode)
     target = target or Target()
     target.check(codec.profile)
     count = default_workers() if workers is None else workers
     check_possible(count)
-    return _Pipeline(codec, Task(codec.profile, target), count, batch_size, steering).run(entries)
+    task = Task(codec.profile, target)
+    work = _Pipeline(codec, task, count, batch_size, steering, on_device=decode == "device")
+    return work.run(entries, executor)
 
 
 class _Pipeline:
     def __init__(
-        self, codec: Codec, task: Task, workers: int, batch_size: int, steering: Steering | None
-    ) -> None:
+        self, codec: Codec, task: Task, workers: int, batch_size: int, steering: Steering | None,
+        *, on_device: bool,
+    ) -> None:  # fmt: skip
         self._codec, self._task, self._batch_size = codec, task, batch_size
         self._workers = workers
         self._own_task = None if workers else task  # workers have it already
-        # chunks in work: enough that workers do not wait while the backbone runs
-        self._window = 0 if not workers else max(2 * workers + 2, 2 * batch_size // _CHUNK)
+        self._on_device = on_device
         self._warned = False
         self._encoding: deque[_Group] = deque()
         self._steering = steering
-        self._held: list[_Slot] = []  # embedded, too few for a chunk of the steering
+        self._held: list[Slot] = []  # embedded, too few for a chunk of the steering
         self._chunks: deque[list[_Group]] = deque()  # whose sizes the steering does not know yet
 
-    def run(self, entries: Iterable[Entry]) -> Generator[list[Result], None, None]:
-        self._executor = pool(self._workers, self._task)
+    def run(
+        self, entries: Iterable[Entry], executor: Workers | None
+    ) -> Generator[list[Result], None, None]:
+        self._executor = executor or pool(self._workers, self._task)
+        self._decoder = Decoder(
+            self._codec, self._executor, self._workers, self._batch_size, on_device=self._on_device
+        )
         try:
             yield from self._run(iter(entries))
         finally:
             self._executor.shutdown(wait=True, cancel_futures=True)
+            self._decoder.close()
 
     def _run(self, entries: Iterator[Entry]) -> Iterator[list[Result]]:
-        group: list[_Slot] = []
-        images: list[_Slot] = []  # those of the group that are not embedded yet
+        group: list[Slot] = []
+        images: list[Slot] = []  # those of the group that are not embedded yet
         batch: Any = None
         since = time.monotonic()
-        for slot in self._decoded(entries):
+        for slot in self._decoder.slots(entries):
             if slot.batch is not None and batch not in (None, slot.batch):
                 self._embed(images)
                 self._encode(group)
                 group, images, batch = [], [], None
             group.append(slot)
             batch = batch or slot.batch
-            if slot.batch == "image" and slot.value.ndim > 1:  # pixels, not embedded before
+            if slot.pixels:
                 images.append(slot)
             # a long group is mostly errors, which must be told in time, too
             if len(images) == self._batch_size or len(group) >= GROUP + self._batch_size:
@@ -162,63 +177,33 @@ class _Pipeline:
         self._steer(last=True)
         yield from self._encoded(0)
 
-    def _decoded(self, entries: Iterator[Entry]) -> Iterator[_Slot]:
-        """Entries with their pixels, rows or errors, in order."""
-        waiting: deque[tuple[list[Entry], Future[list[Any]] | None, int]] = deque()
-        ahead = 0
-        setup: bytes | None = None
-        for chunk in _chunks(entries):
-            contents = [e.content for e in chunk if isinstance(e.content, (str, bytes))]
-            size = sum(len(c) for c in contents if isinstance(c, bytes))
-            future = None
-            if contents:
-                preprocess = self._codec.backbone().preprocess
-                if self._workers and setup is None:
-                    setup = captured()
-                name = chunk[0].name
-                future = self._submit(name, decode, contents, preprocess, setup)
-            waiting.append((chunk, future, size))
-            ahead += size
-            while len(waiting) > self._window or (ahead > _AHEAD and len(waiting) > 1):
-                ahead -= waiting[0][2]
-                yield from self._finish(*waiting.popleft()[:2])
-        while waiting:
-            yield from self._finish(*waiting.popleft()[:2])
-
-    def _finish(self, chunk: list[Entry], future: Future[list[Any]] | None) -> Iterator[_Slot]:
-        found: list[Any] = [] if future is None else self._result(future, chunk[0].name)
-        decoded = iter(found)
-        for id, name, content, rows, ours in chunk:
-            batch: Any = "image"
-            value: Any = content
-            if isinstance(content, (str, bytes)):
-                value = next(decoded)
-            elif isinstance(content, np.ndarray) and not ours:
-                batch = (content.shape, content.dtype)
-            yield _Slot(id, name, rows, None if isinstance(value, ClipcodecError) else batch, value)
-
-    def _embed(self, images: list[_Slot]) -> None:
+    def _embed(self, images: list[Slot]) -> None:
         """Pixels to embeddings, in place."""
-        if images:
-            rows = self._codec.backbone().embed_pixels(np.stack([slot.value for slot in images]))
-            for slot, row in zip(images, rows, strict=True):
+        pixels = self._decoder.pixels(images)
+        good = [slot for slot in images if slot.batch is not None]
+        if good:
+            rows = self._codec.backbone().embed_pixels(pixels)
+            for slot, row in zip(good, rows, strict=True):
                 slot.value = row
+        self._decoder.free()
 
-    def _encode(self, group: list[_Slot]) -> None:
+    def _encode(self, group: list[Slot]) -> None:
         if self._steering is None:
             self._submit_group(group, None)
         else:
             self._held += group
             self._steer(last=False)
 
-    def _submit_group(self, group: list[_Slot], target: Target | None) -> None:
+    def _submit_group(self, group: list[Slot], target: Target | None) -> None:
         good = [slot for slot in group if slot.batch is not None]
         future = None
         if good:
             rows = np.stack([slot.value for slot in good])
             ours = good[0].batch == "image"
             name = good[0].name
-            future = self._submit(name, encode, rows, ours=ours, task=self._own_task, target=target)
+            future = self._executor.give(
+                name, encode, rows, ours=ours, task=self._own_task, target=target
+            )
         if group:
             self._encoding.append((group, future))
 
@@ -248,7 +233,7 @@ class _Pipeline:
         for group, future in groups:
             if future is not None:
                 good = [slot for slot in group if slot.batch is not None]
-                found = self._result(future, group[0].name).streams
+                found = self._executor.result(future, group[0].name).streams
                 for slot, stream in zip(good, found, strict=True):
                     if isinstance(stream, bytes):
                         ids.append(slot.id)
@@ -264,7 +249,7 @@ class _Pipeline:
             self._encoding.popleft()
             streams: Iterator[Any] = iter(())
             if future is not None:
-                found = self._result(future, group[0].name)
+                found = self._executor.result(future, group[0].name)
                 streams = iter(found.streams)
                 self._warn(found)
             yield [
@@ -279,30 +264,3 @@ class _Pipeline:
             self._warned = True
             message, category = found.warnings[0]
             warnings.warn(message, category, stacklevel=2)
-
-    def _submit(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """name: of the first entry that the work is about."""
-        try:
-            return self._executor.submit(*args, **kwargs)
-        except BrokenExecutor as error:
-            raise self._executor.ended(name) from error
-
-    def _result(self, future: Future[T], name: str) -> T:
-        try:
-            return future.result()
-        except BrokenExecutor as error:
-            raise self._executor.ended(name) from error
-
-
-def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """A few entries at a time, of bounded size."""
-    chunk: list[Entry] = []
-    size = 0
-    for entry in entries:
-        chunk.append(entry)
-        size += len(entry.content) if isinstance(entry.content, bytes) else 0
-        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk

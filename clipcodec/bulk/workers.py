@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EMFILE, ENFILE
 from multiprocessing import active_children, current_process, get_context, parent_process
 from multiprocessing.context import BaseContext
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..models import Preprocess
+    from ..models.jpegs import Jpeg
     from ..profile.file import Profile
     from ..target import Target
 
@@ -54,12 +55,15 @@ _task: Task | None = None  # set once in every worker
 _failed: Exception | None = None  # why it could not be set
 
 
-def pool(workers: int, task: Task) -> Workers:
+def pool(workers: int, task: Task, *, start: int = 0) -> Workers:
     """Worker processes, started; for 0 an executor that does the work in this process.
+
+    start  so many start at once, and import what decodes images; others when there is work for
+           them. 0: one, for embeddings alone
 
     Raises WorkerError if this process cannot have workers.
     """
-    return _Processes(workers, task) if workers else _Here()
+    return _Processes(workers, task, start) if workers else _Here()
 
 
 def check_possible(workers: int) -> None:
@@ -96,6 +100,24 @@ def _impossible(cause: str) -> WorkerError:
 class Workers(Executor):
     """Where the work is done."""
 
+    def give(
+        self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """As `submit`. name: of the first entry that the work is about.
+
+        Raises WorkerError if the processes are gone, and so does `result`.
+        """
+        try:
+            return self.submit(fn, *args, **kwargs)
+        except BrokenExecutor as error:
+            raise self.ended(name) from error
+
+    def result(self, future: Future[T], name: str) -> T:
+        try:
+            return future.result()
+        except BrokenExecutor as error:
+            raise self.ended(name) from error
+
     def ended(self, name: str) -> WorkerError:
         """Why the processes are gone. name: of the first entry that the work was about."""
         raise NotImplementedError
@@ -104,18 +126,25 @@ class Workers(Executor):
 class _Processes(Workers):
     """Worker processes. Whatever keeps them from starting is a WorkerError."""
 
-    def __init__(self, workers: int, task: Task) -> None:
+    def __init__(self, workers: int, task: Task, start: int) -> None:
         context = get_context("spawn")
         with _starting():
             check_possible(workers)
             _make_lock(context)
             self._pool = ProcessPoolExecutor(
-                workers, context, initializer=_begin, initargs=(pickle.dumps(task),)
+                workers,
+                context,
+                initializer=_begin,
+                initargs=(pickle.dumps(task), start > 0),
             )
         self._others = active_children()  # of the program
         self._started: set[BaseProcess] = set()
         try:
             self._first: Future[int] = self.submit(int)
+            for _ in range(1, start):  # none is idle yet, so each starts a process
+                self.submit(int)
+        except BrokenExecutor as error:
+            raise self.ended("the first image") from error
         except BaseException:
             self._pool.shutdown(wait=False)
             raise
@@ -195,7 +224,7 @@ class _interrupts_blocked:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
-def _begin(task: bytes) -> None:
+def _begin(task: bytes, images: bool) -> None:
     """The first thing that runs in a worker. It must not raise: nobody would learn why."""
     global _task, _failed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -205,6 +234,13 @@ def _begin(task: bytes) -> None:
         _task = pickle.loads(task)
     except Exception as error:  # a private profile that was changed or deleted meanwhile
         _failed = error
+    if images:
+        with suppress(Exception):  # the first image will tell
+            from PIL import Image  # noqa: F401
+
+            from ..images import load_rgb  # noqa: F401
+            from ..models import shorten  # noqa: F401
+            from .entries import size_fault  # noqa: F401
 
 
 def _end_with_parent() -> None:
@@ -215,17 +251,41 @@ def _end_with_parent() -> None:
 
 
 def decode(
-    contents: Sequence[str | bytes], preprocess: Preprocess, setup: bytes | None = None
-) -> list[NDArray[np.uint8] | ClipcodecError]:
+    contents: Sequence[str | bytes],
+    preprocess: Preprocess,
+    setup: bytes | None = None,
+    *,
+    jpegs: bool = False,
+) -> list[NDArray[np.uint8] | Jpeg | ClipcodecError]:
     """Image files to pixels for the backbone, or for each the error about it.
 
     setup  what the program has set up in its process (`program.captured`); None: this is it
+    jpegs  leave files to the main process that a device may decode
     """
     if setup is not None:
         adopt(setup)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-        return [_decode(content, preprocess) for content in contents]
+        return [
+            (_jpeg(content, preprocess) if jpegs else None) or _decode(content, preprocess)
+            for content in contents
+        ]
+
+
+def _jpeg(content: str | bytes, preprocess: Preprocess) -> Jpeg | None:
+    """The file, if a device may decode it."""
+    from ..models.jpegs import plain
+    from .entries import size_fault
+
+    if isinstance(content, str):
+        try:
+            if not os.path.isfile(content) or size_fault(os.path.getsize(content)) is not None:
+                return None
+            with open(content, "rb") as file:
+                content = file.read()
+        except OSError:
+            return None
+    return plain(content, preprocess)
 
 
 def _decode(content: str | bytes, preprocess: Preprocess) -> NDArray[np.uint8] | ClipcodecError:

@@ -31,7 +31,9 @@ from .suffixes import CONTAINER_SUFFIX
 from .terminal import counted, note, say, size_text, tell
 
 # for containers only
-_OPTIONS = ("workers", "batch_size", "precision", "resume", "dry_run", "train", "embed_profile")
+_OPTIONS = (
+    "workers", "batch_size", "precision", "decode", "resume", "dry_run", "train", "embed_profile",
+)  # fmt: skip
 _NAMED = 5  # that fail as they cannot be as small or as good as was asked
 _LONG = 10.0  # seconds; of a shorter job the speed is not said
 
@@ -153,7 +155,8 @@ def _job(args: argparse.Namespace, inputs: list[str], output: str, name: str) ->
     job = Job(
         inputs, output, target, backbone=args.backbone, device=args.device, weights=args.weights,
         precision=args.precision or "fp32", workers=args.workers,
-        batch_size=BATCH if args.batch_size is None else args.batch_size, mode=mode, **own,
+        batch_size=BATCH if args.batch_size is None else args.batch_size, mode=mode,
+        decode=args.decode or "exact", **own,
     )  # fmt: skip
     if job.carried and not args.train and not args.quiet:
         note(f"{output}: goes on with the profile that it carries, {job.codec.profile.name}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .huffman import HuffmanCoder
+from .payloads import Payloads
 from .rans import RansCoder
 from .raw import RawCoder
 from .tables import FrequencyTables, Symbols
@@ -29,7 +30,16 @@ def coders(tables: FrequencyTables) -> dict[str, Coder]:
     return {"raw": RawCoder(tables), "huffman": HuffmanCoder(tables), "rans": RansCoder(tables)}
 
 
-__all__ = ["Coder", "FrequencyTables", "HuffmanCoder", "RansCoder", "RawCoder", "Symbols", "coders"]
+__all__ = [
+    "Coder",
+    "FrequencyTables",
+    "HuffmanCoder",
+    "Payloads",
+    "RansCoder",
+    "RawCoder",
+    "Symbols",
+    "coders",
+]
 
 
 def __dir__() -> list[str]:

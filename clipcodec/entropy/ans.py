@@ -12,13 +12,14 @@ encode_one, OneAnsDecoder   one message, in Python integers: the same bytes
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, DecodeError, TruncatedError, raise_rows
+from .payloads import Payloads
 from .tables import FREQUENCY_BITS
 
 PRECISION = 24
@@ -52,7 +53,14 @@ def uniform(value: int, bits: int) -> Interval:
 def check_payloads(payloads: Sequence[bytes], longest: int) -> None:
     """Raise TruncatedError or CorruptError for what no encoder writes; nothing is decoded yet."""
     faults: dict[int, DecodeError] = {}
-    for i, payload in enumerate(payloads):
+    suspects: Iterable[int] = range(len(payloads))
+    if isinstance(payloads, Payloads):
+        lengths = payloads.lengths
+        wrong = (lengths == 0) | (lengths > longest)
+        wrong[~wrong] = payloads.take(np.flatnonzero(~wrong)).last() == 0
+        suspects = np.flatnonzero(wrong).tolist()
+    for i in suspects:
+        payload = payloads[i]
         if not payload:
             faults[i] = TruncatedError("ends after its header")
         elif len(payload) > longest:
@@ -115,11 +123,11 @@ class AnsDecoder:
     """States of N messages. For each symbol: `quantile`, find its interval, `advance`."""
 
     def __init__(self, payloads: Sequence[bytes]) -> None:
-        width = max(map(len, payloads)) + 3 & ~3
-        joined = b"".join(payload.ljust(width, b"\0") for payload in payloads)
-        self.words = np.frombuffer(joined, "<u4").astype(_U64)
-        self.start = np.arange(len(payloads)) * (width // 4)  # of each message's words
-        self.left_over = np.array([len(payload) + 3 >> 2 for payload in payloads])
+        joined = Payloads.of(payloads)
+        words = joined.padded()
+        self.words = words.ravel().astype(_U64)
+        self.start = np.arange(len(words)) * words.shape[1]  # of each message's words
+        self.left_over = joined.lengths + 3 >> 2
         self.state = np.zeros(len(payloads), _U64)
         self._refill()
         self._refill()

@@ -18,6 +18,7 @@ from ..errors import BackboneWarning, EmbeddingError, OptionError
 from ..profile import Profile, registry
 from ..profile.registry import ProfileLike
 from ..profile.statistics import Statistics, check_statistics
+from ..system.threads import thin_product
 from ..target import Target
 from ..texts import TextEmbeddings
 from .codecs import Training, own_codec
@@ -172,7 +173,7 @@ def _unlike(rows: Embeddings, statistics: Statistics, backbone: str) -> tuple[st
         if not check_statistics(rows, statistics, backbone):
             return None, 0.0
     texts = statistics.are_texts(rows)
-    cosines = rows @ (statistics.mean / np.linalg.norm(statistics.mean))
+    cosines = thin_product(rows, statistics.mean / np.linalg.norm(statistics.mean))
     odd = texts | (cosines < statistics.low)
     count = int(odd.sum())
     who = "these rows" if 2 * count > len(rows) else f"{count:,} of {len(rows):,} rows"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..bitstream import check_value
 from ..embeddings import Embeddings
-from ..entropy import Symbols
+from ..entropy import Payloads, Symbols
 from ..errors import WeightsError
 from ..target import Target
 
@@ -43,18 +43,6 @@ class Quantized(NamedTuple):
 
     symbols: Symbols
     qualities: Symbols
-
-
-class Payloads(NamedTuple):
-    """N payloads, one after the other.
-
-    data     (B,) uint8: their bytes
-    starts, lengths  (N,) int64: where each is
-    """
-
-    data: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
 
 
 class OnDevice(ABC):
@@ -144,6 +132,8 @@ class Kind(ABC):
     def split(self, rest: bytes) -> tuple[Parameters, bytes]:
         """What follows the profile in a stream, as parameters and payload.
 
+        The parameters say themselves where they end: no byte behind them changes what they are.
+
         Raises TruncatedError or CorruptError.
         """
 
@@ -183,9 +173,11 @@ class Kind(ABC):
 
     @abstractmethod
     def decode(
-        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+        self, coder: str, payloads: Sequence[bytes], qualities: Symbols, count: int
     ) -> tuple[Symbols, list[int]]:
-        """Symbols and check values of N payloads with one number of symbols.
+        """Symbols (N, count) and check values of N payloads of these qualities (N,).
+
+        The payloads are a list or, of many, `entropy.Payloads`.
 
         Raises TruncatedError or CorruptError.
         """

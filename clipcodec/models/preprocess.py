@@ -78,13 +78,26 @@ class Preprocess:
 
         bilinear = self.interpolation == "bilinear"
         resampling = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
-        size = self._resized(image.width, image.height)
+        size = self.resized(image.width, image.height)
         if image.size != size:
             image = image.resize(size, resampling)
         return np.asarray(self._centre(image))
 
-    def _resized(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height before cropping, rounded as in open_clip and torchvision."""
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height before cropping, rounded as in open_clip and torchvision.
+
+        Args:
+            width: Of the image, in pixels.
+            height: Of the image.
+
+        Returns:
+            (width, height) in pixels.
+
+        Examples:
+            >>> from clipcodec.models import Preprocess
+            >>> Preprocess((224, 224), "shortest", "bicubic", 0).resized(640, 480)
+            (298, 224)
+        """
         high, wide = self.size
         if self.resize_mode == "squash":
             return wide, high

@@ -98,11 +98,12 @@ class Backbone(Tower):
         """The preprocessing: `preprocess(shorten(image))` gives pixels (H, W, 3), without torch."""
         return self._preprocess
 
-    def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed_pixels(self, pixels: NDArray[np.uint8] | torch.Tensor) -> NDArray[np.float32]:
         """Turn one batch of preprocessed images into embeddings.
 
         Args:
-            pixels: (N, H, W, 3) uint8, as `preprocess` gives them.
+            pixels: (N, H, W, 3) uint8, as `preprocess` gives them; or a tensor of torch, on any
+                device.
 
         Returns:
             (N, D) float32, rows of unit norm.
@@ -122,8 +123,11 @@ class Backbone(Tower):
 
         self._check_fork()
         mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in self._normalize)
-        own = np.require(pixels, requirements=("C", "W"))  # torch warns of what cannot be written
-        values = torch.from_numpy(own).to(self.device)
+        if isinstance(pixels, torch.Tensor):
+            values = pixels.to(self.device)
+        else:  # torch warns of what cannot be written
+            own = np.require(pixels, requirements=("C", "W"))
+            values = torch.from_numpy(own).to(self.device)
         values = values.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
         with torch.inference_mode(), self._arithmetic():
             features = self._tower(values.sub_(mean).div_(std))

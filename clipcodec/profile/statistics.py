@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..errors import BackboneWarning, WeightsError
+from ..system.threads import thin_product
 
 # Least cosine of a text to the mean of texts. Measured: all texts have .30 or more; for a random
 # direction in 512 dimensions .25 is more than five standard deviations.
@@ -66,8 +67,8 @@ class Statistics:
         if self.text is None:
             return np.zeros(len(x), bool)
         text, image = (mean / np.linalg.norm(mean) for mean in (self.text, self.mean))
-        to_text = x @ text
-        found: NDArray[np.bool_] = (to_text > x @ image) & (to_text > _TEXT)
+        to_text, to_image = thin_product(x, text), thin_product(x, image)
+        found: NDArray[np.bool_] = (to_text > to_image) & (to_text > _TEXT)
         return found
 
     def draw(self, count: int, seed: int) -> NDArray[np.float32]:
@@ -123,7 +124,7 @@ def check_statistics(
         )
         return True
     mean = stats.mean.astype(np.float64)  # float64, as squares may overflow float32
-    cosines = embeddings @ (mean / np.linalg.norm(mean)).astype(np.float32)
+    cosines = thin_product(embeddings, (mean / np.linalg.norm(mean)).astype(np.float32))
     lowest, average = float(cosines.min()), float(cosines.mean())
     batch = len(embeddings) >= _MIN_BATCH
     batch_limit = stats.floor + (stats.low - stats.floor) / 3
@@ -155,7 +156,7 @@ def warn_of_images(texts: Embeddings, stats: Statistics, what: str) -> bool:
 
     what  they are called in the message
     """
-    to_images = texts @ (stats.mean / np.linalg.norm(stats.mean))
+    to_images = thin_product(texts, stats.mean / np.linalg.norm(stats.mean))
     images = int((~stats.are_texts(texts) & (to_images > stats.low)).sum())
     if stats.text is None or images <= len(texts) // 100:
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from ..embeddings import Embeddings, as_embedding, as_embeddings
 from ..errors import EmbeddingError, OptionError, placed
 from ..system.forks import cached_property
+from ..system.threads import in_threads, most_threads, products_of_one_thread
 from .blocks import Block, rotation
 
 _ROWS = 2048  # scored at a time: they stay in cache
 _TILE = 64  # rows: scored as a whole number of these
-_QUERIES = 1024  # scored at a time
+_QUERIES = 256  # scored at a time
+_WORK = 1 << 23  # multiply-adds that are worth a thread: starting it takes as long as a tenth
 
 
 class Hits(NamedTuple):
@@ -90,32 +92,67 @@ def check_k(k: Any) -> int:
 
 
 def best_hits(blocks: Iterable[Block], queries: Queries, k: int) -> Hits:
-    """The k best of all rows of the blocks, or all of them if there are fewer."""
-    count = len(queries.plain)
-    parts = [slice(at, min(at + _QUERIES, count)) for at in range(0, count, _QUERIES)]
-    best = [_Best(part.stop - part.start, k) for part in parts]
+    """The k best of all rows of the blocks, or all of them if there are fewer.
+
+    Several threads share a sequence of blocks, or each block of an iterator.
+    """
+    best: dict[int, _Best] = {}  # by the first of some queries that are scored together
     first = 0
-    for block in blocks:
-        asked = queries.plain if block.scale is None else queries.rotated
-        for at in range(0, len(block.values), _ROWS):
-            rows = block.values[at : at + _ROWS].astype(np.float32, copy=False)
-            own = len(rows)
-            if own % _TILE:  # BLAS adds in another order there: equal rows would score otherwise
-                rows = np.pad(rows, ((0, -own % _TILE), (0, 0)))
-            for part, found in zip(parts, best, strict=True):
-                scores = (asked[part] @ rows.T)[:, :own]
-                if block.scale is not None:
-                    scores *= block.scale[at : at + _ROWS]
-                found.add(scores, first)
-            first += own
+    for group in [blocks] if isinstance(blocks, Sequence) else ([block] for block in blocks):
+        for found in _share(group, first, queries, k):
+            for part, own in found.items():
+                best[part] = best[part].union(own) if part in best else own
+        first += sum(len(block.values) for block in group)
     if not best:
-        return Hits(
-            np.empty((0, min(k, first)), np.float32), np.empty((0, min(k, first)), np.int64)
-        )
+        none = np.empty((len(queries.plain), min(k, first)))
+        return Hits(none.astype(np.float32), none.astype(np.int64))
+    ordered = [best[part] for part in sorted(best)]
     return Hits(
-        np.concatenate([found.scores for found in best]),
-        np.concatenate([found.indices for found in best]),
+        np.concatenate([found.scores for found in ordered]),
+        np.concatenate([found.indices for found in ordered]),
     )
+
+
+def _share(blocks: Sequence[Block], first: int, queries: Queries, k: int) -> list[dict[int, _Best]]:
+    """What each thread found in the blocks, whose rows count from `first` on.
+
+    A thread takes the next work as soon as it is free, and makes its products alone: those of few
+    queries are short, and BLAS's threads would wait for one another after each, for long if another
+    program uses a core.
+    """
+    count, work, numbers = len(queries.plain), [], 0
+    for block in blocks:
+        for at in range(0, len(block.values), _ROWS):
+            work += [(block, at, first + at, part) for part in range(0, count, _QUERIES)]
+        first += len(block.values)
+        numbers += block.values.size
+    tasks = iter(work)  # shared: each is taken once
+
+    def score(_: int) -> dict[int, _Best]:
+        best: dict[int, _Best] = {}
+        for block, at, place, part in tasks:
+            if part not in best:
+                best[part] = _Best(min(_QUERIES, count - part), k)
+            best[part].add(_scores(block, at, queries, slice(part, part + _QUERIES)), place)
+        return best
+
+    threads = min(most_threads(), len(work), 1 + count * numbers // _WORK)
+    with products_of_one_thread():
+        return in_threads(score, range(threads))
+
+
+def _scores(block: Block, at: int, queries: Queries, part: slice) -> NDArray[np.float32]:
+    """Scores (Q, n) of some queries and the rows of a block from `at` on."""
+    asked = queries.plain if block.scale is None else queries.rotated
+    rows = block.values[at : at + _ROWS].astype(np.float32, copy=False)
+    own = len(rows)
+    if own % _TILE:  # BLAS adds in another order there: equal rows would score otherwise
+        rows = np.pad(rows, ((0, -own % _TILE), (0, 0)))
+    # this way round a product of few queries takes half as long
+    scores: NDArray[np.float32] = (rows @ asked[part].T)[:own].T
+    if block.scale is not None:
+        scores *= block.scale[at : at + _ROWS]
+    return scores
 
 
 class _Best:
@@ -129,22 +166,31 @@ class _Best:
     def add(self, scores: NDArray[np.float32], first: int) -> None:
         """Scores (Q, n) of the rows from `first` on."""
         if self.scores.shape[1] < self._k:
-            places = np.arange(first, first + scores.shape[1])
-            self._merge(slice(None), scores, np.broadcast_to(places, scores.shape))
+            places = np.broadcast_to(np.arange(first, first + scores.shape[1]), scores.shape)
+            self._keep_of(np.concatenate([self.scores, scores], axis=1),
+                          np.concatenate([self.indices, places], axis=1))  # fmt: skip
             return
-        better = scores > self.scores[:, -1:]  # soon only a few
-        for i in np.flatnonzero(better.any(axis=1)).tolist():
-            found = np.flatnonzero(better[i])
-            self._merge(slice(i, i + 1), scores[None, i, found], found[None] + first)
+        query, found = np.nonzero(scores > self.scores[:, -1:])  # soon only a few
+        if not len(query):
+            return
+        touched, query = np.unique(query, return_inverse=True)
+        owner = np.concatenate([np.repeat(np.arange(len(touched)), self._k), query])
+        both = np.concatenate([self.scores[touched].ravel(), scores[touched[query], found]])
+        places = np.concatenate([self.indices[touched].ravel(), first + found])
+        order = np.lexsort((places, -both, owner))
+        starts = np.searchsorted(owner[order], np.arange(len(touched)))
+        kept = order[starts[:, None] + np.arange(self._k)]
+        self.scores[touched], self.indices[touched] = both[kept], places[kept]
 
-    def _merge(
-        self, queries: slice, scores: NDArray[np.float32], indices: NDArray[np.int64]
-    ) -> None:
-        both = np.concatenate([self.scores[queries], scores], axis=1)
-        order = np.argsort(-both, axis=1, kind="stable")[:, : self._k]
-        places = np.concatenate([self.indices[queries], indices], axis=1)
-        kept = np.take_along_axis(both, order, 1), np.take_along_axis(places, order, 1)
-        if queries == slice(None):
-            self.scores, self.indices = kept
-        else:
-            self.scores[queries], self.indices[queries] = kept
+    def union(self, other: _Best) -> _Best:
+        """The best of both, which have seen other rows of the same source."""
+        found = _Best(0, self._k)
+        found._keep_of(np.concatenate([self.scores, other.scores], axis=1),
+                       np.concatenate([self.indices, other.indices], axis=1))  # fmt: skip
+        return found
+
+    def _keep_of(self, scores: NDArray[np.float32], places: NDArray[np.int64]) -> None:
+        """Keep the k best of scores (Q, n) and their places (Q, n)."""
+        order = np.lexsort((places, -scores), axis=1)[:, : self._k]
+        self.scores = np.take_along_axis(scores, order, 1)
+        self.indices = np.take_along_axis(places, order, 1)

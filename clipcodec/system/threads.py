@@ -1,7 +1,8 @@
 """Work divided among threads. Meanwhile every matrix product takes one thread.
 
 numpy's BLAS starts as many threads as there are cores for each product. In several threads of ours
-at once, these would wait for one another: work would run at a seventh of the speed.
+at once, these would wait for one another: work would run at a seventh of the speed. So would those
+of many short products, one after the other, as soon as another program uses one of the cores.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .forks import loading
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,14 +41,15 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """
     if len(items) < 2:
         return [work(item) for item in items]
-    with _products_of_one_thread(), ThreadPoolExecutor(min(len(items), most_threads())) as pool:
+    with products_of_one_thread(), ThreadPoolExecutor(min(len(items), most_threads())) as pool:
         return list(pool.map(work, items))
 
 
-def shared_out(items: list[T], most: int, fewest: int = 256) -> list[list[T]]:
-    """Parts of `share(len(items), …)` items each."""
-    step = share(len(items), most, fewest)
-    return [items[at : at + step] for at in range(0, len(items), step)]
+def thin_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """a @ b where one of them is a vector, or nearly: too little work for several threads."""
+    with products_of_one_thread():
+        product: NDArray[Any] = a @ b
+        return product
 
 
 def share(count: int, most: int, fewest: int = 256) -> int:
@@ -58,8 +63,11 @@ def share(count: int, most: int, fewest: int = 256) -> int:
 
 
 @contextmanager
-def _products_of_one_thread() -> Iterator[None]:
-    """Limit BLAS to one thread until the last call leaves. Does nothing without threadpoolctl."""
+def products_of_one_thread() -> Iterator[None]:
+    """Limit BLAS to one thread until the last call leaves: takes some 10 µs.
+
+    Does nothing without threadpoolctl.
+    """
     global _users, _limit
     controller = _controller()
     if controller is None:

@@ -21,6 +21,7 @@ from ..profile.registry import ANY_BACKBONE, ProfileLike
 from ..profile.statistics import warn_of_images
 from ..retrieval.hits import check_k
 from ..retrieval.sources import Part, check_backbone, codec_of, decode, parts
+from ..system.threads import in_threads, products_of_one_thread
 from ..texts import TextEmbeddings, as_labels, check_temperature
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Classes", "classify"]
 
-_SCORES = 1 << 22  # numbers at a time: bounds memory for any number of labels
-_ROWS = 4096
+_SCORES = 1 << 20  # numbers at a time and thread: bounds memory for any number of labels
+_ROWS = 1024
+_BLOCK = 8 * _ROWS  # embeddings made to unit norm at a time
 
 
 def __dir__() -> list[str]:
@@ -198,7 +200,8 @@ class Classifier:
         indices = np.empty((len(x), k), np.int64)
         probabilities = np.empty((len(x), k), np.float32)
         step = max(1, min(_ROWS, _SCORES // count))
-        for at in range(0, len(x), step):
+
+        def work(at: int) -> None:
             part = slice(at, at + step)
             scores = np.float32(self._temperature) * (x[part] @ self._texts.T)
             scores -= scores.max(axis=1, keepdims=True)
@@ -209,6 +212,9 @@ class Classifier:
             places = scores.argmax(axis=1)[:, None] if order is None else order
             indices[part] = places
             probabilities[part] = np.take_along_axis(weights, places, 1) / total
+
+        with products_of_one_thread():
+            in_threads(work, range(0, len(x), step))
         return indices, probabilities
 
 
@@ -249,9 +255,9 @@ def _array_of(source: Any) -> NDArray[Any] | None:
 
 
 def _normalised(rows: NDArray[Any]) -> Iterator[Embeddings]:
-    for at in range(0, len(rows), _ROWS):
+    for at in range(0, len(rows), _BLOCK):
         with placed(at):
-            yield normalise(rows[at : at + _ROWS])
+            yield normalise(rows[at : at + _BLOCK])
 
 
 def _nothing(asked: Asked, k: int) -> Classes:

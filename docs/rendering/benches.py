@@ -152,6 +152,77 @@ def million(kept: Kept) -> str:
     return table(["", ""], lines)
 
 
+def growth(kept: Kept) -> str:
+    """benchmarks.md: whether time and memory grow faster than the rows."""
+    found: dict[int, dict[str, Point]] = {}
+    for point in kept.points("million"):
+        verb, _, count = point["key"].removeprefix("million: ").partition(" ")
+        if count.isdigit():
+            found.setdefault(int(count), {})[verb] = point
+    if not found:
+        raise Missing("million.json has no points of several sizes")
+    lines = [
+        [whole(count), *(cell for verb in ("encode", "decode") for cell in (
+            f"{figure(1e6 / verbs[verb]['rows_per_second'])} µs",
+            f"{whole(verbs[verb]['peak_mib'])} MiB"))]
+        for count, verbs in sorted(found.items())
+    ]  # fmt: skip
+    head = ["rows", "encode, a row", "memory", "decode, a row", "memory"]
+    return table(head, lines)
+
+
+def _on_both_paths(kept: Kept, study: str) -> list[tuple[Point, Point]]:
+    """Points of products.json: the same on the plain path and on the compiled one."""
+    points = kept.points("products")
+    pairs = [
+        (point, other) for point in points for other in points
+        if point["path"] == "plain" and other["path"] == "compiled"
+        and (point["verb"], point["cores"]) == (other["verb"], other["cores"])
+        and point["verb"].startswith(f"{study}: ")
+    ]  # fmt: skip
+    if not pairs:
+        raise Missing(f"products.json has no points {study!r} on both paths")
+    return pairs
+
+
+def products(kept: Kept) -> str:
+    """benchmarks.md: which part of a whole call its matrix products take."""
+    lines = [
+        [plain["verb"].removeprefix("batch: "), plain["cores"],
+         f"{figure(plain['products_us'])} µs",
+         *(cell for point in (plain, fast)
+           for cell in (f"{figure(point['whole_us'])} µs", f"{percent(point['share'], 0)} %"))]
+        for plain, fast in _on_both_paths(kept, "batch")
+    ]  # fmt: skip
+    head = ["", "", "products alone", "plain", "products' share", "compiled", "products' share"]
+    return table(head, lines)
+
+
+def singles(kept: Kept) -> str:
+    """benchmarks.md: one embedding at a time."""
+    lines = [
+        [plain["verb"].removeprefix("one: "), plain["cores"],
+         *(f"{figure(point[name])} ms" for point in (plain, fast)
+           for name in ("median_ms", "best_ms"))]
+        for plain, fast in _on_both_paths(kept, "one")
+    ]  # fmt: skip
+    head = ["", "", "plain, median", "best", "compiled, median", "best"]
+    return table(head, lines)
+
+
+def beside(kept: Kept) -> str:
+    """benchmarks.md: processor time beside faiss's product quantisers."""
+    lines = [
+        [point["key"].removeprefix("beside: "), size(point["bytes_per_item"]),
+         cosine(point["cosine"]),
+         *(cell for verb in ("encode", "decode") for cell in (
+             f"{figure(point[f'{verb}_us'])} µs", f"{figure(point[f'{verb}_times'])}×"))]
+        for point in kept.points("beside")
+    ]  # fmt: skip
+    head = ["codec", "bytes per item", "cosine", "encode", "less time", "decode", "less time"]
+    return table(head, lines)
+
+
 def costs(kept: Kept) -> str:
     """cookbook/a-million-items.md: what a million embeddings take, from speeds and sizes."""
     count = 1_000_000
@@ -293,6 +364,10 @@ BENCHES: dict[str, Callable[[Kept], str]] = {
     "search-speed": search_speed,
     "scale": scale,
     "million": million,
+    "growth": growth,
+    "products": products,
+    "singles": singles,
+    "beside": beside,
     "costs": costs,
     "service": service,
     "heads": heads,

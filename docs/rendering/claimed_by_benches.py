@@ -120,6 +120,18 @@ BY_BENCHES = [
     ),
     Claim("docs/benchmarks.md", "some {} embeddings per second", SCALE, limited),
     Claim(
+        "docs/benchmarks.md",
+        "Of {} rows, the ones above repeated",
+        "docs/results/beside.json",
+        lambda r: [whole(r.points("beside")[0]["items"])],
+    ),
+    Claim(
+        "docs/benchmarks.md",
+        "Of {} rows, by the default profile and quality.",
+        "docs/results/products.json",
+        lambda r: [whole(r.points("products")[0]["items"])],
+    ),
+    Claim(
         "docs/cookbook/web-service.md",
         "For one request `max_bytes=50` takes {} times as long,",
         SERVICE,

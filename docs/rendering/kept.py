@@ -29,6 +29,7 @@ TASKS = {  # of each set, the one measure of accuracy that the pages show: its n
 MAKERS = {  # of result files that are no study of the report
     "pixels": "-m clipcodec.evaluation.pixels",
     "scale": "tests/bench/scale.py peers DATA", "million": "tests/bench/scale.py million DATA",
+    "beside": "tests/bench/scale.py beside DATA", "products": "tests/bench/products.py DATA",
     "search": "tests/bench/search.py recall DATA`, `… peers DATA` and `… speed DATA",
     "effort": "tests/bench/effort.py DATA", "pointing": "tests/bench/pointing.py DATA",
     "overhead": "tests/bench/overhead.py DATA", "speed": "tests/bench/speed.py",

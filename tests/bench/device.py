@@ -27,6 +27,7 @@ import torch
 
 import clipcodec
 from clipcodec import Target, devices
+from clipcodec.columns import columns_of
 from clipcodec.models.device import device_of
 from clipcodec.profile.registry import by_name
 
@@ -72,14 +73,15 @@ class Bench:
 
     def decode(self) -> dict[str, float]:
         streams = self.codec.encode_embeddings(self.x[:DISTINCT], quality=40)
-        parsed = self.codec.parse_batch([streams[i % len(streams)] for i in range(len(self.x))])
-        few = parsed[:FEW]
-        here, expected = fastest(lambda: self.codec.decode_parsed(few))
+        many = [streams[i % len(streams)] for i in range(len(self.x))]
+        few = many[:FEW]
+        here, expected = fastest(lambda: self.codec.decode_batch(few))
+        (columns,) = columns_of(self.codec.parse_batch(many))
         self._begin()
-        there, found = fastest(lambda: devices.decoded(self.device, parsed))
+        there, found = fastest(lambda: devices.decoded(self.device, columns))
         assert found is not None
         assert (found[: len(few)] == expected).all()
-        return self._figures(len(few) / here, len(parsed) / there)
+        return self._figures(len(few) / here, len(many) / there)
 
     def _begin(self) -> None:
         if self.device.type == "cuda":

@@ -1,6 +1,7 @@
 """clipcodec beside its peers at scale: size of what is stored, speed, memory.
 
     python tests/bench/scale.py peers DATA [--rows N]      # → docs/results/scale.json
+    python tests/bench/scale.py beside DATA [--items N]    # → docs/results/beside.json
     python tests/bench/scale.py million DATA [--items N]   # → docs/results/million.json
 
 Needs `pip install "clipcodec[evaluation,test]"` (faiss, zstd). All use all cores, one after the
@@ -10,9 +11,15 @@ which changes neither their size nor their speed.
 
 peers    bytes_per_item       everything stored; for clipcodec the whole container
          encode_per_second, decode_per_second   of whole calls, the best of three
-million  a million rows (N) from a .npy file into a container and back, each in its own process
+beside   processor time beside faiss's product quantisers, on 100,000 rows (N); the best of two
+         encode_us, decode_us          of the processor, a row, all threads together
+         encode_times, decode_times    how many times as long clipcodec's default quality takes
+         cosine                        mean; faiss's rotation is fitted in few rounds
+million  a million rows (N) from a .npy file into a container and back, each in its own process; so
+         are a tenth and a hundredth of them, which shows what grows faster than the data
+         rows_per_second, peak_mib     of the call, without the start of the process
 
-Five and eight minutes.
+Five, two and seven minutes.
 """
 
 from __future__ import annotations
@@ -45,8 +52,10 @@ STEPS = (0.06, 0.03, 0.015)  # of the per-dimension quantiser, for embeddings of
 FITTED = 10_000  # rows that faiss's codecs are fitted to
 RUNS = 3
 MILLION = 1_000_000
+BESIDE = ("OPQ64,PQ64x8np", "PQ64x8np")
 CONTAINER = (*kept.OUR_CODE, "container/*.py")
 AT_ONCE = 16_384
+PRODUCTS = 2.0  # seconds of matrix products
 
 
 @dataclass(frozen=True)
@@ -82,10 +91,12 @@ def ours() -> Iterator[Peer]:
     yield peer("pqvae-800", "openai-vit-b-32/pqvae-800")
 
 
-def faiss_peers(training: np.ndarray) -> Iterator[Peer]:
+def faiss_peers(
+    training: np.ndarray, names: Sequence[str] = FAISS, threads: int | None = None
+) -> Iterator[Peer]:
     faiss = need("faiss", "evaluation")
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
-    for name in FAISS:
+    faiss.omp_set_num_threads(threads or os.cpu_count() or 1)
+    for name in names:
         index = faiss.index_factory(training.shape[1], name, faiss.METRIC_INNER_PRODUCT)
         if name.startswith("OPQ"):
             faiss.downcast_VectorTransform(index.chain.at(0)).niter = 2
@@ -153,12 +164,14 @@ def scalar_peers(training: np.ndarray) -> Iterator[Peer]:
         yield Peer(name, encode, lambda rows: sum(row.nbytes for row in rows), decode)
 
 
-def best(work: Callable[[], Any], runs: int = RUNS) -> tuple[float, Any]:
+def best(
+    work: Callable[[], Any], runs: int = RUNS, clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, Any]:
     seconds, result = float("inf"), None
     for _ in range(runs):
-        began = time.perf_counter()
+        began = clock()
         result = work()
-        seconds = min(seconds, time.perf_counter() - began)
+        seconds = min(seconds, clock() - began)
     return seconds, result
 
 
@@ -182,6 +195,32 @@ def peers(args: argparse.Namespace) -> None:
             }
             file.add(peer.name, figures, data=data, modules=CONTAINER, times=True,
                      series=peer.name.partition(",")[0], items=len(x))  # fmt: skip
+    file.finish()
+
+
+def beside(args: argparse.Namespace) -> None:
+    sets, data = kept.sets_of(args.data)
+    training = load_training(args.data)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "rows.npy"
+        write_rows(path, np.concatenate([part.rows for part in sets]), args.items)
+        x = np.load(path)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    file = kept.Kept("scale", args, study="beside", file="beside")
+    own: tuple[float, float] | None = None
+    for peer in (next(ours()), *faiss_peers(training, BESIDE, threads=1)):
+        encode, stored = best(lambda peer=peer: peer.encode(x), 2, time.process_time)
+        decode, rows = best(
+            lambda peer=peer, stored=stored: peer.decode(stored), 2, time.process_time
+        )
+        own = own or (encode, decode)
+        cosines = (x * rows).sum(axis=1) / np.linalg.norm(rows, axis=1)
+        figures = {
+            "bytes_per_item": peer.size(stored) / len(x), "cosine": cosines.mean(),
+            "encode_us": 1e6 * encode / len(x), "decode_us": 1e6 * decode / len(x),
+            "encode_times": own[0] / encode, "decode_times": own[1] / decode,
+        }  # fmt: skip
+        file.add(peer.name, figures, data=data, modules=CONTAINER, times=True, items=len(x))
     file.finish()
 
 
@@ -211,21 +250,21 @@ def decode_file(container: str, count: str) -> None:
         assert sum(len(block) for block in box.decode_blocks()) == int(count)
 
 
-def product_rate(seconds: float = 2.0) -> float:
+def product_rate() -> float:
     """Multiply-adds a second of float32 matrix products, on all cores at once."""
     a = np.random.default_rng(0).standard_normal((2048, 512), np.float32)
     b = np.random.default_rng(1).standard_normal((512, 512), np.float32)
     cores = os.cpu_count() or 1
 
     def work(_: int) -> int:
-        count, end = 0, time.perf_counter() + seconds
+        count, end = 0, time.perf_counter() + PRODUCTS
         while time.perf_counter() < end:
             a @ b
             count += 1
         return count
 
     with ThreadPoolExecutor(cores) as pool:
-        return sum(pool.map(work, range(cores))) * 2048 * 512 * 512 / seconds
+        return sum(pool.map(work, range(cores))) * 2048 * 512 * 512 / PRODUCTS
 
 
 def multiply_adds() -> int:
@@ -237,18 +276,21 @@ def multiply_adds() -> int:
 
 
 def child(*args: str) -> tuple[float, int]:
-    """Seconds and peak memory in MiB of this script in a process of its own."""
+    """Seconds and peak memory in MiB of a function of this script, in a process of its own."""
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import scale\n"
-        f"getattr(scale, sys.argv[1])(*sys.argv[2:])\n"
-        "print(open('/proc/self/status').read())"
+        f"import sys, time; sys.path.insert(0, {str(Path(__file__).parent)!r}); import scale\n"
+        "began = time.perf_counter()\n"
+        "getattr(scale, sys.argv[1])(*sys.argv[2:])\n"
+        "print('seconds:', time.perf_counter() - began, open('/proc/self/status').read())"
     )
-    began = time.perf_counter()
     command = [sys.executable, "-W", "ignore", "-c", code, *args]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = re.search(r"VmHWM:\s+(\d+)", done.stdout)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found = re.search(r"seconds: (\S+).*VmHWM:\s+(\d+)", done.stdout, re.DOTALL)
     assert found is not None
-    return time.perf_counter() - began, int(found[1]) // 1024
+    return float(found[1]), int(found[2]) // 1024
+
+
+Grown = dict[str, float]
 
 
 def million(args: argparse.Namespace) -> None:
@@ -256,31 +298,39 @@ def million(args: argparse.Namespace) -> None:
     source, items = np.concatenate([part.rows for part in sets]), args.items
     file = kept.Kept("scale", args, study="million", file="million")
 
-    def keep(key: str, figures: dict[str, float], times: bool = True) -> None:
+    def keep(key: str, figures: dict[str, float], times: bool = True, items: int = items) -> None:
         file.add(key, figures, data=data, modules=CONTAINER, weights=kept.weights_of(DEFAULT),
                  times=times, items=items)  # fmt: skip
 
+    grown: dict[int, dict[str, Grown]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         npy, container = Path(temporary) / "rows.npy", Path(temporary) / "rows.clpc"
-        write_rows(npy, source, items)
-        rate, work = product_rate(), multiply_adds()
-        encode, encode_memory = child("encode_file", str(npy), str(container))
-        decode, decode_memory = child("decode_file", str(container), str(items))
-        rate = (rate + product_rate()) / 2
+        for count in (items // 100, items // 10, items):
+            write_rows(npy, source, count)
+            rate, work = product_rate(), multiply_adds()
+            encode = child("encode_file", str(npy), str(container))
+            decode = child("decode_file", str(container), str(count))
+            rate = (rate + product_rate()) / 2
+            grown[count] = {
+                verb: {"rows_per_second": count / seconds, "peak_mib": memory}
+                for verb, (seconds, memory) in (("encode", encode), ("decode", decode))
+            }
         size = container.stat().st_size
         with clipcodec.open(container) as box:
             streams = sum(len(stream) for stream in box)
+    decoded = grown[items]["decode"]
     keep("matrix products, float32, all cores", {
         "multiply_adds_per_second": rate, "multiply_adds_per_row": work,
         "rows_per_second_at_most": rate / work,
     })  # fmt: skip
-    keep("encode", {"rows_per_second": items / encode, "peak_mib": encode_memory})
-    keep("decode", {
-        "rows_per_second": items / decode, "peak_mib": decode_memory,
-        "share_of_limit": items / decode / (rate / work),
-    })  # fmt: skip
+    keep("encode", grown[items]["encode"])
+    share = decoded["rows_per_second"] / (rate / work)
+    keep("decode", {**decoded, "share_of_limit": share})
     sizes = {"bytes_per_item": size / items, "bytes_per_stream": streams / items}
     keep("container", sizes, times=False)
+    for count, found in grown.items():
+        for verb, figures in found.items():
+            keep(f"{verb} {count}", figures, items=count)
     file.finish()
 
 
@@ -293,11 +343,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kept.add_common(one, data=True)
     one.add_argument("--rows", type=int, metavar="N", help="at most N images of each set, and "
                      "fewer rows to fit peers to")  # fmt: skip
+    one = verbs.add_parser("beside", help="processor time beside faiss's product quantisers")
+    kept.add_common(one, data=True)
+    one.add_argument("--items", type=int, default=100_000, metavar="N")
     one = verbs.add_parser("million", help="a million embeddings to a container and back")
     kept.add_common(one, data=True)
     one.add_argument("--items", type=int, default=MILLION, metavar="N")
     args = parser.parse_args(arguments)
-    {"peers": peers, "million": million}[args.study](args)
+    {"peers": peers, "beside": beside, "million": million}[args.study](args)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import clipcodec
+from clipcodec.kinds.trellis import PredictiveKind
 from tests.helpers.paths import ROOT
 from tests.helpers.profiles import drawn
 from tests.helpers.scripts import load
@@ -24,8 +26,8 @@ BENCH = ROOT / "tests" / "bench"
 SCRIPTS = sorted(
     path for path in BENCH.glob("*.py") if path.stem not in ("__init__", "kept", "test_bench")
 )
-RESULTS = ("any_model", "corruption", "effort", "install", "million", "overhead", "pointing",
-           "scale", "search", "service", "speed", "words")  # fmt: skip
+RESULTS = ("any_model", "beside", "corruption", "effort", "install", "million", "overhead",
+           "pointing", "products", "scale", "search", "service", "speed", "words")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +179,65 @@ def test_device(kept: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: 
     assert not out.exists()
 
 
+def test_products_are_those_of_the_codec(
+    kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On both paths and with one core or all; noting them changes no byte and leaves no trace."""
+    x = drawn(8)
+    products = load(BENCH / "products.py")
+    before = clipcodec.encode_embeddings(x)
+    with products.noted() as found:
+        assert clipcodec.encode_embeddings(x) == before
+        count = len(found)
+        clipcodec.decode_batch(before)
+    kind = clipcodec.Codec().profile.kind
+    assert isinstance(kind, PredictiveKind)
+    networks = kind.engine(512).transform.networks  # type: ignore[attr-defined]
+    shapes = [
+        part.shape for n in [*networks.predict, networks.restore] for part in (n._hidden, n._out)
+    ]
+    assert [product[1:4] for product in found[count:]] == [
+        *((*shape, "float32") for shape in shapes), (512, 512, "float64")
+    ]  # fmt: skip
+    assert found[0][:4] == (8, 512, 512, "float64")
+    clipcodec.decode_batch(before)
+    assert len(found) == count + len(shapes) + 1
+    parts = products.parts_of(np.arange(1000), 256)
+    assert np.concatenate(parts).tolist() == [*range(1000)]
+
+    words = (str(data), "--rows", "8", "--runs", "1")
+    less = {"PATHS": {"plain": "never"}, "SINGLES": dict.fromkeys(products.SINGLES, 1)}
+    points = run(kept, "products", tmp_path / "a.json", monkeypatch, *words, **less)
+    assert len(points) == 2 * 5
+    for point in points.values():
+        assert all(point[name] > 0 for name in point if name.endswith(("_us", "_ms", "share")))
+
+
+@pytest.mark.parametrize("items", [1000])
+def test_growth_is_measured_at_three_sizes(
+    kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, items: int
+) -> None:
+    words = ("million", str(data), "--items", str(items))
+    points = run(kept, "scale", tmp_path / "a.json", monkeypatch, *words, PRODUCTS=0.01)
+    assert {point["items"] for point in points.values()} == {10, 100, 1000}
+    last = points[f"million: encode {items}"]
+    assert last["rows_per_second"] == points["million: encode"]["rows_per_second"] > 0
+    assert last["peak_mib"] > 10
+
+
+def test_processor_time_beside_faiss(
+    kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    words = ("beside", str(data), "--items", "64")
+    less = {"BESIDE": ("PQ4x2np",)}
+    points = run(kept, "scale", tmp_path / "a.json", monkeypatch, *words, **less)
+    own, peer = points.values()
+    assert own["encode_times"] == own["decode_times"] == 1
+    assert peer["bytes_per_item"] == 1
+    assert 0 < peer["cosine"] < own["cosine"] <= 1
+
+
 def test_service(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line is made in a process of its own, and names what was asked for."""
     words = ("--requests", "2", "--only", "pqvae-400")
@@ -224,3 +285,18 @@ def test_what_is_kept_was_made_by_this_code(kept: ModuleType, name: str) -> None
     if not path.exists():
         pytest.skip(f"{path.name} has not been made yet")
     assert kept.stale(path) == []
+
+
+def test_images(tmp_path: Path) -> None:
+    """In a process of its own, as its workers import the program."""
+    out = tmp_path / "images.json"
+    command = [sys.executable, str(BENCH / "images.py"), "--images", "320", "--workers", "1"]
+    subprocess.run(
+        [*command, "--decode", "device", "-o", str(out)], check=True, capture_output=True
+    )
+    (point,) = json.loads(out.read_text("utf-8"))["points"]
+    assert (point["images"], point["workers"]) == (320, 1)
+    assert all(point[name] > 0 for name in ("main_us", "whole_per_second", "start_seconds"))
+    assert point["workers_per_second"] < point["decode_per_second"]
+    slower = min(point["workers_per_second"], point["backbone_per_second"])
+    assert point["share"] == pytest.approx(point["whole_per_second"] / slower, 0.001)

@@ -676,7 +676,7 @@ def test_a_killed_worker_is_an_error_and_what_was_written_is_kept(
 ) -> None:
     out = tmp_path / "o.clpc"
     deed = "[os.kill(p.pid, signal.SIGKILL) for p in multiprocessing.active_children()]"
-    before = "from clipcodec.bulk import pipeline\npipeline._CHUNK = 1\n" + DEED.format(
+    before = "from clipcodec.bulk import decoding\ndecoding.CHUNK = 1\n" + DEED.format(
         after=2, deed=deed + "; import time; time.sleep(0.5)"
     )
     np.save(rows, cone(1000, 16))

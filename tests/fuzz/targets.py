@@ -184,7 +184,8 @@ def check_payload(data: bytes) -> str:
     owner, head, _, parameters, rest = parsed
     if head.coder not in owner.kind.coders:
         return "coder"
-    read = attempt(owner.kind.decode, head.coder, [rest], [parameters])
+    read = attempt(owner.kind.decode, head.coder, [rest], np.array([parameters.quality]),
+                   parameters.symbols)  # fmt: skip
     if isinstance(read, DecodeError):
         return type(read).__name__
     symbols, checks = read
@@ -193,7 +194,7 @@ def check_payload(data: bytes) -> str:
     assert np.isfinite(kind.information(symbols, quality)).all()
     if data[-1] % 32:
         return "read"
-    many = kind.decode(head.coder, [rest] * _MANY, [parameters] * _MANY)
+    many = kind.decode(head.coder, [rest] * _MANY, quality.repeat(_MANY), parameters.symbols)
     assert (many[0] == symbols).all(), "many decode to other symbols"
     assert many[1] == checks * _MANY, "many decode to other check values"
     again = kind.encode(head.coder, many[0], quality.repeat(_MANY), many[1])

@@ -1,14 +1,16 @@
-"""Fresh interpreters and real commands."""
+"""Fresh interpreters, real commands, and the threads of matrix products."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import clipcodec
@@ -46,3 +48,18 @@ def caller(capture: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[object,
         return code, told.out.decode(), told.err.decode()
 
     return call
+
+
+def blas_threads() -> list[int]:
+    """How many threads a product takes in the library that numpy brings, if it brings one."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    np.ones((4, 4)) @ np.ones((4, 4))
+    pools = threadpoolctl.threadpool_info()
+    return [pool["num_threads"] for pool in pools if "numpy" in pool["filepath"]]
+
+
+@contextmanager
+def products_of_two_threads() -> Iterator[None]:
+    """Meanwhile a product takes two threads, whatever the machine and the environment say."""
+    with pytest.importorskip("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        yield

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec.kinds.base import Parameters
 from clipcodec.kinds.trellis.predictive import PredictiveKind
 from clipcodec.profile.registry import DEFAULT, by_name
 from clipcodec.profile.samples import draw, draw_levels
@@ -73,7 +72,7 @@ def test_levels_cost_what_the_tables_say() -> None:
         bits = tables.information(levels, qualities)
         payloads = kind.encode("rans", levels, qualities, [0] * COUNT)
         assert abs(np.mean([len(p) for p in payloads]) - bits.mean() / 8) < 4
-        decoded, _ = kind.decode("rans", payloads, [Parameters(quality, 512)] * COUNT)
+        decoded, _ = kind.decode("rans", payloads, qualities, 512)
         assert (decoded == levels).all()
 
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from clipcodec.system import threads
-
-
-def blas_threads() -> list[int]:
-    """Of the library that numpy brings, if it does."""
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-    np.ones((4, 4)) @ np.ones((4, 4))
-    pools = threadpoolctl.threadpool_info()
-    return [pool["num_threads"] for pool in pools if "numpy" in pool["filepath"]]
+from tests.helpers.processes import blas_threads, products_of_two_threads
 
 
 def test_results_are_in_order() -> None:
@@ -38,7 +32,7 @@ def test_products_take_one_thread_until_the_last_call_ends() -> None:
     def look(_: object) -> None:
         inside.append(blas_threads())
 
-    with threads._products_of_one_thread():
+    with threads.products_of_one_thread():
         threads.in_threads(look, range(4))
         look(None)
     assert inside == [[1] * len(before)] * 5
@@ -53,3 +47,20 @@ def test_without_threadpoolctl_batches_work_all_the_same() -> None:
         "assert threads.in_threads(lambda i: i, range(9)) == [*range(9)]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_thin_product_takes_one_thread() -> None:
+    inside: list[list[int]] = []
+
+    class Rows:
+        def __matmul__(self, other: object) -> object:
+            inside.append(blas_threads())
+            return other
+
+    vector = np.ones(3)
+    with products_of_two_threads():
+        before = blas_threads()
+        assert threads.thin_product(cast("Any", Rows()), vector) is vector
+        assert blas_threads() == before
+    assert inside == [[1] * len(before)]
+    assert threads.thin_product(np.eye(3), vector).tolist() == [1, 1, 1]

@@ -22,8 +22,11 @@ from clipcodec.errors import (
     OptionError,
 )
 from clipcodec.profile import registry
+from clipcodec.system.threads import in_threads
+from clipcodec.tasks import naming
 from tests.helpers import tiny_models
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import blas_threads, products_of_two_threads
 
 NAMES = ("red", "green", "blue", "black")
 
@@ -114,6 +117,23 @@ def test_many_blocks_are_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = classify(iter(streams), labels(), k=2)
     assert np.array_equal(whole.indices, parts.indices)
     assert np.allclose(whole.probabilities, parts.probabilities, atol=1e-5)
+
+
+def test_products_take_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of few labels are short, and BLAS's own threads would wait for one another."""
+    x, _ = planted(50)
+    seen: list[list[int]] = []
+
+    def look(work: Any, items: Any) -> Any:
+        seen.append(blas_threads())
+        return in_threads(work, items)
+
+    monkeypatch.setattr(naming, "in_threads", look)
+    with products_of_two_threads():
+        before = blas_threads()
+        classify(x, labels())
+        assert blas_threads() == before
+    assert seen == [[1] * len(before)]
 
 
 def test_labels_in_words_go_through_the_text_tower_of_the_streams_model(tmp_path: Path) -> None:

@@ -174,6 +174,8 @@ def many(p: Parser) -> None:
                        "embeds at a time (default: 64)")  # fmt: skip
     choice(group, "--precision", ("fp32", "bf16", "fp16"),
            help="of the backbone's arithmetic (default: fp32)")  # fmt: skip
+    choice(group, "--decode", ("exact", "device"), help="device: decode and resize JPEGs where the "
+           "backbone runs, faster on a GPU and not quite as exact (default: exact)")  # fmt: skip
 
 
 def partial(p: Parser) -> None:

@@ -85,7 +85,7 @@ class PqvaeKind(Kind):
         return self._coders[coder].encode(symbols, list(checks))
 
     def decode(
-        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+        self, coder: str, payloads: Sequence[bytes], qualities: Symbols, count: int
     ) -> tuple[Symbols, list[int]]:
         return self._coders[coder].decode(list(payloads))
 

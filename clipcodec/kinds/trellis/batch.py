@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...entropy import Payloads
 from ...entropy.ans import PRECISION, AnsDecoder, AnsEncoder
 from ...system.forks import cached_property
 from . import quantizer
@@ -52,6 +54,17 @@ class BatchLevelCoder:
             flag = tables.flag_of[qualities - 1, 2 * group + before], full[group]
             encoder.push(tables.left[flag], tables.width[flag])
         return encoder.payloads()
+
+    def encode_compiled(
+        self, loops: Any, levels: Levels, qualities: Qualities, checks: Levels
+    ) -> list[bytes]:
+        """`encode` by the compiled loops, messages with an escape too."""
+        out = np.empty(len(levels) * self.tables.longest, np.uint8)
+        ends = np.empty(len(levels), np.int64)
+        loops.encode(np.ascontiguousarray(levels), qualities, checks, *self._rows, out, ends)
+        bounds = [0, *ends.tolist()]
+        payloads = out[: bounds[-1]].tobytes()
+        return [payloads[a:b] for a, b in pairwise(bounds)]
 
     def decode(
         self, payloads: Sequence[bytes], qualities: Qualities, levels: Levels, checks: Levels
@@ -118,11 +131,11 @@ class BatchLevelCoder:
         checks: Levels,
     ) -> Sequence[int]:
         """`decode` by the compiled loops."""
-        lengths = np.array([len(payload) for payload in payloads], np.int64)
+        joined = Payloads.of(payloads)
         single = np.empty(len(payloads), np.bool_)
         loops.decode(
-            np.frombuffer(b"".join(payloads), np.uint8), np.cumsum(lengths) - lengths, lengths,
-            qualities, *self._rows, levels, checks, single,
+            joined.buffer, joined.starts, joined.lengths, qualities, *self._rows, levels, checks,
+            single,
         )  # fmt: skip
         levels[single] = 0
         alone: list[int] = np.flatnonzero(single).tolist()
@@ -133,8 +146,7 @@ class BatchLevelCoder:
         """What the compiled loops read of the tables."""
         tables = self.tables
         return (
-            np.ascontiguousarray(tables.class_of), np.ascontiguousarray(tables.flag_of),
-            np.array(tables.coded_groups, np.int64),
+            *tables.whole, np.array(tables.coded_groups, np.int64),
             tables.left.astype(np.uint32), tables.width.astype(np.uint32),
         )  # fmt: skip
 

@@ -36,6 +36,7 @@ _KEPT = 1 << 18  # places of rows kept as lists: all qualities of common widths,
 # From so many messages on, numpy beats a loop over messages
 _ENCODED, _DECODED = 40, 64
 _SECONDS = 8e-8  # that a level takes to be decoded by numpy
+_PUSHED = 8e-8  # and to be encoded
 _LEAST_BYTES = 3  # of a payload: its seed
 _NEXT: list[list[int]] = quantizer.NEXT.tolist()
 
@@ -49,8 +50,6 @@ class LevelCoder:
         self._left: list[list[int]] = tables.left.tolist()
         self._width: list[list[int]] = tables.width.tolist()
         self._row_lists: dict[int, tuple[list[int], list[int]]] = {}
-        # bytes of a payload: a level takes 3, its escaped rest at most 19 bits, its sign 1
-        self.longest = 8 + 3 * tables.flag_of.shape[1] + 6 * tables.count
 
     def encode(self, levels: Levels, qualities: Qualities, checks: Sequence[int]) -> list[bytes]:
         """Payloads of N messages, check values inside. Raises EmbeddingError above MAX_LEVEL."""
@@ -61,6 +60,10 @@ class LevelCoder:
                 f"a level above {MAX_LEVEL} at this quality: ask for a lower one",
                 rows=high.tolist(),
             )
+        fast = compiled.loops(_PUSHED * levels.size)
+        if fast is not None and len(levels):
+            seeds = np.array(checks, np.int64)
+            return self._many.encode_compiled(fast, levels, qualities, seeds)
         plain = magnitudes < self.tables.escape
         if np.count_nonzero(plain) < _ENCODED:
             plain[:] = False
@@ -80,7 +83,7 @@ class LevelCoder:
 
         Raises TruncatedError (empty) or CorruptError (too long, not canonical).
         """
-        check_payloads(payloads, self.longest)
+        check_payloads(payloads, self.tables.longest)
         levels = np.zeros((len(payloads), self.tables.count), np.int64)
         checks = np.zeros(len(payloads), np.int64)
         alone: Sequence[int] = range(len(payloads))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from .tables import MAX_LEVEL, Levels, LevelTables
 Floats = NDArray[np.float32]
 _FARTHEST = 2 * MAX_LEVEL + 8  # steps
 _DEQUANTIZED = 2e-8  # seconds that numpy takes for a level
+_CALLS, _QUANTISED = 1e-2, 1.5e-7  # seconds that numpy takes for an attempt, and for a coefficient
 _OVERFLOW = "the profile's numbers overflow on it: no stream can hold it"
 
 
@@ -101,12 +102,29 @@ class Engine:
         factor  (N,) or one for all: multiplies the usual λ
         Raises EmbeddingError for rows on which the profile's numbers overflow.
         """
-        tables = self.tables
         weight = (self.weights[qualities - 1] * factor).astype(np.float32)
-        step = self.steps[qualities - 1][:, None]
-        estimate = np.zeros(y.shape, np.float32)
+        estimate = np.zeros_like(y)
         levels = np.zeros(y.shape, np.int64)
-        bits, full, at = np.zeros(len(y)), np.ones(len(y), np.int64), 0
+        bits = np.zeros(len(y))
+        fast = compiled.loops(_CALLS + _QUANTISED * y.size)
+        if fast is not None and np.isfinite(weight).all():
+            self._bands_compiled(fast, y, qualities, weight, levels, estimate, bits)
+        else:
+            self._bands(y, qualities, weight, levels, estimate, bits)
+        bad = np.flatnonzero(~np.isfinite(((y - estimate) ** 2).sum(axis=1)))
+        if len(bad):
+            raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
+        return Attempt(
+            levels, bits, estimate, y, partial(self.transform.restore, qualities=qualities)
+        )
+
+    def _bands(
+        self, y: Floats, qualities: Levels, weight: Floats,
+        levels: Levels, estimate: Floats, bits: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        """Band after band: levels (N, n), what they add to the estimate, and their bits (N,)."""
+        tables, at = self.tables, 0
+        step, full = self.steps[qualities - 1][:, None], np.ones(len(y), np.int64)
         for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):
             residual = _within_reach((y[:, a:b] - estimate[:, a:b]) / step)
             classes = tables.class_of[qualities - 1, a:b]
@@ -126,12 +144,24 @@ class Engine:
             bits += more
             if b < tables.count:
                 self.transform.predict(estimate, band, qualities)
-        bad = np.flatnonzero(~np.isfinite(((y - estimate) ** 2).sum(axis=1)))
-        if len(bad):
-            raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
-        return Attempt(
-            levels, bits, estimate, y, partial(self.transform.restore, qualities=qualities)
-        )
+
+    def _bands_compiled(
+        self, loops: Any, y: Floats, qualities: Levels, weight: Floats,
+        levels: Levels, estimate: Floats, bits: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        """`_bands` by the compiled loops, which take no NaN for a cost."""
+        tables, at = self.tables, 0
+        y, steps = np.ascontiguousarray(y), self.steps[qualities - 1]
+        full, bad = np.ones(len(y), np.int64), np.zeros(len(y), np.bool_)
+        for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):
+            loops.band(
+                y, steps, weight, qualities, a, b, at, *tables.whole, tables.bits, self._bits,
+                self._extra, _FARTHEST, levels, estimate, bits, full, bad,
+            )  # fmt: skip
+            _refuse(bad)
+            at += 2 * len(groups)
+            if b < tables.count:
+                self.transform.predict(estimate, band, qualities)
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""
@@ -156,7 +186,12 @@ class Engine:
 
 def _within_reach(residual: Floats) -> Floats:
     """Clip what no level can hold, in steps, to a level too high, which the coder refuses."""
-    bad = np.flatnonzero(np.isnan(residual).any(axis=1))
+    _refuse(np.isnan(residual).any(axis=1))
+    return np.clip(residual, -_FARTHEST, _FARTHEST)
+
+
+def _refuse(rows: Any) -> None:
+    """Raise EmbeddingError for the rows (N,) that are set."""
+    bad = np.flatnonzero(rows)
     if len(bad):
         raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
-    return np.clip(residual, -_FARTHEST, _FARTHEST)

@@ -128,10 +128,9 @@ class TrellisKind(Kind):
         return self.engine(symbols.shape[1]).coder.encode(symbols, qualities, checks)
 
     def decode(
-        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+        self, coder: str, payloads: Sequence[bytes], qualities: Symbols, count: int
     ) -> tuple[Symbols, list[int]]:
-        qualities = np.array([p.quality for p in parameters])
-        return self.engine(parameters[0].symbols).coder.decode(payloads, qualities)
+        return self.engine(count).coder.decode(payloads, qualities)
 
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
         engine = self.engine(symbols.shape[1])

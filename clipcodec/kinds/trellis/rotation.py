@@ -169,9 +169,9 @@ class RotationKind(TrellisKind):
         return Parameters(quality, width), rest[used:]
 
     def decode(
-        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+        self, coder: str, payloads: Sequence[bytes], qualities: Symbols, count: int
     ) -> tuple[Symbols, list[int]]:
-        levels, checks = super().decode(coder, payloads, parameters)
+        levels, checks = super().decode(coder, payloads, qualities, count)
         empty = np.flatnonzero(~levels.any(axis=1))
         if len(empty):
             raise CorruptError("all levels are zero: that is no direction", rows=empty.tolist())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...entropy.ans import PRECISION, intervals
 from ...entropy.tables import FREQUENCY_BITS
 from ...errors import WeightsError
+from ...system.forks import cached_property
 from . import quantizer
 
 MAX_LEVEL = (1 << 15) - 1
@@ -59,6 +60,8 @@ class LevelTables:
             self.class_of = np.broadcast_to(self.class_of, (len(self.class_of), self.count))
         if self.flag_of.shape[1] == 2:
             self.flag_of = np.tile(self.flag_of, (1, sum(map(len, self.groups))))
+        # a level takes 3 bytes, its escaped rest at most 19 bits, its sign 1
+        self.longest = 8 + 3 * self.flag_of.shape[1] + 6 * self.count
         self.left, self.width = intervals(self.frequencies)
         # rounded to 1/4096, so that sums are exact in any order; signs are not counted here
         bits = np.rint((PRECISION - np.log2(self.width)) * _BIT_PARTS) / _BIT_PARTS
@@ -77,6 +80,11 @@ class LevelTables:
             raise WeightsError(f"tables.flag_of has shape {flags.shape}")
         if min(levels.min(), flags.min()) < 0 or max(levels.max() + 1, flags.max()) >= len(f):
             raise WeightsError(f"a table lies outside 0 … {len(f) - 1}")
+
+    @cached_property
+    def whole(self) -> tuple[Levels, Levels]:
+        """class_of and flag_of, with a number for each level and group: for compiled loops."""
+        return np.ascontiguousarray(self.class_of), np.ascontiguousarray(self.flag_of)
 
     def information(self, levels: Levels, qualities: Qualities) -> NDArray[np.float64]:
         """(N,) ideal code length in bits of levels (N, n) at qualities (N,)."""

@@ -50,7 +50,7 @@ class ToyKind(Kind):
         return [check.to_bytes(2, "big") + bits for check, bits in rows]
 
     def decode(
-        self, coder: str, payloads: Sequence[bytes], parameters: Sequence[Parameters]
+        self, coder: str, payloads: Sequence[bytes], qualities: Symbols, count: int
     ) -> tuple[Symbols, list[int]]:
         size = len(self.mean)
         short = [i for i, payload in enumerate(payloads) if len(payload) != 2 + (size + 7) // 8]

@@ -37,7 +37,7 @@ def compiled(*arguments: Any) -> Callable[[F], F]:
 
 
 def inner(function: F) -> F:
-    """A part of a compiled function, for whatever types that gives it."""
+    """A function that compiled loops call: it becomes a part of theirs."""
     jit: Any = numba.njit
-    made: F = jit(function)
+    made: F = jit(error_model="numpy")(function)
     return made

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ....embeddings import Embeddings
+from ....entropy import Payloads
 from ....errors import OptionError
 from ....system.forks import Lock
-from ...base import Payloads
 from ..engine import Engine
 from . import decoding, encoding
 from .arithmetic import exact, tensor
@@ -155,7 +155,11 @@ class DeviceEngine:
         found = decoding.decode(
             self._tables,
             self._checks,
-            Decoder(*(self._tensor(part) for part in payloads)),
+            Decoder(
+                self._tensor(payloads.buffer),
+                self._tensor(payloads.starts),
+                self._tensor(payloads.lengths),
+            ),
             quality,
             seed,
         )
@@ -196,12 +200,10 @@ class DeviceEngine:
 
     def _not_canonical(self, payloads: Payloads) -> NDArray[np.bool_]:
         """(N,) payloads that no encoder writes; see `ans.check_payloads`."""
-        data = payloads.data
-        longest = self.host.coder.longest
+        longest = self.host.tables.longest
         bad: NDArray[np.bool_] = (payloads.lengths == 0) | (payloads.lengths > longest)
-        last = np.where(bad, 0, payloads.starts + payloads.lengths - 1)
-        if len(data):
-            bad |= data[last] == 0
+        good = np.flatnonzero(~bad)
+        bad[good] = payloads.take(good).last() == 0
         return bad
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
@@ -223,4 +225,4 @@ def _cut(payloads: Payloads, rows: slice, alone: NDArray[np.bool_]) -> Payloads:
     """Some of the payloads, with no more of the bytes than these need; `alone` are left empty."""
     starts, lengths = payloads.starts[rows], np.where(alone, 0, payloads.lengths[rows])
     low, high = int(starts.min()), int((starts + lengths).max())
-    return Payloads(payloads.data[low : max(high, low)], starts - low, lengths)
+    return Payloads(payloads.buffer[low : max(high, low)], starts - low, lengths)

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from ....embeddings import Embeddings
-from ....entropy import Symbols
+from ....entropy import Payloads, Symbols
 from ....target import Target
-from ...base import OnDevice, Payloads
+from ...base import OnDevice
 from ..engine import Engine
 from .engine import DeviceEngine
 from .held import DeviceHeld

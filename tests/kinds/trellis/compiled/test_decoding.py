@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,13 +124,16 @@ def test_dequantized() -> None:
         assert engine.latent(levels, qualities).tobytes() == expected.tobytes()
 
 
-def test_nothing_is_read_or_written_beyond_an_array() -> None:
-    """The tests above once more, with numba's checks of every index."""
-    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": os.devnull}
+def test_nothing_is_read_or_written_beyond_an_array(tmp_path: Path) -> None:
+    """The tests of all loops once more, with numba's checks of every index."""
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     if "NUMBA_BOUNDSCHECK" in os.environ:
         pytest.skip("this is that run")
+    files = map(Path(__file__).with_name, (
+        "test_decoding.py", "test_encoding.py", "test_networks.py", "test_trellis.py",
+    ))  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, files)],
         env=environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]

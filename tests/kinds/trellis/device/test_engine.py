@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from clipcodec import Codec, OptionError
 from clipcodec.bitstream import check_seed
+from clipcodec.entropy import Payloads
 from clipcodec.kinds import Parameters, Quantized
-from clipcodec.kinds.base import Payloads
 from clipcodec.kinds.trellis.device import DeviceEngine, decoding
 from clipcodec.kinds.trellis.device.held import DeviceHeld
 from clipcodec.kinds.trellis.device.memory import Parts
@@ -32,12 +32,6 @@ def seeds_of(pair: Pair) -> NDArray[np.int64]:
     return np.array([check_seed(start, digest) for start in starts_of(pair)])
 
 
-def payloads_of(payloads: Sequence[bytes]) -> Payloads:
-    lengths = np.array([len(p) for p in payloads], np.int64)
-    data = np.frombuffer(b"".join(payloads), np.uint8)
-    return Payloads(data, np.cumsum(lengths) - lengths, lengths)
-
-
 def encoded(
     pair: Pair, x: NDArray[np.float32], quality: int, weight: float = 1.0
 ) -> tuple[list[bytes], NDArray[np.bool_]]:
@@ -54,7 +48,7 @@ def encoded(
 def decoded(pair: Pair, streams: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     parsed = Codec(pair.profile).parse_batch(streams)
     qualities = np.array([stream.parameters.quality for stream in parsed], np.int64)
-    payloads = payloads_of([stream.payload for stream in parsed])
+    payloads = Payloads.of([stream.payload for stream in parsed])
     return pair.device.decode(payloads, qualities, seeds_of(pair)[qualities])
 
 
@@ -164,7 +158,7 @@ def test_after_a_fork_a_gpu_is_refused(usual: Pair, monkeypatch: pytest.MonkeyPa
     """CUDA does not work there. The processor does."""
     device = DeviceEngine(usual.host, CPU)
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    nothing = payloads_of([]), np.empty(0, np.int64), np.empty(0, np.int64)
+    nothing = Payloads.of([]), np.empty(0, np.int64), np.empty(0, np.int64)
     assert device.decode(*nothing)[0].shape == (0, 512)
     monkeypatch.setattr(device, "device", torch.device("cuda:0"))
     with pytest.raises(OptionError, match="'cuda:0' was used before this process was forked"):
