@@ -7,6 +7,7 @@ called, because `mean_bytes` needs more than one pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -20,13 +21,14 @@ from .errors import ClipcodecError, DecodeError, collected, placed, raise_merged
 from .profile import Profile
 from .profile.statistics import check_statistics
 from .rows import decode_columns, encode_rows
-from .system.threads import in_threads, share
+from .system.threads import in_threads, products_of_one_thread, share
 from .target import Target
 
 Parts = Callable[[], Iterable[Embeddings]]  # rows (n, D) of unit norm, all each time it is called
 
 _ENCODED = 2048  # embeddings that a thread encodes at a time: enough for fast matrix products
 _DECODED = 4096  # streams that a thread decodes at a time: each step of numpy serves them all
+_THIN = 256
 _WIDTH = 768  # for wider embeddings fewer: bounds memory, some 64 bytes per number and thread
 _PASSES = 3  # over all embeddings for mean_bytes; more than one only if a sample misleads
 
@@ -153,7 +155,8 @@ def encode_all(
         with collected(faults, at):
             streams[at : at + step] = encode_rows(profile, x[at : at + step], target)
 
-    in_threads(work, range(0, len(x), step))
+    with _products(len(x)):
+        in_threads(work, range(0, len(x), step))
     raise_merged(faults)
     return streams
 
@@ -199,9 +202,15 @@ def decode_all(columns: Sequence[Columns], device: str | None = None) -> Embeddi
         count = len(group.rows)
         step = share(count, _at_a_time(max(group.count, dim), _DECODED))
         parts += [group.part(slice(at, at + step)) for at in range(0, count, step)]
-    in_threads(work, parts)
+    with _products(len(out)):
+        in_threads(work, parts)
     raise_merged(faults)
     return out
+
+
+def _products(count: int) -> AbstractContextManager[None]:
+    """Products of so few rows take one thread: BLAS's own would mostly wait for one another."""
+    return products_of_one_thread() if count <= _THIN else nullcontext()
 
 
 def _at_a_time(width: int, most: int) -> int:

@@ -115,7 +115,8 @@ BY_CODE = listed({
         ("SIGTERM (143), a killed worker, a full disk (1)", "tests/whole/test_faults.py"),
         ("default {})", "clipcodec/towers.py:_IMAGES"),
         ("at most 256 MiB of archive members", "tests/bulk/test_archives.py"),
-        ("two tasks of 8 images per worker", "clipcodec/bulk/workers.py"),
+        ("two tasks of {} images per worker", "clipcodec/bulk/decoding.py:CHUNK"),
+        ("at most 16 million pixels", "clipcodec/models/jpegs.py:MOST_PIXELS"),
     ],
     "docs/inside-other-formats.md": [
         ("lies in 0x40 … 0xE3; of a stream of the default profile it lies in 0x80 … 0xE3", FORMAT),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ from clipcodec.profile import registry
 from clipcodec.profile.file import Profile
 from clipcodec.retrieval import blocks, hits, sources
 from clipcodec.stream import ParsedStream
-from clipcodec.system.threads import in_threads
-from tests.helpers.processes import blas_threads, products_of_two_threads
 from tests.helpers.profiles import cone, drawn
 
 NAMES = ("openai-vit-b-32/pqvae-400", "openai-vit-b-32/predictive", "any/rotation")
@@ -121,9 +119,9 @@ def test_no_payload_is_decoded_twice(coded: Coded, monkeypatch: pytest.MonkeyPat
     payloads: list[bytes] = []
     whole = kind.decode
 
-    def spy(self: Any, coder: str, some: list[bytes], parameters: Any) -> Any:
+    def spy(self: Any, coder: str, some: Sequence[bytes], *more: Any) -> Any:
         payloads.extend(some)
-        return whole(self, coder, some, parameters)
+        return whole(self, coder, some, *more)
 
     monkeypatch.setattr(kind, "decode", spy)
     monkeypatch.setattr(sources, "BLOCK", 64)  # several parts
@@ -159,12 +157,11 @@ def test_symbols_beyond_eight_bits_are_exact_where_that_is_asked() -> None:
 @given(
     count=st.integers(0, 40), k=st.integers(1, 50), queries=st.integers(0, 5),
     step=st.integers(1, 9), block=st.integers(1, 20), seed=st.integers(0, 9),
-    threads=st.integers(1, 5), whole=st.booleans(),
 )  # fmt: skip
 def test_any_blocks_give_what_one_sort_gives(
-    count: int, k: int, queries: int, step: int, block: int, seed: int, threads: int, whole: bool
+    count: int, k: int, queries: int, step: int, block: int, seed: int
 ) -> None:
-    """However the rows fall into blocks, steps and threads; of equal scores the first one."""
+    """However the rows fall into blocks and steps; of equal scores the first in the source."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(-2, 3, (count, 3)).astype(np.float32)  # many ties
     asked = hits.Queries(rng.integers(1, 3, (queries, 3)))
@@ -173,45 +170,11 @@ def test_any_blocks_give_what_one_sort_gives(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hits, "_ROWS", step)
         patch.setattr(hits, "_QUERIES", 2)
-        patch.setattr(hits, "_WORK", 1)
-        patch.setattr(hits, "most_threads", lambda: threads)
-        found = hits.best_hits(parts if whole else iter(parts), asked, k)
+        found = hits.best_hits(parts, asked, k)
     scores = asked.plain @ rows.T
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     assert found.indices.tolist() == order.tolist()
     assert found.scores.tolist() == np.take_along_axis(scores, order, 1).tolist()
-
-
-@pytest.mark.parametrize(("count", "shared"), [(10, 1), (20_000, 4)])
-def test_products_take_one_thread_each(
-    monkeypatch: pytest.MonkeyPatch, count: int, shared: int
-) -> None:
-    """BLAS's own threads would wait for one another; ours share what is enough work for several."""
-    seen: list[list[int]] = []
-    scores = hits._scores
-
-    def look(*args: Any) -> Any:
-        seen.append(blas_threads())
-        return scores(*args)
-
-    monkeypatch.setattr(hits, "_scores", look)
-    monkeypatch.setattr(hits, "most_threads", lambda: 4)
-    ran: list[int] = []
-
-    def count_threads(work: Any, items: Any) -> Any:
-        ran.append(len(items))
-        return in_threads(work, items)
-
-    monkeypatch.setattr(hits, "in_threads", count_threads)
-    rows = np.ones((count, 512), np.float32)
-    parts = [blocks.Block(rows[at : at + 8192]) for at in range(0, count, 8192)]
-    with products_of_two_threads():
-        before = blas_threads()
-        hits.best_hits(parts, hits.Queries(rows[:4]), 3)
-        assert blas_threads() == before
-    assert seen
-    assert all(found == [1] * len(before) for found in seen)
-    assert ran == [shared]
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 17, 63, 64, 65, 300])

@@ -192,6 +192,5 @@ def _within_reach(residual: Floats) -> Floats:
 
 def _refuse(rows: Any) -> None:
     """Raise EmbeddingError for the rows (N,) that are set."""
-    bad = np.flatnonzero(rows)
-    if len(bad):
-        raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
+    if rows.any():
+        raise EmbeddingError(_OVERFLOW, rows=np.flatnonzero(rows).tolist())

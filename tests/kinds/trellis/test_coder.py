@@ -160,6 +160,14 @@ def test_bodies_are_what_the_text_says(
         assert payload == written(found, seed_of(check, signs))
 
 
+def together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on any number of messages is a batch, and none can go alone."""
+    monkeypatch.setattr("clipcodec.kinds.trellis.coder._ENCODED", 1)
+    monkeypatch.setattr("clipcodec.kinds.trellis.coder._DECODED", 1)
+    monkeypatch.delattr(LevelCoder, "_encode_one")
+    monkeypatch.delattr(LevelCoder, "_decode_one")
+
+
 @pytest.mark.parametrize("nonzero", [0, 1, 7, 8, 9, 24, 25, 40, 41])
 def test_many_without_escapes_go_together(monkeypatch: pytest.MonkeyPatch, nonzero: int) -> None:
     """All of them, both ways, whatever fills their seeds and chunks of signs; zeros are skipped."""
@@ -171,8 +179,7 @@ def test_many_without_escapes_go_together(monkeypatch: pytest.MonkeyPatch, nonze
     levels[:2] = 0  # and two messages of zeros
     qualities, checks = rng.integers(1, 4, 30), [0, 0xFFFF, *rng.integers(0, 1 << 16, 28).tolist()]
     singles = [coder.encode(levels[[i]], qualities[[i]], [checks[i]])[0] for i in range(30)]
-    monkeypatch.delattr(LevelCoder, "_encode_one")
-    monkeypatch.delattr(LevelCoder, "_decode_one")
+    together(monkeypatch)
     assert coder.encode(levels, qualities, checks) == singles
     decoded, found = coder.decode(singles, qualities)
     assert (decoded == levels).all()
@@ -198,8 +205,7 @@ def test_symbols_of_one_quantile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [coder.decode([payload], ONE)[0].tolist() for payload in payloads] == [
         [r] for r in rows * 10
     ]
-    monkeypatch.delattr(LevelCoder, "_encode_one")
-    monkeypatch.delattr(LevelCoder, "_decode_one")
+    together(monkeypatch)
     assert coder.encode(levels, many, checks) == payloads
     assert coder.decode(payloads, many)[0].tolist() == rows * 10
 
