@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,8 @@ class Codec:
             default.
         backbone: What turns images into embeddings, for a profile that takes any (see
             `clipcodec.models.spec`); without a profile, the best one registered for it.
-        device: For the backbone: "cpu", "cuda", …; None chooses.
+        device: Where the backbone runs: "cpu", "cuda", "mps", …; None chooses. With "cuda", large
+            batches are also encoded and decoded there, through torch, to the same bytes.
         weights: A local file with the backbone's weights. None: what CLIPCODEC_WEIGHTS names, else
             the published ones, as open_clip finds them.
         precision: Of the backbone: "fp32", or "bf16" or "fp16", where the device has them.
@@ -142,6 +144,28 @@ class Codec:
         made._carried = self._carried
         return made
 
+    def with_device(self, device: str | None) -> Codec:
+        """Make another codec that does the same elsewhere.
+
+        Args:
+            device: As for `Codec`.
+
+        Returns:
+            The codec.
+
+        Examples:
+            >>> clipcodec.open("photos.clpc").codec.with_device("cpu").device
+            'cpu'
+        """
+        made = copy(self)
+        made._device = device
+        return made
+
+    @property
+    def device(self) -> str | None:
+        """The device that was given; None: the best for the backbone, the CPU for batches."""
+        return self._device
+
     @property
     def profile(self) -> Profile:
         """The profile to encode with. The default is loaded when first needed, not to decode."""
@@ -216,7 +240,9 @@ class Codec:
             with placed(count):
                 rows.append(self.embed_images(portion))
             count += len(portion)
-        return encode_parts(self.profile, lambda: rows, target, count) if rows else []
+        if not rows:
+            return []
+        return encode_parts(self.profile, lambda: rows, target, count, self._device)
 
     @missing_named()
     def embed_images(self, images: Iterable[ImageInput]) -> Embeddings:
@@ -392,8 +418,8 @@ class Codec:
         """
         asked = self._target(target, options)
         rows = self._rows(X)
-        parts = unit_parts(self.profile, X, rows)
-        return encode_parts(self.profile, parts, asked, count=len(rows))
+        parts = unit_parts(self.profile, X, rows, self._device)
+        return encode_parts(self.profile, parts, asked, len(rows), self._device)
 
     def resolve(
         self, X: Any, target: Target | None = None, /, **options: Unpack[TargetOptions]
@@ -428,7 +454,9 @@ class Codec:
             return asked
         if not len(rows):
             raise EmbeddingError("no embeddings: mean_bytes is found on some")
-        return resolve_parts(self.profile, unit_parts(self.profile, X, rows), asked)
+        return resolve_parts(
+            self.profile, unit_parts(self.profile, X, rows, self._device), asked, self._device
+        )
 
     def resolve_parts(self, parts: Parts, target: Target, /) -> Target:
         """Do what `resolve` does, with rows that are read part by part.
@@ -447,7 +475,7 @@ class Codec:
             >>> point.mean_bytes is None
             True
         """
-        return resolve_parts(self.profile, parts, target)
+        return resolve_parts(self.profile, parts, target, self._device)
 
     def _rows(self, X: Any) -> NDArray[Any]:
         _check_array(X)
@@ -475,7 +503,7 @@ class Codec:
             >>> len(codec.encode_each(rows, clipcodec.Target(quality=50)))
             2
         """
-        return encode_each(self.profile, rows, target)
+        return encode_each(self.profile, rows, target, self._device)
 
     def check_width(self, dim: int, count: int | None = None) -> None:
         """Raise an error unless the profile takes embeddings of this width; it names those that do.
@@ -583,7 +611,7 @@ class Codec:
     def _decode_columns(self, columns: Sequence[Columns]) -> Embeddings:
         if not columns:
             return np.empty((0, self.profile.dim or 0), np.float32)
-        return decode_all(columns)
+        return decode_all(columns, self._device)
 
     def parse(self, stream: bytes) -> ParsedStream:
         """Cut a stream into its parts, without decoding it.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-CHUNK = 16  # images that a worker decodes at a time
+CHUNK = 32  # images that a worker decodes at a time
 AHEAD = 1 << 28  # bytes of archive members in work, at most
 _CHUNK_BYTES = 1 << 24  # of them in a chunk, at most
 

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         queries, failed = _queries(embedder, args)
         if queries:
             rows = np.stack([query.row for query in queries])
-            hits = search(container, rows, args.k, backbone=_model(queries))
+            hits = search(container, rows, args.k, backbone=_model(queries), device=args.device)
             _print(queries, hits, container, args)
     return 1 if failed or not whole else 0
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..bitstream import check_value
 from ..embeddings import Embeddings
-from ..entropy import Symbols
+from ..entropy import Payloads, Symbols
 from ..errors import WeightsError
 from ..target import Target
 
@@ -43,6 +43,38 @@ class Quantized(NamedTuple):
 
     symbols: Symbols
     qualities: Symbols
+
+
+class OnDevice(ABC):
+    """What a kind does of large batches on a device, such as a GPU: the bytes and embeddings of
+    `Kind`'s methods.
+
+    Rows out of the ordinary, and those at fault, it does not do but names: the caller has `Kind`
+    do them, which raises the errors. Raises OptionError if the device fails.
+    """
+
+    @abstractmethod
+    def decode(
+        self, payloads: Payloads, qualities: Symbols, seeds: Symbols
+    ) -> tuple[Embeddings, NDArray[np.bool_]]:
+        """Embeddings (N, D) of unit norm, check values verified; (N,) rows that are not done.
+
+        seeds  (N,) state of the check value after each header
+        """
+
+    @abstractmethod
+    def meets(self, target: Target) -> bool:
+        """Whether `encode` can do this; else `Kind` does it for all rows."""
+
+    @abstractmethod
+    def encode(
+        self, x: Embeddings, target: Target, header: int, seeds: Symbols
+    ) -> tuple[list[bytes], Symbols, NDArray[np.bool_]]:
+        """Payloads of unit-norm embeddings (N, D), qualities (N,); (N,) rows that are not done.
+
+        header  as in `Kind.quantize`
+        seeds   (1 + qualities,) state of the check value after a header, by its quality
+        """
 
 
 class Kind(ABC):
@@ -153,6 +185,10 @@ class Kind(ABC):
     @abstractmethod
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
         """Symbols to embeddings (N, D), float32, not yet of unit norm."""
+
+    def on_device(self, device: Any) -> OnDevice | None:
+        """What does large batches on a device of torch; None: nothing, so all is done here."""
+        return None
 
     @abstractmethod
     def information(self, symbols: Symbols, qualities: Symbols) -> NDArray[np.float64]:

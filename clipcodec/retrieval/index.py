@@ -18,6 +18,7 @@ def search(
     *,
     profile: ProfileLike = None,
     backbone: str | None = None,
+    device: str | None = None,
 ) -> Hits:
     """Find the k streams whose embeddings have the largest inner product with each query.
 
@@ -31,6 +32,8 @@ def search(
         profile: A private profile's file; a container brings its own.
         backbone: The model that made the queries: streams of another one are an error. None:
             unknown.
+        device: Where the streams are decoded: "cuda" for a GPU; None: where the container decodes
+            its own.
 
     Returns:
         Scores and positions, (Q, k) each.
@@ -49,7 +52,7 @@ def search(
         7.jpg
     """
     asked = Queries(queries)
-    codec = codec_of(source, profile)
+    codec = codec_of(source, profile, device)
 
     def blocks() -> Iterator[Block]:
         for part in parts(source, codec):
@@ -73,6 +76,7 @@ class SearchIndex:
             0.001 at most. Symbols of `any/rotation` are int8 already, except at the highest
             qualities, and are kept as they are.
         profile: A private profile's file; a container brings its own.
+        device: As for `search`. The embeddings are kept in the memory of this machine.
 
     Raises:
         DecodeError: Names the streams at fault by their position in the source.
@@ -86,9 +90,14 @@ class SearchIndex:
     """
 
     def __init__(
-        self, source: Any = (), *, exact: bool = False, profile: ProfileLike = None
+        self,
+        source: Any = (),
+        *,
+        exact: bool = False,
+        profile: ProfileLike = None,
+        device: str | None = None,
     ) -> None:
-        self._exact, self._profile = exact, profile
+        self._exact, self._profile, self._device = exact, profile, device
         self._blocks: list[Block] = []
         self.add(source)
 
@@ -131,7 +140,7 @@ class SearchIndex:
             >>> len(index)
             100
         """
-        codec = codec_of(source, self._profile)
+        codec = codec_of(source, self._profile, self._device)
         new = [self._kept(block_of(codec, part)) for part in parts(source, codec, self.dim)]
         blocks = list(self._blocks)
         for block in new:

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from ..codec import Codec
 from ..columns import Columns, unpack_columns
 from ..container import Container
+from ..devices import TOGETHER, used
 from ..embeddings import Embeddings
 from ..errors import DecodeError, placed, raise_rows
 from ..profile.registry import ANY_BACKBONE, ProfileLike
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
-_NUMBERS = BLOCK * 768  # of their embeddings
+_WIDTH = 768  # for wider embeddings fewer
 _VALUES = 2048  # taken from an Arrow column at a time
 
 
@@ -36,12 +37,13 @@ class Part(NamedTuple):
     dim: int
 
 
-def codec_of(source: Any, profile: ProfileLike) -> Codec:
+def codec_of(source: Any, profile: ProfileLike, device: str | None = None) -> Codec:
     """Choose what decodes a source of streams.
 
     Args:
         source: A container, or any source of streams.
         profile: The profile given, if any.
+        device: Where it decodes large batches, as for `Codec`; None: where the source's codec does.
 
     Returns:
         A codec with this profile, which also decodes by one that the container carries; without a
@@ -55,8 +57,9 @@ def codec_of(source: Any, profile: ProfileLike) -> Codec:
     """
     own = getattr(source, "codec", None)
     if not isinstance(own, Codec):
-        return Codec(profile)
-    return own if profile is None else own.with_profile(profile)
+        return Codec(profile, device=device)
+    codec = own if profile is None else own.with_profile(profile)
+    return codec if device is None else codec.with_device(device)
 
 
 def decoded(source: Any, codec: Codec) -> Iterator[Embeddings]:
@@ -94,7 +97,8 @@ def parts(source: Any, codec: Codec, dim: int | None = None) -> Iterator[Part]:
             return
         dim = codec.parse_batch(head)[0].dim
         items = chain(head, items)
-    first, size = 0, max(1, min(BLOCK, _NUMBERS // dim))
+    most = TOGETHER if used(codec.device) else BLOCK
+    first, size = 0, max(1, min(most, most * _WIDTH // dim))
     for streams in source._streams(size) if isinstance(source, Container) else _cut(items, size):
         with placed(first):
             yield Part(first, parse_rows(codec, streams, dim), dim)

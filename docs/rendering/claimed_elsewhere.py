@@ -34,9 +34,9 @@ ONCE = listed({
         ("a worker takes 5 ms to read, decode and resize a JPEG of 640 × 480, and 0.3 ms "
          "(`--quality`) to 3 ms (`--max-bytes`, `--min-cosine`) to encode its embedding at width 512",
          HAND),
-        ("takes some 60 µs per image besides the backbone", "tests/bench/images.py, main_us"),
-        ("58 MB of pixels with 8 workers, at 224 × 224",
-         "clipcodec/bulk/decoding.py: 6 batches of 64 images"),
+        ("takes some 40 µs per image besides the backbone", "tests/bench/images.py, main_us"),
+        ("96 MB of pixels with 8 workers, at 224 × 224",
+         "clipcodec/bulk/decoding.py: 10 batches of 64 images"),
         ("15 % of the values differed by one level, the largest difference was 4 of 255, and the "
          "lowest cosine of 27 images to their exact embedding was 0.999998", HAND),
         ("torchvision 0.29 says that a later release will have no such decoder",

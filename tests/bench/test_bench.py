@@ -168,6 +168,17 @@ def test_speed(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert kept.stale(tmp_path / "a.json") == ["False"]
 
 
+def test_device(kept: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """On torch's CPU device both ways are compared, and nothing is kept."""
+    device, out = load(BENCH / "device.py"), tmp_path / "a.json"
+    words = ["openai-vit-b-32/predictive", "--device", "cpu", "--rows", "5", "-o", str(out)]
+    device.main(words)
+    found = capsys.readouterr().out
+    assert "nothing is kept" in found
+    assert found.count("predictive encode Target(") == 2
+    assert not out.exists()
+
+
 def test_products_are_those_of_the_codec(
     kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

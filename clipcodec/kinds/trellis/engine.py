@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +15,15 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import EmbeddingError
 from . import compiled, quantizer
+from .aim import Aim, Course
 from .coder import LevelCoder
 from .tables import MAX_LEVEL, Levels, LevelTables
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+_LEAP, _PARTS = 4, 8  # of the logarithm of λ, in parts of one: the first other λ that is tried
+_WAYS = np.array([math.exp(i / _PARTS) for i in range(-2 * _LEAP, 2 * _LEAP + 1)], np.float32)
+_CLOSE = 2.0  # bits: near enough
 _FARTHEST = 2 * MAX_LEVEL + 8  # steps
 _DEQUANTIZED = 2e-8  # seconds that numpy takes for a level
 _CALLS, _QUANTISED = 1e-2, 1.5e-7  # seconds that numpy takes for an attempt, and for a coefficient
@@ -46,24 +52,42 @@ class Transform(Protocol):
 class Attempt:
     """N embeddings, quantised once.
 
-    levels    (N, n)
-    bits      (N,) their ideal code length
-    estimate  (N, n) coefficients before the restoration
-    y         (N, n) the coefficients that were asked for
+    levels     (N, n)
+    bits       (N,) their ideal code length
+    until      (N, B) of it, the bits up to the end of each band
+    estimate   (N, n) coefficients before the restoration
+    y          (N, n) the coefficients that were asked for
+    qualities  (N,)
     """
 
     levels: Levels
-    bits: NDArray[np.float64]
+    bits: Doubles
+    until: Doubles
     estimate: Floats
     y: Floats
-    _restore: Callable[[Floats], None]
+    qualities: Symbols
+    _restore: Callable[[Floats, Symbols], None]
 
     @cached_property
     def latent(self) -> Floats:
-        """(N, n) coefficients as decoded."""
+        """(N, n) coefficients as decoded: one more network, which runs when this is first read."""
         latent = self.estimate.copy()
-        self._restore(latent)
+        self._restore(latent, self.qualities)
         return latent
+
+    def part(self, where: Symbols) -> Attempt:
+        """Some of the embeddings, in their order, of which alone the latent is wanted."""
+        if len(where) == len(self.bits):
+            return self
+        return Attempt(
+            self.levels[where],
+            self.bits[where],
+            self.until[where],
+            self.estimate[where],
+            self.y[where],
+            self.qualities[where],
+            self._restore,
+        )
 
     @property
     def error(self) -> Floats:
@@ -90,78 +114,109 @@ class Engine:
         self.steps, self.weights = steps, weights
         self.coder = LevelCoder(tables)
         self._bounds = np.array([0, *(end for _, end in tables.bands)])
+        self._begins = [0, *np.cumsum([2 * len(groups) for groups in tables.groups]).tolist()]
         self._bits = tables.bits.copy()
         self._bits[:, 1:] += 1  # signs
         # a level other than zero costs at least this many bits more, in either quantiser
         extra = self._bits[:, 1] - self._bits[:, 0]
         self._extra = np.minimum(extra, np.append(extra[1:], extra[-1]))
 
-    def attempt(self, y: Floats, qualities: Levels, factor: Floats | float = 1.0) -> Attempt:
+    def attempt(
+        self,
+        y: Floats,
+        qualities: Levels,
+        factor: Floats | float = 1.0,
+        aim: Aim | None = None,
+    ) -> Attempt:
         """Quantise coefficients (N, n) at qualities (N,).
 
         factor  (N,) or one for all: multiplies the usual λ
+        aim     how long the messages should become: λ of the last bands is changed for it
         Raises EmbeddingError for rows on which the profile's numbers overflow.
         """
+        tables = self.tables
         weight = (self.weights[qualities - 1] * factor).astype(np.float32)
-        estimate = np.zeros_like(y)
-        levels = np.zeros(y.shape, np.int64)
-        bits = np.zeros(len(y))
+        course = Course.of(y, self.steps[qualities - 1], weight, qualities)
         fast = compiled.loops(_CALLS + _QUANTISED * y.size)
-        if fast is not None and np.isfinite(weight).all():
-            self._bands_compiled(fast, y, qualities, weight, levels, estimate, bits)
-        else:
-            self._bands(y, qualities, weight, levels, estimate, bits)
-        bad = np.flatnonzero(~np.isfinite(((y - estimate) ** 2).sum(axis=1)))
-        if len(bad):
-            raise EmbeddingError(_OVERFLOW, rows=bad.tolist())
-        return Attempt(
-            levels, bits, estimate, y, partial(self.transform.restore, qualities=qualities)
-        )
-
-    def _bands(
-        self, y: Floats, qualities: Levels, weight: Floats,
-        levels: Levels, estimate: Floats, bits: NDArray[np.float64],
-    ) -> None:  # fmt: skip
-        """Band after band: levels (N, n), what they add to the estimate, and their bits (N,)."""
-        tables, at = self.tables, 0
-        step, full = self.steps[qualities - 1][:, None], np.ones(len(y), np.int64)
-        for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):
-            residual = _within_reach((y[:, a:b] - estimate[:, a:b]) / step)
-            classes = tables.class_of[qualities - 1, a:b]
-            flags = tables.flag_of[qualities - 1, at : at + 2 * len(groups)]
-            at += 2 * len(groups)
-            # rows in which some level other than zero may pay for its bits
-            pays = 2 * np.abs(residual) - 1 > weight[:, None] * self._extra[classes]
-            rows = np.flatnonzero(pays.any(axis=1))
-            if len(rows):
-                flag_bits = tables.bits[flags[rows], :2].reshape(len(rows), -1, 2, 2)
-                chosen, grid = quantizer.quantize(
-                    residual[rows], classes[rows], self._bits, flag_bits, weight[rows]
-                )
-                levels[rows, a:b] = chosen
-                estimate[rows, a:b] += grid * step[rows]
-            more, full = tables.band_information(levels[:, a:b], classes, flags, full)
-            bits += more
+        if fast is not None and not np.isfinite(weight).all():  # they take no NaN for a cost
+            fast = None
+        until = np.empty((len(y), len(tables.bands)))
+        for band, (_, b) in enumerate(tables.bands):
+            left = None if aim is None else aim.left(band, b == tables.count)
+            if left is None or np.isinf(left).all():
+                self._quantise(fast, course, band)
+            else:
+                self._steer(fast, course, band, left)
+            until[:, band] = course.bits
             if b < tables.count:
-                self.transform.predict(estimate, band, qualities)
+                self.transform.predict(course.estimate, band, qualities)
+        _refuse(~np.isfinite(((y - course.estimate) ** 2).sum(axis=1)))
+        return Attempt(
+            course.levels, course.bits, until, course.estimate, y, qualities,
+            self.transform.restore,
+        )  # fmt: skip
 
-    def _bands_compiled(
-        self, loops: Any, y: Floats, qualities: Levels, weight: Floats,
-        levels: Levels, estimate: Floats, bits: NDArray[np.float64],
-    ) -> None:  # fmt: skip
-        """`_bands` by the compiled loops, which take no NaN for a cost."""
-        tables, at = self.tables, 0
-        y, steps = np.ascontiguousarray(y), self.steps[qualities - 1]
-        full, bad = np.ones(len(y), np.int64), np.zeros(len(y), np.bool_)
-        for band, ((a, b), groups) in enumerate(zip(tables.bands, tables.groups, strict=True)):
+    def _quantise(self, loops: Any, course: Course, band: int) -> None:
+        """Take every row through one band."""
+        tables, (a, b), at = self.tables, self.tables.bands[band], self._begins[band]
+        if loops is not None:
+            bad = np.zeros(len(course.bits), np.bool_)
             loops.band(
-                y, steps, weight, qualities, a, b, at, *tables.whole, tables.bits, self._bits,
-                self._extra, _FARTHEST, levels, estimate, bits, full, bad,
+                course.y, course.steps, course.weight, course.qualities, a, b, at, *tables.whole,
+                tables.bits, self._bits, self._extra, _FARTHEST,
+                course.levels, course.estimate, course.bits, course.full, bad,
             )  # fmt: skip
             _refuse(bad)
-            at += 2 * len(groups)
-            if b < tables.count:
-                self.transform.predict(estimate, band, qualities)
+            return
+        quality, step = course.qualities - 1, course.steps[:, None]
+        residual = _within_reach((course.y[:, a:b] - course.estimate[:, a:b]) / step)
+        classes = tables.class_of[quality, a:b]
+        flags = tables.flag_of[quality, at : self._begins[band + 1]]
+        # rows in which some level other than zero may pay for its bits
+        pays = 2 * np.abs(residual) - 1 > course.weight[:, None] * self._extra[classes]
+        rows = np.flatnonzero(pays.any(axis=1))
+        if len(rows):
+            flag_bits = tables.bits[flags[rows], :2].reshape(len(rows), -1, 2, 2)
+            course.levels[rows, a:b], grid = quantizer.quantize(
+                residual[rows], classes[rows], self._bits, flag_bits, course.weight[rows]
+            )
+            course.estimate[rows, a:b] += grid * step[rows]
+        more, course.full = tables.band_information(
+            course.levels[:, a:b], classes, flags, course.full
+        )
+        course.bits += more
+
+    def _steer(self, loops: Any, course: Course, band: int, left: Doubles) -> None:
+        """`_quantise`, with other λ where the bits are then far from what is `left` (N,) for them.
+
+        Infinite: any are right. λ is doubled or halved, about, by halving what it may be. The path
+        stays whose bits come nearest below, or exceed it least.
+        """
+        part = slice(*self.tables.bands[band])
+        estimate, bits = course.estimate[:, part].copy(), course.bits.copy()
+        full = course.full.copy()
+        self._quantise(loops, course, band)
+        slack = left - course.bits
+        rows = np.flatnonzero(np.isfinite(slack) & ~((slack >= 0) & (slack < _CLOSE)))
+        way = np.where(slack[rows] < 0, _LEAP, -_LEAP)  # of the logarithm of λ, in parts
+        for step in (_LEAP, _LEAP // 2):
+            if not len(rows):
+                return
+            tried = course.some(rows)
+            tried.levels[:, part] = 0
+            tried.estimate[:, part] = estimate[rows]
+            tried.bits, tried.full = bits[rows], full[rows]
+            tried.weight = tried.weight * _WAYS[way + 2 * _LEAP]
+            self._quantise(loops, tried, band)
+            now, nearest = left[rows] - tried.bits, slack[rows]
+            nearer = np.where(nearest >= 0, (now >= 0) & (now < nearest), now > nearest)
+            better = np.flatnonzero(nearer)
+            course.put(rows[better], tried, better, part)
+            slack[rows[better]] = now[better]
+            same = (now < 0) == (way > 0)  # not there yet
+            way = np.where(same, 2 * way, way - np.sign(way) * (step // 2))
+            far = np.flatnonzero(~((now >= 0) & (now < _CLOSE)))
+            rows, way = rows[far], way[far]
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import WeightsError
-from ...system.forks import cached_property
-from ..base import MAX_DIM, Shapes, Tensors, config_of, integer
+from ...system.forks import Lock, cached_property, loading
+from ..base import MAX_DIM, OnDevice, Shapes, Tensors, config_of, integer
 from ..exact import ExactProduct
 from . import network, quantizer
 from .engine import Engine
@@ -205,6 +205,8 @@ class StagedKind(TrellisKind):
         transform = self.transform(tensors, bands)
         transform.check()
         self._engine = Engine(transform, self.level_tables(bands), self.steps, self.weights)
+        self._on_device: dict[Any, OnDevice] = {}
+        self._lock = Lock()
 
     @staticmethod
     def level_shapes(config: Mapping[str, Any], bands: Sequence[int]) -> Shapes:
@@ -214,3 +216,12 @@ class StagedKind(TrellisKind):
 
     def engine(self, width: int) -> Engine:
         return self._engine
+
+    def on_device(self, device: Any) -> OnDevice:
+        with self._lock:
+            if device not in self._on_device:
+                with loading:  # torch
+                    from .device import StagedOnDevice
+                made = StagedOnDevice(self._engine, self.default_quality, device)
+                self._on_device[device] = made
+            return self._on_device[device]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from clipcodec import EmbeddingError
+from clipcodec.kinds.trellis.aim import Aim
 from clipcodec.profile import registry
 from tests.helpers.kinds import trellis
 
@@ -38,3 +39,29 @@ def test_an_attempt_is_what_is_decoded() -> None:
     assert np.allclose(engine.tables.information(attempt.levels, qualities), attempt.bits)
     assert np.allclose(((y - attempt.latent) ** 2).sum(axis=1), attempt.error, rtol=1e-4)
     assert (np.diff(attempt.error) < 0).all()
+
+
+def test_an_aimed_attempt_comes_nearer_to_its_room() -> None:
+    """λ is changed until the bits are right; rows of infinite room are as without an aim."""
+    engine = trellis(registry.by_name("any/rotation")).engine(DIM)
+    y = np.random.default_rng(2).normal(size=(60, DIM)).astype(np.float32)
+    qualities = np.full(60, 50)
+    free = engine.attempt(y, qualities)
+    for factor in (0.93, 1.07):
+        room = factor * free.bits
+        room[30:] = np.inf
+        aimed = engine.attempt(y, qualities, 1.0, Aim(room, np.zeros((60, 2))))
+        assert (aimed.levels[30:] == free.levels[30:]).all()
+        miss, before = (np.abs(a.bits - room)[:30] for a in (aimed, free))
+        assert miss.mean() < 0.85 * before.mean()
+        assert (aimed.bits <= room).mean() >= (free.bits <= room).mean()
+        assert np.allclose(engine.tables.information(aimed.levels, qualities), aimed.bits)
+
+
+def test_a_part_of_an_attempt_is_the_same_as_in_the_whole() -> None:
+    engine = trellis(registry.by_name("any/rotation")).engine(DIM)
+    y = np.random.default_rng(3).normal(size=(6, DIM)).astype(np.float32)
+    attempt = engine.attempt(y, np.full(6, 40))
+    part = attempt.part(np.array([4, 1]))
+    assert (part.latent == attempt.latent[[4, 1]]).all()
+    assert (part.error == attempt.error[[4, 1]]).all()

@@ -9,7 +9,7 @@ import pytest
 
 from clipcodec import Codec
 from clipcodec.errors import OptionError, RateError
-from clipcodec.kinds.trellis import rate
+from clipcodec.kinds.trellis.held import Held
 from clipcodec.profile.file import Profile, read_profile
 from tests.helpers.profiles import compact_profile, cone
 
@@ -51,8 +51,8 @@ def test_a_budget_is_kept_where_the_search_misjudges_sizes(
     codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is one on what the coder puts out, not on what was foreseen."""
-    foreseen = rate._Search.sizes
-    monkeypatch.setattr(rate._Search, "sizes", lambda self, a: foreseen(self, a) - 2)
+    foreseen = Held.sizes
+    monkeypatch.setattr(Held, "sizes", lambda self, a: foreseen(self, a) - 2)
     streams = codec.encode_embeddings(cone(100, 24, seed=1), max_bytes=16)
     assert max(map(len, streams)) <= 16
     assert codec.decode_batch(streams).shape == (100, 24)
