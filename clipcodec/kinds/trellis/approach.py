@@ -30,7 +30,7 @@ _NEAR, _NARROW = 0.12, 4.0  # as good as found: as a logarithm, in qualities
 _SCATTER = 0.05  # of attempts at one point, as a logarithm
 Rounds = Sequence[Sequence[tuple[float, int]]]
 """Attempts near the point found: (shift from it, qualities finer than its own)."""
-BUDGET: Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
+BUDGET: Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, -1),))
 """For attempts that fill their room by themselves: few will do."""
 FIDELITY: Rounds = (
     ((-0.4, 1),),
