@@ -57,7 +57,7 @@ class Held:
         rows: Symbols,
         qualities: Symbols,
         factor: Doubles | float,
-        room: float | None = None,
+        room: Doubles | float | None = None,
     ) -> Attempt:
         """Quantise some rows, each at its quality and with λ times its factor.
 
@@ -65,7 +65,10 @@ class Held:
         """
         factors = np.broadcast_to(factor, len(rows)).astype(np.float32)
         y = self.latent[rows]
-        aim = None if room is None else Aim(np.full(len(rows), room), self._foreseen(rows, room))
+        aim = None
+        if room is not None:
+            each = np.broadcast_to(np.asarray(room, np.float64), len(rows))
+            aim = Aim(each, self._foreseen(rows, each))
         with placed(rows):
             if self._shift is None:
                 found = self.engine.attempt(y, qualities, factors, aim)
@@ -78,12 +81,12 @@ class Held:
             self._decoded[rows] = found.latent
         return found
 
-    def _foreseen(self, rows: Symbols, room: float) -> Doubles:
+    def _foreseen(self, rows: Symbols, room: Doubles) -> Doubles:
         """(n, B + 1) bits from each band on in messages that just fit, by the last free attempt."""
         until = self._until[rows]
         total = until[:, -1:]
         rest = np.concatenate([total, total - until], axis=1)
-        return rest * np.clip(room / np.maximum(total, 1.0), 0.5, 2.0)
+        return rest * np.clip(room[:, None] / np.maximum(total, 1.0), 0.5, 2.0)
 
     def lost(self, attempt: Attempt, rows: Symbols, wanted: Flags) -> Doubles:
         """(n,) what is lost: the squared error in the transform's metric, and what texts notice.
