@@ -22,7 +22,7 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import RateError
 from ...target import Target
-from .approach import BUDGET, FIDELITY, Approach, Measure, Rounds
+from .approach import BUDGET, FIDELITY, FREE, Approach, Measure, Rounds
 from .curve import log, rate_distortion
 from .engine import Attempt, Engine
 from .held import Held
@@ -79,6 +79,7 @@ class _Search:
     ) -> None:
         self.engine, self.last, self.count = kind.engine(x.shape[1]), kind.qualities, len(x)
         self.held = Held(self.engine, x, turns, texts)
+        self.aims = len(self.engine.tables.bands) > 1  # in one band there is no end to change
         self.header, self.profile = header, kind.profile_name
         self.least = np.full(len(x), np.inf, np.float32)  # cost of what is kept
 
@@ -117,7 +118,9 @@ class _Search:
         room = self.engine.coder.room(limit - self.header)
 
         def measure(rows: Symbols, qualities: Symbols, factors: Doubles, aim: bool) -> Doubles:
-            attempt = held.attempt(rows, qualities, factors, room - _SPARE if aim else None)
+            attempt = held.attempt(
+                rows, qualities, factors, room - _SPARE if aim and self.aims else None
+            )
             sizes, invalid = self.header + held.sizes(attempt), held.without_direction(attempt)
             np.minimum.at(smallest, rows, np.where(invalid, 1 << 30, sizes))
             fits = sizes <= limit
@@ -153,6 +156,7 @@ class _Search:
 
         def measure(rows: Symbols, qualities: Symbols, factors: Doubles, aim: bool) -> Doubles:
             room = None
+            aim = aim and self.aims
             if aim:
                 room = np.array([coder.room(size) for size in smallest.next(rows)]) - _SPARE
             attempt = held.attempt(rows, qualities, factors, room)
@@ -186,7 +190,7 @@ class _Search:
 
     def _approach(self, measure: Measure, start: tuple[float, float], rounds: Rounds) -> Approach:
         """All attempts of a target. `start` is the point of a typical embedding, and the slope."""
-        approach = Approach(measure, self.count, self.last, *start, rounds)
+        approach = Approach(measure, self.count, self.last, *start, rounds if self.aims else FREE)
         approach.locate()
         approach.refine()
         for _ in self.held.moves():
