@@ -15,8 +15,7 @@ from .tables import Levels
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
-# λ is changed in the bands that are foreseen to hold less in all: in bits, and as a share of the room
-_TAIL, _SHARE = 80.0, 0.3
+_TAIL = 80.0  # bits: λ is changed in the bands that are foreseen to hold less in all
 
 
 @dataclass
@@ -33,8 +32,7 @@ class Aim:
     def left(self, band: int, last: bool) -> Doubles:
         """(N,) bits for a band and all before it; infinite where λ is not to be changed yet."""
         left: Doubles = self.room - self.rest[:, band + 1]
-        tail = np.minimum(_TAIL, _SHARE * self.room)
-        return left if last else np.where(self.rest[:, band] < tail, left, np.inf)
+        return left if last else np.where(self.rest[:, band] < _TAIL, left, np.inf)
 
 
 @dataclass

@@ -131,9 +131,8 @@ class _Search:
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
         curve = rate_distortion(self.engine, self.last)
-        approach = self._approach(
-            measure, curve.meets(math.log(room), curve.bits), SMALL if room < _LITTLE else BUDGET
-        )
+        rounds = SMALL if room < _LITTLE else BUDGET
+        approach = self._approach(measure, curve.meets(math.log(room), curve.bits), rounds)
         for _ in range(_MORE):
             left = np.flatnonzero((filled < -_EMPTY) & (held.quality < self.last))
             if len(left):
