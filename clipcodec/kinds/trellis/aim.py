@@ -136,12 +136,12 @@ def steer(quantise: Callable[[C], None], course: C, band: slice, left: Doubles) 
         rows, way = rows[far], way[far]
 
 
-def foreseen(until: Doubles, room: float) -> Doubles:
-    """(N, B + 1) bits from each band on in messages that just fit.
+def foreseen(until: Doubles, room: Doubles) -> Doubles:
+    """(N, B + 1) bits from each band on in messages that just fill their room (N,).
 
     until  (N, B) of attempts at them: the bits up to the end of each band
     """
     total = until[:, -1:]
     rest = np.concatenate([total, total - until], axis=1)
-    found: Doubles = rest * np.clip(room / np.maximum(total, 1.0), 0.5, 2.0)
+    found: Doubles = rest * np.clip(room[:, None] / np.maximum(total, 1.0), 0.5, 2.0)
     return found

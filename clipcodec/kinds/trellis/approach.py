@@ -25,20 +25,17 @@ Measure = Callable[[Symbols, Symbols, Doubles, bool], Doubles]
 """(rows, qualities, factors on λ, whether to aim) → by how much an attempt there was too fine, as a
 logarithm; below 0: too coarse. What was best so far is kept."""
 
-_MOST_LOCATING = 14  # attempts to find the point
+_LEAST_LOCATING, _MOST_LOCATING = 2, 14  # attempts to find the point
 _NEAR, _NARROW = 0.12, 4.0  # as good as found: as a logarithm, in qualities
 _SCATTER = 0.05  # of attempts at one point, as a logarithm
-_Rounds = Sequence[Sequence[tuple[float, int]]]
+Rounds = Sequence[Sequence[tuple[float, int]]]
 """Attempts near the point found: (shift from it, qualities finer than its own)."""
-_AIMED: _Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
-"""Attempts that fill their room by themselves: few will do."""
-_FREE: _Rounds = (
-    ((0.0, 1), (0.0, -1)),
-    ((0.0, 0), (0.0, 2)),
-    ((-0.4, 0), (-0.4, 1)),
-    ((-0.3, 2), (-0.3, -1)),
+BUDGET: Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
+"""For attempts that fill their room by themselves: few will do."""
+FIDELITY: Rounds = tuple(
+    ((s, up),) for s, up in ((0, 1), (0, 0), (0, 2), (0, -1), (0.3, 0), (0.3, 1))
 )
-"""Attempts of which some fall on either side of the target, by chance."""
+"""For attempts at ever smaller sizes: one after the other, as each depends on the last."""
 _TURN: Sequence[tuple[float, int]] = ((0.0, 0), (0.0, 1), (0.0, -1))  # of each turn
 _PARTS = 64  # of one quality: operating points are whole parts
 _EXCHANGE = 0.12  # log of the factor on λ that makes up for one quality
@@ -51,14 +48,15 @@ class Approach:
 
     start, slope  where a typical embedding meets the target, and how fast the excess grows there
     last          the highest quality
-    aimed         whether attempts can fill their room by themselves: few will do then
+    rounds        the attempts once the point is found; where each is of one, none go together
     """
 
     def __init__(
-        self, measure: Measure, count: int, last: int, start: float, slope: float, aimed: bool
+        self, measure: Measure, count: int, last: int, start: float, slope: float, rounds: Rounds
     ) -> None:
-        self._rounds, self._least = (_AIMED, 2) if aimed else (_FREE, 3)
-        self._bracketed = np.full(count, not aimed)
+        self._rounds = rounds
+        self._single = all(len(shifts) == 1 for shifts in rounds)
+        self._bracketed = np.zeros(count, np.bool_)
         self._measure, self._last, self._slope = measure, last, slope
         self.point = np.full(count, start)
         self._low, self._high = np.full(count, -np.inf), np.full(count, np.inf)
@@ -71,7 +69,7 @@ class Approach:
         rows = np.arange(len(self.point))
         for done in range(1, _MOST_LOCATING + 1):
             self.attempts(rows, [(0.0, 0)], aim=False)
-            if done >= self._least:
+            if done >= _LEAST_LOCATING:
                 rows = rows[~(self._near(rows) | self._narrow(rows))]
             if not len(rows):
                 break
@@ -149,7 +147,7 @@ class Approach:
             return self._measure(rows, qualities, factors, aim)
 
         count = len(rows)
-        if len(points) == 1 or count * len(points) > _TOGETHER:
+        if len(points) == 1 or self._single or count * len(points) > _TOGETHER:
             return [one(rows, t, up) for t, up in zip(points, finer, strict=True)]
         found = one(np.tile(rows, len(points)), np.concatenate(points), np.repeat(finer, count))
         return list(found.reshape(len(points), count))

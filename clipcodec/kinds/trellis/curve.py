@@ -45,6 +45,12 @@ class RateDistortion:
         slope = max((w - v) / (after - q), _LEAST_SLOPE)
         return min(max(q + (wanted - v) / slope, 1.0), float(self.qualities[-1])), slope
 
+    def slope(self, point: float, curve: list[float]) -> float:
+        """How fast a rising curve grows at an operating point."""
+        at = bisect_left(self.qualities, point, 1, len(self.qualities) - 1)
+        (q, after), (v, w) = self.qualities[at - 1 : at + 1], curve[at - 1 : at + 1]
+        return max((w - v) / (after - q), _LEAST_SLOPE)
+
 
 @lru_cache(maxsize=32)
 def rate_distortion(engine: Engine, last: int) -> RateDistortion:

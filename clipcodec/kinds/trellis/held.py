@@ -57,7 +57,7 @@ class Held:
         rows: Symbols,
         qualities: Symbols,
         factor: Doubles | float,
-        room: float | None = None,
+        room: Doubles | float | None = None,
     ) -> Attempt:
         """Quantise some rows, each at its quality and with λ times its factor.
 
@@ -67,7 +67,8 @@ class Held:
         y = self.latent[rows]
         aim = None
         if room is not None:
-            aim = Aim(np.full(len(rows), room), foreseen(self._until[rows], room))
+            each = np.broadcast_to(np.asarray(room, np.float64), len(rows))
+            aim = Aim(each, foreseen(self._until[rows], each))
         with placed(rows):
             if self._shift is None:
                 found = self.engine.attempt(y, qualities, factors, aim)

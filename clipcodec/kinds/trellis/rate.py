@@ -22,10 +22,11 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import RateError
 from ...target import Target
-from .approach import Approach, Measure
+from .approach import BUDGET, FIDELITY, Approach, Measure, Rounds
 from .curve import log, rate_distortion
 from .engine import Attempt, Engine
 from .held import Held
+from .smallest import Smallest
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -33,6 +34,7 @@ Floats = NDArray[np.float32]
 _TURNS = (0, 0, 1, 2, 4, 6, 9, 14, 22, 32)  # by the effort, 1 … 9
 _SPARE = 0.3  # bits: what rANS may take beyond its ideal length
 _MORE, _EMPTY = 10, 0.15  # more attempts where so much of the room is empty, as a logarithm
+_FINER = (1.0, 2.0, 4.0, 8.0, 16.0)  # qualities above the point, for rows still not close enough
 _ROUNDING = 1e-5  # between the latents of encoder and decoder
 
 
@@ -129,7 +131,7 @@ class _Search:
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
         curve = rate_distortion(self.engine, self.last)
-        approach = self._approach(measure, curve.meets(math.log(room), curve.bits), True)
+        approach = self._approach(measure, curve.meets(math.log(room), curve.bits), BUDGET)
         for _ in range(_MORE):
             left = np.flatnonzero((filled < -_EMPTY) & (held.quality < self.last))
             if len(left):
@@ -148,23 +150,36 @@ class _Search:
         """The smallest streams whose decoded embeddings have at least this cosine."""
         held = self.held
         held.noticed = None  # only size counts
-        best = np.full(self.count, -1.0)
+        best, coder = np.full(self.count, -1.0), self.engine.coder
         # the caller checks once more on what is decoded, in float32
         needed = cosine + _ROUNDING * math.sqrt(1 - cosine**2) + 1e-7
         miss = max(1 - needed, 1e-7)
 
         def measure(rows: Symbols, qualities: Symbols, factors: Doubles, aim: bool) -> Doubles:
-            attempt = held.attempt(rows, qualities, factors)
+            room = None
+            if aim:
+                room = np.array([coder.room(size) for size in smallest.next(rows)]) - _SPARE
+            attempt = held.attempt(rows, qualities, factors, room)
             cosines = held.cosines(attempt, rows)
-            np.maximum.at(best, rows, cosines)
-            good = cosines >= needed
-            sizes = self.header + held.sizes(attempt)
-            self._keep(attempt, rows, np.where(good, sizes + 1e-3 * (1 - cosines), np.inf))
+            best[rows] = np.maximum(best[rows], cosines)
+            good, sizes = cosines >= needed, held.sizes(attempt)
+            cost = self.header + sizes + 1e-3 * (1 - cosines)
+            self._keep(attempt, rows, np.where(good, cost, np.inf))
             excess = math.log(miss) - log(np.maximum(1 - cosines, 1e-7))
-            return np.where(good, np.maximum(excess, 1e-4), np.minimum(excess, -1e-4))
+            excess = np.where(good, np.maximum(excess, 1e-4), np.minimum(excess, -1e-4))
+            smallest.learn(rows, attempt.bits, sizes, excess, aim)
+            # an aimed attempt is about a size, and says nothing of the point
+            return np.where(good, 1e-4, -1e-4) if aim else excess
 
         curve = rate_distortion(self.engine, self.last)
-        self._approach(measure, curve.meets(-math.log(miss), curve.errors), False)
+        start, slope = curve.meets(-math.log(miss), curve.errors)
+        ratio = curve.slope(start, curve.bits) / slope
+        smallest = Smallest(self.count, ratio, coder.room(1 << 10) - (8 << 10))
+        approach = self._approach(measure, (start, slope), FIDELITY)
+        for finer in _FINER:
+            left = np.flatnonzero(np.isinf(self.least))
+            if len(left):
+                approach.attempts(left, [(finer, 0)], aim=False)
         left = np.flatnonzero(np.isinf(self.least))
         if len(left):  # the finest that there is, with bits almost free
             measure(left, np.full(len(left), self.last), np.full(len(left), 0.01), False)
@@ -173,9 +188,9 @@ class _Search:
         )
         return held.levels, held.quality
 
-    def _approach(self, measure: Measure, start: tuple[float, float], aimed: bool) -> Approach:
+    def _approach(self, measure: Measure, start: tuple[float, float], rounds: Rounds) -> Approach:
         """All attempts of a target. `start` is the point of a typical embedding, and the slope."""
-        approach = Approach(measure, self.count, self.last, *start, aimed)
+        approach = Approach(measure, self.count, self.last, *start, rounds)
         approach.locate()
         approach.refine()
         for _ in self.held.moves():

@@ -80,14 +80,15 @@ class DeviceHeld:
         rows: Symbols,
         qualities: Symbols,
         factor: Doubles | float,
-        room: float | None = None,
+        room: Doubles | float | None = None,
     ) -> DeviceAttempt:
         if len(rows) < _FEWEST:
             self.undone[rows] = True
             return DeviceAttempt(None, None, np.ones(len(rows)), qualities, np.zeros_like(rows))
         aim = None
         if room is not None:
-            aim = Aim(np.full(len(rows), room), foreseen(self._until[rows], room))
+            each = np.broadcast_to(np.asarray(room, np.float64), len(rows))
+            aim = Aim(each, foreseen(self._until[rows], each))
         factors = np.broadcast_to(factor, len(rows)).astype(np.float32)
         weights = (self._engine.host.weights[qualities - 1] * factors).astype(np.float32)
         y = self._latent if self._all(rows) else self._latent[tensor(rows, self._device)]
