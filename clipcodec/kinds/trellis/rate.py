@@ -94,7 +94,7 @@ class _Search:
         def keep(rows: Symbols, factor: float) -> Symbols:
             """Attempt these rows, keep the better ones; those that are left without direction."""
             attempt = held.attempt(rows, np.full(len(rows), quality), factor)
-            empty = held.without_direction(attempt)
+            empty: NDArray[np.bool_] = held.without_direction(attempt)
             cost = np.where(empty, np.inf, bit * attempt.bits)
             if held.turns:
                 cost += held.lost(attempt, rows, ~empty)

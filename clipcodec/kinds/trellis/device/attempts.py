@@ -69,7 +69,8 @@ class Quantizer:
 
     def _quantise(self, course: DeviceCourse, band: int) -> None:
         """Take every row through one band."""
-        tables, (a, b), groups = self._tables, *self._places(band)
+        tables, (a, b) = self._tables, self._tables.host.bands[band]
+        groups = slice(*self._begins[band : band + 2])
         which, weight, step = course.which, course.weight, course.step[:, None]
         residual = ((course.y[:, a:b] - course.estimate[:, a:b]) / step).T.contiguous()
         course.wrong = course.wrong | residual.isnan().any(0)
@@ -81,16 +82,10 @@ class Quantizer:
         pays = 2 * residual.abs() - 1 > weight * self._extra[classes]
         chosen = torch.where(pays.any(0), chosen, 0)
         quantiser = odd(chosen, [(0, b - a)])
-        more, course.full = self._information(
-            chosen.abs(), classes + quantiser, flags, course.full
-        )
+        more, course.full = self._information(chosen.abs(), classes + quantiser, flags, course.full)
         course.levels[a:b], course.spent = chosen, course.spent + more
         grid = (2 * chosen - chosen.sign() * quantiser).T.to(torch.float32)
         course.estimate[:, a:b] += grid * step
-
-    def _places(self, band: int) -> tuple[tuple[int, int], slice]:
-        """Where a band's levels are, and the flags of its groups."""
-        return self._tables.host.bands[band], slice(*self._begins[band : band + 2])
 
     def _flag_bits(self, flags: Tensor) -> Tensor:
         """(G, 2, 2, N) code lengths: [was the group before full, is this one]."""

@@ -55,7 +55,7 @@ def test_an_aimed_attempt_comes_to_the_same(pair: Pair, room: float) -> None:
     found = there.attempt(rows, qualities, factor, room)
     assert (expected.bits != free.bits).mean() > 0.2
     assert found.found is not None
-    assert (found.found.levels.numpy().T == expected.levels).all()
+    assert (expected.levels == found.found.levels.numpy().T).all()
     assert (found.found.estimate.numpy() == expected.estimate).all()
     assert (found.bits == expected.bits).all()
 
