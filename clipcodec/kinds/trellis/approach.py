@@ -32,8 +32,13 @@ Rounds = Sequence[Sequence[tuple[float, int]]]
 """Attempts near the point found: (shift from it, qualities finer than its own)."""
 BUDGET: Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
 """For attempts that fill their room by themselves: few will do."""
-FIDELITY: Rounds = tuple(
-    ((s, up),) for s, up in ((0, 1), (0, 0), (0, 2), (0, -1), (0.3, 0), (0.3, 1))
+FIDELITY: Rounds = (
+    ((-0.4, 1),),
+    ((-0.4, 0),),
+    ((-0.4, 2),),
+    ((-0.4, -1),),
+    ((0.0, 3),),
+    ((0.0, 1),),
 )
 """For attempts at ever smaller sizes: one after the other, as each depends on the last."""
 _TURN: Sequence[tuple[float, int]] = ((0.0, 0), (0.0, 1), (0.0, -1))  # of each turn
