@@ -32,17 +32,20 @@ if TYPE_CHECKING:
     from .kinds.base import OnDevice
 
 FEWEST = 1024  # rows of a batch; a device takes as long for fewer, and the processor less
+SEARCHED = 8192  # and of one to be searched for, which takes ten times as long
 TOGETHER = 1 << 17  # rows of a batch that keep a device busy
 _ALONE = 2048  # rows at a time that the device has left undone
 
 
-def used(device: str | None, count: int | None = None) -> bool:
+def used(device: str | None, count: int | None = None, target: Target | None = None) -> bool:
     """Whether batches of a codec with this `device` run there; with `count`: those of so many rows.
+
+    target  where they are to be encoded
 
     Only on CUDA. What Apple calls "mps" has no floats of 64 bits, and None leaves batches to the
     processor: where a batch runs is for the caller to say.
     """
-    return str(device).startswith("cuda") and (count is None or count >= FEWEST)
+    return str(device).startswith("cuda") and (count is None or count >= fewest(target))
 
 
 @lru_cache(maxsize=8)
@@ -55,6 +58,12 @@ def chosen(name: str) -> torch.device:
     from .models.device import device_of
 
     return device_of(name)
+
+
+def fewest(target: Target | None) -> int:
+    """Rows that a batch needs so that it is encoded on a device; None: decoded."""
+    searched = target is not None and (target.max_bytes, target.min_cosine) != (None, None)
+    return SEARCHED if searched else FEWEST
 
 
 def encodes(device: torch.device, profile: Profile, target: Target) -> bool:

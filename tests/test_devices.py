@@ -52,6 +52,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(DeviceEngine, "encode", counted_encode)
     monkeypatch.setattr(DeviceEngine, "decode", counted_decode)
     monkeypatch.setattr(module, "FEWEST", 1)
+    monkeypatch.setattr(module, "SEARCHED", 1)
     monkeypatch.setattr(held, "_FEWEST", 0)
     monkeypatch.setattr(module, "chosen", lambda name: torch.device("cpu"))
     return found
@@ -250,6 +251,17 @@ def test_small_batches_stay_on_the_processor(calls: Calls, monkeypatch: pytest.M
     assert (calls.encoded, calls.decoded) == (30, 30)
 
 
+def test_a_search_needs_more_rows(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEARCHED", 30)
+    _, device = both()
+    device.encode_embeddings(drawn(29), max_bytes=40)
+    device.encode_embeddings(drawn(29), min_cosine=0.8)
+    assert calls.encoded == 0
+    device.encode_embeddings(drawn(29), quality=40)
+    device.encode_embeddings(drawn(30), max_bytes=40)
+    assert calls.encoded == 59
+
+
 def test_a_pickled_codec_still_has_its_device(calls: Calls) -> None:
     _, device = both()
     streams = device.encode_embeddings(drawn(10), quality=40)
@@ -388,6 +400,7 @@ def test_a_job_encodes_on_its_device(
     """Large groups; small ones, and all where the device cannot do it, go to workers. Items and
     failures are the same, in the same order."""
     monkeypatch.setattr(module, "FEWEST", 60)
+    monkeypatch.setattr(module, "SEARCHED", 60)
     monkeypatch.setattr(pipeline, "GROUP", 16)
     monkeypatch.setattr(pipeline, "ON_DEVICE", 70)
     sources = [tmp_path / f"{name}.npy" for name in ("a", "b", "c")]

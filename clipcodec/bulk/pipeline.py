@@ -137,6 +137,7 @@ class _Pipeline:
         # of embeddings; not where every few hundred have another target
         device = codec.device if steering is None else None
         self._device = device if devices.used(device) else None
+        self._fewest = devices.fewest(task.target)
         self._warned = False
         self._encoding: deque[_Group] = deque()
         self._steering = steering
@@ -205,7 +206,7 @@ class _Pipeline:
         """Are so many entries a group to be encoded?"""
         if self._device is None or count < GROUP:
             return count >= GROUP
-        return count >= ON_DEVICE or (count >= devices.FEWEST and not self._takes)
+        return count >= ON_DEVICE or (count >= self._fewest and not self._takes)
 
     @cached_property
     def _takes(self) -> bool:
@@ -219,7 +220,7 @@ class _Pipeline:
             self._submit_group(group, None)
             return
         good = [slot for slot in group if slot.batch is not None]
-        if len(good) >= devices.FEWEST and self._takes:
+        if len(good) >= self._fewest and self._takes:
             rows, ours = np.stack([slot.value for slot in good]), good[0].batch == "image"
             future = Here().submit(encode, rows, ours=ours, task=self._task, device=self._device)
             self._encoding.append((group, future))

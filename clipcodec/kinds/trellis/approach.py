@@ -25,13 +25,20 @@ Measure = Callable[[Symbols, Symbols, Doubles, bool], Doubles]
 """(rows, qualities, factors on λ, whether to aim) → by how much an attempt there was too fine, as a
 logarithm; below 0: too coarse. What was best so far is kept."""
 
-_LEAST_LOCATING, _MOST_LOCATING = 2, 14  # attempts to find the point
+_MOST_LOCATING = 14  # attempts to find the point
 _NEAR, _NARROW = 0.12, 4.0  # as good as found: as a logarithm, in qualities
 _SCATTER = 0.05  # of attempts at one point, as a logarithm
 Rounds = Sequence[Sequence[tuple[float, int]]]
 """Attempts near the point found: (shift from it, qualities finer than its own)."""
 BUDGET: Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
 """For attempts that fill their room by themselves: few will do."""
+FREE: Rounds = (
+    ((0.0, 1), (0.0, -1)),
+    ((0.0, 0), (0.0, 2)),
+    ((-0.4, 0), (-0.4, 1)),
+    ((-0.3, 2), (-0.3, -1)),
+)
+"""For attempts that are not aimed: some fall on either side of the target, by chance."""
 FIDELITY: Rounds = (
     ((-0.4, 1),),
     ((-0.4, 0),),
@@ -61,7 +68,7 @@ class Approach:
     ) -> None:
         self._rounds = rounds
         self._single = all(len(shifts) == 1 for shifts in rounds)
-        self._bracketed = np.zeros(count, np.bool_)
+        self._bracketed, self._least = np.full(count, rounds is FREE), 3 if rounds is FREE else 2
         self._measure, self._last, self._slope = measure, last, slope
         self.point = np.full(count, start)
         self._low, self._high = np.full(count, -np.inf), np.full(count, np.inf)
@@ -74,7 +81,7 @@ class Approach:
         rows = np.arange(len(self.point))
         for done in range(1, _MOST_LOCATING + 1):
             self.attempts(rows, [(0.0, 0)], aim=False)
-            if done >= _LEAST_LOCATING:
+            if done >= self._least:
                 rows = rows[~(self._near(rows) | self._narrow(rows))]
             if not len(rows):
                 break

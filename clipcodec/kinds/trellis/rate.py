@@ -22,7 +22,7 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import RateError
 from ...target import Target
-from .approach import BUDGET, FIDELITY, Approach, Measure, Rounds
+from .approach import BUDGET, FIDELITY, FREE, Approach, Measure, Rounds
 from .curve import log, rate_distortion
 from .engine import Attempt, Engine
 from .held import Held
@@ -82,6 +82,7 @@ class _Search:
 
     def __init__(self, kind: Searchable, engine: Engine, held: Any, header: int) -> None:
         self.engine, self.last, self.held = engine, kind.qualities, held
+        self.aims = len(engine.tables.bands) > 1  # in one band there is no end to change
         self.header, self.profile = header, kind.profile_name
         self.count = len(held.quality)
         self.least = np.full(self.count, np.inf, np.float32)  # cost of what is kept
@@ -121,7 +122,9 @@ class _Search:
         room = self.engine.coder.room(limit - self.header)
 
         def measure(rows: Symbols, qualities: Symbols, factors: Doubles, aim: bool) -> Doubles:
-            attempt = held.attempt(rows, qualities, factors, room - _SPARE if aim else None)
+            attempt = held.attempt(
+                rows, qualities, factors, room - _SPARE if aim and self.aims else None
+            )
             sizes, invalid = self.header + held.sizes(attempt), held.without_direction(attempt)
             np.minimum.at(smallest, rows, np.where(invalid, 1 << 30, sizes))
             fits = sizes <= limit
@@ -157,6 +160,7 @@ class _Search:
 
         def measure(rows: Symbols, qualities: Symbols, factors: Doubles, aim: bool) -> Doubles:
             room = None
+            aim = aim and self.aims
             if aim:
                 room = np.array([coder.room(size) for size in smallest.next(rows)]) - _SPARE
             attempt = held.attempt(rows, qualities, factors, room)
@@ -190,7 +194,7 @@ class _Search:
 
     def _approach(self, measure: Measure, start: tuple[float, float], rounds: Rounds) -> Approach:
         """All attempts of a target. `start` is the point of a typical embedding, and the slope."""
-        approach = Approach(measure, self.count, self.last, *start, rounds)
+        approach = Approach(measure, self.count, self.last, *start, rounds if self.aims else FREE)
         approach.locate()
         approach.refine()
         for _ in self.held.moves():

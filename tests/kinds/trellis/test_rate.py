@@ -167,3 +167,18 @@ def test_outliers_are_coded_as_well(codec: Codec, what: str, many: int) -> None:
     assert max(map(len, streams)) <= 24
     assert (cosines(codec, x, streams) > 0.9).all()
     assert (cosines(codec, x, codec.encode_embeddings(x, min_cosine=0.95)) > 0.9499).all()
+
+
+def test_a_profile_of_one_band_fills_its_budget_too() -> None:
+    """In one band no λ can be changed late: nothing is aimed, and streams are full all the same."""
+    codec = Codec("any/rotation")
+    streams = codec.encode_embeddings(cone(40, 256, seed=9), max_bytes=30)
+    assert np.mean([len(stream) for stream in streams]) > 28.5
+
+
+def test_a_fidelity_is_searched_for_each_row_itself(codec: Codec) -> None:
+    """The same streams, whatever rows are searched for together, with moves or without."""
+    x = cone(120, 24, seed=10)
+    for effort in (1, 3):
+        many = codec.encode_embeddings(x, min_cosine=0.97, effort=effort)
+        assert codec.encode_embeddings(x[50:53], min_cosine=0.97, effort=effort) == many[50:53]
