@@ -583,7 +583,7 @@ class Codec:
             >>> clipcodec.Codec().decode_batch(clipcodec.open("photos.clpc")).shape
             (100, 512)
         """
-        return self._decode_all(parse_columns(streams, self._owner))
+        return self._decode_columns(self._parse_columns(streams))
 
     def decode_parsed(self, parsed: Sequence[ParsedStream]) -> Embeddings:
         """Turn streams that `parse_batch` has cut into their parts into embeddings.
@@ -603,9 +603,12 @@ class Codec:
             >>> codec.decode_parsed(parsed).shape
             (10, 512)
         """
-        return self._decode_all(columns_of(parsed))
+        return self._decode_columns(columns_of(parsed))
 
-    def _decode_all(self, columns: Sequence[Columns]) -> Embeddings:
+    def _parse_columns(self, streams: Iterable[bytes]) -> list[Columns]:
+        return parse_columns(streams, self._owner)
+
+    def _decode_columns(self, columns: Sequence[Columns]) -> Embeddings:
         if not columns:
             return np.empty((0, self.profile.dim or 0), np.float32)
         return decode_all(columns, self._device)

@@ -25,6 +25,7 @@ from .stream import (
     remembered,
     seed_of,
     several,
+    unpack_payloads,
 )
 
 Integers = NDArray[np.int64]
@@ -111,6 +112,17 @@ def columns_of(parsed: Sequence[ParsedStream]) -> list[Columns]:
             )
         )
     return found
+
+
+def unpack_columns(columns: Columns) -> Symbols:
+    """Their symbols (N, n), check values verified.
+
+    Raises TruncatedError or CorruptError, whose rows count in these columns.
+    """
+    return unpack_payloads(
+        columns.profile, columns.header.coder, columns.count, columns.payloads, columns.qualities,
+        columns.seeds,
+    )  # fmt: skip
 
 
 def _joined(streams: Sequence[bytes]) -> Payloads:

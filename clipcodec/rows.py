@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .columns import Columns
+from .columns import Columns, unpack_columns
 from .embeddings import Embeddings, squared_norms
 from .entropy import Symbols
 from .errors import CorruptError, OptionError, RateError, placed
 from .kinds import Parameters, Quantized
 from .profile import Profile
-from .stream import ParsedStream, pack, qualities_of, start_of, unpack, unpack_payloads
+from .stream import ParsedStream, pack, qualities_of, start_of, unpack
 from .target import Target
 
 _RECONSTRUCTED = 512  # rows at a time, which stay in cache
@@ -105,11 +105,7 @@ def decode_rows(streams: Sequence[ParsedStream]) -> Embeddings:
 
 def decode_columns(columns: Columns) -> Embeddings:
     """`decode_rows` of streams as columns."""
-    profile, qualities = columns.profile, columns.qualities
-    symbols = unpack_payloads(
-        profile, columns.header.coder, columns.count, columns.payloads, qualities, columns.seeds
-    )
-    return reconstruct(profile, symbols, qualities)
+    return reconstruct(columns.profile, unpack_columns(columns), columns.qualities)
 
 
 def reconstruct(profile: Profile, symbols: Symbols, qualities: Symbols) -> Embeddings:

@@ -61,6 +61,15 @@ class Fields:
             raise CorruptError("a number that is not in its shortest form")
         return value
 
+    def varints(self, count: int) -> list[int]:
+        """So many of them, one after another."""
+        end = self._at + count
+        short = self._data[self._at : end]
+        if len(short) == count and short.isascii():  # a byte each
+            self._at = end
+            return list(short)
+        return [self.varint() for _ in range(count)]
+
     def bits(self, count: int, width: int) -> NDArray[np.int64]:
         if not width:
             return np.zeros(count, np.int64)

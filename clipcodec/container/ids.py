@@ -79,11 +79,25 @@ def _raised_by(before: bytes, name: bytes) -> int:
 
 def _raise(name: bytes, step: int) -> bytes | None:
     """The name whose number is higher; None if it has no number, or too long a one."""
-    at = _number_at(name)
-    if at == len(name):
-        return None
-    number = b"%0*d" % (len(name) - at, int(name[at:]) + step)
-    return None if len(number) > _MOST_DIGITS else name[:at] + number
+    return _Numbered(name).raised(step)
+
+
+class _Numbered:
+    """A name, cut before its number, which is raised again and again."""
+
+    def __init__(self, name: bytes) -> None:
+        at = _number_at(name)
+        self._start, self._digits = name[:at], len(name) - at
+        self._number = int(name[at:]) if self._digits else 0
+
+    def raised(self, step: int) -> bytes | None:
+        """As `_raise`; from then on, this is the name."""
+        if not self._digits:
+            return None
+        self._number += step
+        number = b"%0*d" % (self._digits, self._number)
+        self._digits = len(number)
+        return None if self._digits > _MOST_DIGITS else self._start + number
 
 
 def unpack_ids(deflated: bytes, count: int) -> list[str | None]:
@@ -97,12 +111,12 @@ def unpack_ids(deflated: bytes, count: int) -> list[str | None]:
         raise CorruptError(f"ids of a block: truncated, followed by more, or above {MAX_IDS} bytes")
     fields = Fields(data)
     end = fields.take(fields.varint())
-    steps = [fields.varint() for _ in range(count)]
+    steps = fields.varints(count)
     texts = steps.count(_TEXT)
-    shares = [fields.varint() for _ in range(texts)]
-    lengths = [fields.varint() for _ in range(texts)]
+    shares, lengths = fields.varints(texts), fields.varints(texts)
     ids: list[str | None] = []
     name: bytes | None = b""
+    numbered: _Numbered | None = None  # the name, once its number was raised
     total, text = 0, 0
     for step in steps:
         if step == _NONE:
@@ -114,8 +128,10 @@ def unpack_ids(deflated: bytes, count: int) -> list[str | None]:
                 raise CorruptError(f"an id shares {shares[text]} bytes of {len(name)}")
             name = name[: shares[text]] + fields.take(lengths[text])
             text += 1
+            numbered = None
         else:
-            name = _raise(name, step - 1)
+            numbered = numbered or _Numbered(name)
+            name = numbered.raised(step - 1)
             if name is None:
                 raise CorruptError("an id raises a number that is not there, or too long")
         size = len(name) + len(end)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..entropy import Payloads
 from ..errors import CorruptError, TruncatedError, UnsupportedError
 from .fields import Fields, pack_bits, varint
 from .ids import MAX_ID as MAX_ID
@@ -188,8 +189,17 @@ def _cut(streams: Sequence[bytes], length: int) -> _Cut:
     return _Cut(length, list(numbers), which, least.tolist(), more, width, size)
 
 
-def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None] | None]:
-    """Streams and ids of a DATA block's body. Raises CorruptError."""
+def unpack_items(body: bytes, count: int) -> tuple[Payloads, list[str | None] | None]:
+    """Streams and ids of a DATA block's body, all of it checked. Raises CorruptError."""
+    streams, packed = unpack_streams(body, count)
+    return streams, None if packed is None else unpack_ids(packed, count)
+
+
+def unpack_streams(body: bytes, count: int) -> tuple[Payloads, bytes | None]:
+    """Streams of a DATA block's body, and its field *ids* unread, if it has one.
+
+    Everything but the ids is checked. Raises CorruptError.
+    """
     reader = Fields(body)
     flags = reader.byte()
     if flags & ~_IDS:
@@ -214,19 +224,40 @@ def unpack_items(body: bytes, count: int) -> tuple[list[bytes], list[str | None]
     whole = lengths + np.array([len(start) for start in starts])[which]
     if whole.max() > MAX_STREAM or whole.min() < 1:
         raise CorruptError(f"streams of {whole.min()} to {whole.max()} bytes: 1 to {MAX_STREAM}")
-    rests = reader.take(int(lengths.sum()))
-    ends = np.cumsum(lengths).tolist()
-    begins = [0, *ends[:-1]]
-    if distinct == 1:
-        start = starts[0]
-        streams = [start + rests[a:b] for a, b in zip(begins, ends, strict=True)]
-    else:
-        triples = zip(which.tolist(), begins, ends, strict=True)
-        streams = [starts[i] + rests[a:b] for i, a, b in triples]
+    streams = _put_together(starts, which, reader.take(int(lengths.sum())), whole)
     if not flags & _IDS:
         reader.end()
         return streams, None
-    return streams, unpack_ids(reader.rest(), count)
+    return streams, reader.rest()
+
+
+def _put_together(
+    starts: list[bytes], which: NDArray[np.int64], rests: bytes, whole: NDArray[np.int64]
+) -> Payloads:
+    """Streams: to each its start, then its rest. whole (N,): bytes of each stream."""
+    places = np.cumsum(whole) - whole
+    total = int(whole.sum())
+    out, of_rests = np.empty(total, np.uint8), np.ones(total, bool)
+    groups: dict[int, list[int]] = {}  # those of equal length
+    for number, start in enumerate(starts):
+        groups.setdefault(len(start), []).append(number)
+    rank, size_of = np.empty((2, len(starts)), np.int64)
+    for size, numbers in groups.items():
+        rank[numbers], size_of[numbers] = np.arange(len(numbers)), size
+    sizes = size_of[which]
+    for size, numbers in groups.items():
+        if size:
+            rows = np.flatnonzero(sizes == size)
+            own = np.frombuffer(b"".join([starts[i] for i in numbers]), f"V{size}")
+            _stretches(out, size)[places[rows]] = own[rank[which[rows]]]
+            _stretches(of_rests, size)[places[rows]] = np.zeros(1, f"V{size}")
+    out[of_rests] = np.frombuffer(rests, np.uint8)
+    return Payloads(out, places, whole)
+
+
+def _stretches(data: NDArray[Any], size: int) -> NDArray[Any]:
+    """Every `size` bytes, at each place: numpy copies such an item at once."""
+    return np.ndarray((len(data) - size + 1,), f"V{size}", data, strides=(1,))
 
 
 # index and metadata

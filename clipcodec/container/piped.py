@@ -152,9 +152,10 @@ class ItemReader(Iterator[Item]):
                 head = layout.parse_head(start)
                 rest = exactly(file, head.whole - layout.HEAD_BYTES)
                 head, body = layout.parse_block(start + rest)
-                streams, ids = list[bytes](), None
+                items = list[Item]()
                 if head.kind == layout.DATA:
                     streams, ids = layout.unpack_items(body, head.items)
+                    items = list(map(Item, streams, ids or [None] * len(streams)))
                 elif head.kind == layout.INDEX:
                     check_index(body, entries)
                 elif head.kind == layout.METADATA and not entries:
@@ -164,8 +165,8 @@ class ItemReader(Iterator[Item]):
                     self._embedded = Embedded.parse(body)
             entries.append((head.whole, head.items))
             first, last = first or head.kind, head.kind
-            yield from map(Item, streams, ids or [None] * len(streams))
-            place += len(streams)
+            yield from items
+            place += len(items)
         if last != layout.INDEX:
             with placed(source=f"container, after {place} items"):
                 raise TruncatedError("ends without its index: cut")

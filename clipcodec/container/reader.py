@@ -8,15 +8,17 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..entropy import Payloads
 from ..errors import CorruptError, DecodeError, OptionError, placed
 from . import layout
+from .blocks import Block, Piece, ids_of, pieces, streams_of
 from .embedded import embedded_in
 from .files import SeekableFile
 from .layout import Item
@@ -73,6 +75,11 @@ class Container:
     carry the private profile of its streams, which are decoded by it then. The format is
     formats/container-1.md.
 
+    The check value of a block is verified before anything of it is used, so damage is noticed
+    whatever is read. Ids are unpacked where they are asked for: those that somebody has made wrong,
+    with a check value that fits, are an error of `items`, `item`, `blocks`, `ids`, `index` and
+    `decode_items`, and not where streams alone are read or decoded.
+
     Args:
         source: As for `clipcodec.open`.
         profile: As for `clipcodec.open`.
@@ -126,7 +133,7 @@ class Container:
         self._counts = survey.entries[data, 1]
         self._firsts = (np.cumsum(self._counts) - self._counts).tolist()
         self._len = int(self._counts.sum())
-        self._kept: OrderedDict[int, tuple[list[bytes], list[str | None] | None]] = OrderedDict()
+        self._kept: OrderedDict[int, Block] = OrderedDict()
         self._lock = threading.Lock()
         self._ids: list[str | None] | None = None
         self._places: dict[str, int] | None = None  # by id
@@ -178,10 +185,10 @@ class Container:
         """
         places = self._places_of(key)
         if isinstance(places, int):
-            return self._item(places).stream
+            return self._stream(places)
         streams = dict[int, bytes]()
         for place in sorted(set(places)):  # each block is read once
-            streams[place] = self._item(place).stream
+            streams[place] = self._stream(place)
         return [streams[place] for place in places]
 
     def __contains__(self, value: object) -> bool:
@@ -192,7 +199,7 @@ class Container:
 
     def __iter__(self) -> Iterator[bytes]:
         for number in range(len(self._firsts)):
-            yield from self._block(number)[0]
+            yield from self._block(number).streams
 
     def item(self, i: int | str) -> Item:
         """Give one item: stream and id.
@@ -213,7 +220,8 @@ class Container:
             >>> id
             '0.jpg'
         """
-        return self._item(self._place(i))
+        block, row = self._at(self._place(i))
+        return Item(block.streams[row], block.ids[row])
 
     def _places_of(self, key: Any) -> int | Iterable[int]:
         """The position of an item, or those of many."""
@@ -247,11 +255,14 @@ class Container:
             raise IndexError(f"item {key} of a container of {self._len}")
         return place
 
-    def _item(self, place: int) -> Item:
+    def _stream(self, place: int) -> bytes:
+        block, row = self._at(place)
+        return block.streams[row]
+
+    def _at(self, place: int) -> tuple[Block, int]:
+        """The block that holds an item, and where in it."""
         number = bisect_right(self._firsts, place) - 1
-        streams, ids = self._block(number)
-        place -= self._firsts[number]
-        return Item(streams[place], None if ids is None else ids[place])
+        return self._block(number), place - self._firsts[number]
 
     def items(self) -> Iterator[Item]:
         """Give all items in order, one block in memory at a time.
@@ -291,13 +302,14 @@ class Container:
         """
         for number, first in enumerate(self._firsts):
             try:
-                streams, ids = self._block(number)
+                block = self._block(number)
+                items = list(map(Item, block.streams, block.ids))
             except DecodeError as error:
                 if on_bad is None:
                     raise
                 on_bad(error)
                 continue
-            yield first, list(map(Item, streams, ids or [None] * len(streams)))
+            yield first, items
 
     @property
     def name(self) -> str:
@@ -358,7 +370,7 @@ class Container:
         with self._lock:
             ids = self._ids
         if ids is None:
-            ids = [item.id for item in self.items()]
+            ids = [id for number in range(len(self._firsts)) for id in self._block(number).ids]
             with self._lock:
                 self._ids = ids
         return ids
@@ -467,8 +479,8 @@ class Container:
             >>> [part.shape for part in photos.decode_blocks(rows=80)]
             [(80, 512), (20, 512)]
         """
-        for embeddings, _ in self.decode_items(rows):
-            yield embeddings
+        for first, piece in self._pieces(rows):
+            yield self._decoded(streams_of(piece), first)
 
     def decode_items(self, rows: int = ROWS) -> Iterator[tuple[Embeddings, list[str | None]]]:
         """Decode all items part by part, as `decode_blocks` does, with their ids.
@@ -488,14 +500,13 @@ class Container:
             (80, 512) 0.jpg
             (20, 512) 80.jpg
         """
-        if rows < 1:
-            raise OptionError(f"rows={rows}: at least 1")
-        items, first = self.items(), 0
-        while part := list(islice(items, rows)):
-            with placed(first, item="item", source=self._file.name):
-                embeddings = self.codec.decode_batch([stream for stream, _ in part])
-            yield embeddings, [id for _, id in part]
-            first += len(part)
+        for first, piece in self._pieces(rows):
+            ids = ids_of(piece)
+            yield self._decoded(streams_of(piece), first), ids
+
+    def _decoded(self, streams: Payloads, first: int) -> Embeddings:
+        with placed(first, item="item", source=self._file.name):
+            return self.codec.decode_batch(streams)
 
     def no_rows(self) -> Embeddings:
         """The embeddings of no items, in the width of the profile.
@@ -511,18 +522,31 @@ class Container:
 
     # files
 
-    def _block(self, number: int) -> tuple[list[bytes], list[str | None] | None]:
+    def _streams(self, rows: int) -> Iterator[Payloads]:
+        """All streams, `rows` at a time, without an object for each: for search."""
+        for _, piece in self._pieces(rows):
+            yield streams_of(piece)
+
+    def _pieces(self, rows: int) -> Iterator[tuple[int, Piece]]:
+        """All items, `rows` at a time, with the position of the first of these."""
+        if rows < 1:
+            raise OptionError(f"rows={rows}: at least 1")
+        found = pieces(map(self._block, range(len(self._firsts))), rows)
+        yield from zip(count(0, rows), found, strict=False)
+
+    def _block(self, number: int) -> Block:
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
                 return self._kept[number]
-        first, count = self._firsts[number], int(self._counts[number])
+        first, items = self._firsts[number], int(self._counts[number])
         data = self._file.read_at(int(self._offsets[number]), int(self._sizes[number]))
-        with placed(source=f"{self._file.name}: items {first} to {first + count - 1}"):
+        name = f"{self._file.name}: items {first} to {first + items - 1}"
+        with placed(source=name):
             head, body = layout.parse_block(data)
-            if head.items != count or head.whole != len(data):
+            if head.items != items or head.whole != len(data):
                 raise CorruptError("block and index disagree: damaged")
-            found = layout.unpack_items(body, count)
+            found = Block(*layout.unpack_streams(body, items), name)
         with self._lock:
             self._kept[number] = found
             while len(self._kept) > _KEPT:

@@ -33,6 +33,18 @@ class Payloads(Sequence[bytes]):
         buffer = np.frombuffer(b"".join(rows), np.uint8)
         return cls(buffer, np.cumsum(lengths) - lengths, lengths)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Payloads]) -> Payloads:
+        """Those of several, at least one, copied into one buffer; of a single one as they are."""
+        if len(parts) == 1:
+            return parts[0]
+        begins = np.cumsum([0, *(len(part.buffer) for part in parts[:-1])]).tolist()
+        return cls(
+            np.concatenate([part.buffer for part in parts]),
+            np.concatenate([part.starts + at for part, at in zip(parts, begins, strict=True)]),
+            np.concatenate([part.lengths for part in parts]),
+        )
+
     def __len__(self) -> int:
         return len(self.starts)
 
@@ -47,9 +59,15 @@ class Payloads(Sequence[bytes]):
         return self.buffer[start : start + int(self.lengths[at])].tobytes()
 
     def __iter__(self) -> Iterator[bytes]:
-        view = self.buffer.data
-        for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
-            yield bytes(view[start : start + length])
+        if not len(self):
+            return
+        ends = self.starts + self.lengths
+        first, end = int(self.starts.min()), int(ends.max())
+        whole: Any = self.buffer[first:end].data
+        if end - first <= 2 * int(self.lengths.sum()):
+            whole = whole.tobytes()  # parts of bytes are made in half the time
+        places = zip((self.starts - first).tolist(), (ends - first).tolist(), strict=True)
+        yield from (bytes(whole[start:end]) for start, end in places)
 
     def take(self, rows: slice | Integers) -> Payloads:
         """Some of them, from the same buffer."""

@@ -435,7 +435,7 @@ class ColumnDecoder(_Column):
         return result
 
     def _decode(self, streams: list[bytes]) -> Embeddings:
-        return self.codec.decode_parsed(parse_rows(self.codec, streams, self.width or 1))
+        return self.codec._decode_columns(parse_rows(self.codec, streams, self.width or 1))
 
 
 def _without(array: pa.Array, rows: NDArray[np.int64]) -> pa.Array:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import Codec
+from ..columns import unpack_columns
 from ..errors import placed
 from ..kinds.trellis import RotationKind
 from ..profile import registry
-from ..stream import unpack
 from ..system.threads import in_threads
 from .sources import BLOCK, Part, decode
 
@@ -91,15 +91,15 @@ def rotation() -> RotationKind:
 
 def _from_symbols(part: Part) -> Block | None:
     """Dequantised symbols, if all streams are of `any/rotation`; else None."""
-    streams, header = part.streams, part.streams[0].header
-    if any(s.profile.name != registry.UNTRAINED or s.header != header for s in streams):
+    streams, *others = part.streams
+    if others or streams.profile.name != registry.UNTRAINED:
         return None
 
     def work(at: int) -> NDArray[np.float32]:
         with placed(part.first + at):
-            return rotation().grid(unpack(streams[at : at + _ROWS]))
+            return rotation().grid(unpack_columns(streams.part(slice(at, at + _ROWS))))
 
-    grid = np.concatenate(in_threads(work, range(0, len(streams), _ROWS)))
+    grid = np.concatenate(in_threads(work, range(0, len(streams.rows), _ROWS)))
     return Block(grid, _inverse_norms(grid))
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ..codec import Codec
+from ..columns import Columns, unpack_columns
+from ..container import Container
 from ..devices import TOGETHER, used
 from ..embeddings import Embeddings
 from ..errors import DecodeError, placed, raise_rows
 from ..profile.registry import ANY_BACKBONE, ProfileLike
-from ..stream import ParsedStream, unpack
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _WIDTH = 768  # for wider embeddings fewer
@@ -26,12 +28,12 @@ class Part(NamedTuple):
     """Some streams of a source, which all have one width.
 
     first    place of the first one in the source
-    streams  cut into their parts, not decoded
+    streams  cut into their parts, not decoded; those that hold the first one are the first
     dim      width D of the embeddings
     """
 
     first: int
-    streams: list[ParsedStream]
+    streams: list[Columns]
     dim: int
 
 
@@ -97,7 +99,7 @@ def parts(source: Any, codec: Codec, dim: int | None = None) -> Iterator[Part]:
         items = chain(head, items)
     most = TOGETHER if used(codec.device) else BLOCK
     first, size = 0, max(1, min(most, most * _WIDTH // dim))
-    while streams := list(islice(items, size)):
+    for streams in source._streams(size) if isinstance(source, Container) else _cut(items, size):
         with placed(first):
             yield Part(first, parse_rows(codec, streams, dim), dim)
         first += len(streams)
@@ -109,10 +111,11 @@ def check_backbone(part: Part, backbone: str) -> None:
     A profile that takes any embeddings does not say which model made them.
     """
     odd = {
-        row: f"of profile {stream.profile.name}, whose embeddings {stream.profile.backbone} makes, "
+        row: f"of profile {group.profile.name}, whose embeddings {group.profile.backbone} makes, "
         f"and what it is compared with is of {backbone}: keep streams of each model apart"
-        for row, stream in enumerate(part.streams)
-        if stream.profile.backbone not in (ANY_BACKBONE, backbone)
+        for group in part.streams
+        if group.profile.backbone not in (ANY_BACKBONE, backbone)
+        for row in group.rows.tolist()
     }
     if odd:
         with placed(part.first):
@@ -122,28 +125,41 @@ def check_backbone(part: Part, backbone: str) -> None:
 def decode(codec: Codec, part: Part) -> Embeddings:
     """The embeddings (n, D) of a part. Raises DecodeError naming streams by their place."""
     with placed(part.first):
-        return codec.decode_parsed(part.streams)
+        return codec._decode_columns(part.streams)
 
 
-def parse_rows(codec: Codec, streams: Sequence[Any], dim: int) -> list[ParsedStream]:
-    """Streams cut into their parts. Raises DecodeError; WidthError unless they have this width."""
-    parsed = codec.parse_batch(streams)
-    odd = {row for row, stream in enumerate(parsed) if stream.dim != dim}
+def parse_rows(codec: Codec, streams: Sequence[Any], dim: int) -> list[Columns]:
+    """Streams cut into their parts; the columns with the first one come first.
+
+    Raises DecodeError; WidthError unless they have this width.
+    """
+    groups = sorted(codec._parse_columns(streams), key=lambda group: int(group.rows[0]))
+    if all(group.dim == dim for group in groups):
+        return groups
+    suspects = {0: (groups[0], 0)}  # `dim` may be what the first one says
+    for group in groups:
+        if group.dim != dim:
+            suspects |= {row: (group, i) for i, row in enumerate(group.rows.tolist())}
     faults: dict[int, DecodeError] = {}
-    for row in sorted(odd | {0}) if odd else ():  # `dim` may be what the first one says
+    for row, (group, i) in sorted(suspects.items(), key=itemgetter(0)):
         try:
-            unpack(parsed[row : row + 1])  # a damaged header may say any width
+            unpack_columns(group.part(slice(i, i + 1)))  # a damaged header may say any width
         except DecodeError as error:
             faults[row] = error
         else:
-            if row in odd:
+            if group.dim != dim:
                 words = (
-                    f"{parsed[row].dim} dimensions, expected {dim} as in the others: keep "
+                    f"{group.dim} dimensions, expected {dim} as in the others: keep "
                     "streams of each model apart"
                 )
                 faults[row] = WidthError(words)
     raise_rows(faults)
-    return parsed
+    return groups
+
+
+def _cut(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while some := list(islice(items, size)):
+        yield some
 
 
 def _items(source: Any) -> Iterator[Any]:

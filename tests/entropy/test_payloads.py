@@ -69,3 +69,23 @@ def test_what_no_encoder_writes_is_found_as_in_a_list(rows: list[bytes]) -> None
         return None
 
     assert said(Payloads.of(rows)) == said(rows)
+
+
+@given(st.lists(st.lists(st.binary(max_size=9), max_size=5), min_size=1, max_size=5), st.data())
+def test_several_joined_have_the_rows_of_each(
+    lists: list[list[bytes]], data: st.DataObject
+) -> None:
+    """Also parts of them, which lie in a larger buffer."""
+    parts, expected = [], list[bytes]()
+    for rows in lists:
+        some = slice(data.draw(st.integers(0, 5)), data.draw(st.integers(0, 5)))
+        parts.append(Payloads.of(rows)[some])
+        expected += rows[some]
+    assert list(Payloads.joined(parts)) == expected
+
+
+def test_rows_far_apart_are_given_one_by_one() -> None:
+    """Without a copy of what lies between them."""
+    buffer = np.arange(100, dtype=np.uint8)
+    made = Payloads(buffer, np.array([90, 3]), np.array([2, 1]))
+    assert list(made) == [bytes([90, 91]), bytes([3])]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import clipcodec
 from clipcodec import Codec, SearchIndex, search
+from clipcodec.columns import Columns
 from clipcodec.errors import (
     CorruptError,
     DecodeError,
@@ -29,7 +30,6 @@ from clipcodec.errors import (
 from clipcodec.profile import registry
 from clipcodec.profile.file import Profile
 from clipcodec.retrieval import blocks, hits, sources
-from clipcodec.stream import ParsedStream
 from tests.helpers.profiles import cone, drawn
 
 NAMES = ("openai-vit-b-32/pqvae-400", "openai-vit-b-32/predictive", "any/rotation")
@@ -97,15 +97,17 @@ def test_rotated_symbols_are_searched_without_a_row_being_decoded(
     indexes = [SearchIndex(streams), SearchIndex(streams, exact=True)]
     rotated = clipcodec.info(streams[0]).profile == NAMES[2]
     decoded: list[bytes] = []
-    whole = Codec.decode_parsed
+    whole = Codec._decode_columns
 
-    def spy(codec: Codec, parsed: list[ParsedStream]) -> np.ndarray:
-        decoded.extend(stream.start + stream.payload for stream in parsed)
-        return whole(codec, parsed)
+    def spy(codec: Codec, columns: Sequence[Columns]) -> np.ndarray:
+        pairs = [pair for g in columns for pair in zip(g.rows.tolist(), g.payloads, strict=True)]
+        decoded.extend(payload for _, payload in sorted(pairs))
+        return whole(codec, columns)
 
-    monkeypatch.setattr(Codec, "decode_parsed", spy)
+    monkeypatch.setattr(Codec, "_decode_columns", spy)
     search(streams, queries, 10)
-    assert decoded == ([] if rotated else streams)
+    payloads = [parsed.payload for parsed in Codec().parse_batch(streams)]
+    assert decoded == ([] if rotated else payloads)
     if rotated:
         for index in indexes:
             agrees(index.search(queries, 10), rows, queries, 10, 1e-5)
