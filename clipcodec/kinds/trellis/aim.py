@@ -21,7 +21,8 @@ Floats = NDArray[np.float32]
 _LEAP, _PARTS = 4, 8  # of the logarithm of λ, in parts of one: the first other λ that is tried
 _WAYS = np.array([math.exp(i / _PARTS) for i in range(-2 * _LEAP, 2 * _LEAP + 1)], np.float32)
 _CLOSE = 2.0  # bits: near enough
-_TAIL = 80.0  # bits: λ is changed in the bands that are foreseen to hold less in all
+# λ is changed in the bands that are foreseen to hold less in all: in bits, and as a share of the room
+_TAIL, _SHARE = 80.0, 0.3
 
 
 @dataclass
@@ -38,7 +39,8 @@ class Aim:
     def left(self, band: int, last: bool) -> Doubles:
         """(N,) bits for a band and all before it; infinite where λ is not to be changed yet."""
         left: Doubles = self.room - self.rest[:, band + 1]
-        return left if last else np.where(self.rest[:, band] < _TAIL, left, np.inf)
+        tail = np.minimum(_TAIL, _SHARE * self.room)
+        return left if last else np.where(self.rest[:, band] < tail, left, np.inf)
 
 
 @dataclass

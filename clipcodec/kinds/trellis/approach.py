@@ -32,6 +32,8 @@ Rounds = Sequence[Sequence[tuple[float, int]]]
 """Attempts near the point found: (shift from it, qualities finer than its own)."""
 BUDGET: Rounds = (((-0.4, 1), (-0.4, 0)), ((-0.4, 2), (-0.4, -1)))
 """For attempts that fill their room by themselves: few will do."""
+SMALL: Rounds = (*BUDGET, ((-0.2, 0), (-0.2, 1)))
+"""The same in little room, where one level more or less counts most."""
 FREE: Rounds = (
     ((0.0, 1), (0.0, -1)),
     ((0.0, 0), (0.0, 2)),

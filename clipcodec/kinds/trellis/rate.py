@@ -22,7 +22,7 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import RateError
 from ...target import Target
-from .approach import BUDGET, FIDELITY, FREE, Approach, Measure, Rounds
+from .approach import BUDGET, FIDELITY, FREE, SMALL, Approach, Measure, Rounds
 from .curve import log, rate_distortion
 from .engine import Attempt, Engine
 from .held import Held
@@ -32,6 +32,7 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 _TURNS = (0, 0, 1, 2, 4, 6, 9, 14, 22, 32)  # by the effort, 1 … 9
+_LITTLE = 200.0  # bits of room
 _SPARE = 0.3  # bits: what rANS may take beyond its ideal length
 _MORE, _EMPTY = 10, 0.15  # more attempts where so much of the room is empty, as a logarithm
 _FINER = (1.0, 2.0, 4.0, 8.0, 16.0)  # qualities above the point, for rows still not close enough
@@ -134,7 +135,9 @@ class _Search:
             return np.where(fits, np.minimum(excess, -1e-3), np.maximum(excess, 1e-3))
 
         curve = rate_distortion(self.engine, self.last)
-        approach = self._approach(measure, curve.meets(math.log(room), curve.bits), BUDGET)
+        approach = self._approach(
+            measure, curve.meets(math.log(room), curve.bits), SMALL if room < _LITTLE else BUDGET
+        )
         for _ in range(_MORE):
             left = np.flatnonzero((filled < -_EMPTY) & (held.quality < self.last))
             if len(left):
