@@ -144,7 +144,7 @@ def encode_all(
     profile: Profile, x: Embeddings, target: Target, device: str | None = None
 ) -> list[bytes]:
     """`encode_rows` of rows that are in memory, some at a time."""
-    if devices.used(device, len(x)):
+    if devices.used(device, len(x), target):
         made = devices.encoded(devices.chosen(str(device)), profile, x, target)
         if made is not None:
             return made

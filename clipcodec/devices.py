@@ -29,18 +29,23 @@ from .target import Target
 if TYPE_CHECKING:
     import torch
 
+    from .kinds.base import OnDevice
+
 FEWEST = 1024  # rows of a batch; a device takes as long for fewer, and the processor less
+SEARCHED = 8192  # and of one to be searched for, which takes ten times as long
 TOGETHER = 1 << 17  # rows of a batch that keep a device busy
 _ALONE = 2048  # rows at a time that the device has left undone
 
 
-def used(device: str | None, count: int | None = None) -> bool:
+def used(device: str | None, count: int | None = None, target: Target | None = None) -> bool:
     """Whether batches of a codec with this `device` run there; with `count`: those of so many rows.
+
+    target  where they are to be encoded
 
     Only on CUDA. What Apple calls "mps" has no floats of 64 bits, and None leaves batches to the
     processor: where a batch runs is for the caller to say.
     """
-    return str(device).startswith("cuda") and (count is None or count >= FEWEST)
+    return str(device).startswith("cuda") and (count is None or count >= fewest(target))
 
 
 @lru_cache(maxsize=8)
@@ -55,16 +60,27 @@ def chosen(name: str) -> torch.device:
     return device_of(name)
 
 
+def fewest(target: Target | None) -> int:
+    """Rows that a batch needs so that it is encoded on a device; None: decoded."""
+    searched = target is not None and (target.max_bytes, target.min_cosine) != (None, None)
+    return SEARCHED if searched else FEWEST
+
+
+def encodes(device: torch.device, profile: Profile, target: Target) -> bool:
+    """Whether `encoded` can do this for the profile and target."""
+    return _encoder(device, profile, target) is not None
+
+
 def encoded(
     device: torch.device, profile: Profile, x: Embeddings, target: Target
 ) -> list[bytes] | None:
     """`encode_rows` on a device; None: it cannot do this for the profile or target."""
-    kind, coders = profile.kind, target.coders(profile)
-    on = kind.on_device(device) if kind.qualities and len(coders) == 1 else None
-    if on is None or not on.meets(target):
+    on = _encoder(device, profile, target)
+    if on is None:
         return None
+    kind, (coder,) = profile.kind, target.coders(profile)
     starts = [
-        start_of(profile, coders[0], Parameters(max(quality, 1), x.shape[1]))
+        start_of(profile, coder, Parameters(max(quality, 1), x.shape[1]))
         for quality in range(kind.qualities + 1)
     ]
     digest = profile.digest if profile.id is None else None
@@ -79,6 +95,12 @@ def encoded(
 
     _do(undone, alone)
     return streams
+
+
+def _encoder(device: torch.device, profile: Profile, target: Target) -> OnDevice | None:
+    kind = profile.kind
+    on = kind.on_device(device) if kind.qualities and len(target.coders(profile)) == 1 else None
+    return on if on is not None and on.meets(target) else None
 
 
 def decoded(device: torch.device, columns: Columns) -> Embeddings | None:

@@ -17,6 +17,7 @@ import torch
 import clipcodec
 from clipcodec import BackboneWarning, Codec, CorruptError, EmbeddingError, OptionError, RateError
 from clipcodec import devices as module
+from clipcodec.bulk import Job, Target, pipeline
 from clipcodec.embeddings import Embeddings
 from clipcodec.errors import ClipcodecError, DecodeError, each_row
 from clipcodec.kinds.trellis.device import held
@@ -37,6 +38,7 @@ class Calls:
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Batches of any size run on torch's CPU device, which stands for "cuda"."""
     found = Calls()
+    monkeypatch.setattr(Codec().profile.kind, "_on_device", {})  # which remembers a full memory
     encode, decode = DeviceEngine.encode, DeviceEngine.decode
 
     def counted_encode(self: DeviceEngine, x: Any, *rest: Any) -> Any:
@@ -50,6 +52,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(DeviceEngine, "encode", counted_encode)
     monkeypatch.setattr(DeviceEngine, "decode", counted_decode)
     monkeypatch.setattr(module, "FEWEST", 1)
+    monkeypatch.setattr(module, "SEARCHED", 1)
+    monkeypatch.setattr(held, "_FEWEST", 0)
     monkeypatch.setattr(module, "chosen", lambda name: torch.device("cpu"))
     return found
 
@@ -99,12 +103,75 @@ def test_a_mean_size_is_found_on_the_device(calls: Calls, compact: Profile) -> N
     assert calls.encoded >= 160
 
 
-@pytest.mark.parametrize(
-    "options", [{"max_bytes": 40}, {"min_cosine": 0.9}, {"quality": 40, "effort": 2}]
-)
-def test_other_targets_are_the_processors(calls: Calls, options: dict[str, Any]) -> None:
+SEARCHES: list[dict[str, Any]] = [
+    {"max_bytes": 20}, {"max_bytes": 50}, {"max_bytes": 100}, {"min_cosine": 0.95},
+    {"min_cosine": 0.6},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", SEARCHES)
+@pytest.mark.parametrize("name", [None, "openai-vit-l-14-336/predictive"])
+def test_a_search_gives_the_same(calls: Calls, name: str | None, options: dict[str, Any]) -> None:
+    plain, device = both(name)
+    x = drawn(40, plain.profile)
+    assert device.encode_embeddings(x, **options) == plain.encode_embeddings(x, **options)
+    assert calls.encoded == 40
+
+
+@pytest.mark.parametrize("options", [{"max_bytes": 11}, {"max_bytes": 30}, {"min_cosine": 0.9}])
+def test_a_search_with_a_private_profile_gives_the_same(
+    calls: Calls, compact: Profile, options: dict[str, Any]
+) -> None:
+    plain, device = both(compact)
+    x = cone(60, 24, seed=4)
+    assert device.encode_embeddings(x, **options) == plain.encode_embeddings(x, **options)
+    assert calls.encoded == 60
+
+
+@pytest.mark.parametrize("options", [{"max_bytes": 22}, {"min_cosine": 0.9}])
+def test_rows_that_few_attempts_are_about_are_the_same(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """The last of a search, which the processor does from the beginning."""
+    monkeypatch.setattr(held, "_FEWEST", 100)
+    left = list[int]()
+    alone = module._do
+
+    def counted(undone: Any, work: Any) -> None:
+        left.append(int(undone.sum()))
+        alone(undone, work)
+
+    monkeypatch.setattr(module, "_do", counted)
+    plain, device = both()
+    x = drawn(160)
+    assert device.encode_embeddings(x, **options) == plain.encode_embeddings(x, **options)
+    assert 0 < left[0] < 160
+
+
+def test_rows_out_of_reach_are_the_same_errors(calls: Calls) -> None:
+    """The same rows in the same words; the others have their streams."""
+    plain, device = both()
+    x = drawn(40)
+
+    def encoded(codec: Codec) -> list[bytes | ClipcodecError]:
+        return each_row(
+            lambda rows: codec.encode_embeddings(x[rows], min_cosine=0.9996), 40, RateError
+        )
+
+    one, other = encoded(plain), encoded(device)
+    assert 0 < sum(isinstance(found, RateError) for found in one) < 40
+    assert list(map(str, one)) == list(map(str, other))
+    errors = [
+        error_of(partial(codec.encode_embeddings, x, min_cosine=0.9996))
+        for codec in (plain, device)
+    ]
+    assert len({(type(error), error.rows, str(error)) for error in errors}) == 1
+
+
+def test_more_effort_is_the_processors(calls: Calls) -> None:
     plain, device = both()
     x = drawn(8)
+    options: dict[str, Any] = {"quality": 40, "effort": 2}
     assert device.encode_embeddings(x, **options) == plain.encode_embeddings(x, **options)
     assert calls.encoded == 0
 
@@ -184,6 +251,17 @@ def test_small_batches_stay_on_the_processor(calls: Calls, monkeypatch: pytest.M
     assert (calls.encoded, calls.decoded) == (30, 30)
 
 
+def test_a_search_needs_more_rows(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEARCHED", 30)
+    _, device = both()
+    device.encode_embeddings(drawn(29), max_bytes=40)
+    device.encode_embeddings(drawn(29), min_cosine=0.8)
+    assert calls.encoded == 0
+    device.encode_embeddings(drawn(29), quality=40)
+    device.encode_embeddings(drawn(30), max_bytes=40)
+    assert calls.encoded == 59
+
+
 def test_a_pickled_codec_still_has_its_device(calls: Calls) -> None:
     _, device = both()
     streams = device.encode_embeddings(drawn(10), quality=40)
@@ -248,6 +326,29 @@ def test_a_full_memory_is_said_once_and_changes_nothing(
     assert streams == plain.encode_embeddings(x, quality=10)
 
 
+@pytest.mark.parametrize("options", [{"max_bytes": 30}, {"min_cosine": 0.9}])
+def test_a_memory_that_fills_up_during_a_search_changes_nothing(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """The part begins anew, and is smaller."""
+    plain, device = both()
+    x = drawn(520)
+    attempt, attempts = held.DeviceHeld.attempt, list[int]()
+
+    def small(self: held.DeviceHeld, rows: Any, *rest: Any) -> Any:
+        attempts.append(len(self.quality))
+        if len(self.quality) > 400 and len(attempts) == 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return attempt(self, rows, *rest)
+
+    monkeypatch.setattr(held.DeviceHeld, "attempt", small)
+    with pytest.warns(RuntimeWarning, match="smaller parts are taken"):
+        streams = device.encode_embeddings(x, **options)
+    assert attempts[:3] == [520] * 3
+    assert attempts[3] == 260
+    assert streams == plain.encode_embeddings(x, **options)
+
+
 def test_a_search_decodes_on_its_device(calls: Calls, tmp_path: Path) -> None:
     """Of a container, which has a codec of its own, and of streams; kept in an index, too."""
     x = drawn(50)
@@ -277,3 +378,46 @@ def test_the_functions_take_a_device(calls: Calls) -> None:
     rows = clipcodec.decode_batch(streams, device=DEVICE)
     assert (rows == clipcodec.decode_batch(streams)).all()
     assert (calls.encoded, calls.decoded) == (20, 20)
+
+
+def made_by_a_job(
+    sources: list[Path], out: Path, target: Target, device: str | None, **options: Any
+) -> tuple[list[tuple[str | None, bytes]], list[tuple[str, str]]]:
+    """Items of the container, and failures."""
+    result = Job(sources, out, target, device=device, **options).run()
+    with clipcodec.open(out) as container:
+        items = [(item.id, item.stream) for item in container.items()]
+    return items, [(failure.name, str(failure.error)) for failure in result.failures]
+
+
+@pytest.mark.parametrize(
+    ("target", "taken"),
+    [(Target(quality=40), 207), (Target(max_bytes=30), 207), (Target(quality=40, effort=2), 0)],
+)
+def test_a_job_encodes_on_its_device(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Target, taken: int
+) -> None:
+    """Large groups; small ones, and all where the device cannot do it, go to workers. Items and
+    failures are the same, in the same order."""
+    monkeypatch.setattr(module, "FEWEST", 60)
+    monkeypatch.setattr(module, "SEARCHED", 60)
+    monkeypatch.setattr(pipeline, "GROUP", 16)
+    monkeypatch.setattr(pipeline, "ON_DEVICE", 70)
+    sources = [tmp_path / f"{name}.npy" for name in ("a", "b", "c")]
+    for seed, (path, count) in enumerate(zip(sources, (140, 20, 50), strict=True)):
+        x = drawn(count, seed=seed)
+        x[9] = np.nan
+        np.save(path, x)
+    sources.append(tmp_path / "d.npy")
+    np.save(sources[-1], drawn(60, seed=5)[:, :300])  # of another width
+    sources.append(tmp_path / "e.npy")
+    np.save(sources[-1], drawn(40, seed=6))
+    expected = made_by_a_job(sources, tmp_path / "a.clpc", target, None, workers=0)
+    assert calls.encoded == 0
+    for workers in (0, 1):
+        out = tmp_path / f"{workers}.clpc"
+        found = made_by_a_job(sources, out, target, DEVICE, workers=workers)
+        assert found == expected
+        assert calls.encoded == taken
+        calls.encoded = 0
+    assert len(expected[0]) == 247

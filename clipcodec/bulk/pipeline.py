@@ -1,8 +1,9 @@
 """Many entries to streams: workers decode and encode while the backbone runs here, in batches.
 
 Results come in the order of the entries, and do not depend on the number of workers; what the
-program has set up when its first image is read holds in them, too (`program`). Memory is
-bounded: at most `decoding.AHEAD` bytes of files and some hundred images are in the pipeline.
+program has set up when its first image is read holds in them, too (`program`). Where the codec has
+a device for batches, embeddings are encoded there, from this process, more of them together. Memory
+is bounded: at most `decoding.AHEAD` bytes of files and some hundred images are in the pipeline.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
+from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import devices
 from ..codec import Codec
 from ..errors import ClipcodecError, OptionError
 from ..models import BATCH
@@ -26,9 +29,10 @@ from . import decoding
 from .decoding import Decoder, Slot
 from .entries import Entry
 from .steering import LAG, Steering
-from .workers import Encoded, Task, Workers, check_not_imported, check_possible, encode, pool
+from .workers import Encoded, Here, Task, Workers, check_not_imported, check_possible, encode, pool
 
 GROUP = 256  # embeddings that are encoded together
+ON_DEVICE = 1 << 15  # on a device: enough for most of its speed, and some 100 MB of rows
 _SECONDS = 5.0  # or as many as there are after this time
 
 DECODE = ("exact", "device")
@@ -130,6 +134,10 @@ class _Pipeline:
         self._workers = workers
         self._own_task = None if workers else task  # workers have it already
         self._on_device = on_device
+        # of embeddings; not where every few hundred have another target
+        device = codec.device if steering is None else None
+        self._device = device if devices.used(device) else None
+        self._fewest = devices.fewest(task.target)
         self._warned = False
         self._encoding: deque[_Group] = deque()
         self._steering = steering
@@ -164,11 +172,11 @@ class _Pipeline:
             if slot.pixels:
                 images.append(slot)
             # a long group is mostly errors, which must be told in time, too
-            if len(images) == self._batch_size or len(group) >= GROUP + self._batch_size:
+            if len(images) == self._batch_size or self._enough(len(group) - self._batch_size):
                 self._embed(images)
                 images = []
             late = time.monotonic() - since > _SECONDS
-            if not images and (len(group) >= GROUP or late):
+            if not images and (self._enough(len(group)) or late):
                 self._encode(group)
                 group, batch, since = [], None, time.monotonic()
             yield from self._encoded(2 * self._workers)
@@ -189,10 +197,36 @@ class _Pipeline:
 
     def _encode(self, group: list[Slot]) -> None:
         if self._steering is None:
-            self._submit_group(group, None)
+            self._encode_group(group)
         else:
             self._held += group
             self._steer(last=False)
+
+    def _enough(self, count: int) -> bool:
+        """Are so many entries a group to be encoded?"""
+        if self._device is None or count < GROUP:
+            return count >= GROUP
+        return count >= ON_DEVICE or (count >= self._fewest and not self._takes)
+
+    @cached_property
+    def _takes(self) -> bool:
+        """Whether the device encodes with this profile and target. Raises OptionError."""
+        device = devices.chosen(str(self._device))
+        return devices.encodes(device, self._codec.profile, self._task.target)
+
+    def _encode_group(self, group: list[Slot]) -> None:
+        """On the device if the group is large, else in workers."""
+        if self._device is None:
+            self._submit_group(group, None)
+            return
+        good = [slot for slot in group if slot.batch is not None]
+        if len(good) >= self._fewest and self._takes:
+            rows, ours = np.stack([slot.value for slot in good]), good[0].batch == "image"
+            future = Here().submit(encode, rows, ours=ours, task=self._task, device=self._device)
+            self._encoding.append((group, future))
+            return
+        for at in range(0, len(group), GROUP):
+            self._submit_group(group[at : at + GROUP], None)
 
     def _submit_group(self, group: list[Slot], target: Target | None) -> None:
         good = [slot for slot in group if slot.batch is not None]

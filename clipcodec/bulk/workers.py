@@ -63,7 +63,7 @@ def pool(workers: int, task: Task, *, start: int = 0) -> Workers:
 
     Raises WorkerError if this process cannot have workers.
     """
-    return _Processes(workers, task, start) if workers else _Here()
+    return _Processes(workers, task, start) if workers else Here()
 
 
 def check_possible(workers: int) -> None:
@@ -200,7 +200,7 @@ def _make_lock(context: BaseContext) -> None:
         ) from error
 
 
-class _Here(Workers):
+class Here(Workers):
     """Does its work at once, in this process."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -313,13 +313,19 @@ class Encoded(NamedTuple):
 
 
 def encode(
-    rows: NDArray[Any], *, ours: bool, task: Task | None = None, target: Target | None = None
+    rows: NDArray[Any],
+    *,
+    ours: bool,
+    task: Task | None = None,
+    target: Target | None = None,
+    device: str | None = None,
 ) -> Encoded:
     """Embeddings (N, D) to streams.
 
     ours    they were made here by the backbone, so they have unit norm
     task    None: the one that this worker was started with
     target  None: that of the task
+    device  where to encode large batches; None: here
 
     Raises WeightsError if the embeddings made here are not those of the profile's backbone, or if
     this worker could not read the profile.
@@ -331,11 +337,14 @@ def encode(
     task = task._replace(target=target or task.target)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        streams = _encode(rows, task, ours=ours)
+        streams = _encode(rows, task, ours=ours, device=device)
     return Encoded(streams, [(str(found.message), found.category) for found in caught])
 
 
-def _encode(rows: NDArray[Any], task: Task, *, ours: bool) -> list[bytes | ClipcodecError]:
+def _encode(
+    rows: NDArray[Any], task: Task, *, ours: bool, device: str | None
+) -> list[bytes | ClipcodecError]:
+    from ..batches import encode_all
     from ..codec import Codec
     from ..embeddings import as_rows, normalise
     from ..profile.statistics import check_statistics
@@ -350,6 +359,8 @@ def _encode(rows: NDArray[Any], task: Task, *, ours: bool) -> list[bytes | Clipc
         if statistics is not None:
             check_statistics(unit, statistics, profile.backbone, ours=ours)
             statistics = None  # checked once, not again for the rows that are left
+        if device is not None:
+            return encode_all(profile, unit, task.target, device)
         return encode_rows(profile, unit, task.target)
 
     try:

@@ -33,7 +33,7 @@ from clipcodec.profile.registry import by_name
 
 T = TypeVar("T")
 PROFILES = ("openai-vit-b-32/predictive", "openai-vit-l-14-336/predictive")
-TARGETS = (Target(quality=40), Target(quality=80))
+TARGETS = (Target(quality=40), Target(quality=80), Target(max_bytes=50), Target(min_cosine=0.9))
 DATA = "rows drawn from the profile's statistics, seed 0"
 RUNS = 3
 FEW = 8192  # rows for the processor

@@ -175,7 +175,7 @@ def test_device(kept: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: 
     device.main(words)
     found = capsys.readouterr().out
     assert "nothing is kept" in found
-    assert found.count("predictive encode Target(") == 2
+    assert found.count("predictive encode Target(") == 4
     assert not out.exists()
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,15 +14,12 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import EmbeddingError
 from . import compiled, quantizer
-from .aim import Aim, Course
+from .aim import Aim, Course, steer
 from .coder import LevelCoder
 from .tables import MAX_LEVEL, Levels, LevelTables
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-_LEAP, _PARTS = 4, 8  # of the logarithm of λ, in parts of one: the first other λ that is tried
-_WAYS = np.array([math.exp(i / _PARTS) for i in range(-2 * _LEAP, 2 * _LEAP + 1)], np.float32)
-_CLOSE = 2.0  # bits: near enough
 _FARTHEST = 2 * MAX_LEVEL + 8  # steps
 _DEQUANTIZED = 2e-8  # seconds that numpy takes for a level
 _CALLS, _QUANTISED = 1e-2, 1.5e-7  # seconds that numpy takes for an attempt, and for a coefficient
@@ -141,12 +137,12 @@ class Engine:
         if fast is not None and not np.isfinite(weight).all():  # they take no NaN for a cost
             fast = None
         until = np.empty((len(y), len(tables.bands)))
-        for band, (_, b) in enumerate(tables.bands):
+        for band, (a, b) in enumerate(tables.bands):
             left = None if aim is None else aim.left(band, b == tables.count)
             if left is None or np.isinf(left).all():
                 self._quantise(fast, course, band)
             else:
-                self._steer(fast, course, band, left)
+                steer(partial(self._quantise, fast, band=band), course, slice(a, b), left)
             until[:, band] = course.bits
             if b < tables.count:
                 self.transform.predict(course.estimate, band, qualities)
@@ -185,38 +181,6 @@ class Engine:
             course.levels[:, a:b], classes, flags, course.full
         )
         course.bits += more
-
-    def _steer(self, loops: Any, course: Course, band: int, left: Doubles) -> None:
-        """`_quantise`, with other λ where the bits are then far from what is `left` (N,) for them.
-
-        Infinite: any are right. λ is doubled or halved, about, by halving what it may be. The path
-        stays whose bits come nearest below, or exceed it least.
-        """
-        part = slice(*self.tables.bands[band])
-        estimate, bits = course.estimate[:, part].copy(), course.bits.copy()
-        full = course.full.copy()
-        self._quantise(loops, course, band)
-        slack = left - course.bits
-        rows = np.flatnonzero(np.isfinite(slack) & ~((slack >= 0) & (slack < _CLOSE)))
-        way = np.where(slack[rows] < 0, _LEAP, -_LEAP)  # of the logarithm of λ, in parts
-        for step in (_LEAP, _LEAP // 2):
-            if not len(rows):
-                return
-            tried = course.some(rows)
-            tried.levels[:, part] = 0
-            tried.estimate[:, part] = estimate[rows]
-            tried.bits, tried.full = bits[rows], full[rows]
-            tried.weight = tried.weight * _WAYS[way + 2 * _LEAP]
-            self._quantise(loops, tried, band)
-            now, nearest = left[rows] - tried.bits, slack[rows]
-            nearer = np.where(nearest >= 0, (now >= 0) & (now < nearest), now > nearest)
-            better = np.flatnonzero(nearer)
-            course.put(rows[better], tried, better, part)
-            slack[rows[better]] = now[better]
-            same = (now < 0) == (way > 0)  # not there yet
-            way = np.where(same, 2 * way, way - np.sign(way) * (step // 2))
-            far = np.flatnonzero(~((now >= 0) & (now < _CLOSE)))
-            rows, way = rows[far], way[far]
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import placed
-from .aim import Aim
+from .aim import Aim, foreseen
 from .curve import cosines_of, generator
 from .engine import Attempt, Engine
 from .noticed import Noticed
@@ -27,7 +27,7 @@ _NOTICED = 0.3  # squared error that a divergence of one nat counts as much as
 _GAMMA = 0.5  # of the step that would undo the divergence, were it linear
 _FARTHEST = 3.0  # that a step goes, in quantiser steps
 _DITHER = 0.15  # of moves at random: standard deviation, in quantiser steps
-_ZERO_NORM = 1e-6  # a vector shorter than this has no direction
+ZERO_NORM = 1e-6  # a vector shorter than this has no direction
 
 
 class Held:
@@ -68,7 +68,7 @@ class Held:
         aim = None
         if room is not None:
             each = np.broadcast_to(np.asarray(room, np.float64), len(rows))
-            aim = Aim(each, self._foreseen(rows, each))
+            aim = Aim(each, foreseen(self._until[rows], each))
         with placed(rows):
             if self._shift is None:
                 found = self.engine.attempt(y, qualities, factors, aim)
@@ -80,13 +80,6 @@ class Held:
         if self.turns:
             self._decoded[rows] = found.latent
         return found
-
-    def _foreseen(self, rows: Symbols, room: Doubles) -> Doubles:
-        """(n, B + 1) bits from each band on in messages that just fit, by the last free attempt."""
-        until = self._until[rows]
-        total = until[:, -1:]
-        rest = np.concatenate([total, total - until], axis=1)
-        return rest * np.clip(room[:, None] / np.maximum(total, 1.0), 0.5, 2.0)
 
     def lost(self, attempt: Attempt, rows: Symbols, wanted: Flags) -> Doubles:
         """(n,) what is lost: the squared error in the transform's metric, and what texts notice.
@@ -118,7 +111,7 @@ class Held:
         where = np.flatnonzero(found)
         if len(where):
             x = self.engine.transform.synthesise(attempt.part(where).latent)
-            found[where] = np.linalg.norm(x, axis=1) < _ZERO_NORM
+            found[where] = np.linalg.norm(x, axis=1) < ZERO_NORM
         return found
 
     def keep(self, attempt: Attempt, where: Symbols, rows: Symbols) -> None:

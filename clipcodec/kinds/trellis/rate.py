@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +50,26 @@ class Searchable(Protocol):
 
 
 def search(
-    kind: Searchable, x: Embeddings, target: Target, header: int, texts: Embeddings | None = None
+    kind: Searchable,
+    x: Embeddings,
+    target: Target,
+    header: int,
+    texts: Embeddings | None = None,
+    *,
+    held: Any = None,
 ) -> tuple[Symbols, Symbols]:
     """Levels (N, n) and qualities (N,) of unit-norm embeddings x (N, D) that meet the target.
 
     header  bytes of every stream before its payload
     texts   (M, D), unit norm: whose probabilities should stay; for efforts above 1
+    held    what holds the embeddings on another device, in place of x, of which then only the
+            width counts; levels are as it has them
     Raises RateError for rows that cannot reach the size or fidelity.
     """
-    searching = _Search(kind, x, header, _TURNS[target.effort], texts)
+    engine = kind.engine(x.shape[1])
+    if held is None:
+        held = Held(engine, x, _TURNS[target.effort], texts)
+    searching = _Search(kind, engine, held, header)
     if target.max_bytes is not None:
         return searching.within_bytes(int(target.max_bytes))
     if target.min_cosine is not None:
@@ -70,19 +81,12 @@ def search(
 class _Search:
     """What the encoder may choose for N embeddings, and the best choice so far."""
 
-    def __init__(
-        self,
-        kind: Searchable,
-        x: Embeddings,
-        header: int,
-        turns: int,
-        texts: Embeddings | None,
-    ) -> None:
-        self.engine, self.last, self.count = kind.engine(x.shape[1]), kind.qualities, len(x)
-        self.held = Held(self.engine, x, turns, texts)
-        self.aims = len(self.engine.tables.bands) > 1  # in one band there is no end to change
+    def __init__(self, kind: Searchable, engine: Engine, held: Any, header: int) -> None:
+        self.engine, self.last, self.held = engine, kind.qualities, held
+        self.aims = len(engine.tables.bands) > 1  # in one band there is no end to change
         self.header, self.profile = header, kind.profile_name
-        self.least = np.full(len(x), np.inf, np.float32)  # cost of what is kept
+        self.count = len(held.quality)
+        self.least = np.full(self.count, np.inf, np.float32)  # cost of what is kept
 
     def at_quality(self, quality: int, weight: float) -> tuple[Symbols, Symbols]:
         """At one quality and factor on λ; a smaller one for rows left without direction."""
@@ -92,7 +96,7 @@ class _Search:
         def keep(rows: Symbols, factor: float) -> Symbols:
             """Attempt these rows, keep the better ones; those that are left without direction."""
             attempt = held.attempt(rows, np.full(len(rows), quality), factor)
-            empty = held.without_direction(attempt)
+            empty: NDArray[np.bool_] = held.without_direction(attempt)
             cost = np.where(empty, np.inf, bit * attempt.bits)
             if held.turns:
                 cost += held.lost(attempt, rows, ~empty)

@@ -222,6 +222,6 @@ class StagedKind(TrellisKind):
             if device not in self._on_device:
                 with loading:  # torch
                     from .device import StagedOnDevice
-                made = StagedOnDevice(self._engine, self.default_quality, device)
+                made = StagedOnDevice(self, self._engine, device)
                 self._on_device[device] = made
             return self._on_device[device]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .. import quantizer
+from ..aim import Aim, steer
 from ..tables import LENGTH_BITS, MAX_LEVEL
+from .course import DeviceCourse
 from .tables import Tables, odd
 from .transform import Transform
 from .trellis import Trellis
@@ -21,13 +26,13 @@ class Attempt(NamedTuple):
     """N embeddings, quantised once; see `engine.Attempt`.
 
     levels    (n, N) int32
-    bits      (N,) float64
+    until     (N, B) float64: bits up to the end of each band
     estimate  (N, n) float32
     wrong     (N,) rows with numbers near an overflow, or none: the others alone are right
     """
 
     levels: Tensor
-    bits: Tensor
+    until: Tensor
     estimate: Tensor
     wrong: Tensor
 
@@ -42,38 +47,45 @@ class Quantizer:
     def __init__(self, tables: Tables, transform: Transform, steps: Tensor, extra: Tensor) -> None:
         self._tables, self._transform = tables, transform
         self._steps, self._extra = steps, extra
+        self._begins = [0, *accumulate(2 * len(groups) for groups in tables.host.groups)]
         self._trellis = Trellis(tables)
 
-    def attempt(self, y: Tensor, which: Tensor, weight: Tensor) -> Attempt:
+    def attempt(self, y: Tensor, which: Tensor, weight: Tensor, aim: Aim | None = None) -> Attempt:
         """Quantise coefficients y (N, n) at qualities which + 1 (N,) with λ weight (N,)."""
-        tables, host = self._tables, self._tables.host
-        count, step = len(y), self._steps[which, None]
-        estimate = torch.zeros_like(y)
-        levels = torch.empty((host.count, count), dtype=torch.int32, device=y.device)
-        bits = torch.zeros(count, dtype=torch.float64, device=y.device)
-        wrong = torch.zeros(count, dtype=torch.bool, device=y.device)
-        full, at = ~wrong, 0
-        for band, ((a, b), groups) in enumerate(zip(host.bands, host.groups, strict=True)):
-            residual = ((y[:, a:b] - estimate[:, a:b]) / step).T.contiguous()
-            wrong |= residual.isnan().any(0)
-            residual.nan_to_num_(0.0).clamp_(-_FARTHEST, _FARTHEST)
-            classes = tables.classes[a:b].index_select(1, which)
-            flags = tables.flags[at : at + 2 * len(groups)].index_select(1, which)
-            at += 2 * len(groups)
-            chosen = self._trellis.quantize(residual, classes, self._flag_bits(flags), weight)
-            # elsewhere no level but zero pays for its bits, and all stay zero
-            pays = 2 * residual.abs() - 1 > weight * self._extra[classes]
-            chosen = torch.where(pays.any(0), chosen, 0)
-            quantiser = odd(chosen, [(0, b - a)])
-            more, full = self._information(chosen.abs(), classes + quantiser, flags, full)
-            levels[a:b], bits = chosen, bits + more
-            grid = (2 * chosen - chosen.sign() * quantiser).T.to(torch.float32)
-            estimate[:, a:b] += grid * step
+        host, until = self._tables.host, list[Tensor]()
+        course = DeviceCourse.of(y, self._steps[which], weight, which)
+        for band, (a, b) in enumerate(host.bands):
+            left = None if aim is None else aim.left(band, b == host.count)
+            if left is None or np.isinf(left).all():
+                self._quantise(course, band)
+            else:
+                steer(partial(self._quantise, band=band), course, slice(a, b), left)
+            until.append(course.spent)
             if b < host.count:
-                self._transform.predict(estimate, band, which)
-        left = y - estimate
-        wrong |= ~((left * left).sum(1) < _LARGE)
-        return Attempt(levels, bits, estimate, wrong)
+                self._transform.predict(course.estimate, band, which)
+        off = y - course.estimate
+        wrong = course.wrong | ~((off * off).sum(1) < _LARGE)
+        return Attempt(course.levels, torch.stack(until, 1), course.estimate, wrong)
+
+    def _quantise(self, course: DeviceCourse, band: int) -> None:
+        """Take every row through one band."""
+        tables, (a, b) = self._tables, self._tables.host.bands[band]
+        groups = slice(*self._begins[band : band + 2])
+        which, weight, step = course.which, course.weight, course.step[:, None]
+        residual = ((course.y[:, a:b] - course.estimate[:, a:b]) / step).T.contiguous()
+        course.wrong = course.wrong | residual.isnan().any(0)
+        residual.nan_to_num_(0.0).clamp_(-_FARTHEST, _FARTHEST)
+        classes = tables.classes[a:b].index_select(1, which)
+        flags = tables.flags[groups].index_select(1, which)
+        chosen = self._trellis.quantize(residual, classes, self._flag_bits(flags), weight)
+        # elsewhere no level but zero pays for its bits, and all stay zero
+        pays = 2 * residual.abs() - 1 > weight * self._extra[classes]
+        chosen = torch.where(pays.any(0), chosen, 0)
+        quantiser = odd(chosen, [(0, b - a)])
+        more, course.full = self._information(chosen.abs(), classes + quantiser, flags, course.full)
+        course.levels[a:b], course.spent = chosen, course.spent + more
+        grid = (2 * chosen - chosen.sign() * quantiser).T.to(torch.float32)
+        course.estimate[:, a:b] += grid * step
 
     def _flag_bits(self, flags: Tensor) -> Tensor:
         """(G, 2, 2, N) code lengths: [was the group before full, is this one]."""

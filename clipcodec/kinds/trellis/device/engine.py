@@ -18,9 +18,10 @@ from torch import Tensor
 
 from ....embeddings import Embeddings
 from ....entropy import Payloads
-from ....errors import OptionError
+from ....errors import OptionError, RateError
 from ....system.forks import Lock
 from ..engine import Engine
+from ..held import ZERO_NORM
 from . import decoding, encoding
 from .arithmetic import exact, tensor
 from .attempts import Quantizer
@@ -28,6 +29,7 @@ from .checks import Checks
 from .held import DeviceHeld
 from .memory import Parts, failures_named
 from .states import Decoder
+from .sums import row_sums
 from .tables import Tables, odd
 from .transform import Transform, unit_rows
 
@@ -36,7 +38,6 @@ _RECONSTRUCTED = 1 << 14  # embeddings at a time, of which more is kept
 _ENCODED = 1 << 16  # embeddings at a time
 _COPIES = 12  # of an embedding's float64 numbers, in memory while it is reconstructed
 _WORKING = 240  # bytes per coefficient, in memory while it is quantised and coded
-_ZERO_NORM = 1e-6  # a vector shorter than this has no direction, as in ../rate.py
 
 Integers = NDArray[np.int64]
 
@@ -90,11 +91,14 @@ class DeviceEngine:
         x: Embeddings,
         search: Callable[[DeviceHeld], object],
         seeds: Integers,
+        least: float | None = None,
     ) -> tuple[list[bytes], Integers, NDArray[np.bool_]]:
         """Payloads and qualities of embeddings x (N, D), and (N,) those to be encoded alone.
 
-        search  finds levels and qualities of those that it is given
+        search  finds levels and qualities of those that it is given; its RateError is not raised,
+                but the rows that it names are left to be encoded alone
         seeds   (1 + Q,) state of the check value after a header, by its quality
+        least   the cosine that what is decoded must have at least
         """
         payloads, alone = [b""] * len(x), np.zeros(len(x), np.bool_)
         qualities = np.ones(len(x), np.int64)
@@ -102,8 +106,13 @@ class DeviceEngine:
         def work(rows: slice) -> None:
             with exact(self.device):
                 held = DeviceHeld(self, x[rows])
-                search(held)
-                words, lengths, left = self._code(held, seeds)
+                try:
+                    search(held)
+                except RateError as error:
+                    if not error.rows:
+                        raise
+                    held.undone[list(error.rows)] = True
+                words, lengths, left = self._code(held, seeds, least)
             # little-endian, on any machine
             joined, width = words.astype("<i4").tobytes(), 4 * words.shape[1]
             ends = lengths + np.arange(len(lengths)) * width
@@ -115,12 +124,20 @@ class DeviceEngine:
         return payloads, qualities, alone
 
     def _code(
-        self, held: DeviceHeld, seeds: Integers
+        self, held: DeviceHeld, seeds: Integers, least: float | None
     ) -> tuple[NDArray[np.int32], Integers, NDArray[np.bool_]]:
         """As `encoding.encode`, and (N,) the rows to be encoded alone."""
         quality = self._tensor(held.quality)
         alone = self._tensor(held.undone) | (held.levels.abs().amax(0) >= self.host.tables.escape)
         levels = torch.where(alone, 0, held.levels)
+        if least is not None:
+
+            def compare(rows: slice) -> None:
+                unit, right = self._reconstruct(levels[:, rows], quality[rows] - 1)
+                cosines = row_sums(held.x[rows].to(torch.float64) * unit.to(torch.float64))
+                alone[rows] |= ~(right & (cosines >= least))
+
+            self._reconstructing.run(len(held.quality), compare)
         words, lengths = encoding.encode(
             self._tables, self._checks, levels, quality, self._tensor(seeds[held.quality])
         )
@@ -140,7 +157,7 @@ class DeviceEngine:
             zeros = np.zeros((1, self.host.tables.count), np.int64)
             latent = self.host.latent(zeros, np.array([quality]))
             norm = np.linalg.norm(self.host.transform.synthesise(latent), axis=1)
-            self._directed[quality] = bool(norm[0] >= _ZERO_NORM)
+            self._directed[quality] = bool(norm[0] >= ZERO_NORM)
         return self._directed[quality]
 
     @property

@@ -11,20 +11,16 @@ from ....entropy import Payloads, Symbols
 from ....target import Target
 from ...base import OnDevice
 from ..engine import Engine
+from ..rate import Searchable, search
 from .engine import DeviceEngine
 from .held import DeviceHeld
 
 
 class StagedOnDevice(OnDevice):
-    """Batches of `predictive` and `compact`.
+    """Batches of `predictive` and `compact`, of which `host` is the engine."""
 
-    host             engine of the kind
-    default_quality  of the kind
-    """
-
-    def __init__(self, host: Engine, default_quality: int, device: torch.device) -> None:
-        self._default, self._last = default_quality, len(host.steps)
-        self._engine = DeviceEngine(host, device)
+    def __init__(self, kind: Searchable, host: Engine, device: torch.device) -> None:
+        self._kind, self._engine = kind, DeviceEngine(host, device)
 
     def decode(
         self, payloads: Payloads, qualities: Symbols, seeds: Symbols
@@ -32,17 +28,18 @@ class StagedOnDevice(OnDevice):
         return self._engine.decode(payloads, qualities, seeds)
 
     def meets(self, target: Target) -> bool:
-        return target.effort == 1 and target.max_bytes is None and target.min_cosine is None
+        # of what texts notice there are logarithms, which differ between libraries
+        return target.effort == 1
 
     def encode(
         self, x: Embeddings, target: Target, header: int, seeds: Symbols
     ) -> tuple[list[bytes], Symbols, NDArray[np.bool_]]:
-        quality = self._default if target.quality is None else int(target.quality)
-
         def find(held: DeviceHeld) -> None:
-            qualities = np.full(len(held.quality), min(quality, self._last), np.int64)
-            attempt = held.attempt(qualities, target.weight or 1.0)
-            held.undone |= held.without_direction(attempt)  # the rate search goes on for these
-            held.keep(attempt)
+            with np.errstate(all="ignore"):
+                search(self._kind, x[:0], target, header, held=held)
 
-        return self._engine.encode(x, find, seeds)
+        payloads, qualities, undone = self._engine.encode(x, find, seeds, target.min_cosine)
+        if target.max_bytes is not None:
+            lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+            undone |= header + lengths > target.max_bytes
+        return payloads, qualities, undone

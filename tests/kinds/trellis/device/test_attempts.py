@@ -36,7 +36,7 @@ def test_levels_bits_and_estimate_are_numpys(pair: Pair) -> None:
     expected, found = pair.host.attempt(y, qualities, factor), on_device(pair, y, qualities, factor)
     assert not found.wrong.any()
     assert (expected.levels == found.levels.numpy().T).all()
-    assert (found.bits.numpy() == expected.bits).all()
+    assert (found.until.numpy() == expected.until).all()
     assert (found.estimate.numpy() == expected.estimate).all()
     assert np.abs(expected.levels).max() > pair.host.tables.escape
 

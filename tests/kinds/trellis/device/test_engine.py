@@ -15,10 +15,17 @@ from clipcodec.bitstream import check_seed
 from clipcodec.entropy import Payloads
 from clipcodec.kinds import Parameters, Quantized
 from clipcodec.kinds.trellis.device import DeviceEngine, decoding
+from clipcodec.kinds.trellis.device import held as held_module
 from clipcodec.kinds.trellis.device.held import DeviceHeld
 from clipcodec.kinds.trellis.device.memory import Parts
 from clipcodec.stream import pack, start_of
 from tests.kinds.trellis.device.conftest import CPU, Pair
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts at few rows run on the device, too."""
+    monkeypatch.setattr(held_module, "_FEWEST", 0)
 
 
 def starts_of(pair: Pair) -> list[bytes]:
@@ -38,7 +45,8 @@ def encoded(
     """Whole streams from the device."""
 
     def search(held: DeviceHeld) -> None:
-        held.keep(held.attempt(np.full(len(held.quality), quality), weight))
+        rows = np.arange(len(held.quality))
+        held.keep(held.attempt(rows, np.full(len(rows), quality), weight), rows, rows)
 
     payloads, qualities, alone = pair.device.encode(x, search, seeds_of(pair))
     starts = starts_of(pair)
