@@ -114,3 +114,9 @@ def log(values: Doubles) -> Doubles:
     """Natural logarithms by the C library's one function: numpy has several, by machine."""
     floored = np.maximum(values, 1e-9).tolist()
     return np.fromiter(map(math.log, floored), np.float64, len(floored))
+
+
+def exp(values: Doubles) -> Doubles:
+    """Their inverse, likewise; a number too large is the largest that is of use."""
+    found = np.minimum(values, 700.0).tolist()
+    return np.fromiter(map(math.exp, found), np.float64, len(found))

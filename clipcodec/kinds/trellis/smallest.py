@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...entropy import Symbols
-from .curve import log
+from .curve import exp, log
 
 Doubles = NDArray[np.float64]
 _SCATTER = 0.05  # of attempts, as a logarithm
@@ -32,7 +32,7 @@ class Smallest:
 
     def next(self, rows: Symbols) -> Doubles:
         """(n,) bytes of the payload to try: below the smallest so far, or what is foreseen."""
-        foreseen = np.exp(self._sum[rows] / self._weight[rows]) - self._header
+        foreseen = exp(self._sum[rows] / self._weight[rows]) - self._header
         bits = foreseen * (_MORE + _FAILED * self._failed[rows])
         sizes: Doubles = np.minimum(np.rint(bits / 8), self._sizes[rows] - 1)
         return np.maximum(sizes, 1.0)
