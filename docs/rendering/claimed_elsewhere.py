@@ -34,6 +34,10 @@ ONCE = listed({
         ("a worker takes 5 ms to read, decode and resize a JPEG of 640 × 480, and 0.3 ms "
          "(`--quality`) to 3 ms (`--max-bytes`, `--min-cosine`) to encode its embedding at width 512",
          HAND),
+        ("6 to 12 times as many operations of torch as encoding at a quality: 250,000 to 520,000 "
+         "(43,000 at a quality) for each part of up to 65,536 rows", "counted by torch's dispatch mode"),
+        ("At 5 µs each, that would be 1 to 3 seconds a part, and so 8,192 rows are an estimate",
+         "the counts above times 5 µs"),
         ("takes some 40 µs per image besides the backbone", "tests/bench/images.py, main_us"),
         ("96 MB of pixels with 8 workers, at 224 × 224",
          "clipcodec/bulk/decoding.py: 10 batches of 64 images"),
