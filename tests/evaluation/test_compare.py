@@ -226,13 +226,13 @@ def test_out_of_reach_is_a_reason_in_the_table_and_the_others_go_on(tiny: Profil
 
 
 def test_some_rows_out_of_reach_are_counted(rates: Profile) -> None:
-    """About half of the rows reach the cosine at the highest quality."""
+    """Half of the rows reach the cosine at the highest quality, and some more by a search."""
     codec = Codec(rates)
     cosines = (codec.decode_batch(codec.encode_embeddings(ROWS, quality=100)) * ROWS).sum(axis=1)
     median = float(np.median(cosines))
     found = compare(ROWS, [rates], targets=[Target(min_cosine=median)]).points[0]
     assert not found.found
-    assert re.match(r"[3-8]\d of 120 rows: cosine", str(found.reason))
+    assert re.match(r"[1-6]\d of 120 rows: cosine", str(found.reason))
     assert "embedding" not in str(found.reason)  # its number in the sample says nothing
 
 
