@@ -152,25 +152,6 @@ def million(kept: Kept) -> str:
     return table(["", ""], lines)
 
 
-def growth(kept: Kept) -> str:
-    """benchmarks.md: whether time and memory grow faster than the rows."""
-    found: dict[int, dict[str, Point]] = {}
-    for point in kept.points("million"):
-        verb, _, count = point["key"].removeprefix("million: ").partition(" ")
-        if count.isdigit():
-            found.setdefault(int(count), {})[verb] = point
-    if not found:
-        raise Missing("million.json has no points of several sizes")
-    lines = [
-        [whole(count), *(cell for verb in ("encode", "decode") for cell in (
-            f"{figure(1e6 / verbs[verb]['rows_per_second'])} µs",
-            f"{whole(verbs[verb]['peak_mib'])} MiB"))]
-        for count, verbs in sorted(found.items())
-    ]  # fmt: skip
-    head = ["rows", "encode, a row", "memory", "decode, a row", "memory"]
-    return table(head, lines)
-
-
 def _on_both_paths(kept: Kept, study: str) -> list[tuple[Point, Point]]:
     """Points of products.json: the same on the plain path and on the compiled one."""
     points = kept.points("products")
@@ -364,7 +345,6 @@ BENCHES: dict[str, Callable[[Kept], str]] = {
     "search-speed": search_speed,
     "scale": scale,
     "million": million,
-    "growth": growth,
     "products": products,
     "singles": singles,
     "beside": beside,
