@@ -146,7 +146,7 @@ class BatchLevelCoder:
         """What the compiled loops read of the tables."""
         tables = self.tables
         return (
-            *tables.whole, np.array(tables.coded_groups, np.int64),
+            *tables.compact, np.array(tables.coded_groups, np.int64),
             tables.left.astype(np.uint32), tables.width.astype(np.uint32),
         )  # fmt: skip
 

@@ -158,7 +158,7 @@ class Engine:
         if loops is not None:
             bad = np.zeros(len(course.bits), np.bool_)
             loops.band(
-                course.y, course.steps, course.weight, course.qualities, a, b, at, *tables.whole,
+                course.y, course.steps, course.weight, course.qualities, a, b, at, *tables.compact,
                 tables.bits, self._bits, self._extra, _FARTHEST,
                 course.levels, course.estimate, course.bits, course.full, bad,
             )  # fmt: skip

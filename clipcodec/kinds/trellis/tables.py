@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ...entropy.ans import PRECISION, intervals
 from ...entropy.tables import FREQUENCY_BITS
 from ...errors import WeightsError
-from ...system.forks import cached_property
 from . import quantizer
 
 MAX_LEVEL = (1 << 15) - 1
@@ -56,6 +55,7 @@ class LevelTables:
         self._validate()
         self.alphabet = self.frequencies.shape[1]
         self.escape = self.alphabet - 1
+        self.compact = self.class_of, self.flag_of  # as compiled loops read them, not spread out
         if self.class_of.shape[1] == 1:
             self.class_of = np.broadcast_to(self.class_of, (len(self.class_of), self.count))
         if self.flag_of.shape[1] == 2:
@@ -80,11 +80,6 @@ class LevelTables:
             raise WeightsError(f"tables.flag_of has shape {flags.shape}")
         if min(levels.min(), flags.min()) < 0 or max(levels.max() + 1, flags.max()) >= len(f):
             raise WeightsError(f"a table lies outside 0 … {len(f) - 1}")
-
-    @cached_property
-    def whole(self) -> tuple[Levels, Levels]:
-        """class_of and flag_of, with a number for each level and group: for compiled loops."""
-        return np.ascontiguousarray(self.class_of), np.ascontiguousarray(self.flag_of)
 
     def information(self, levels: Levels, qualities: Qualities) -> NDArray[np.float64]:
         """(N,) ideal code length in bits of levels (N, n) at qualities (N,)."""

@@ -64,11 +64,13 @@ def decode(
     """Levels (N, n), zeros before, and check values of N payloads in one buffer (uint8).
 
     starts, lengths   (N,) of the payloads
+    class_of, flag_of (Q, n) and (Q, 2·G), or (Q, 1) and (Q, 2) where all are alike
     groups            (G, 3) begin, end, whether the group begins a band
     left, width       (R, K) intervals of the tables
     alone             (N,) is set where the payload has an escape or is damaged
     """
     escape = left.shape[1] - 1
+    every, every_flag = class_of.shape[1] > 1, 2 * (flag_of.shape[1] > 2)
     places = np.empty(levels.shape[1], np.int64)  # of levels other than zero
     for row in range(len(starts)):
         payload = buffer[starts[row] : starts[row] + lengths[row]]
@@ -80,14 +82,14 @@ def decode(
         for group in range(len(groups)):
             if groups[group, 2]:
                 odd, before, earlier = 0, 0, 0
-            table = flag_of[quality, 2 * group + full]
+            table = flag_of[quality, every_flag * group + full]
             full, state = _pop(state, left[table], width[table])
             state, words = _refill(state, words, payload)
             if full == 0:
                 continue
             first = count
             for i in range(groups[group, 0], groups[group, 1]):
-                table = class_of[quality, i] + odd
+                table = class_of[quality, every * i] + odd
                 symbol, state = _pop(state, left[table], width[table])
                 state, words = _refill(state, words, payload)
                 if symbol:

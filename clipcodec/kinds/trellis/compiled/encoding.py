@@ -66,6 +66,7 @@ def encode(
     out          with room for the longest payloads that there are
     """
     n, escape = levels.shape[1], left.shape[1] - 1
+    every, every_flag = class_of.shape[1] > 1, 2 * (flag_of.shape[1] > 2)
     tables = np.empty(n, np.int64)
     negative = np.empty(n, np.uint8)  # of the levels other than zero
     flags = np.empty(len(groups), np.int64)
@@ -79,7 +80,7 @@ def encode(
                 odd, before, earlier = 0, 0, 0
             first = count
             for i in range(groups[group, 0], groups[group, 1]):
-                tables[i] = class_of[quality, i] + odd
+                tables[i] = class_of[quality, every * i] + odd
                 if level[i] != 0:
                     negative[count] = level[i] < 0
                     count += 1
@@ -107,7 +108,7 @@ def encode(
                         state, at = _push_bits(state, rest - (1 << bits), bits, out, at)
                         state, at = _push_bits(state, bits, _LENGTH_BITS, out, at)
                     state, at = _push(state, left[table, symbol], width[table, symbol], out, at)
-            table = flag_of[quality, 2 * group + (flags[group - 1] if group else 1)]
+            table = flag_of[quality, every_flag * group + (flags[group - 1] if group else 1)]
             state, at = _push(state, left[table, full], width[table, full], out, at)
         state, at = _put(state, out, at)
         state, at = _put(state, out, at)

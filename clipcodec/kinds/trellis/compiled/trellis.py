@@ -270,11 +270,16 @@ def band(
     residual, x, grid = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
     rows, flags = np.empty(n, np.int64), np.empty((groups, 2, 2), np.float32)
     ways, skips = np.empty(n, np.uint8), np.empty(groups, np.uint8)
+    table, every, every_flag = (
+        np.empty(2 * groups, np.int64),
+        class_of.shape[1] > 1,
+        flag_of.shape[1] > 2,
+    )
     for row in range(len(y)):
         step, price, quality = steps[row], weight[row], qualities[row] - 1
         pays = False
         for i in range(n):
-            rows[i] = class_of[quality, a + i]
+            rows[i] = class_of[quality, every * (a + i)]
             value = (y[row, a + i] - estimate[row, a + i]) / step
             bad[row] |= value != value
             value = farthest if value > farthest else value
@@ -283,7 +288,9 @@ def band(
             pays |= _TWO * abs(value) - _ONE > price * extra[rows[i]]
         if bad[row]:
             continue
-        table, found = flag_of[quality, at : at + 2 * groups], levels[row, a:b]
+        for i in range(2 * groups):
+            table[i] = flag_of[quality, at + i if every_flag else i & 1]
+        found = levels[row, a:b]
         if pays:
             _price(table, bits, price, flags)
             _path(x, rows, signed, flags, price, ways, skips, found, grid)
