@@ -232,7 +232,7 @@ def test_some_rows_out_of_reach_are_counted(rates: Profile) -> None:
     median = float(np.median(cosines))
     found = compare(ROWS, [rates], targets=[Target(min_cosine=median)]).points[0]
     assert not found.found
-    assert re.match(r"[1-6]\d of 120 rows: cosine", str(found.reason))
+    assert re.match(r"[2-4]\d of 120 rows: cosine", str(found.reason))
     assert "embedding" not in str(found.reason)  # its number in the sample says nothing
 
 
