@@ -46,8 +46,9 @@ class Held:
         self.levels = np.zeros(self.latent.shape, np.int64)
         self.quality = np.ones(len(x), np.int64)
         self.noticed = Noticed(texts, x) if turns and texts is not None else None
-        # of each row's last free attempt
-        self._until = np.zeros((len(x), len(engine.tables.bands)))
+        self._until = np.zeros(
+            (len(x), len(engine.tables.bands))
+        )  # of each row's last free attempt
         self._shift: Floats | None = None  # (N, n) by which the coefficients are moved
         self._decoded = self.latent.copy() if turns else self.latent  # of each row's last attempt
 
