@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from ..errors import OptionError
 from ..system.remote import RemoteFile
@@ -39,7 +39,7 @@ def path_of(source: object, method: str) -> str | None:
             raise OptionError("a path was expected, not a container's bytes: give io.BytesIO(…)")
         return (local_path(path) if is_url(path) else None) or path
     if not hasattr(source, method):
-        raise OptionError(f"{type(source).__name__}: expected a path, a URL or a binary file")
+        raise OptionError(f"{type(source).__name__}: expected a path or a binary file, or a URL")
     return None
 
 
@@ -186,7 +186,8 @@ def _remote(source: object) -> RemoteFile | None:
     location = Location.of(source)
     if location is not None:
         return RemoteFile(location)
-    fs, path = getattr(source, "fs", None), getattr(source, "path", None)
+    fs: Any = getattr(source, "fs", None)
+    path: Any = getattr(source, "path", None)
     if hasattr(source, "_fetch_range") and hasattr(fs, "unstrip_protocol"):  # fsspec's, open
         if getattr(source, "mode", "rb") != "rb":
             return None

@@ -26,6 +26,7 @@ from ..errors import (
     placed,
 )
 from ..system.files import abort, move, refuse_existing
+from ..system.uploads import Upload, upload_to
 from . import layout
 from .embedded import embedded_in
 from .files import SeekableFile, path_of
@@ -151,11 +152,20 @@ class ContainerWriter:
         if embedded is not None:
             opening.append(embedded.block)
             self._carried = embedded
+        self._upload: Upload | None = upload_to(target, mode)
+        if self._upload is not None:
+            self._file: BinaryIO | None = cast(BinaryIO, self._upload)
+            try:
+                self._begin(opening)
+            except BaseException:
+                self._upload.abort()
+                raise
+            return
         path = path_of(target, "write")
         if path is None:
             if mode != "x":
                 raise OptionError(f"mode={mode!r} is for paths: for a file object use mode 'x'")
-            self._file: BinaryIO | None = cast(BinaryIO, target)
+            self._file = cast(BinaryIO, target)
             self._begin(opening)
             return
         self._target = Path(os.path.realpath(path))
@@ -363,6 +373,8 @@ class ContainerWriter:
         if not self._indexed:
             self._put(b"", self._index(self._entries))
         self._sync()
+        if self._upload is not None:
+            self._upload.close()
         if sys.platform == "win32":  # an open file cannot be renamed there
             self._release()
         if self._path is not None and self._path != self._target:

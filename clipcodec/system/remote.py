@@ -1,4 +1,4 @@
-"""Reading an object of a store by ranges: few requests, several at once, read ahead, tried again."""
+"""Reading an object of a store by ranges: few requests, several at once, and read ahead."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from ..errors import StoreError
-from .stores import Location, fail, passes, replaced
+from .stores import Location, fail, is_url, local_path, passes, replaced
 
 PARALLEL = 8  # requests at once
 _TRIES, _PAUSE = 4, 0.1  # of one request; seconds before the second, four times as long each time
@@ -135,7 +135,7 @@ class RemoteFile:
         return None
 
     def _begin(self) -> None:
-        """Read the front and the end, where a container says what it is and where its blocks are."""
+        """Read the front and the end, where a container says where its blocks are."""
         tail = min(max(_TAIL, self.size // 1000), _MOST_TAIL)
         if self.size <= max(_WHOLE, _FRONT + tail):
             parts = [(0, self.size)]
@@ -225,8 +225,12 @@ class RemoteFile:
             yield offset, max(0, min(size, self.size - offset))
 
     def stream(self, buffer: int = _MOST_PIECE) -> BinaryIO:
-        """A file object that reads it from the beginning, and can seek."""
-        return io.BufferedReader(_Stream(self), buffer)
+        """A file object that reads it from the beginning, and can seek.
+
+        buffer  bytes that are read at a time; 0: as many as are asked for
+        """
+        raw = _Stream(self)
+        return cast(BinaryIO, io.BufferedReader(raw, buffer) if buffer else raw)
 
 
 def joined(ranges: Iterable[Range]) -> Iterator[list[Range]]:
@@ -334,7 +338,33 @@ class _Stream(io.RawIOBase):
         self._at += len(data)
         return len(data)
 
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
+
+# sources of either kind
+
+
+Source = str | os.PathLike[str] | RemoteFile
+
+
+def located(source: object) -> Source:
+    """The object that a URL or an OpenFile of fsspec names, opened; the path of a local file.
+
+    Raises as `RemoteFile`.
+    """
+    if isinstance(source, RemoteFile):
+        return source
+    if isinstance(source, str) and is_url(source):
+        path = local_path(source)
+        if path is not None:
+            return path
+    location = Location.of(source)
+    return cast(Source, source) if location is None else RemoteFile(location)
+
+
+def name_of(source: Source) -> str:
+    """As messages call it."""
+    return source.name if isinstance(source, RemoteFile) else os.fspath(source)
+
+
+def open_source(source: Source, buffer: int = _MOST_PIECE) -> BinaryIO:
+    """A file object that reads it from the beginning. buffer: see `RemoteFile.stream`."""
+    return source.stream(buffer) if isinstance(source, RemoteFile) else open(source, "rb")

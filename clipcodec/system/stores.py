@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
-from urllib.request import url2pathname
 
 from ..errors import (
     ClipcodecError,
@@ -50,6 +49,8 @@ def is_url(source: object) -> bool:
 
 def local_path(url: str) -> str | None:
     """The path that a file:// URL names; None for others. %20 and the like are characters."""
+    from urllib.request import url2pathname  # here: it imports much
+
     scheme, _, rest = url.partition("://")
     if scheme.lower() not in _LOCAL:
         return None
@@ -86,7 +87,8 @@ class Location:
             return source
         if is_url(source):
             return cls(str(source))
-        fs, path = getattr(source, "fs", None), getattr(source, "path", None)
+        fs: Any = getattr(source, "fs", None)
+        path: Any = getattr(source, "path", None)
         if isinstance(source, os.PathLike) or not hasattr(fs, "unstrip_protocol") or path is None:
             return None
         if hasattr(source, "read") or hasattr(source, "write"):  # an open file
@@ -181,9 +183,10 @@ def fail(name: str, error: BaseException, what: str) -> NoReturn:
     if status in _REFUSED or isinstance(error, PermissionError) or _of(error, _CREDENTIALS):
         why = brief(error) or "refused"
         raise PermissionError(
-            errno.EACCES, f"the store refuses it: credentials missing or without this right ({why})",
+            errno.EACCES,
+            f"the store refuses it: no credentials, or without this right ({why})",
             name,
-        ) from error  # fmt: skip
+        ) from error
     if status in _REPLACED:
         raise replaced(name) from error
     if isinstance(error, ImportError):
@@ -210,9 +213,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _of(error: BaseException, names: set[str]) -> bool:
     """Is the error, or what it was raised from, of a class with one of these names?"""
-    return any(
-        base.__name__ in names for one in _chain(error) for base in type(one).__mro__
-    )
+    return any(base.__name__ in names for one in _chain(error) for base in type(one).__mro__)
 
 
 def _status(error: BaseException) -> int | None:
