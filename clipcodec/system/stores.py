@@ -181,7 +181,7 @@ def fail(name: str, error: BaseException, what: str) -> NoReturn:
     if status in _MISSING or (status is None and isinstance(error, FileNotFoundError)):
         raise FileNotFoundError(errno.ENOENT, "no such object, or no such bucket", name) from error
     if status in _REFUSED or isinstance(error, PermissionError) or _of(error, _CREDENTIALS):
-        why = brief(error) or "refused"
+        why = _words(error) or "refused"
         raise PermissionError(
             errno.EACCES,
             f"the store refuses it: no credentials, or without this right ({why})",
@@ -191,7 +191,12 @@ def fail(name: str, error: BaseException, what: str) -> NoReturn:
         raise replaced(name) from error
     if isinstance(error, ImportError):
         raise _no_package(name, error) from error
-    raise StoreError(f"{name}: {what}: {type(error).__name__}: {brief(error)}") from error
+    raise StoreError(f"{name}: {what}: {type(error).__name__}: {_words(error)}") from error
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, without what signs the requests of the URLs in it."""
+    return re.sub(r"(?<=//)[^/@\s]*@|\?[^\s'\")]*", "", brief(error))
 
 
 def replaced(name: str, how: str = "replaced") -> ReplacedError:
@@ -213,17 +218,24 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _of(error: BaseException, names: set[str]) -> bool:
     """Is the error, or what it was raised from, of a class with one of these names?"""
-    return any(base.__name__ in names for one in _chain(error) for base in type(one).__mro__)
+    return any(_is(one, names) for one in _chain(error))
+
+
+def _is(error: BaseException, names: set[str]) -> bool:
+    return any(base.__name__ in names for base in type(error).__mro__)
 
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status that a client's error holds; None: it holds none."""
     for one in _chain(error):
+        if _is(one, _PASSING):  # what it was raised from may have a number of its own
+            return None
         response = getattr(one, "response", None)
-        known = [getattr(one, name, None) for name in ("status", "status_code", "code")]
-        if isinstance(response, dict):
-            known.append(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
-        for status in known:
-            if isinstance(status, int) and 400 <= status < 600:
-                return status
+        if isinstance(response, dict):  # of boto
+            status: Any = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            names = (name for name in ("status", "status_code", "code") if hasattr(one, name))
+            status = getattr(one, next(names, ""), None)
+        if isinstance(status, int) and 400 <= status < 600:
+            return status
     return None
