@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ..errors import ClipcodecError, OptionError, OutputExistsError
@@ -50,7 +51,9 @@ def refuse_existing(target: str, *, overwrite: bool) -> None:
     Raises as `upload_to`.
     """
     location = _location(target)
-    assert location is not None
+    if location is None:
+        files.refuse_existing(Path(_plain(target)), overwrite=overwrite)
+        return
     fs, path = location.store()
     _refuse_protocol(fs, location)
     if not overwrite:
