@@ -371,6 +371,22 @@ def test_http_refuses_a_replaced_object_and_a_store_that_ignores_ranges(
         container[5000]
 
 
+def test_other_stores_are_asked_now_and_then_whether_it_is_the_same(
+    large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """memory:// cannot refuse to read another object."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/a.clpc", large)
+    container = clipcodec.open("memory://a.clpc")
+    memory.pipe_file("/a.clpc", made(N, seed=1, block_items=BLOCK))
+    monkeypatch.setattr("clipcodec.system.remote._TRUST", 0.0)
+    with pytest.raises(ReplacedError):
+        container[10_000]
+    memory.rm_file("/a.clpc")
+    with pytest.raises(ReplacedError, match="deleted"):
+        container[10_000]
+
+
 def test_a_secret_of_the_url_is_not_shown(running: Server, server: Server) -> None:
     url = running.url.replace("//", "//me:word@") + "/bucket/none.clpc?signature=12"
     with pytest.raises(OSError, match="none") as caught:
