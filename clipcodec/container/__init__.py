@@ -1,10 +1,11 @@
 """Many streams in one file, `.clpc` (formats/container-1.md): written, appended to, read anywhere.
 
 layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. embedded.py
-and profiles.py are about the profile that a container may carry. merging.py and splitting.py make
-containers of containers.
+and profiles.py are about the profile that a container may carry; deletions.py and marking.py about
+items that are deleted. merging.py, splitting.py and compacting.py make containers of containers.
 """
 
+from .compacting import Compacted, compact
 from .layout import Item
 from .merging import Merged, merge
 from .piped import ItemReader, read_items
@@ -13,11 +14,13 @@ from .splitting import split, split_streams
 from .writer import ContainerWriter, create
 
 __all__ = [
+    "Compacted",
     "Container",
     "ContainerWriter",
     "Item",
     "ItemReader",
     "Merged",
+    "compact",
     "create",
     "merge",
     "open_container",
