@@ -29,6 +29,8 @@ from .errors import (
     OutputExistsError,
     ProfileError,
     RateError,
+    ReplacedError,
+    StoreError,
     TrainingError,
     TruncatedError,
     UnknownProfileError,
@@ -146,6 +148,8 @@ __all__ = [
     "LockedError",
     "WorkerError",
     "MissingDependencyError",
+    "StoreError",
+    "ReplacedError",
     "BackboneWarning",
 ]
 

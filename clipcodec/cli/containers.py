@@ -26,8 +26,17 @@ from ..container.metadata import RESERVED
 from ..container.streams import profile_name
 from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, OptionError, OutputExistsError, placed
+from ..system import uploads
 from ..system.files import open_directly, replacing, written_directly
-from .common import STDIO, as_stream, is_unnamed, read_stream, refuse_terminal_or_existing
+from ..system.stores import is_url
+from .common import (
+    STDIO,
+    as_stream,
+    is_unnamed,
+    make_folder,
+    read_stream,
+    refuse_terminal_or_existing,
+)
 from .formats import CONTAINER, refuse_foreign
 from .inputs import first_bytes, label_of, seekable
 from .results import Results, together
@@ -266,7 +275,7 @@ def _together(
     for path in outputs:
         refuse_terminal_or_existing(path, force=args.force)
     if args.output not in (None, output, STDIO):  # -o is a directory
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
     label, size = together(names)
     try:
         with ExitStack() as stack:
@@ -288,8 +297,8 @@ def _together(
 
 @contextmanager
 def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
-    """A file that can seek. When whole it becomes `name`, or is copied to stdout or a pipe."""
-    if name != STDIO and not written_directly(name):
+    """A file that can seek. When whole it becomes `name`, or is copied to a URL, stdout or a pipe."""
+    if name != STDIO and not written_directly(name) and not is_url(name):
         with replacing(name, overwrite=force) as file:
             yield file
         return
@@ -298,6 +307,9 @@ def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
         file.seek(0)
         if name == STDIO:
             shutil.copyfileobj(file, sys.stdout.buffer)
+        elif is_url(name):
+            with uploads.replacing(name, overwrite=force) as there:
+                shutil.copyfileobj(file, there)
         else:
             with open_directly(name) as there:
                 shutil.copyfileobj(file, there)
