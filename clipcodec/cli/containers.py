@@ -70,6 +70,18 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
         yield container
 
 
+@contextmanager
+def binary(name: str) -> Iterator[str | BinaryIO]:
+    """A container to write, for the library: a path, or a file for stdout, pipes and devices."""
+    if name == STDIO:
+        yield sys.stdout.buffer
+    elif written_directly(name):
+        with open_directly(name) as file:
+            yield file
+    else:
+        yield name
+
+
 # info
 
 

@@ -5,6 +5,8 @@ and profiles.py are about the profile that a container may carry. merging.py and
 containers of containers.
 """
 
+from .deduping import Deduped, dedupe
+from .filtering import Filtered, filter_items
 from .layout import Item
 from .merging import Merged, merge
 from .piped import ItemReader, read_items
@@ -15,10 +17,14 @@ from .writer import ContainerWriter, create
 __all__ = [
     "Container",
     "ContainerWriter",
+    "Deduped",
+    "Filtered",
     "Item",
     "ItemReader",
     "Merged",
     "create",
+    "dedupe",
+    "filter_items",
     "merge",
     "open_container",
     "read_items",

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -275,10 +275,8 @@ def test_of_many_who_find_it_left_one_takes_it(path: Path) -> None:
 
         def take(taken: list[LockFile] = taken, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
-            try:
+            with suppress(LockedError):
                 taken.append(LockFile(path))
-            except LockedError:
-                pass
 
         threads = [threading.Thread(target=take) for _ in range(6)]
         for thread in threads:
