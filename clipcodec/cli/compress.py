@@ -39,6 +39,7 @@ from .terminal import counted
 
 def run(args: argparse.Namespace) -> int:
     own_profile.check(args)
+    compress_many.check_ids(args)
     if tables.are_tables(args):
         return tables.compress(args)
     if compress_many.wants_container(args):

@@ -35,7 +35,7 @@ from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, counted, say, size_text, tell, tell_json
 
 _NPY_HEADER = 128  # bytes
-_ELSEWHERE = {"digest", "root", "weights"}  # in that metadata, and of no use to a reader
+_ELSEWHERE = {"digest", "ids", "root", "weights"}  # in that metadata, and of no use to a reader
 _CARD, _LONGEST = 12, 160  # lines of a profile's card that are shown; characters of each
 
 
