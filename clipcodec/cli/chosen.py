@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import codecs
-
 from ..container import Container
 from ..container.choosing import near, positions
+from ..container.id_lists import parse_ids
 from ..errors import InputError, OptionError, placed
 from .common import STDIO, report
 from .inputs import label_of, open_input
 from .terminal import counted
 
-_MARKS = {
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-    codecs.BOM_UTF8: "utf-8-sig",
-}
-
 
 def read_ids(name: str) -> list[str | None]:
-    """The ids in a text, one per line: as `ids` and `decompress --ids` write them.
+    """The ids in a text, one per line; None for an empty line. "-": of stdin.
 
-    None for an empty line. If there are NULs, each id ends with one, as `ids --null` writes them.
     Raises InputError naming it if it is not text, or OSError.
     """
-    with placed(source=label_of(name)):
-        return _read_ids(name)
-
-
-def _read_ids(name: str) -> list[str | None]:
-    with open_input(name) as file:
-        data = file.read()
-    coding = next((coding for mark, coding in _MARKS.items() if data.startswith(mark)), "utf-8")
-    try:
-        text = data.decode(coding)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"a list of ids is UTF-8 text, an id per line; byte {error.start} of it is not"
-        ) from error
-    end = "\0" if "\0" in text else "\n"
-    lines = text.split(end)
-    if not lines[-1]:  # after the last line break
-        lines.pop()
-    if end == "\n":
-        lines = [line.removesuffix("\r") for line in lines]
-    return [line or None for line in lines]
+    with open_input(name) as file, placed(source=label_of(name)):
+        return parse_ids(file.read())
 
 
 def read_chosen(name: str) -> list[str]:

@@ -5,6 +5,7 @@ and profiles.py are about the profile that a container may carry. merging.py and
 containers of containers.
 """
 
+from .converting import Converted, convert
 from .deduping import Deduped, dedupe
 from .filtering import Filtered, filter_items
 from .layout import Item
@@ -17,11 +18,13 @@ from .writer import ContainerWriter, create
 __all__ = [
     "Container",
     "ContainerWriter",
+    "Converted",
     "Deduped",
     "Filtered",
     "Item",
     "ItemReader",
     "Merged",
+    "convert",
     "create",
     "dedupe",
     "filter_items",
