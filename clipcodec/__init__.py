@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     )
     from .carriers import attach, extract
     from .codec import Codec
-    from .container import Container, ContainerWriter, Item, create, read_items
+    from .container import Container, ContainerWriter, Item, convert, create, read_items
     from .container import open_container as open
     from .profile.registry import ProfileInfo
     from .retrieval import Hits, SearchIndex, search
@@ -85,6 +85,7 @@ _LAZY = {
     "Container": "container",
     "ContainerWriter": "container",
     "Item": "container",
+    "convert": "container",
     "create": "container",
     "open": "container",
     "read_items": "container",
@@ -117,6 +118,7 @@ __all__ = [
     "Container",
     "ContainerWriter",
     "Item",
+    "convert",
     "create",
     "open",
     "read_items",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +135,7 @@ def merge(
         raise OptionError("nothing to merge: give at least one container or stream")
     if same_id not in SAME_ID:
         raise OptionError(f"same_id={same_id!r}: expected {', '.join(map(repr, SAME_ID))}")
-    _refuse_itself(sources, out)
+    refuse_itself(sources, out)
     reading = _Reading(sources, profile, partial=partial)
     found = reading.survey()
     if found.ids and same_id == "refuse":
@@ -181,7 +181,7 @@ def same_ids(ids: int, differ: int, examples: Iterable[str]) -> str:
     return f"{ids:,} ids are used more than once, {streams} streams: {named}{more}"
 
 
-def _refuse_itself(sources: list[Mergeable], out: object) -> None:
+def refuse_itself(sources: Sequence[Mergeable], out: object) -> None:
     """Raise OptionError if the output, or what it is called while it is written, is a source."""
     if not isinstance(out, (str, os.PathLike)):
         return

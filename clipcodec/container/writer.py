@@ -603,7 +603,7 @@ class ContainerWriter:
             if self._path is not None:
                 with suppress(OSError):
                     self._restore(file)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, LockedError):
                 why = f"cannot be written: {error.strerror or error}"
                 name = getattr(file, "name", "container") if self._path is None else self._path
                 raise type(error)(error.errno or errno.EIO, why, str(name)) from error
