@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from ..errors import OptionError
+from ..text_form import from_text
 from . import layout
 from .layout import Item
 from .reader import Container
@@ -65,6 +66,8 @@ def _type(value: object) -> str:
 
 
 def checked_bytes(stream: object) -> bytes:
+    if isinstance(stream, str):
+        return from_text(stream)
     if not isinstance(stream, (bytes, bytearray, memoryview)):
         raise OptionError(f"a stream is {_type(stream)}: expected bytes, or an Item of a container")
     return bytes(stream)
