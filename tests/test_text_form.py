@@ -189,7 +189,7 @@ def test_rows_that_tell_nothing_keep_their_words() -> None:
     cut = STREAM[:20]
     looks = b"h" + TEXT.encode()[1:]  # its header is one, its check value is not
     given = [STREAM, bytes(damaged), STREAM[:1] + looks, looks, cut]
-    with pytest.raises(DecodeError, match="stream 1: ") as caught:
+    with pytest.raises(DecodeError, match="stream 1 and 1 more: ") as caught:
         clipcodec.decode_batch(given[:3])
     assert caught.value.rows == (1, 2)
     error = DecodeError.of_rows({1: "damaged", 2: "check value"})
