@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from ..errors import OptionError
+from ..system.arrow import as_column
 from ..text_form import from_text
 from . import layout
 from .layout import Item
@@ -24,6 +25,7 @@ def pairs(
         if ids is not None:
             ids = _counted(ids, len(streams))
         streams = streams.items()
+    streams, ids = as_column(streams), as_column(ids)
     if getattr(getattr(streams, "dtype", None), "kind", "") == "S":
         raise OptionError(
             "an array of numpy bytes loses zeros at the end of streams: give a list, or an array "

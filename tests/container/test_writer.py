@@ -90,7 +90,7 @@ def test_streams_as_text_are_stored_as_bytes() -> None:
     texts = [clipcodec.to_text(stream) for stream in STREAMS]
     assert appended(texts[0])[:] == STREAMS[:1]
     assert extended(texts)[:] == STREAMS
-    with pytest.raises(clipcodec.CorruptError, match="stream 1: text .* Python's way to show"):
+    with pytest.raises(clipcodec.CorruptError, match=r"stream 1: text .* Python's way to show"):
         extended([texts[0], str(STREAMS[1])])
 
 
