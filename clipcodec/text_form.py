@@ -22,6 +22,7 @@ _ALPHABET = re.compile(r"[A-Za-z0-9_-]*")
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/_-]{16,}\r?\n)*[A-Za-z0-9+/_-]{4,}={0,2}\s*")
 _DUMP = re.compile(rb"(?:0x|\\x|\\\\x)?((?:[0-9A-Fa-f]{2})+)\s*")
 _REPR = re.compile(rb"\s*\"?(?:bytearray\()?b['\"][\s\x20-\x7e]*|<memory at 0x\w+>")
+_ESCAPED = re.compile(r"\\x[0-9A-Fa-f]{2}|\\[0-3][0-7]{2}")
 _SHOWN = 40  # characters of a text, in messages
 
 _STORE = "store clipcodec.to_text(stream)"
@@ -206,6 +207,11 @@ def _foreign(text: str, at: int) -> str:
         )
     if words := _of_hex(data):
         return words
+    if _ESCAPED.search(text):
+        return (
+            f"text {_brief(text)} shows bytes by escapes, as a database's CSV and Python's str do: "
+            f"{_STORE} instead"
+        )
     if _BASE64.fullmatch(data) and _begins_text(data):
         form = "spaces or line breaks" if text[at].isspace() else repr(text[at])
         return (

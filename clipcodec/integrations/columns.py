@@ -430,14 +430,16 @@ class ColumnDecoder(_Column):
         width = self.find_width(iter([array]))
         places = valid_places(array)
         streams = [stream for stream in streams_of(array) if stream is not None]
-        rows, places = self._made(self._decode, streams, places, DecodeError)
+        rows, places = self._made(self.decode_some, streams, places, DecodeError)
         vectors = np.reshape(rows, (-1, width)).astype(np.float32, copy=False)
         result = vector_array(vectors, places, len(array), width)
         self.row += len(array)
         return result
 
-    def _decode(self, streams: list[bytes | str]) -> Embeddings:
-        return self.codec._decode_columns(parse_rows(self.codec, streams, self.width or 1))
+    def decode_some(self, streams: list[bytes | str]) -> Embeddings:
+        """Streams, bytes or text, to rows (n, D); their rows count from 0 in errors."""
+        width = self.width or next(filter(None, map(self._width_of, streams)), 1)
+        return self.codec._decode_columns(parse_rows(self.codec, streams, width))
 
 
 def _without(array: pa.Array, rows: NDArray[np.int64]) -> pa.Array:
