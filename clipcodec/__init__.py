@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .stream import StreamInfo
     from .target import Target
     from .tasks.naming import Classes, classify
+    from .text_form import from_text, to_text
     from .texts import TextEmbeddings
 
 __version__ = "0.1.0"
@@ -94,6 +95,8 @@ _LAZY = {
     "search": "retrieval",
     "SearchIndex": "retrieval",
     "Hits": "retrieval",
+    "to_text": "text_form",
+    "from_text": "text_form",
     "TextEmbeddings": "texts",
     "classify": "tasks.naming",
     "Classes": "tasks.naming",
@@ -127,6 +130,8 @@ __all__ = [
     "search",
     "SearchIndex",
     "Hits",
+    "to_text",
+    "from_text",
     "TextEmbeddings",
     "classify",
     "Classes",
