@@ -107,6 +107,4 @@ def _checks(container: Container, blocks: Any) -> NDArray[np.int64]:
     data = survey.entries[:, 1] > 0
     ends = (survey.offsets + survey.entries[:, 0])[data]
     read = container._file.read_at
-    return np.array(
-        [int.from_bytes(read(int(ends[i]) - 4, 4), "big") for i in blocks], np.int64
-    )
+    return np.array([int.from_bytes(read(int(ends[i]) - 4, 4), "big") for i in blocks], np.int64)

@@ -61,7 +61,11 @@ _PART = np.dtype(
 _MOST_ROWS = 8192
 _MOST_WIDTH = 1 << 20
 _EMBEDDINGS, _SMALL, _WIDE = range(3)  # float32 rows; int8 and float32 coefficients with scales
-_TYPES: dict[int, np.dtype[Any]] = {_EMBEDDINGS: np.dtype("<f4"), _SMALL: np.dtype("i1"), _WIDE: np.dtype("<f4")}
+_TYPES: dict[int, np.dtype[Any]] = {
+    _EMBEDDINGS: np.dtype("<f4"),
+    _SMALL: np.dtype("i1"),
+    _WIDE: np.dtype("<f4"),
+}
 _FEW = 32  # parts that may be small before a file that grows is written anew
 _DEAD = 1 << 20  # bytes of old tables that are always allowed
 
@@ -406,9 +410,7 @@ def _after(blocks: Iterable[Block], rows: int) -> Iterator[Block]:
         rows -= len(block)
 
 
-def _write_parts(
-    file: BinaryIO, blocks: Iterable[Block], at: int
-) -> tuple[NDArray[Any], int]:
+def _write_parts(file: BinaryIO, blocks: Iterable[Block], at: int) -> tuple[NDArray[Any], int]:
     """Write blocks from position `at` on, which is aligned; where they are, and the end."""
     entries = []
     for block in _storable(blocks):
