@@ -48,6 +48,7 @@ __all__ = [
     "EmbeddingError",
     "OptionError",
     "RateError",
+    "MismatchError",
     "DecodeError",
     "TruncatedError",
     "CorruptError",
@@ -223,6 +224,14 @@ class RateError(OptionError):
     """
 
     item = "embedding"
+
+
+class MismatchError(InputError):
+    """An index, or hits, of another container than the one given, or of what it was before.
+
+    Raised where a saved index is compared with a container, or hits with a file that was replaced.
+    `index.update(container)` brings an index up to date; search again for new hits.
+    """
 
 
 class DecodeError(ClipcodecError, ValueError):

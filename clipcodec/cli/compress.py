@@ -41,6 +41,7 @@ from .terminal import counted
 
 def run(args: argparse.Namespace) -> int:
     own_profile.check(args)
+    compress_many.check_ids(args)
     if tables.are_tables(args):
         return tables.compress(args)
     with ExitStack() as stack:
