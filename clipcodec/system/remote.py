@@ -27,7 +27,15 @@ _WHOLE = 1 << 17  # bytes of an object that is read at once
 _TINY = 1 << 10  # bytes; with less, more is read and kept
 _TRUST = 5.0  # seconds in which a store that cannot refuse another object is not asked again
 _CONTENT = ("ETag", "etag", "generation", "md5Hash", "content_md5", "checksum")
-_TIME = ("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "modified")
+_TIME = (
+    "LastModified",
+    "last_modified",
+    "Last-Modified",
+    "mtime",
+    "updated",
+    "modified",
+    "created",
+)
 
 Range = tuple[int, int]  # offset, size
 
