@@ -20,7 +20,8 @@ import pytest
 import clipcodec
 from clipcodec import OptionError, OutputExistsError, ReplacedError, StoreError, TruncatedError
 from clipcodec.container.files import SeekableFile
-from tests.helpers.s3_server import Server, environment
+from tests.helpers import s3_server
+from tests.helpers.s3_server import Server, uploads
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("s3fs")
@@ -53,14 +54,8 @@ def large() -> bytes:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:
-    before = dict(os.environ)
-    with Server() as server:
-        os.environ.update(environment(server.url))
-        fsspec.filesystem("s3").mkdir("bucket")
+    with s3_server.running() as server:
         yield server
-    os.environ.clear()
-    os.environ.update(before)
-    fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.fixture
@@ -69,29 +64,16 @@ def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
 
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # ours are tested
     monkeypatch.setattr("clipcodec.system.remote._PAUSE", 0.001)
-    running.reset()
-    yield running
-    running.reset()
-    assert uploads() == []
-    fs = fsspec.filesystem("s3")
-    for name in fs.ls("bucket", refresh=True, detail=False):
-        fs.rm_file(name)
+    with s3_server.checked(running):
+        yield running
 
 
 def put(data: bytes, url: str = URL) -> None:
-    fsspec.filesystem("s3").pipe_file(url, data, ACL="public-read")  # for http
+    s3_server.put(data, url)
 
 
 def get(url: str = URL) -> bytes | None:
-    fs = fsspec.filesystem("s3")
-    fs.invalidate_cache()
-    return bytes(fs.cat_file(url)) if fs.exists(url) else None
-
-
-def uploads() -> list[Any]:
-    """Uploads that were begun, and neither completed nor aborted."""
-    found = fsspec.filesystem("s3").call_s3("list_multipart_uploads", Bucket="bucket")
-    return list(found.get("Uploads", []))
+    return s3_server.get(url)
 
 
 @pytest.fixture
