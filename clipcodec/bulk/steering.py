@@ -100,9 +100,10 @@ _AROUND = len(layout.pack_items([b"\0"], ["a"])) - 2  # of a block, whatever is 
 
 
 def counted(survey: Survey) -> int:
-    """Bytes that the items of a container take in its file."""
+    """Bytes that the items of a container take in its file, without those that are deleted."""
     blocks = survey.entries[survey.entries[:, 1] > 0, 0]
-    return int(blocks.sum()) - len(blocks) * _AROUND
+    size, count = int(blocks.sum()) - len(blocks) * _AROUND, survey.items
+    return size if not len(survey.deletions) else size * count // (count + len(survey.deletions))
 
 
 # known in whole

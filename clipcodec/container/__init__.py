@@ -1,10 +1,12 @@
 """Many streams in one file, `.clpc` (formats/container-1.md): written, appended to, read anywhere.
 
 layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. embedded.py
-and profiles.py are about the profile that a container may carry. merging.py and splitting.py make
-containers of containers.
+and profiles.py are about the profile that a container may carry; deletions.py and marking.py about
+items that are deleted. merging.py, splitting.py, compacting.py, filtering.py and deduping.py make
+containers of containers; converting.py, of files of other programs.
 """
 
+from .compacting import Compacted, compact
 from .converting import Converted, convert
 from .deduping import Deduped, dedupe
 from .filtering import Filtered, filter_items
@@ -16,6 +18,7 @@ from .splitting import split, split_streams
 from .writer import ContainerWriter, create
 
 __all__ = [
+    "Compacted",
     "Container",
     "ContainerWriter",
     "Converted",
@@ -24,6 +27,7 @@ __all__ = [
     "Item",
     "ItemReader",
     "Merged",
+    "compact",
     "convert",
     "create",
     "dedupe",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Protocol, cast
 
 from ..errors import OptionError
@@ -79,6 +80,11 @@ class SeekableFile:
         with self._lock:
             self._file.seek(offset)
             return exactly(self._file, size)
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        """Several ranges (offset, size), each as `read_at` reads it, in the order given."""
+        for offset, size in ranges:
+            yield self.read_at(offset, size)
 
     def state(self) -> tuple[int, ...] | None:
         """Equal before and after if nobody wrote the file meanwhile; None if that is unknown."""

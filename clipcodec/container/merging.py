@@ -19,7 +19,7 @@ from .metadata import common
 from .reader import Container, codec_for
 from .repeats import SAME_ID, Found, Repeats, SameId
 from .streams import id_of_stream, profile_name, read_stream
-from .writer import BLOCK_ITEMS, PART, ContainerWriter
+from .writer import PART, ContainerWriter
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
@@ -89,7 +89,7 @@ def merge(
     overwrite: bool = False,
     partial: bool = False,
     profile: ProfileLike = None,
-    block_items: int = BLOCK_ITEMS,
+    block_items: int | None = None,
 ) -> Merged:
     """Write one container of the items of several sources, in order, their streams byte for byte.
 
