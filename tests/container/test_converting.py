@@ -265,10 +265,10 @@ def test_shards_that_are_not_as_they_should_be(here: Path) -> None:
     with pytest.raises(DecodeError, match="at most"):
         convert("in.tar", "out.clpc")
     write_tar("in.tar", {"a.clip": b"\xff no stream"})
-    with pytest.raises(DecodeError, match=r"in\.tar, item 0"):
+    with pytest.raises(DecodeError, match=r"in\.tar, stream 0|in\.tar: stream 0"):
         convert("in.tar", "out.clpc")
     convert("a.clpc", "s-{0..}.tar", shard_items=4)
-    with pytest.raises(InputError, match="3 of these shards are there"):
+    with pytest.raises(InputError, match="3 of these 4 shards are there"):
         convert("s-{0..3}.tar", "out.clpc")
     convert("s-{0..1}.tar", "two.clpc")
     assert len(items("two.clpc")) == 8
