@@ -24,11 +24,14 @@ from .errors import (
     ImageFileError,
     InputError,
     LockedError,
+    MismatchError,
     MissingDependencyError,
     OptionError,
     OutputExistsError,
     ProfileError,
     RateError,
+    ReplacedError,
+    StoreError,
     TrainingError,
     TruncatedError,
     UnknownProfileError,
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from .stream import StreamInfo
     from .target import Target
     from .tasks.naming import Classes, classify
+    from .text_form import from_text, to_text
     from .texts import TextEmbeddings
 
 __version__ = "0.1.0"
@@ -92,6 +96,8 @@ _LAZY = {
     "search": "retrieval",
     "SearchIndex": "retrieval",
     "Hits": "retrieval",
+    "to_text": "text_form",
+    "from_text": "text_form",
     "TextEmbeddings": "texts",
     "classify": "tasks.naming",
     "Classes": "tasks.naming",
@@ -125,6 +131,8 @@ __all__ = [
     "search",
     "SearchIndex",
     "Hits",
+    "to_text",
+    "from_text",
     "TextEmbeddings",
     "classify",
     "Classes",
@@ -135,6 +143,7 @@ __all__ = [
     "EmbeddingError",
     "OptionError",
     "RateError",
+    "MismatchError",
     "DecodeError",
     "TruncatedError",
     "CorruptError",
@@ -148,6 +157,8 @@ __all__ = [
     "LockedError",
     "WorkerError",
     "MissingDependencyError",
+    "StoreError",
+    "ReplacedError",
     "BackboneWarning",
 ]
 

@@ -2,8 +2,8 @@
 
 layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. embedded.py
 and profiles.py are about the profile that a container may carry; deletions.py and marking.py about
-items that are deleted. merging.py, splitting.py, compacting.py, filtering.py and deduping.py make
-containers of containers; converting.py, of files of other programs.
+items that are deleted. merging.py, splitting.py,
+filtering.py, deduping.py, converting.py and compacting.py make containers of containers.
 """
 
 from .compacting import Compacted, compact

@@ -620,10 +620,14 @@ class Container:
         first, items = self._firsts[number], int(self._counts[number])
         name = f"{self._file.name}: items {first} to {first + int(self._living[number]) - 1}"
         with placed(source=name):
-            head, body = layout.parse_block(data)
-            if head.items != items or head.whole != len(data):
-                raise CorruptError("block and index disagree: damaged")
-            streams, ids = layout.unpack_streams(body, items)
+            try:
+                head, body = layout.parse_block(data)
+                if head.items != items or head.whole != len(data):
+                    raise CorruptError("block and index disagree: damaged")
+                streams, ids = layout.unpack_streams(body, items)
+            except DecodeError:
+                self._file.check_unchanged()  # it may be another object by now
+                raise
             there = self.survey.deletions.kept(int(self._places[number]), items)
             found = Block(streams, ids, name, there)
         with self._lock:

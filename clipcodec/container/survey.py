@@ -117,6 +117,8 @@ def _without_index(
 ) -> Survey:
     if partial:
         return _by_walking(file, state)
+    if file.remote:  # it would be downloaded to count its items
+        raise why or TruncatedError(f"{_NO_INDEX}; what is good can be read with partial=True")
     entries, found = _by_heads(file)
     why = why or found
     raise type(why)(

@@ -27,6 +27,7 @@ from ..errors import (
     placed,
 )
 from ..system.files import abort, move, refuse_existing
+from ..system.uploads import Upload, upload_to
 from . import layout
 from .deletions import Places
 from .embedded import embedded_in
@@ -159,11 +160,20 @@ class ContainerWriter:
         if embedded is not None:
             opening.append(embedded.block)
             self._carried = embedded
+        self._upload: Upload | None = upload_to(target, mode)
+        if self._upload is not None:
+            self._file: BinaryIO | None = cast(BinaryIO, self._upload)
+            try:
+                self._begin(opening)
+            except BaseException:
+                self._upload.abort()
+                raise
+            return
         path = path_of(target, "write")
         if path is None:
             if mode != "x":
                 raise OptionError(f"mode={mode!r} is for paths: for a file object use mode 'x'")
-            self._file: BinaryIO | None = cast(BinaryIO, target)
+            self._file = cast(BinaryIO, target)
             self._begin(opening)
             return
         self._target = Path(os.path.realpath(path))
@@ -452,6 +462,8 @@ class ContainerWriter:
         if not self._indexed:
             self._put(b"", self._index(self._entries))
         self._sync()
+        if self._upload is not None:
+            self._upload.close()
         if sys.platform == "win32":  # an open file cannot be renamed there
             self._release()
         if self._path is not None and self._path != self._target:
