@@ -24,11 +24,14 @@ from .errors import (
     ImageFileError,
     InputError,
     LockedError,
+    MismatchError,
     MissingDependencyError,
     OptionError,
     OutputExistsError,
     ProfileError,
     RateError,
+    ReplacedError,
+    StoreError,
     TrainingError,
     TruncatedError,
     UnknownProfileError,
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
     )
     from .carriers import attach, extract
     from .codec import Codec
-    from .container import Container, ContainerWriter, Item, create, read_items
+    from .container import Container, ContainerWriter, Item, convert, create, read_items
     from .container import open_container as open
     from .profile.registry import ProfileInfo
     from .retrieval import Hits, SearchIndex, search
@@ -84,6 +87,7 @@ _LAZY = {
     "Container": "container",
     "ContainerWriter": "container",
     "Item": "container",
+    "convert": "container",
     "create": "container",
     "open": "container",
     "read_items": "container",
@@ -118,6 +122,7 @@ __all__ = [
     "Container",
     "ContainerWriter",
     "Item",
+    "convert",
     "create",
     "open",
     "read_items",
@@ -138,6 +143,7 @@ __all__ = [
     "EmbeddingError",
     "OptionError",
     "RateError",
+    "MismatchError",
     "DecodeError",
     "TruncatedError",
     "CorruptError",
@@ -151,6 +157,8 @@ __all__ = [
     "LockedError",
     "WorkerError",
     "MissingDependencyError",
+    "StoreError",
+    "ReplacedError",
     "BackboneWarning",
 ]
 

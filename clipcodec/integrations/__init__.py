@@ -4,9 +4,10 @@ arrow, parquet  columns of Arrow tables and Parquet files: `pip install "clipcod
 pandas          Series, also for Spark: the same
 ray             Ray Data: `pip install "clipcodec[ray]"`
 faiss           indexes of faiss: `pip install "clipcodec[faiss]"`
+usearch, hnswlib  indexes of these: `pip install "clipcodec[usearch]"`, `…[hnswlib]"`
 """
 
-__all__ = ["arrow", "faiss", "pandas", "parquet", "ray"]
+__all__ = ["arrow", "faiss", "hnswlib", "pandas", "parquet", "ray", "usearch"]
 
 
 def __dir__() -> list[str]:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from ..codec import Codec
 from ..embeddings import Embeddings, normalise
-from ..errors import EmbeddingError, InputError, OptionError, brief, placed
+from ..errors import InputError, OptionError, brief, placed
 from ..profile.registry import ProfileLike
-from ..retrieval import codec_of, decoded
 from ..target import Target, TargetOptions
+from .exported import check_width, counted, rows_of, width_of
 from .extras import need
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def to_faiss(
     """Add the decoded embeddings of a source of streams to a faiss index, block after block.
 
     Args:
-        source: As for `clipcodec.search`.
+        source: As for `clipcodec.search`, or a `SearchIndex`, whose rows are not decoded again.
         index: Any trained index of the same width; None makes an IndexFlatIP, whose scores are
             those of `clipcodec.search`.
         ids: (N,) integers, one per stream, for an index that keeps ids, such as IndexIDMap or an
@@ -73,7 +73,6 @@ def to_faiss(
         100
     """
     faiss = need("faiss", "faiss")
-    codec = codec_of(source, profile)
     if index is not None:
         _check_takes(faiss, index, with_ids=ids is not None)
     elif ids is not None:
@@ -82,13 +81,10 @@ def to_faiss(
     if numbers is not None:
         source = _counted(source, len(numbers))
     first = 0
-    for rows in decoded(source, codec):
+    for rows in rows_of(source, profile):
         if index is None:
             index = faiss.IndexFlatIP(rows.shape[1])
-        if index.d != rows.shape[1]:
-            raise EmbeddingError(
-                f"the source has embeddings of {rows.shape[1]} dimensions, the index of {index.d}"
-            )
+        check_width(rows, index.d)
         own = () if numbers is None else (numbers[first : first + len(rows)],)
         if own and len(own[0]) != len(rows):
             raise OptionError(f"{len(own[0]) + first} ids for {first + len(rows)} streams or more")
@@ -100,7 +96,7 @@ def to_faiss(
         first += len(rows)
     if numbers is not None and len(numbers) != first:
         raise OptionError(f"{len(numbers)} ids for {first} streams")
-    return faiss.IndexFlatIP(codec.profile.dim or 1) if index is None else index
+    return faiss.IndexFlatIP(width_of(source, profile)) if index is None else index
 
 
 def _check_takes(faiss: Any, index: Any, *, with_ids: bool) -> None:
@@ -180,7 +176,7 @@ def _counted(source: Any, count: int) -> Any:
     if isinstance(source, Iterable) and not isinstance(source, Sized):
         source = list(islice(source, count + 1))
     if isinstance(source, Sized) and not isinstance(source, (str, bytes, bytearray, memoryview)):
-        there = len(source)
+        there = counted(source)[1]
         if there != count:
             more = " or more" if isinstance(source, list) and there == count + 1 else ""
             raise OptionError(f"{count} ids for {there} streams{more}")

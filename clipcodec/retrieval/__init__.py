@@ -4,14 +4,17 @@
 
 Streams of `any/rotation` are searched by their symbols. A rotation keeps inner products, so the
 queries are rotated instead of all rows, and as rows are of unit norm, the step cancels. Streams of
-all other profiles are decoded.
+all other profiles are decoded. What an index keeps of these numbers can be saved (saved.py), with
+what it was made of (made.py).
 """
 
-from .hits import Hits
-from .index import SearchIndex, search
+from .building import IndexBuild
+from .found import Hits
+from .index import SearchIndex, Updated
+from .passes import search
 from .sources import codec_of, decoded
 
-__all__ = ["Hits", "SearchIndex", "codec_of", "decoded", "search"]
+__all__ = ["Hits", "IndexBuild", "SearchIndex", "Updated", "codec_of", "decoded", "search"]
 
 
 def __dir__() -> list[str]:

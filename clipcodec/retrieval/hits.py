@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,42 +14,12 @@ from ..errors import EmbeddingError, OptionError, placed
 from ..system.forks import cached_property
 from ..system.threads import in_threads, most_threads, products_of_one_thread
 from .blocks import Block, rotation
+from .found import Hits as Hits
 
 _ROWS = 2048  # scored at a time: they stay in cache
 _TILE = 64  # rows: scored as a whole number of these
 _QUERIES = 256  # scored at a time
 _WORK = 1 << 23  # multiply-adds that are worth a thread: starting it takes as long as a tenth
-
-
-class Hits(NamedTuple):
-    """What a search found: the best first; of equal scores, the first in the source.
-
-    Attributes:
-        scores: (Q, k) float32, cosines of query and decoded embedding.
-        indices: (Q, k) int64, positions in the source.
-
-    Examples:
-        >>> scores, indices = clipcodec.search(
-        ...     clipcodec.open("photos.clpc"), np.load("embeddings.npy")[:2], k=3
-        ... )
-        >>> indices[:, 0].tolist()  # each embedding finds itself
-        [0, 1]
-    """
-
-    scores: NDArray[np.float32]
-    indices: NDArray[np.int64]
-
-    def __repr__(self) -> str:
-        from ..system.shown import counted, shown
-
-        def parts() -> list[object]:
-            queries, k = self.scores.shape
-            best = None
-            if queries and k:
-                best = f"the first finds item {self.indices[0, 0]}, {self.scores[0, 0]:.3f}"
-            return [counted(queries, "query", "queries"), f"{counted(k, 'hit')} each", best]
-
-        return shown("Hits", parts)
 
 
 class Queries:
@@ -143,6 +113,7 @@ def _share(blocks: Sequence[Block], first: int, queries: Queries, k: int) -> lis
 
 def _scores(block: Block, at: int, queries: Queries, part: slice) -> NDArray[np.float32]:
     """Scores (Q, n) of some queries and the rows of a block from `at` on."""
+    block.ready()
     asked = queries.plain if block.scale is None else queries.rotated
     rows = block.values[at : at + _ROWS].astype(np.float32, copy=False)
     own = len(rows)

@@ -1,73 +1,58 @@
-"""Search of streams in one pass, and of an index that stays in memory."""
+"""An index: rows that were decoded once, in memory or in a file, to be searched many times."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import replace
+from itertools import chain
+from typing import Any, Literal, NamedTuple, overload
 
+import numpy as np
+
+from ..container import Container
+from ..embeddings import Embeddings
+from ..errors import MismatchError, OptionError, placed
 from ..profile.registry import ProfileLike
-from .blocks import Block, block_of, joined, rotation, rounded
-from .hits import Hits, Queries, best_hits, check_k
-from .sources import check_backbone, codec_of, parts
+from . import saved
+from .blocks import Block, block_of, joined, rotation, rounded, selected
+from .building import IndexBuild, Progress
+from .filters import chosen, containers_of
+from .found import Hits, Origin, Places
+from .hits import Queries, best_hits, check_k
+from .made import MadeOf
+from .names import Names
+from .saved import Content
+from .sources import codec_of, parts
 
 
-def search(
-    source: Any,
-    queries: Any,
-    k: int = 10,
-    *,
-    profile: ProfileLike = None,
-    backbone: str | None = None,
-    device: str | None = None,
-) -> Hits:
-    """Find the k streams whose embeddings have the largest inner product with each query.
+_FEW = 1 << 16  # rows that a filter leaves: gathered first, and shared by several threads
 
-    One pass, decoding block after block, whatever the number of queries; memory does not grow with
-    the source. To search the same streams often, keep a `SearchIndex`.
 
-    Args:
-        source: An open container, a sequence or iterator of streams, or a pyarrow column of them.
-        queries: (D,) or (Q, D), image or text embeddings, any norm: taken at unit norm.
-        k: How many hits for each query. A source of N < k streams gives N.
-        profile: A private profile's file; a container brings its own.
-        backbone: The model that made the queries: streams of another one are an error. None:
-            unknown.
-        device: Where the streams are decoded: "cuda" for a GPU; None: where the container decodes
-            its own.
+class Updated(NamedTuple):
+    """What `SearchIndex.update` has changed.
 
-    Returns:
-        Scores and positions, (Q, k) each.
-
-    Raises:
-        EmbeddingError: The queries have another width than the source, or are zero, NaN or
-            infinite.
-        OptionError: `k` is no positive whole number.
-        DecodeError: Names the streams at fault by their position in the source.
+    Attributes:
+        added: Items that were decoded.
+        dropped: Rows that the index had, and has no longer.
+        anew: Whether nothing of the index could be kept.
 
     Examples:
-        >>> query = np.load("embeddings.npy")[7]
-        >>> with clipcodec.open("photos.clpc") as photos:
-        ...     scores, indices = clipcodec.search(photos, query, k=5)
-        ...     print(photos.ids[indices[0, 0]])
-        7.jpg
+        >>> photos = clipcodec.open("photos.clpc")
+        >>> clipcodec.SearchIndex(photos).update(photos)
+        Updated(added=0, dropped=0, anew=False)
     """
-    asked = Queries(queries)
-    codec = codec_of(source, profile, device)
 
-    def blocks() -> Iterator[Block]:
-        for part in parts(source, codec):
-            asked.check(part.dim)
-            if backbone is not None:
-                check_backbone(part, backbone)
-            yield block_of(codec, part)
-
-    return best_hits(blocks(), asked, check_k(k))
+    added: int
+    dropped: int
+    anew: bool
 
 
 class SearchIndex:
-    """Embeddings of streams, decoded once and kept in memory to be searched many times.
+    """Embeddings of streams, decoded once, to be searched many times; in memory or in a file.
 
-    Safe to search from many threads. `len(index)` counts its items.
+    Safe to search from many threads. `len(index)` counts its items. Ids of containers are kept.
 
     Args:
         source: As for `search`; more may be added later.
@@ -85,8 +70,8 @@ class SearchIndex:
         >>> index = clipcodec.SearchIndex(clipcodec.open("photos.clpc"))
         >>> index
         <clipcodec.SearchIndex: 100 items, 512 dimensions, 51.6 kB, int8>
-        >>> index.search(np.load("embeddings.npy")[7], k=5).indices.shape
-        (1, 5)
+        >>> index.search(np.load("embeddings.npy")[7], k=5).ids[0][0]
+        '7.jpg'
     """
 
     def __init__(
@@ -97,12 +82,15 @@ class SearchIndex:
         profile: ProfileLike = None,
         device: str | None = None,
     ) -> None:
-        self._exact, self._profile, self._device = exact, profile, device
-        self._blocks: list[Block] = []
+        self._profile, self._device = profile, device
+        self._content = Content(exact, [], [])  # replaced as a whole: searches keep the old one
+        self._saved: saved.Saved | None = None
+        self._clean: Content | None = None  # what the file holds
+        self._writing = threading.RLock()
         self.add(source)
 
     def __len__(self) -> int:
-        return sum(len(block.values) for block in self._blocks)
+        return len(self._content)
 
     def __repr__(self) -> str:
         from ..system.shown import counted, shown, sized
@@ -110,19 +98,237 @@ class SearchIndex:
         def parts() -> list[object]:
             dim = self.dim
             return [counted(len(self), "item"), None if dim is None else counted(dim, "dimension"),
-                    sized(self.nbytes), "exact" if self._exact else "int8"]  # fmt: skip
+                    sized(self.nbytes), "exact" if self.exact else "int8"]  # fmt: skip
 
         return shown("SearchIndex", parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        content, file = self._content, self._saved
+        if file is not None and content is self._clean:
+            content = Content(content.exact, [], [])  # another process maps the file
+        else:
+            file = None
+            whole = [block.part(slice(None)) for block in content.blocks]
+            content = replace(content, blocks=whole)
+        return {"profile": self._profile, "device": self._device, "content": content, "saved": file}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._profile, self._device = state["profile"], state["device"]
+        self._content, self._saved = state["content"], state["saved"]
+        self._clean, self._writing = None, threading.RLock()
+        if self._saved is not None:
+            before = self._saved
+            self._content, self._saved = saved.read(before.path)
+            self._clean = self._content
+            if (self._saved.generation, self._saved.check) != (before.generation, before.check):
+                raise MismatchError(f"{before.path} was changed since the index was pickled")
+
+    @property
+    def _blocks(self) -> list[Block]:
+        return self._content.blocks
+
+    @property
+    def exact(self) -> bool:
+        """Whether float32 rows are kept."""
+        return self._content.exact
 
     @property
     def dim(self) -> int | None:
         """Width D of the embeddings; None while there are none."""
-        return self._blocks[0].values.shape[1] if self._blocks else None
+        return _dim(self._blocks)
 
     @property
     def nbytes(self) -> int:
-        """Memory that the embeddings take, in bytes."""
+        """Bytes that the embeddings take, in memory or in the file."""
         return sum(block.nbytes for block in self._blocks)
+
+    @property
+    def path(self) -> str | None:
+        """The file that it was opened from, or saved to last; None: it is in memory only."""
+        return None if self._saved is None else self._saved.path
+
+    @property
+    def ids(self) -> list[str | None]:
+        """The id of every item, None where it has none; a new list.
+
+        Raises:
+            CorruptError: The file is damaged.
+
+        Examples:
+            >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).ids[:2]
+            ['0.jpg', '1.jpg']
+        """
+        return _all_ids(self._blocks)
+
+    @property
+    def profiles(self) -> dict[str, str]:
+        """Names of the profiles that its streams were made with, and the backbone of each.
+
+        Examples:
+            >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).profiles
+            {'openai-vit-b-32/predictive': 'openai/ViT-B-32'}
+        """
+        return dict(sorted(self._content.profiles))
+
+    @property
+    def sources(self) -> list[str | None]:
+        """Paths of the containers that it was made of; None for streams without one.
+
+        Examples:
+            >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).sources == [
+            ...     os.path.realpath("photos.clpc")
+            ... ]
+            True
+        """
+        return [made.name for made in self._content.made]
+
+    # making
+
+    @overload
+    @classmethod
+    def build(
+        cls, source: Any, path: str | os.PathLike[str] | None = None, *, exact: bool = False,
+        progress: Progress | None = None, background: Literal[False] = False,
+        profile: ProfileLike = None, device: str | None = None,
+    ) -> SearchIndex: ...  # fmt: skip
+    @overload
+    @classmethod
+    def build(
+        cls, source: Any, path: str | os.PathLike[str] | None = None, *, exact: bool = False,
+        progress: Progress | None = None, background: Literal[True],
+        profile: ProfileLike = None, device: str | None = None,
+    ) -> IndexBuild: ...  # fmt: skip
+    @classmethod
+    def build(
+        cls,
+        source: Any,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        exact: bool = False,
+        progress: Progress | None = None,
+        background: bool = False,
+        profile: ProfileLike = None,
+        device: str | None = None,
+    ) -> SearchIndex | IndexBuild:
+        """Make an index and save it.
+
+        Args:
+            source: As for `search`.
+            path: File to save it to, `.clpi` by custom; an index that is there is replaced. The
+                index is then read from the file. None: it stays in memory.
+            exact: As for `SearchIndex`.
+            progress: Called with the number of items that are in the index, and of all, or None if
+                that is not known; some thousands at a time.
+            background: Return at once, and let another thread do it.
+            profile: As for `SearchIndex`.
+            device: As for `SearchIndex`.
+
+        Returns:
+            The index; with `background` an `IndexBuild`, whose `result()` is the index.
+
+        Raises:
+            DecodeError: As for `SearchIndex`; no file is written.
+            OutputExistsError: Another kind of file has this name.
+            OSError: The file cannot be written.
+
+        Examples:
+            >>> photos = clipcodec.open("photos.clpc")
+            >>> clipcodec.SearchIndex.build(photos, "photos.clpi").path == os.path.abspath(
+            ...     "photos.clpi"
+            ... )
+            True
+        """
+        index = cls(exact=exact, profile=profile, device=device)
+        if path is not None:
+            saved.check_target(path)
+        total = _count(source)
+
+        def work(report: Progress) -> SearchIndex:
+            report(0, total)
+            with index._writing:
+                for new in index._new(source, None):
+                    index._content = _with(index._content, new)
+                    if new.block is not None:
+                        report(len(index), total)
+            if path is None:
+                return index
+            index.save(path)
+            return cls.open(path, profile=profile, device=device)
+
+        if background:
+            return IndexBuild(index, work, total, progress)
+        return work(progress or (lambda done, total: None))
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        profile: ProfileLike = None,
+        device: str | None = None,
+    ) -> SearchIndex:
+        """Open a saved index. Its rows are not read, but mapped: this takes milliseconds.
+
+        A part of the rows is compared with its check value when it is first searched.
+
+        Args:
+            path: What `save` has written.
+            profile: As for `SearchIndex`, for what is added to it.
+            device: As for `SearchIndex`, for what is added to it.
+
+        Returns:
+            The index.
+
+        Raises:
+            CorruptError: It is damaged, or no index.
+            TruncatedError: It was cut.
+            UnsupportedError: Another release has made it: build it again.
+            OSError: It cannot be read.
+
+        Examples:
+            >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).save("photos.clpi")
+            >>> clipcodec.SearchIndex.open("photos.clpi")
+            <clipcodec.SearchIndex: 100 items, 512 dimensions, 51.6 kB, int8>
+        """
+        index = cls(profile=profile, device=device)
+        index._content, index._saved = saved.read(path)
+        index._clean = index._content
+        return index
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Write the index to a file, as a whole or not at all.
+
+        Args:
+            path: The file, `.clpi` by custom; an index that is there is replaced. None, or the
+                file that the index was opened from: what was added since is appended to it.
+
+        Raises:
+            OutputExistsError: Another kind of file has this name.
+            OptionError: There is no path.
+            MismatchError: Another process has changed the file since it was opened.
+            LockedError: Another process is writing it.
+            OSError: It cannot be written.
+
+        Examples:
+            >>> index = clipcodec.SearchIndex(clipcodec.open("photos.clpc"))
+            >>> index.save("photos.clpi")
+            >>> index.add(clipcodec.open("photos.clpc"))
+            >>> index.save()
+            >>> len(clipcodec.SearchIndex.open("photos.clpi"))
+            200
+        """
+        with self._writing:
+            own, content = self._saved, self._content
+            if own is not None and (path is None or _same_file(path, own.path)):
+                if content is self._clean:
+                    return
+                put = saved.grow if saved.grows_well(own, content) else saved.write_again
+                self._saved = put(own, content)
+            elif path is not None:
+                self._saved = saved.write(path, content)
+            else:
+                raise OptionError("this index is in no file yet: save it with a path")
+            self._clean = content
 
     def add(self, source: Any) -> None:
         """Append the streams of a source: all of them, or none if one is damaged.
@@ -140,41 +346,270 @@ class SearchIndex:
             >>> len(index)
             100
         """
-        codec = codec_of(source, self._profile, self._device)
-        new = [self._kept(block_of(codec, part)) for part in parts(source, codec, self.dim)]
-        blocks = list(self._blocks)
-        for block in new:
-            if blocks and blocks[-1].fits(block):
-                block = joined([blocks.pop(), block])
-            blocks.append(block)
-        self._blocks = blocks  # all at once: a search that is under way keeps the old ones
+        with self._writing:
+            content = self._content
+            for new in self._new(source, self.dim):
+                content = _with(content, new)
+            self._content = content  # all at once: a search that is under way keeps the old rows
 
-    def search(self, queries: Any, k: int = 10) -> Hits:
+    def update(self, source: Any) -> Updated:
+        """Bring the index up to date with the container, or containers, that it was made of.
+
+        What was appended to a container since is decoded and added; rows of deleted items are
+        dropped. What is another container, or was compacted, is decoded anew. Open the container
+        again first: an open one does not see what is appended to its file. `save` writes the
+        changes to the index's file.
+
+        Args:
+            source: An open container, or a list of them in the same order as before.
+
+        Returns:
+            How many items were added and dropped.
+
+        Raises:
+            OptionError: It is no container.
+            DecodeError: Names the streams at fault; the index stays as it was.
+
+        Examples:
+            >>> index = clipcodec.SearchIndex(clipcodec.open("photos.clpc"))
+            >>> with clipcodec.ContainerWriter("photos.clpc", "a") as writer:
+            ...     writer.append(clipcodec.open("photos.clpc")[0], id="again.jpg")
+            >>> index.update(clipcodec.open("photos.clpc"))
+            Updated(added=1, dropped=0, anew=False)
+        """
+        containers = _containers(source)
+        with self._writing:
+            before = self._content
+            content, updated, appended = self._updated(before, containers)
+            if updated.added or updated.dropped or len(content.made) != len(before.made):
+                if not appended and self._saved is not None:
+                    self._saved = self._saved.outdated()
+                self._content = content
+        return updated
+
+    def check(self, source: Any) -> None:
+        """Check that the index is of this container, or these containers, as they are now.
+
+        Sizes and numbers of items of all blocks are compared, and check values of some.
+
+        Args:
+            source: An open container, or a list of them in the same order as before.
+
+        Raises:
+            MismatchError: It is of other ones, or these have changed since: what has changed.
+            OptionError: It is no container.
+
+        Examples:
+            >>> photos = clipcodec.open("photos.clpc")
+            >>> clipcodec.SearchIndex(photos).check(photos)
+        """
+        containers, made = _containers(source), self._content.made
+        if len(containers) != len(made):
+            raise MismatchError(
+                f"{self._name} was made of {len(made)} sources, not of {len(containers)}: build it "
+                "again, or index.update(containers)"
+            )
+        for one, container in zip(made, containers, strict=True):
+            one.compare(container, self._name)
+
+    # using
+
+    def search(
+        self, queries: Any, k: int = 10, *, ids: Iterable[str] | None = None, where: Any = None
+    ) -> Hits:
         """Find the k items with the largest inner product with each query.
 
         Args:
             queries: As for the function `search`.
             k: As for the function `search`.
+            ids: As for the function `search`.
+            where: As for the function `search`.
 
         Returns:
             Scores and positions, (Q, k) each, counted in the order in which streams were added.
 
         Raises:
             EmbeddingError: As for the function `search`, and so is OptionError.
+            DecodeError: The file of the index is damaged, or was cut since it was opened.
 
         Examples:
             >>> index = clipcodec.SearchIndex(clipcodec.open("photos.clpc"))
             >>> index.search(np.load("embeddings.npy")[:3], k=5).scores.shape
             (3, 5)
+            >>> index.search(np.load("embeddings.npy")[7], ids=["3.jpg", "4.jpg"]).scores.shape
+            (1, 2)
         """
-        asked, blocks = Queries(queries), self._blocks
-        if blocks:
-            asked.check(blocks[0].values.shape[1])
-        return best_hits(blocks, asked, check_k(k))
+        asked, content, k = Queries(queries), self._content, check_k(k)
+        blocks: Iterable[Block] = content.blocks
+        if content.blocks:
+            asked.check(content.blocks[0].values.shape[1])
+        rows = None
+        if ids is not None or where is not None:
+            rows = chosen(len(content), lambda: _all_ids(content.blocks), self._name, ids, where)
+            assert rows is not None
+            blocks = list(selected(content.blocks, rows)) if len(rows) <= _FEW else selected(
+                content.blocks, rows
+            )  # fmt: skip
+        return best_hits(blocks, asked, k).of(_origin(content), rows)
+
+    def decode_blocks(self) -> Iterator[Embeddings]:
+        """Give all rows as embeddings, some thousands at a time.
+
+        Yields:
+            (n, D) float32, rows of unit norm, in order: what `decode` returns with `exact`, else
+            rounded.
+
+        Raises:
+            DecodeError: The file of the index is damaged.
+
+        Examples:
+            >>> index = clipcodec.SearchIndex(clipcodec.open("photos.clpc"))
+            >>> [rows.shape for rows in index.decode_blocks()]
+            [(100, 512)]
+        """
+        for block in self._content.blocks:
+            yield block.embeddings()
+
+    @property
+    def _name(self) -> str:
+        return "the index" if self._saved is None else self._saved.path
+
+    def _new(self, source: Any, dim: int | None) -> Iterator[_New]:
+        """What a source, or several containers, add to an index of this width."""
+        several = containers_of(source)
+        for one in [source] if several is None else several:
+            held = isinstance(one, Container)
+            if held:
+                yield _New(MadeOf.container(one))
+            with placed(source=None if several is None else one.name):
+                for new in self._rows(one, dim):
+                    dim = new.dim
+                    yield new if held else new._replace(made=MadeOf.streams(0))
+
+    def _rows(self, source: Any, dim: int | None, start: int = 0) -> Iterator[_New]:
+        """The rows of one source, from a position on."""
+        codec = codec_of(source, self._profile, self._device)
+        rows = np.arange(start, len(source)) if start else None
+        for part in parts(source, codec, dim, rows):
+            block = self._kept(block_of(codec, part))
+            names = Names(len(block)) if part.ids is None else Names.of(part.ids())
+            used = frozenset((own.profile.name, own.profile.backbone) for own in part.streams)
+            yield _New(None, block.named(names), used, part.dim)
+
+    def _updated(
+        self, before: Content, containers: list[Container]
+    ) -> tuple[Content, Updated, bool]:
+        """The content for these containers, and whether it is the old one with rows behind it."""
+        content = Content(before.exact, [], [], before.profiles)
+        first = kept_rows = added = 0
+        appended = len(containers) >= len(before.made)
+        for number, container in enumerate(containers):
+            now, kept = MadeOf.container(container), None
+            content = _with(content, _New(now))
+            if number < len(before.made):
+                old = before.made[number]
+                kept = old.kept(now)
+                appended &= kept is not None and bool(kept.all()) and not added
+                if kept is not None:
+                    rows = first + np.flatnonzero(kept)
+                    for block in selected(before.blocks, rows):
+                        content = _with(content, _New(None, block))
+                    kept_rows += len(rows)
+                first += old.rows
+            start = 0 if kept is None else int(kept.sum())
+            with placed(source=container.name if len(containers) > 1 else None):
+                if start < len(container):
+                    for new in self._rows(container, _dim(content.blocks), start):
+                        content = _with(content, new)
+                        added += len(new.block or ())
+        dropped = len(before) - kept_rows
+        return content, Updated(added, dropped, bool(len(before)) and not kept_rows), appended
 
     def _kept(self, block: Block) -> Block:
         """The block as this index keeps it."""
         if block.scale is not None:
             small = rounded(block.values, least=1.0)
-            return block if self._exact and not small.equals(block) else small
-        return block if self._exact else rounded(rotation().coefficients(block.values))
+            return block if self.exact and not small.equals(block) else small
+        return block if self.exact else rounded(rotation().coefficients(block.values))
+
+
+class _New(NamedTuple):
+    """What is added to an index: a source, whose rows follow, or some rows of it."""
+
+    made: MadeOf | None
+    block: Block | None = None
+    profiles: frozenset[tuple[str, str]] = frozenset()
+    dim: int | None = None
+
+
+def _with(content: Content, new: _New) -> Content:
+    """The content with this behind it; small blocks are kept together."""
+    made, blocks = list(content.made), content.blocks
+    if new.made is not None and not (new.made.name is None and made and made[-1].name is None):
+        made.append(replace(new.made, rows=0))
+    if new.block is not None:
+        made[-1] = replace(made[-1], rows=made[-1].rows + len(new.block))
+        blocks = list(blocks)
+        block = new.block
+        if blocks and blocks[-1].fits(block):
+            block = joined([blocks.pop(), block])
+        blocks.append(block)
+    return Content(content.exact, blocks, made, content.profiles | new.profiles)
+
+
+def _same_file(path: str | os.PathLike[str], own: str) -> bool:
+    return os.path.abspath(path) == own and os.path.exists(own)
+
+
+def _dim(blocks: list[Block]) -> int | None:
+    return blocks[0].values.shape[1] if blocks else None
+
+
+def _count(source: Any) -> int | None:
+    several = containers_of(source)
+    if several is not None:
+        return sum(map(len, several))
+    return len(source) if isinstance(source, Sized) else None
+
+
+def _containers(source: Any) -> list[Container]:
+    """An open container, or several, as a list. Raises OptionError."""
+    found = [source] if isinstance(source, Container) else containers_of(source)
+    if found is None:
+        raise OptionError(
+            f"{type(source).__name__}: an index is compared with a container, or a list of them: "
+            "clipcodec.open(…)"
+        )
+    return found
+
+
+def _all_ids(blocks: list[Block]) -> list[str | None]:
+    names = (Names(len(block)) if block.names is None else block.names for block in blocks)
+    return list(chain.from_iterable(name.list() for name in names))
+
+
+def _origin(content: Content) -> Origin:
+    counts = [made.rows for made in content.made]
+    starts = np.cumsum([0, *counts[:-1]]).tolist() if counts else []
+    finders = [_IndexIds(content.blocks, start) for start in starts]
+    return Origin(counts, finders) if counts else Origin()
+
+
+class _IndexIds:
+    """Finds ids of one source in an index, whose rows begin at `first`."""
+
+    def __init__(self, blocks: list[Block], first: int) -> None:
+        self._blocks, self._first = blocks, first
+
+    def __call__(self, places: Places) -> list[str | None]:
+        ids: list[str | None] = []
+        rows, start = places + self._first, 0
+        for block in self._blocks:
+            low, high = np.searchsorted(rows, [start, start + len(block)])
+            if high > low and block.names is not None and block.names.some:
+                names = block.names.list()
+                ids += [names[row] for row in (rows[low:high] - start).tolist()]
+            else:
+                ids += [None] * int(high - low)
+            start += len(block)
+        return ids

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..codec import Codec
 from ..columns import Columns, unpack_columns
 from ..container import Container
+from ..container.blocks import ids_of, streams_of
 from ..devices import TOGETHER, used
 from ..embeddings import Embeddings
 from ..errors import DecodeError, placed, raise_rows
@@ -19,6 +24,10 @@ from ..system.arrow import as_column
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _WIDTH = 768  # for wider embeddings fewer
 _VALUES = 2048  # taken from an Arrow column at a time
+
+
+Places = NDArray[np.int64]
+Ids = Callable[[], "list[str | None]"]
 
 
 class WidthError(DecodeError):
@@ -31,11 +40,19 @@ class Part(NamedTuple):
     first    place of the first one in the source
     streams  cut into their parts, not decoded; those that hold the first one are the first
     dim      width D of the embeddings
+    rows     places of all of them, if they do not follow one another
+    ids      gives theirs, if the source has ids
     """
 
     first: int
     streams: list[Columns]
     dim: int
+    rows: Places | None = None
+    ids: Ids | None = None
+
+    def places(self, at: int = 0) -> int | Places:
+        """What `placed` takes for the streams from `at` on."""
+        return self.first + at if self.rows is None else self.rows[at:]
 
 
 def codec_of(source: Any, profile: ProfileLike, device: str | None = None) -> Codec:
@@ -86,24 +103,59 @@ def decoded(source: Any, codec: Codec) -> Iterator[Embeddings]:
         yield decode(codec, part)
 
 
-def parts(source: Any, codec: Codec, dim: int | None = None) -> Iterator[Part]:
+def parts(
+    source: Any, codec: Codec, dim: int | None = None, rows: Places | None = None
+) -> Iterator[Part]:
     """The streams of a source, some thousands at a time.
 
-    dim  width that they must have; None: that of the first, whose header says it
+    dim   width that they must have; None: that of the first, whose header says it
+    rows  places of those that are wanted, in order; None: all. The source can be indexed then.
     """
-    items = _items(source)
+    items = _items(source) if rows is None else iter(_taken(source, rows[:1]))
     if dim is None:
         head = list(islice(items, 1))
         if not head:
             return
-        dim = codec.parse_batch(head)[0].dim
+        with placed(0 if rows is None else rows):
+            dim = codec.parse_batch(head)[0].dim
         items = chain(head, items)
     most = TOGETHER if used(codec.device) else BLOCK
     first, size = 0, max(1, min(most, most * _WIDTH // dim))
-    for streams in source._streams(size) if isinstance(source, Container) else _cut(items, size):
+    if rows is not None:
+        for at in range(0, len(rows), size):
+            own = rows[at : at + size]
+            with placed(own):
+                columns = parse_rows(codec, _taken(source, own), dim)
+            yield Part(int(own[0]), columns, dim, own, _ids_of(source, own))
+        return
+    cut = _cut_container(source, size) if isinstance(source, Container) else _cut(items, size)
+    for streams, ids in cut:
         with placed(first):
-            yield Part(first, parse_rows(codec, streams, dim), dim)
+            columns = parse_rows(codec, streams, dim)
+        yield Part(first, columns, dim, None, ids)
         first += len(streams)
+
+
+def _ids_of(source: Any, rows: Places) -> Ids | None:
+    """What gives the ids of some items, if the source has ids."""
+    if not isinstance(source, Container):
+        return None
+    return lambda: [source.item(i).id for i in rows.tolist()]
+
+
+def _cut_container(container: Container, size: int) -> Iterator[tuple[Sequence[Any], Ids]]:
+    for _, piece in container._pieces(size):
+        yield streams_of(piece), partial(ids_of, piece)
+
+
+def _taken(source: Any, rows: Places) -> Sequence[Any]:
+    """The streams at some places."""
+    if isinstance(source, Container):
+        return source[rows]
+    if hasattr(source, "to_pylist"):
+        taken: list[Any] = source.take(rows).to_pylist()
+        return taken
+    return [source[i] for i in rows.tolist()]
 
 
 def check_backbone(part: Part, backbone: str) -> None:
@@ -119,13 +171,13 @@ def check_backbone(part: Part, backbone: str) -> None:
         for row in group.rows.tolist()
     }
     if odd:
-        with placed(part.first):
+        with placed(part.places()):
             raise DecodeError.of_rows(odd)
 
 
 def decode(codec: Codec, part: Part) -> Embeddings:
     """The embeddings (n, D) of a part. Raises DecodeError naming streams by their place."""
-    with placed(part.first):
+    with placed(part.places()):
         return codec._decode_columns(part.streams)
 
 
@@ -158,9 +210,9 @@ def parse_rows(codec: Codec, streams: Sequence[Any], dim: int) -> list[Columns]:
     return groups
 
 
-def _cut(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+def _cut(items: Iterator[Any], size: int) -> Iterator[tuple[Sequence[Any], None]]:
     while some := list(islice(items, size)):
-        yield some
+        yield some, None
 
 
 def _items(source: Any) -> Iterator[Any]:

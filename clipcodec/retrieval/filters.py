@@ -1,0 +1,116 @@
+"""Which items of a source are searched: those with some ids, or where something is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence, Sized
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..container import Container
+from ..errors import OptionError
+from ..system.shown import named
+
+Places = NDArray[np.int64]
+Names = Callable[[], "Sequence[str | None]"]
+
+
+def containers_of(source: Any) -> list[Container] | None:
+    """The containers of a list of them; None: it is another source. Raises OptionError."""
+    if not isinstance(source, (list, tuple)):
+        return None
+    odd = [one for one in source if not isinstance(one, Container)]
+    if not source or len(odd) == len(source):
+        return None
+    if odd:
+        raise OptionError(
+            f"a list of containers holds a {type(odd[0]).__name__}, too: give containers alone, or "
+            "streams alone"
+        )
+    return list(source)
+
+
+def listed(source: Any) -> Any:
+    """A source whose streams can be taken by place: an iterator becomes a list."""
+    if isinstance(source, Iterable) and not isinstance(source, Sized):
+        return list(source)
+    return source
+
+
+def chosen(count: int, names: Names | None, what: str, ids: Any, where: Any) -> Places | None:
+    """The places that a filter leaves, in order; None: all.
+
+    count  items of the source
+    names  gives their ids; None: they have none
+    what   the source, for messages
+
+    Raises OptionError.
+    """
+    if ids is None and where is None:
+        return None
+    kept = np.ones(count, bool)
+    if ids is not None:
+        kept &= _with_ids(names, count, what, ids)
+    if where is not None:
+        kept &= _where(count, names, where)
+    return np.flatnonzero(kept)
+
+
+def _with_ids(names: Names | None, count: int, what: str, ids: Any) -> NDArray[np.bool_]:
+    wanted = {ids} if isinstance(ids, str) else _texts(ids)
+    if not wanted:
+        return np.zeros(count, bool)
+    if names is None:
+        raise OptionError(
+            f"ids: {what} has no ids, which a container keeps; give positions: where=[…]"
+        )
+    known = names()
+    kept = np.fromiter((name in wanted for name in known), bool, count)
+    unknown = wanted.difference(known)
+    if unknown:
+        few = "item has this id" if len(unknown) == 1 else "items have these ids"
+        raise OptionError(f"ids: no {few} in {what}: {named(sorted(unknown))}")
+    return kept
+
+
+def _texts(ids: Any) -> set[str]:
+    values = ids.tolist() if hasattr(ids, "tolist") else ids
+    if not isinstance(values, Iterable) or isinstance(values, bytes):
+        raise OptionError(f"ids={ids!r}: expected the ids of items, a list of texts")
+    found = list(values)
+    odd = [value for value in found if not isinstance(value, str)]
+    if odd:
+        raise OptionError(f"ids: {odd[0]!r} is no id: expected texts; for positions, where=[…]")
+    return set(found)
+
+
+def _where(count: int, names: Names | None, where: Any) -> NDArray[np.bool_]:
+    if callable(where):
+        known = names() if names is not None else [None] * count
+        return np.fromiter((bool(where(name)) for name in known), bool, count)
+    try:
+        values = np.asarray(where if hasattr(where, "__len__") else list(where))
+    except (ValueError, TypeError) as error:
+        raise OptionError(
+            f"where: {type(where).__name__}: expected {_EXPECTED.format(count)}"
+        ) from error
+    if values.ndim == 1 and not values.size and count:
+        return np.zeros(count, bool)  # no positions
+    if values.ndim != 1 or values.dtype.kind not in "biu":
+        raise OptionError(
+            f"where: {values.dtype} of shape {values.shape}: expected {_EXPECTED.format(count)}"
+        )
+    if values.dtype.kind == "b":
+        if len(values) != count:
+            raise OptionError(f"where: {len(values)} booleans for {count} items: give one for each")
+        return values
+    odd = (values >= count) | (values < -count)
+    if odd.any():
+        raise OptionError(f"where: position {values[odd][0]} of {count} items")
+    kept = np.zeros(count, bool)
+    kept[values] = True
+    return kept
+
+
+_EXPECTED = "{} booleans, positions, or a function of an id"

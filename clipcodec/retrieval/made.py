@@ -1,0 +1,110 @@
+"""What the rows of an index were made of, to notice that a container is another one by now."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..container import Container
+from ..errors import MismatchError
+from ..system.shown import counted
+
+_TRIED = 64  # check values of blocks that `MadeOf.compare` reads, spread over the container
+
+
+@dataclass(frozen=True, eq=False)
+class MadeOf:
+    """One source of an index.
+
+    rows    items that the index has of it
+    name    path of the container; None: these were streams without one
+    blocks  (B, 2) bytes and items of each block of the container that holds items
+    checks  (B,) their check values
+    gone    (n,) places of the items that were deleted, counted with these
+    """
+
+    rows: int
+    name: str | None
+    blocks: NDArray[np.int64]
+    checks: NDArray[np.int64]
+    gone: NDArray[np.int64]
+
+    @classmethod
+    def streams(cls, rows: int) -> MadeOf:
+        none = np.empty(0, np.int64)
+        return cls(rows, None, none.reshape(0, 2), none, none)
+
+    @classmethod
+    def container(cls, container: Container) -> MadeOf:
+        """Raises OSError or DecodeError: it cannot be read."""
+        path = container._file.own_path
+        return cls(
+            len(container), container.name if path is None else os.path.realpath(path),
+            blocks_of(container), _checks(container, range(len(blocks_of(container)))),
+            gone_of(container),
+        )  # fmt: skip
+
+    def kept(self, now: MadeOf) -> NDArray[np.bool_] | None:
+        """Which of its rows are still in the container as it is now, as its first ones.
+
+        None: that cannot be told: it is another container, or was compacted.
+        """
+        count = len(self.blocks)
+        if self.name is None or now.name is None or len(now.blocks) < count or not count:
+            return None
+        if (now.blocks[:count] != self.blocks).any() or (now.checks[:count] != self.checks).any():
+            return None
+        alive = np.ones(int(self.blocks[:, 1].sum()), bool)
+        alive[self.gone] = False
+        still = np.ones(len(alive), bool)
+        still[now.gone[now.gone < len(alive)]] = False
+        if (still & ~alive).any():  # an item that is no longer deleted
+            return None
+        return still[alive]
+
+    def compare(self, container: Container, index: str) -> None:
+        """Raise MismatchError unless the container is the one that this was made of, unchanged."""
+        remedy = "bring it up to date, index.update(container), or build it again"
+        name, own = container.name, blocks_of(container)
+        count = min(len(own), len(self.blocks))
+        tried = np.unique(np.linspace(0, count - 1, min(count, _TRIED)).astype(int)).tolist()
+        same = (own[:count] == self.blocks[:count]).all() and (
+            _checks(container, tried) == self.checks[tried]
+        ).all()
+        if self.name is None or not same or len(own) < len(self.blocks):
+            of = "streams without a container" if self.name is None else f"another, {self.name}"
+            if self.name is not None and self.name == os.path.realpath(name):
+                of = "what it was before it was written anew"
+            raise MismatchError(f"{index} was not made of {name}, but of {of}: {remedy}")
+        if len(own) > count:
+            more = counted(int(own[count:, 1].sum()), "item")
+            raise MismatchError(f"{name} has gained {more} since {index} was made: {remedy}")
+        gone = gone_of(container)
+        if not np.array_equal(gone, self.gone):
+            less = counted(len(np.setxor1d(gone, self.gone)), "item was", "items were")
+            raise MismatchError(f"{less} deleted from {name} since {index} was made: {remedy}")
+
+
+def blocks_of(container: Container) -> NDArray[np.int64]:
+    """(B, 2) bytes and items of each block that holds items."""
+    entries = container.survey.entries
+    return entries[entries[:, 1] > 0]
+
+
+def gone_of(container: Any) -> NDArray[np.int64]:
+    """Places of the deleted items, in order, counted with these."""
+    gone = getattr(container, "_gone", None)
+    return np.empty(0, np.int64) if gone is None else np.asarray(gone, np.int64)
+
+
+def _checks(container: Container, blocks: Any) -> NDArray[np.int64]:
+    """The check values of some blocks, as they are in the file."""
+    survey = container.survey
+    data = survey.entries[:, 1] > 0
+    ends = (survey.offsets + survey.entries[:, 0])[data]
+    read = container._file.read_at
+    return np.array([int.from_bytes(read(int(ends[i]) - 4, 4), "big") for i in blocks], np.int64)
