@@ -954,7 +954,7 @@ def test_rates_out_of_reach_name_the_image(eye: Codec) -> None:
 
 
 def test_duckdb_reads_and_decodes(tmp_path: Path, file: Path, codec: Codec, rows: Any) -> None:
-    """The recipe of docs/tables.md: SQL over streams, and vectors by a function of ours."""
+    """SQL over streams, and vectors by a function of one's own."""
     duckdb = pytest.importorskip("duckdb")
     small = tmp_path / "small.parquet"
     arrow.compress_parquet(file, small, "embedding", profile=codec)
@@ -1018,9 +1018,9 @@ def test_the_snippets_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     pytest.importorskip("pandas")
     text = (ROOT / "docs" / "tables.md").read_text("utf-8")
     blocks = [part.partition("```")[0] for part in text.split("```python")[1:]]
-    others = ("pyspark", "mapInArrow", "datasets", "some_rows", "column_profile")
+    others = ("pyspark", "mapInArrow", "datasets", "some_rows", "column_profile", "polars")
     blocks = [block for block in blocks if not any(word in block for word in others)]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     rows = drawn(20)
     pq.write_table(pa.table({"id": range(20), "embedding": fixed(rows)}), "table.parquet")
@@ -1033,6 +1033,7 @@ def test_the_snippets_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     names["db"].close()
     assert names["frame"]["clip"].tolist() == expected
     assert names["table"].column_names == ["id", "embedding", "clip"]
+    assert len(names["back"]) == len(rows)
     assert names["bad"] == []
 
 
