@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ..errors import InputError, OptionError
 from .choosing import near
 from .copying import Output, Source, chosen_items, copy_items, opened, refuse_own
+from .keys import places_of
 from .layout import Item
 from .reader import Container
 from .streams import profile_name as name_of_profile
-from .writer import BLOCK_ITEMS
 
 Where = Callable[[Item], object] | Sequence[bool] | Sequence[int] | range | slice | NDArray[Any]
 _SHOWN = 3  # ids that are named
@@ -66,7 +66,7 @@ def filter_items(
     profile_name: str | None = None,
     overwrite: bool = False,
     partial: bool = False,
-    block_items: int = BLOCK_ITEMS,
+    block_items: int | None = None,
 ) -> Filtered:
     """Write a container of the items of another that are chosen, in their order.
 
@@ -225,9 +225,9 @@ def _allowed(
     """What `where` says of positions, and what it says of items."""
     if where is None or callable(where):
         return np.ones(len(container), bool), where
-    places = container._places_of(where)
+    places = places_of(where, len(container), container.index)
     allowed = np.zeros(len(container), bool)
-    allowed[[places] if isinstance(places, int) else [*places]] = True
+    allowed[places] = True
     return allowed, None
 
 
