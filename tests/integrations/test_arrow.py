@@ -1097,3 +1097,30 @@ def test_hugging_face_map_over_images(tmp_path: Path, eye: Codec) -> None:
     assert json.loads(pq.read_schema(tmp_path / "s.parquet").metadata[b"huggingface"])["info"][
         "features"
     ]["image"] == {"dtype": "binary", "_type": "Value"}
+
+
+def test_a_column_of_text_in_a_parquet_file(
+    tmp_path: Path, codec: Codec, rows: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found as streams, and decoded as bytes are; one that is spoilt is named."""
+    from clipcodec.cli import main
+    from clipcodec.integrations.contents import contents
+
+    streams = codec.encode_embeddings(rows[:20])
+    texts = [None, *map(clipcodec.to_text, streams)]
+    spoilt = [*texts[:9], *map(str, streams[8:])]
+    source, target = tmp_path / "t.parquet", tmp_path / "v.parquet"
+    made = pa.table({"t": texts, "bad": spoilt, "word": ["a dog"] * 21})
+    pq.write_table(made, source)
+    assert [c.holds for c in contents(source, codec).columns] == ["streams", "other", "other"]
+    arrow.decompress_parquet(source, target, "t", profile=codec)
+    found = pq.read_table(target)["t"]
+    assert found.null_count == 1
+    assert np.allclose(vectors(found.drop_null()), codec.decode_batch(streams))
+    with pytest.raises(DecodeError, match=r"column 'bad', row 9 .*Python's way to show bytes"):
+        arrow.decompress_parquet(source, target, "bad", profile=codec, overwrite=True)
+    own = ["--profile", str(codec.profile.path)]
+    again = str(tmp_path / "w.parquet")
+    assert main(["decompress", str(source), "--column", "t", "-o", again, *own]) == 0
+    assert pq.read_table(again)["t"].equals(found)
+    assert capsys.readouterr().out == ""
