@@ -79,7 +79,9 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
 
 
 def in_place(name: str) -> None:
-    """Raise OptionError for what is no file, so that nothing in it can be changed."""
+    """Raise OptionError for what is no file of this machine: nothing in it can be changed."""
+    if is_url(name):
+        raise OptionError(f"{name}: an object in a store cannot be changed: change a copy of it")
     if is_pipe(name):
         raise OptionError(f"{label_of(name)}: a container is changed in its file: name one")
 
@@ -330,7 +332,7 @@ def _together(
 
 @contextmanager
 def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
-    """A file that can seek. When whole it becomes `name`, or is copied to a URL, stdout or a pipe."""
+    """A file that can seek. When whole it becomes `name`, or is copied to a URL or a pipe."""
     if name != STDIO and not written_directly(name) and not is_url(name):
         with replacing(name, overwrite=force) as file:
             yield file

@@ -26,7 +26,8 @@ def add(verbs: Verbs) -> None:
                        "this text, one per line; - for stdin")  # fmt: skip
     options.match(p, "also items whose id matches one of these; *, ? and [ab] stand for letters")
     group.add_argument("--index", nargs="+", action="extend", type=whole(), default=[], metavar="N",
-                       help="also items by position, from 0, or from the end: -1 is the last")  # fmt: skip
+                       help="also items by position, from 0, or from the end: -1 is the "
+                       "last")  # fmt: skip
     _dry_run(p, "list the items that would be deleted")
     options.quiet(p)
 
