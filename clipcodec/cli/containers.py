@@ -332,7 +332,7 @@ def _together(
 
 @contextmanager
 def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
-    """A file that can seek. When whole it becomes `name`, or is copied to a URL or a pipe."""
+    """A file that can seek. When whole it becomes `name`, or goes to a URL, stdout or a pipe."""
     if name != STDIO and not written_directly(name) and not is_url(name):
         with replacing(name, overwrite=force) as file:
             yield file
