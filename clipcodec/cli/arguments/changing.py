@@ -11,7 +11,7 @@ from .values import whole
 def add(verbs: Verbs) -> None:
     p = verb(
         verbs, "delete", "items of a container, which `compact` then takes out of the file",
-        page="containers",
+        page="changing-containers",
         examples=[
             ("Two items, by their ids", "clipcodec delete photos.clpc beach.jpg dog.jpg"),
             ("What a pattern would delete", 'clipcodec delete photos.clpc --match "be*" --dry-run'),
@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
 
     p = verb(
         verbs, "update", "streams in place of the items of a container that have their ids",
-        page="containers",
+        page="changing-containers",
         examples=[
             ("The item beach.jpg, or a new one of this id",
              "clipcodec update photos.clpc beach.jpg.clip"),
@@ -53,7 +53,7 @@ def add(verbs: Verbs) -> None:
 
     p = verb(
         verbs, "compact", "containers anew, without deleted items and in whole blocks",
-        page="containers",
+        page="changing-containers",
         examples=[
             ("What it would save", "clipcodec compact photos.clpc --dry-run"),
             ("After many items were deleted, or appended one by one",
