@@ -13,7 +13,7 @@ import numpy as np
 
 from ..container import Container
 from ..embeddings import Embeddings
-from ..errors import MismatchError, OptionError, placed
+from ..errors import MismatchError, OptionError
 from ..profile.registry import ProfileLike
 from . import saved
 from .blocks import Block, block_of, joined, rotation, rounded, selected
@@ -24,7 +24,7 @@ from .hits import Queries, best_hits, check_k
 from .made import MadeOf
 from .names import Names
 from .saved import Content
-from .sources import codec_of, parts
+from .sources import codec_of, in_container, parts
 
 
 _FEW = 1 << 16  # rows that a filter leaves: gathered first, and shared by several threads
@@ -166,7 +166,7 @@ class SearchIndex:
 
         Examples:
             >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).profiles
-            {'openai-vit-b-32/predictive': 'openai/ViT-B-32'}
+            {'openai-vit-b-32/predictive': 'openai-vit-b-32'}
         """
         return dict(sorted(self._content.profiles))
 
@@ -481,7 +481,7 @@ class SearchIndex:
             held = isinstance(one, Container)
             if held:
                 yield _New(MadeOf.container(one))
-            with placed(source=None if several is None else one.name):
+            with in_container(None if several is None else one.name):
                 for new in self._rows(one, dim):
                     dim = new.dim
                     yield new if held else new._replace(made=MadeOf.streams(0))
@@ -517,7 +517,7 @@ class SearchIndex:
                     kept_rows += len(rows)
                 first += old.rows
             start = 0 if kept is None else int(kept.sum())
-            with placed(source=container.name if len(containers) > 1 else None):
+            with in_container(container.name if len(containers) > 1 else None):
                 if start < len(container):
                     for new in self._rows(container, _dim(content.blocks), start):
                         content = _with(content, new)

@@ -9,13 +9,12 @@ import numpy as np
 
 from ..codec import Codec
 from ..container import Container
-from ..errors import placed
 from ..profile.registry import ProfileLike
 from .blocks import Block, block_of
 from .filters import chosen, containers_of, listed
 from .found import Hits, Origin, finder_of, merged_hits
 from .hits import Queries, best_hits, check_k
-from .sources import Places, check_backbone, codec_of, parts
+from .sources import Places, check_backbone, codec_of, in_container, parts
 
 
 def search(
@@ -101,7 +100,7 @@ class _Pass:
 
     def blocks(self, asked: Queries, backbone: str | None, dim: int | None) -> Iterator[Block]:
         """Its blocks. dim: width that they must have. Raises DecodeError or EmbeddingError."""
-        with placed(source=self.name):
+        with in_container(self.name):
             for part in parts(self.source, self.codec, dim, self.rows):
                 asked.check(part.dim)
                 if backbone is not None:
@@ -145,7 +144,7 @@ def _staged(passes: list[_Pass], asked: Queries, k: int, backbone: str | None) -
 
     found, first = list[tuple[int, Hits]](), 0
     for one in passes:
-        with placed(source=one.name):
+        with in_container(one.name):
             hits = staged_hits(one.source, asked.plain, k, one.codec, one.rows)
         found.append((first, hits))
         first += len(one.source) if len(passes) > 1 else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
@@ -17,7 +18,7 @@ from ..container import Container
 from ..container.blocks import ids_of, streams_of
 from ..devices import TOGETHER, used
 from ..embeddings import Embeddings
-from ..errors import DecodeError, placed, raise_rows
+from ..errors import ClipcodecError, DecodeError, placed, raise_rows
 from ..profile.registry import ANY_BACKBONE, ProfileLike
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
@@ -155,6 +156,20 @@ def _taken(source: Any, rows: Places) -> Sequence[Any]:
         taken: list[Any] = source.take(rows).to_pylist()
         return taken
     return [source[i] for i in rows.tolist()]
+
+
+@contextmanager
+def in_container(name: str | None) -> Iterator[None]:
+    """Errors of the `with` block name this container, unless they say more already.
+
+    None: it is the only source.
+    """
+    try:
+        yield
+    except ClipcodecError as error:
+        if name is not None and error.source is None:
+            error.source = name
+        raise
 
 
 def check_backbone(part: Part, backbone: str) -> None:

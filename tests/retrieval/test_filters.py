@@ -83,9 +83,7 @@ def test_only_what_a_filter_leaves_is_found(
     if "ids" in options and not isinstance(options["ids"], str):
         options = {**options, "ids": list(options["ids"])}  # an iterator would be used up
     index = SearchIndex(photos, exact=True)
-    for find in (lambda: search(photos, QUERIES, 5, **options),
-                 lambda: index.search(QUERIES, 5, **options)):  # fmt: skip
-        hits = find()
+    for hits in (search(photos, QUERIES, 5, **options), index.search(QUERIES, 5, **options)):
         assert hits.indices.tolist() == wanted
         assert hits.scores.shape == hits.indices.shape == (4, min(5, len(kept)))
         assert hits.ids == [[f"0-{i}.jpg" for i in row] for row in wanted]
