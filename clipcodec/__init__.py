@@ -30,6 +30,8 @@ from .errors import (
     OutputExistsError,
     ProfileError,
     RateError,
+    ReplacedError,
+    StoreError,
     TrainingError,
     TruncatedError,
     UnknownProfileError,
@@ -55,13 +57,14 @@ if TYPE_CHECKING:
     )
     from .carriers import attach, extract
     from .codec import Codec
-    from .container import Container, ContainerWriter, Item, create, read_items
+    from .container import Container, ContainerWriter, Item, convert, create, read_items
     from .container import open_container as open
     from .profile.registry import ProfileInfo
     from .retrieval import Hits, SearchIndex, search
     from .stream import StreamInfo
     from .target import Target
     from .tasks.naming import Classes, classify
+    from .text_form import from_text, to_text
     from .texts import TextEmbeddings
 
 __version__ = "0.1.0"
@@ -84,6 +87,7 @@ _LAZY = {
     "Container": "container",
     "ContainerWriter": "container",
     "Item": "container",
+    "convert": "container",
     "create": "container",
     "open": "container",
     "read_items": "container",
@@ -92,6 +96,8 @@ _LAZY = {
     "search": "retrieval",
     "SearchIndex": "retrieval",
     "Hits": "retrieval",
+    "to_text": "text_form",
+    "from_text": "text_form",
     "TextEmbeddings": "texts",
     "classify": "tasks.naming",
     "Classes": "tasks.naming",
@@ -116,6 +122,7 @@ __all__ = [
     "Container",
     "ContainerWriter",
     "Item",
+    "convert",
     "create",
     "open",
     "read_items",
@@ -124,6 +131,8 @@ __all__ = [
     "search",
     "SearchIndex",
     "Hits",
+    "to_text",
+    "from_text",
     "TextEmbeddings",
     "classify",
     "Classes",
@@ -148,6 +157,8 @@ __all__ = [
     "LockedError",
     "WorkerError",
     "MissingDependencyError",
+    "StoreError",
+    "ReplacedError",
     "BackboneWarning",
 ]
 

@@ -323,11 +323,11 @@ def _model(
     return Codec(backbone=backbone, device=device, weights=weights, precision=precision)
 
 
-def decode(stream: bytes, *, profile: ProfileLike = None) -> Embeddings:
+def decode(stream: bytes | str, *, profile: ProfileLike = None) -> Embeddings:
     """Turn a stream into its embedding; neither torch nor a network is needed.
 
     Args:
-        stream: The bytes of one stream.
+        stream: One stream: its bytes, or its text (`to_text`).
         profile: The file of a private profile, for its streams; those of registered ones name
             theirs.
 
@@ -347,12 +347,12 @@ def decode(stream: bytes, *, profile: ProfileLike = None) -> Embeddings:
 
 
 def decode_batch(
-    streams: Iterable[bytes], *, profile: ProfileLike = None, device: str | None = None
+    streams: Iterable[bytes | str], *, profile: ProfileLike = None, device: str | None = None
 ) -> Embeddings:
     """Turn streams into embeddings; neither torch nor a network is needed.
 
     Args:
-        streams: N streams, of any profiles whose embeddings have one width D.
+        streams: N streams, bytes or text, of any profiles whose embeddings have one width D.
         profile: As for `decode`.
         device: "cuda" decodes large batches on a GPU, for which torch is needed; None: here.
 
@@ -371,11 +371,11 @@ def decode_batch(
     return Codec(profile, device=device).decode_batch(streams)
 
 
-def info(stream: bytes, *, profile: ProfileLike = None) -> StreamInfo:
+def info(stream: bytes | str, *, profile: ProfileLike = None) -> StreamInfo:
     """Check a stream in full, and describe it.
 
     Args:
-        stream: The bytes of one stream.
+        stream: One stream: its bytes, or its text (`to_text`).
         profile: As for `decode`.
 
     Returns:

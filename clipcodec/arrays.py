@@ -16,7 +16,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -321,3 +321,32 @@ _WRITERS = {
     ".pt": "torch.save",
     ".csv": "numpy.savetxt(…, delimiter=',')",
 }
+
+
+# written
+
+
+_NPY_HEADER = 128  # bytes
+
+
+def write_npy(file: BinaryIO, parts: Iterable[NDArray[Any]]) -> int | None:
+    """Write parts (n, D) as one `.npy` of float32, to a file that can seek; D, None without parts.
+
+    Parts of no rows may have another width. Raises EmbeddingError if others differ.
+    """
+    begin = file.tell()
+    file.write(bytes(_NPY_HEADER))
+    count, width = 0, None
+    for rows in parts:
+        if width not in (None, rows.shape[1]) and count and len(rows):
+            raise EmbeddingError("embeddings of several widths cannot be one array")
+        width = rows.shape[1] if width is None or len(rows) else width
+        count += len(rows)
+        file.write(np.ascontiguousarray(rows, "<f4").data)
+    end = file.tell()
+    file.seek(begin)
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {width or 0}), }}"
+    text = header.encode().ljust(_NPY_HEADER - 11) + b"\n"
+    file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    file.seek(end)
+    return width

@@ -545,11 +545,12 @@ class Codec:
 
     # streams
 
-    def decode(self, stream: bytes) -> Embeddings:
+    def decode(self, stream: bytes | str) -> Embeddings:
         """Turn one stream into its embedding.
 
         Args:
-            stream: The bytes of a stream, of this profile or a registered one.
+            stream: A stream of this profile or a registered one: its bytes, or its text
+                (`clipcodec.to_text`).
 
         Returns:
             (D,) float32, unit norm.
@@ -567,11 +568,11 @@ class Codec:
             row: Embeddings = decode_rows([self.parse(stream)])[0]
             return row
 
-    def decode_batch(self, streams: Iterable[bytes]) -> Embeddings:
+    def decode_batch(self, streams: Iterable[bytes | str]) -> Embeddings:
         """Turn streams into embeddings.
 
         Args:
-            streams: N streams, whose embeddings have one width D.
+            streams: N streams, bytes or text, whose embeddings have one width D.
 
         Returns:
             (N, D) float32, rows of unit norm, in the order of the streams.
@@ -605,7 +606,7 @@ class Codec:
         """
         return self._decode_columns(columns_of(parsed))
 
-    def _parse_columns(self, streams: Iterable[bytes]) -> list[Columns]:
+    def _parse_columns(self, streams: Iterable[bytes | str]) -> list[Columns]:
         return parse_columns(streams, self._owner)
 
     def _decode_columns(self, columns: Sequence[Columns]) -> Embeddings:
@@ -613,11 +614,11 @@ class Codec:
             return np.empty((0, self.profile.dim or 0), np.float32)
         return decode_all(columns, self._device)
 
-    def parse(self, stream: bytes) -> ParsedStream:
+    def parse(self, stream: bytes | str) -> ParsedStream:
         """Cut a stream into its parts, without decoding it.
 
         Args:
-            stream: The bytes of a stream.
+            stream: A stream: its bytes, or its text.
 
         Returns:
             Profile, header, parameters and payload (formats/clipcodec-1.md).
@@ -632,7 +633,7 @@ class Codec:
         """
         return parse(stream, self._owner)
 
-    def parse_batch(self, streams: Iterable[bytes]) -> list[ParsedStream]:
+    def parse_batch(self, streams: Iterable[bytes | str]) -> list[ParsedStream]:
         """Cut streams into their parts, without decoding them.
 
         Args:
@@ -651,11 +652,11 @@ class Codec:
         """
         return parse_all(streams, self._owner)
 
-    def info(self, stream: bytes) -> StreamInfo:
+    def info(self, stream: bytes | str) -> StreamInfo:
         """Check a stream in full, and describe it.
 
         Args:
-            stream: The bytes of a stream.
+            stream: A stream: its bytes, or its text.
 
         Returns:
             Its profile, quality, entropy coder, width and sizes.
@@ -670,11 +671,11 @@ class Codec:
         with placed(None):
             return describe(self.parse(stream))
 
-    def symbols(self, stream: bytes) -> Symbols:
+    def symbols(self, stream: bytes | str) -> Symbols:
         """Give the symbols of a stream, after checking it in full.
 
         Args:
-            stream: The bytes of a stream.
+            stream: A stream: its bytes, or its text.
 
         Returns:
             (n,) int64: what the entropy coder had to say (formats/clipcodec-1.md, and the profile's

@@ -17,7 +17,6 @@ from .entropy import Payloads, Symbols
 from .errors import DecodeError, raise_rows
 from .profile import Profile
 from .stream import (
-    BYTES,
     ParsedStream,
     parse,
     parse_all,
@@ -27,6 +26,7 @@ from .stream import (
     several,
     unpack_payloads,
 )
+from .text_form import as_bytes
 
 Integers = NDArray[np.int64]
 _FEW = 64  # of so many streams, one object for each is made in less time than arrays for all
@@ -65,7 +65,9 @@ class Columns:
         )  # fmt: skip
 
 
-def parse_columns(streams: Iterable[bytes], owner: Callable[[Header], Profile]) -> list[Columns]:
+def parse_columns(
+    streams: Iterable[bytes | str], owner: Callable[[Header], Profile]
+) -> list[Columns]:
     """Cut streams into their parts, as `parse_all` does, but into columns.
 
     Raises DecodeError naming the streams at fault: the same rows and words as `parse_all`.
@@ -125,11 +127,18 @@ def unpack_columns(columns: Columns) -> Symbols:
     )  # fmt: skip
 
 
-def _joined(streams: Sequence[bytes]) -> Payloads:
-    """The streams in one buffer; empty, where something is not bytes."""
-    if not isinstance(streams, Payloads) and {*map(type, streams)} != {bytes}:
-        streams = [bytes(s) if isinstance(s, BYTES) else b"" for s in streams]
-    return Payloads.of(streams)
+def _joined(streams: Sequence[bytes | str] | Payloads) -> Payloads:
+    """The streams in one buffer; empty, where something is neither bytes nor text of a stream."""
+    if isinstance(streams, Payloads):
+        return streams
+    return Payloads.of([s if type(s) is bytes else _bytes_or_none(s) for s in streams])
+
+
+def _bytes_or_none(stream: object) -> bytes:
+    try:
+        return as_bytes(stream)
+    except DecodeError:
+        return b""
 
 
 def _headers(

@@ -19,7 +19,9 @@
     ├── OutputExistsError (FileExistsError)    the output exists and overwriting was not asked for
     ├── LockedError (BlockingIOError)    another process is writing the container
     ├── WorkerError (RuntimeError)       a worker process cannot start, or ended before its work
-    └── MissingDependencyError (ImportError)    an optional dependency is not installed
+    ├── MissingDependencyError (ImportError)    an optional dependency is not installed
+    └── StoreError (OSError)             an object store failed, in reading or in writing
+        └── ReplacedError                the object is not the one that was opened
 
 `BackboneWarning` is a warning: an embedding is unlike those its profile was trained on.
 
@@ -60,6 +62,8 @@ __all__ = [
     "LockedError",
     "WorkerError",
     "MissingDependencyError",
+    "StoreError",
+    "ReplacedError",
     "BackboneWarning",
 ]
 
@@ -339,6 +343,23 @@ class MissingDependencyError(ClipcodecError, ImportError):
     ) -> None:
         super().__init__(reason, rows=rows)
         self.name = name
+
+
+class StoreError(ClipcodecError, OSError):
+    """A request to an object store failed, and went on failing when it was tried again.
+
+    Raised where containers and tables are read or written by URL; the message names the object, the
+    bytes and the cause. Try again later: what was open can still be used. An object that is not
+    there is a FileNotFoundError, and missing credentials are a PermissionError, as for local files.
+    It is an OSError, as these are.
+    """
+
+
+class ReplacedError(StoreError):
+    """The object was replaced, or deleted, while it was read.
+
+    Raised instead of a mix of two objects. Open it again for what is there now.
+    """
 
 
 class BackboneWarning(UserWarning):

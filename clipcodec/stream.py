@@ -14,8 +14,7 @@ from .entropy import Symbols
 from .errors import CorruptError, DecodeError, raise_rows
 from .kinds import Parameters, Quantized
 from .profile import Profile
-
-BYTES = (bytes, bytearray, memoryview)  # what may hold a stream
+from .text_form import BYTES, as_bytes, explain
 
 
 class ParsedStream(NamedTuple):
@@ -48,21 +47,24 @@ class ParsedStream(NamedTuple):
         return self.profile.dim or self.parameters.symbols
 
 
-def parse(stream: bytes, owner: Callable[[Header], Profile]) -> ParsedStream:
-    """Cut a stream into its parts. `owner` finds the profile that a header names.
+def parse(stream: bytes | str, owner: Callable[[Header], Profile]) -> ParsedStream:
+    """Cut a stream, or its text, into its parts. `owner` finds the profile that a header names.
 
     Raises DecodeError: no bytes, TruncatedError, UnsupportedError, CorruptError, or as `owner`.
     """
-    if not isinstance(stream, BYTES):
-        raise DecodeError(f"expected the bytes of a stream, got {type(stream).__name__}")
-    stream = bytes(stream)
-    header, rest = split(stream)
-    profile = owner(header)
-    parameters, payload = profile.kind.split(rest)
-    return ParsedStream(profile, header, stream[: len(stream) - len(payload)], parameters, payload)
+    data = as_bytes(stream)
+    try:
+        header, rest = split(data)
+        profile = owner(header)
+        parameters, payload = profile.kind.split(rest)
+    except DecodeError as error:
+        raise explain(error, lambda row: data) from error.__cause__
+    return ParsedStream(profile, header, data[: len(data) - len(payload)], parameters, payload)
 
 
-def parse_all(streams: Iterable[bytes], owner: Callable[[Header], Profile]) -> list[ParsedStream]:
+def parse_all(
+    streams: Iterable[bytes | str], owner: Callable[[Header], Profile]
+) -> list[ParsedStream]:
     """`parse` of several streams. Raises DecodeError naming those at fault."""
     owner = remembered(owner)
     parsed: list[ParsedStream] = []
@@ -76,7 +78,7 @@ def parse_all(streams: Iterable[bytes], owner: Callable[[Header], Profile]) -> l
     return parsed
 
 
-def several(streams: Iterable[bytes]) -> Iterable[bytes]:
+def several(streams: Iterable[bytes | str]) -> Iterable[bytes | str]:
     """The same, if these are several streams; else DecodeError."""
     if isinstance(streams, (*BYTES, str)) or not isinstance(streams, Iterable):
         raise DecodeError(f"expected several streams, got {type(streams).__name__}")
@@ -153,10 +155,18 @@ def unpack_payloads(
             f"profile {profile.name} has no streams with coder {coder}: damaged",
             rows=range(len(payloads)),
         )
-    symbols, checks = kind.decode(coder, payloads, qualities, count)
-    bad = np.flatnonzero(kind.check_values(symbols, seeds) != np.asarray(checks))
-    if len(bad):
-        raise CorruptError("check value does not match: damaged", rows=bad.tolist())
+    try:
+        symbols, checks = kind.decode(coder, payloads, qualities, count)
+        bad = np.flatnonzero(kind.check_values(symbols, seeds) != np.asarray(checks))
+        if len(bad):
+            raise CorruptError("check value does not match: damaged", rows=bad.tolist())
+    except DecodeError as error:
+
+        def whole(row: int) -> bytes:
+            parameters = Parameters(int(qualities[row]), count)
+            return start_of(profile, coder, parameters) + bytes(payloads[row])
+
+        raise explain(error, whole) from error.__cause__
     return symbols
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from ..models import BATCH
 from ..profile.samples import draw
 from ..target import Target
 from .entries import LeftOut, Source, Tally
+from .given_ids import GivenIds
 from .ledger import Ledger, left_of, listed, row_parts, sum_left
 from .outcome import Failure, JobResult, Plan
 from .pipeline import Result, check_settings, compress, started
@@ -81,6 +82,9 @@ class Job:
             carries.
         embeddings: Of images, by their ids: what the same backbone made of them before, (D,) of
             unit norm. They are not embedded again, unless `decode` is "device".
+        ids: Of the rows of arrays, one for each row of all sources together, None for none; instead
+            of `rows.npy/0`, … An id may be given to several rows, but not in mode "resume", which
+            tells rows by their ids. Not for images, whose ids are their paths.
         decode: "exact": Pillow decodes and resizes, as open_clip does; "device": of JPEGs without
             odd features this is done where the backbone runs, which is faster on a GPU and changes
             the embeddings a little. Mode "resume" refuses another than the container has.
@@ -119,6 +123,7 @@ class Job:
         mode: Mode = "new",
         embed_profile: bool = False,
         embeddings: Mapping[str, Any] | None = None,
+        ids: Sequence[str | None] | None = None,
         decode: str = "exact",
     ) -> None:
         if isinstance(sources, (str, os.PathLike)):
@@ -142,6 +147,9 @@ class Job:
         check_settings(workers, batch_size, decode)
         self._embed = embed_profile or self.carried
         self._embeddings = embeddings or {}
+        self._given = None if ids is None else GivenIds(ids)
+        if self._given is not None and mode == "resume":
+            self._given.check_distinct()
         if self._embed:
             refuse_registered(self.codec.profile)
         if not self.sources:
@@ -175,7 +183,7 @@ class Job:
         with Begun(self.out, resume=self._mode == "resume") as begun:
             sources, root = self._find(begun)
             begun.check(self._identity(), root)
-            ledger = Ledger(begun.ids())
+            ledger = Ledger(self._there(begun))
             bytes_per_item = begun.bytes_per_item
         ids: list[str] = []
         rows = _Sample()
@@ -184,7 +192,7 @@ class Job:
                 if isinstance(entry.content, ClipcodecError):
                     ledger.fail(entry.name, entry.content, entry.rows)
                 else:
-                    ids.append(entry.id)
+                    ids.append(entry.id if self._given is None else self._given.of(entry.id) or "")
                     if isinstance(entry.content, np.ndarray):
                         rows.add(entry.content)
         about = self._estimate(len(ids) - rows.count, rows, bytes_per_item)
@@ -231,20 +239,21 @@ class Job:
             if any(source.images for source in sources):
                 identity |= self._backbone_identity()
             begun.check(identity, root)
-            ledger = Ledger(begun.ids(), on_failure)
+            ledger = Ledger(self._there(begun), on_failure)
         target, steering = self.target, None
         if target.mean_bytes is not None:
             target, steering = self._to_mean(begun, sources, ledger)
         if target is not self.target:
             identity |= {SETTLED: {"quality": target.quality, "weight": target.weight}}
-        if identity.get("decode", "") is None:
-            del identity["decode"]  # as in containers of older releases
+        for name in ("decode", "ids"):
+            if identity.get(name, "") is None:
+                del identity[name]  # as in containers of older releases
         metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
         writer = ContainerWriter(
             self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey,
             profile=self.codec.profile if self._embed else None,
         )  # fmt: skip
-        run = _Run(writer, ledger, progress or (lambda done, total: None))
+        run = _Run(writer, ledger, progress or (lambda done, total: None), self._given)
         began = time.monotonic()
         try:
             with writer, ExitStack() as stack:
@@ -280,7 +289,14 @@ class Job:
     def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
         """The sources, and the directory that ids are relative to; refuses an existing output."""
         refuse(self.out, self._mode)
-        return find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
+        sources, root = find(self.sources, prefix=begun.prefix, check_width=self.codec.check_width)
+        if self._given is not None:
+            self._given.check(sources)
+        return sources, root
+
+    def _there(self, begun: Begun) -> set[str]:
+        """What is in the container already: ids, or the keys of the rows that are given them."""
+        return begun.ids() if self._given is None else self._given.keys(begun.ids())
 
     def _started(
         self, stack: ExitStack, sources: list[Source], ledger: Ledger, target: Target
@@ -326,19 +342,30 @@ class Job:
             same = replace(self.target, mean_bytes=None, quality=point.quality, weight=point.weight)
             return same, None
         if known and not begun.found:
-            found = settled(self.codec, self.target, lambda: row_parts(sources, ledger))
+            found = settled(
+                self.codec, self.target, lambda: self._row_parts(sources, ledger),
+                in_order=self._given is not None,
+            )  # fmt: skip
             if found is not None:
                 return found, None
         size = ContainerSize(begun.size, begun.items)
         left = sum_left(sources, ledger)
         return self.target, Steering(self.codec, self.target, size, left)
 
+    def _row_parts(self, sources: list[Source], ledger: Ledger) -> Iterator[tuple[list[str], Any]]:
+        """As `row_parts`, with the ids that will be written."""
+        for keys, rows in row_parts(sources, ledger):
+            given = self._given
+            yield keys if given is None else [given.of(key) or "" for key in keys], rows
+
     # identity: what must be the same for all items of a container
 
     def _identity(self) -> dict[str, Any]:
         """The profile and the options, as the metadata of the container keep them."""
         profile = self.codec.profile
-        return {"profile": profile.name, "digest": profile.digest.hex(), **self.target.identity()}
+        ids = None if self._given is None else "given"
+        return {"profile": profile.name, "digest": profile.digest.hex(), **self.target.identity(),
+                "ids": ids}  # fmt: skip
 
     def _backbone_identity(self) -> dict[str, Any]:
         """What makes the embeddings."""
@@ -409,8 +436,11 @@ class _Sample:
 class _Run:
     """Writes results into an open container, and counts them."""
 
-    def __init__(self, writer: ContainerWriter, ledger: Ledger, progress: Progress) -> None:
+    def __init__(
+        self, writer: ContainerWriter, ledger: Ledger, progress: Progress, given: GivenIds | None
+    ) -> None:
         self._writer, self._ledger, self._progress = writer, ledger, progress
+        self._given = given
         self.compressed = self.bytes = 0
 
     def work(self, groups: Any, total: int | None) -> None:
@@ -431,7 +461,7 @@ class _Run:
             if isinstance(stream, ClipcodecError):
                 self._ledger.fail(name, stream, rows)
             else:
-                self._writer.append(stream, id)
+                self._writer.append(stream, id if self._given is None else self._given.of(id))
                 self.compressed += 1
                 self.bytes += len(stream)
 

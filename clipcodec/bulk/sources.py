@@ -375,7 +375,8 @@ def _shown(path: str) -> str:
 class Array:
     """Rows of a file of embeddings.
 
-    rows  (N, D) of any type and norms, as they lie in the file; None if they cannot be encoded
+    rows   (N, D) of any type and norms, as they lie in the file; None if they cannot be encoded
+    fault  why they cannot
     """
 
     images = False
@@ -387,20 +388,20 @@ class Array:
         self._name, self.label = name, label(name)
         self.left_out = Tally()
         self.rows: NDArray[Any] | None = None
-        self._fault: ClipcodecError | None = None
+        self.fault: ClipcodecError | None = None
         self.count = 1
         try:
             rows = arrays.read(source, kind)
             self.count = len(rows)
-            self._fault = id_fault(f"{self.label}/0") or _fault(rows, check_width)
-            if self._fault is None:
+            self.fault = id_fault(f"{self.label}/0") or _fault(rows, check_width)
+            if self.fault is None:
                 self.rows = rows
         except EmbeddingError as error:
-            self._fault = error
+            self.fault = error
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
-        if self._fault is not None:
-            yield Entry(printable(self.label), _shown(self._name), self._fault, self.count)
+        if self.fault is not None:
+            yield Entry(printable(self.label), _shown(self._name), self.fault, self.count)
         for i, row in enumerate(() if self.rows is None else self.rows):
             id = f"{self.label}/{i}"
             if wanted(id):

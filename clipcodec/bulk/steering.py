@@ -100,9 +100,10 @@ _AROUND = len(layout.pack_items([b"\0"], ["a"])) - 2  # of a block, whatever is 
 
 
 def counted(survey: Survey) -> int:
-    """Bytes that the items of a container take in its file."""
+    """Bytes that the items of a container take in its file, without those that are deleted."""
     blocks = survey.entries[survey.entries[:, 1] > 0, 0]
-    return int(blocks.sum()) - len(blocks) * _AROUND
+    size, count = int(blocks.sum()) - len(blocks) * _AROUND, survey.items
+    return size if not len(survey.deletions) else size * count // (count + len(survey.deletions))
 
 
 # known in whole
@@ -112,11 +113,14 @@ def settled(
     codec: Codec,
     asked: Target,
     parts: Callable[[], Iterable[tuple[list[str], Any]]],
+    *,
+    in_order: bool = False,
 ) -> Target | None:
     """The quality and weight for one container of all these rows; None if there are none.
 
     parts   gives ids and rows (n, D) of any norm, all of them each time it is called; rows that
             cannot be encoded are passed over
+    in_order  ids are written as they come; else they are those of rows by their numbers
 
     Raises RateError if `asked.mean_bytes` is out of reach.
     """
@@ -134,7 +138,8 @@ def settled(
     if not found.count:
         return None
     # ids of one input in their natural order, whatever the order of the inputs
-    ids.sort(key=lambda id: (id.rpartition("/")[0], len(id), id))
+    if not in_order:
+        ids.sort(key=lambda id: (id.rpartition("/")[0], len(id), id))
     names = sum(_names(ids[at : at + BLOCK_ITEMS]) for at in range(0, len(ids), BLOCK_ITEMS))
     besides = names / found.count
 

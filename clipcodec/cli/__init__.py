@@ -38,6 +38,7 @@ def _run(argv: Sequence[str] | None) -> int:
             warnings.showwarning = lambda message, *_, **__: say(f"warning: {typed(str(message))}")
             if getattr(args, "quiet", False):
                 warnings.simplefilter("ignore", BackboneWarning)
+            _name_local_files(args)
             _open_profiles(args)
             code: int = import_module(f".{args.module}", __name__).run(args)
         flush()
@@ -54,6 +55,18 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
+
+
+def _name_local_files(args: Any) -> None:
+    """A file:// URL is the path that it names, wherever it stands."""
+    from ..system.stores import is_url, local_path
+
+    for option, given in vars(args).items():
+        many = given if isinstance(given, list) else [given]
+        if any(map(is_url, many)):
+            import_module(".inputs", __name__).forget()
+            found = [(local_path(one) or one) if is_url(one) else one for one in many]
+            setattr(args, option, found if isinstance(given, list) else found[0])
 
 
 def _open_profiles(args: Any) -> None:

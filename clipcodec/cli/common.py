@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ClipcodecError, DecodeError, OptionError, UnknownProfileError
-from ..system.files import open_number, refuse_existing, write_atomic, written_directly
+from ..system import uploads
+from ..system.files import open_number, refuse_existing, written_directly
+from ..system.stores import is_url
 from ..target import Target
 from .formats import STREAM, Format, refuse_foreign, refuse_other_format
 from .inputs import STDIO as STDIO
-from .inputs import label_of, open_input
+from .inputs import as_given, label_of, open_input
 from .spelling import typed
 from .suffixes import STREAM_SUFFIX
 from .terminal import say
@@ -76,7 +78,7 @@ def as_stream(name: str) -> Iterator[None]:
 def write_output(name: str, data: bytes, *, force: bool) -> None:
     """Write a whole file, or stdout for "-" unless that is a terminal."""
     if name != STDIO:
-        write_atomic(name, data, overwrite=force)
+        uploads.write(name, data, overwrite=force)
         return
     _refuse_terminal()
     sys.stdout.buffer.write(data)
@@ -85,8 +87,20 @@ def write_output(name: str, data: bytes, *, force: bool) -> None:
 def write_result(path: str, data: bytes, args: argparse.Namespace) -> None:
     """Write what `output_path` or the like gave a name to; -o may be a directory to make."""
     if args.output not in (None, path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
     write_output(path, data, force=args.force)
+
+
+def make_folder(path: str) -> None:
+    """Make the folder of an output; an object store has none."""
+    if not is_url(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def refuse_beside(name: str) -> None:
+    """Raise if the result of this input would go beside it, into an object store."""
+    if is_url(name):
+        raise OptionError(f"{name} is in an object store: say with -o where the result goes")
 
 
 def output_path(
@@ -105,6 +119,7 @@ def output_path(
     instead  as for `is_directory`
     """
     if output is None:
+        refuse_beside(name)
         return STDIO if is_unnamed(name) else name + suffix
     several = f"{inputs} results" if inputs > 1 else None
     if output == STDIO:
@@ -121,7 +136,7 @@ def output_path(
 
 def refuse_no_folder(output: str, option: str = "-o") -> None:
     """Raise before long work if the folder of the output file is not there."""
-    if output == STDIO:
+    if output == STDIO or is_url(output):
         return
     folder = Path(output).parent
     if folder.exists() and not folder.is_dir():
@@ -157,7 +172,8 @@ def is_directory(output: str, several: str | None, instead: str = "") -> bool:
 
 def path_in(directory: str, name: str, suffix: str = "") -> str:
     """The file in a directory of results that belongs to this input."""
-    return str(Path(directory) / (Path(label_of(name)).name + suffix))
+    file = Path(label_of(name)).name + suffix
+    return f"{directory.rstrip('/')}/{file}" if is_url(directory) else str(Path(directory) / file)
 
 
 def is_unnamed(name: str) -> bool:
@@ -175,7 +191,9 @@ def refuse_terminal_or_existing(name: str, *, force: bool) -> None:
     if name == STDIO:
         _refuse_terminal()
         return
-    if not written_directly(name):
+    if is_url(name):
+        uploads.refuse_existing(name, overwrite=force)
+    elif not written_directly(name):
         refuse_existing(Path(name), overwrite=force)
     elif (number := open_number(name)) is not None and os.isatty(number):
         _refuse_terminal(always=True)
@@ -212,7 +230,7 @@ def words(error: Exception, name: str = "") -> str:
         text = f"{error.filename}: {error.strerror}" if named else error.strerror
     for quoted in (f"{name!r}: ", f"{name!r} "):
         text = text.removeprefix(quoted) if name else text
-    return _relative(" ".join(text.split()))
+    return _relative(as_given(" ".join(text.split())))
 
 
 def _relative(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from .common import (
     output_path,
     path_in,
     progress,
+    refuse_beside,
     refuse_shared,
     refuse_terminal_or_existing,
     target_of,
     write_result,
 )
 from .formats import EMBEDDINGS, PICTURES, STREAM, refuse_foreign
-from .inputs import embedding_rows, path_or_bytes
+from .inputs import embedding_rows, fetched, path_or_bytes
 from .results import Results, size_of
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import counted
@@ -39,8 +41,17 @@ from .terminal import counted
 
 def run(args: argparse.Namespace) -> int:
     own_profile.check(args)
+    compress_many.check_ids(args)
     if tables.are_tables(args):
         return tables.compress(args)
+    with ExitStack() as stack:
+        for name in args.inputs if args.output is None else ():
+            refuse_beside(name)
+        args.inputs = [fetched(name, stack) for name in args.inputs]
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     if compress_many.wants_container(args):
         return compress_many.run(args)
     instead = _container_instead(args.output)

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,9 +22,19 @@ from ..bulk.outcome import Failure, JobResult
 from ..bulk.sources import holds_many
 from ..errors import ClipcodecError, MissingDependencyError, OptionError, RateError, WeightsError
 from ..models import BATCH
+from ..system import uploads
 from ..system.optional import require
+from ..system.stores import is_url
 from . import own_profile
-from .common import STDIO, progress_bar, refuse_no_folder, target_of, words
+from .chosen import read_ids, refuse_two_stdin
+from .common import (
+    STDIO,
+    progress_bar,
+    refuse_no_folder,
+    refuse_terminal_or_existing,
+    target_of,
+    words,
+)
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
 from .inputs import is_pipe, label_of
 from .results import Results, together
@@ -33,6 +44,7 @@ from .terminal import counted, note, say, size_text, tell
 # for containers only
 _OPTIONS = (
     "workers", "batch_size", "precision", "decode", "resume", "dry_run", "train", "embed_profile",
+    "ids",
 )  # fmt: skip
 _NAMED = 5  # that fail as they cannot be as small or as good as was asked
 _LONG = 10.0  # seconds; of a shorter job the speed is not said
@@ -93,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
 def _all(
     args: argparse.Namespace, inputs: list[str], name: str, size: int | None, results: Results
 ) -> int:
+    if is_url(args.output):
+        return _to_store(args, inputs, name, size, results)
     job = _job(args, inputs, args.output, name)
     if any(map(is_archive, args.inputs)) or any(name.endswith(".txt") for name in args.inputs):
         size = None  # it holds more than images, or names them
@@ -102,6 +116,32 @@ def _all(
         for name in filter(_is_missing, args.inputs):  # no work was begun that would name them
             say(f"{name}: there is no such file or folder: check the path")
         raise
+    return results.end()
+
+
+def _to_store(
+    args: argparse.Namespace, inputs: list[str], name: str, size: int | None, results: Results
+) -> int:
+    """Into an object of a store: from a file that is whole, so that the object is, too."""
+    if args.resume:
+        raise OptionError(
+            "--resume goes on with a container in a file: write one, and upload it when it is done"
+        )
+    refuse_terminal_or_existing(args.output, force=args.force)
+    with tempfile.TemporaryDirectory(prefix="clipcodec-") as folder:
+        out = os.path.join(folder, os.path.basename(args.output))
+        try:
+            job = _job(args, inputs, out, name)
+            _do(job, name, _thing(args.inputs), size, args.output, args, results)
+        except ClipcodecError as error:
+            error.reason = error.reason.replace(out, args.output)
+            raise
+        if not args.dry_run:
+            with (
+                open(out, "rb") as file,
+                uploads.replacing(args.output, overwrite=args.force) as there,
+            ):
+                shutil.copyfileobj(file, there)
     return results.end()
 
 
@@ -149,18 +189,52 @@ def _job(args: argparse.Namespace, inputs: list[str], output: str, name: str) ->
         raise OptionError("--resume keeps what is there, -f replaces it: give one of them")
     mode: Mode = "resume" if args.resume else "replace" if args.force else "new"
     target = target_of(args)
+    ids = None if args.ids is None else _ids(args)
     own: dict[str, Any] = {"profile": args.profile, "embed_profile": bool(args.embed_profile)}
     if args.train:
         own = own_profile.options(args, inputs, output, name, mode, target)
     job = Job(
         inputs, output, target, backbone=args.backbone, device=args.device, weights=args.weights,
         precision=args.precision or "fp32", workers=args.workers,
-        batch_size=BATCH if args.batch_size is None else args.batch_size, mode=mode,
+        batch_size=BATCH if args.batch_size is None else args.batch_size, mode=mode, ids=ids,
         decode=args.decode or "exact", **own,
     )  # fmt: skip
     if job.carried and not args.train and not args.quiet:
         note(f"{output}: goes on with the profile that it carries, {job.codec.profile.name}")
     return job
+
+
+def check_ids(args: argparse.Namespace) -> None:
+    """Raise OptionError where --ids cannot say which row is meant."""
+    if args.ids is None:
+        return
+    if args.column is not None or any(name.endswith(".parquet") for name in args.inputs):
+        raise OptionError(
+            "--ids is for files of embeddings: a table keeps its column of ids beside the streams"
+        )
+    refuse_two_stdin(args.ids, *args.inputs)
+    alone = args.output is None or not args.output.lower().endswith(CONTAINER_SUFFIX)
+    if alone and len(args.inputs) > 1:
+        raise OptionError(
+            f"--ids names the rows of all inputs together: give -o OUT{CONTAINER_SUFFIX}, or one "
+            "input at a time"
+        )
+
+
+def _ids(args: argparse.Namespace) -> list[str | None]:
+    """One id for each row. stderr says what is empty or used again."""
+    ids = read_ids(args.ids)
+    counts = Counter(id for id in ids if id is not None)
+    again = [id for id, count in counts.items() if count > 1]
+    if again and not args.quiet:
+        shown = ", ".join(map(repr, again[:3])) + (", …" if again[3:] else "")
+        used = "id is used" if len(again) == 1 else "ids are used"
+        note(f"{label_of(args.ids)}: {len(again):,} {used} more than once, and finds the last "
+             f"row that has it: {shown}")  # fmt: skip
+    empty = len(ids) - counts.total()
+    if empty and not args.quiet:
+        note(f"{label_of(args.ids)}: {counted(empty, 'empty line')}: rows without an id")
+    return ids
 
 
 def _thing(inputs: list[str]) -> str:
@@ -191,7 +265,7 @@ def _do(
         with progress_bar(quiet=args.quiet, unit=thing) as progress:
             result = job.run(progress, failures.add)
     except BaseException:
-        if job.unfinished is not None and output != STDIO:
+        if job.unfinished is not None and output != STDIO and not is_url(output):
             how = "the same command with --resume goes on"
             if args.force:
                 how = f"to go on with it give --resume, not -f, with no {output} in its way"

@@ -16,26 +16,34 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
+from ..arrays import write_npy
 from ..bulk.resume import SETTLED
 from ..codec import Codec
 from ..container import Container
+from ..container.id_lists import lines_of
 from ..container.layout import MAGIC, OPENING, check_opening
 from ..container.metadata import RESERVED
 from ..container.streams import profile_name
 from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, OptionError, OutputExistsError, placed
+from ..system import uploads
 from ..system.files import open_directly, replacing, written_directly
-from .common import STDIO, as_stream, is_unnamed, read_stream, refuse_terminal_or_existing
+from ..system.stores import is_url
+from .common import (
+    STDIO,
+    as_stream,
+    is_unnamed,
+    make_folder,
+    read_stream,
+    refuse_terminal_or_existing,
+)
 from .formats import CONTAINER, refuse_foreign
 from .inputs import first_bytes, label_of, seekable
 from .results import Results, together
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, counted, say, size_text, tell, tell_json
 
-_NPY_HEADER = 128  # bytes
-_ELSEWHERE = {"digest", "root", "weights"}  # in that metadata, and of no use to a reader
+_ELSEWHERE = {"digest", "ids", "root", "weights"}  # in that metadata, and of no use to a reader
 _CARD, _LONGEST = 12, 160  # lines of a profile's card that are shown; characters of each
 
 
@@ -68,6 +76,18 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
         if not container.complete:
             say(f"{label_of(name)}: not complete: {len(container)} good items are read")
         yield container
+
+
+@contextmanager
+def binary(name: str) -> Iterator[str | BinaryIO]:
+    """A container to write, for the library: a path, or a file for stdout, pipes and devices."""
+    if name == STDIO:
+        yield sys.stdout.buffer
+    elif written_directly(name):
+        with open_directly(name) as file:
+            yield file
+    else:
+        yield name
 
 
 # info
@@ -266,7 +286,7 @@ def _together(
     for path in outputs:
         refuse_terminal_or_existing(path, force=args.force)
     if args.output not in (None, output, STDIO):  # -o is a directory
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
     label, size = together(names)
     try:
         with ExitStack() as stack:
@@ -288,8 +308,8 @@ def _together(
 
 @contextmanager
 def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
-    """A file that can seek. When whole it becomes `name`, or is copied to stdout or a pipe."""
-    if name != STDIO and not written_directly(name):
+    """A file that can seek. When whole it becomes `name`, or is copied to a URL, stdout or a pipe."""
+    if name != STDIO and not written_directly(name) and not is_url(name):
         with replacing(name, overwrite=force) as file:
             yield file
         return
@@ -298,6 +318,9 @@ def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
         file.seek(0)
         if name == STDIO:
             shutil.copyfileobj(file, sys.stdout.buffer)
+        elif is_url(name):
+            with uploads.replacing(name, overwrite=force) as there:
+                shutil.copyfileobj(file, there)
         else:
             with open_directly(name) as there:
                 shutil.copyfileobj(file, there)
@@ -347,31 +370,27 @@ def _rows(
     results: Results,
 ) -> int | None:
     """Write a .npy of all rows, and one line per id. How many; None if an input failed."""
-    file.write(bytes(_NPY_HEADER))
     count, width, failed = 0, None, False
-    for _, block in _all_blocks(names, args, codec, results):
-        if block is None:
-            failed = True
-            continue
-        rows, ids = block
-        if width not in (None, rows.shape[1]) and len(rows):
-            raise DecodeError("the streams have several widths: decompress each width separately")
-        width = rows.shape[1] if width is None or len(rows) else width
-        count += len(rows)
-        file.write(np.ascontiguousarray(rows, "<f4").data)
-        for ids_file in ids_files:
-            ids_file.write("".join(_line(id) for id in ids).encode())
-    file.seek(0)
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {width or 0}), }}"
-    text = header.encode().ljust(_NPY_HEADER - 11) + b"\n"
-    file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+
+    def parts() -> Iterator[Embeddings]:
+        nonlocal count, width, failed
+        for _, block in _all_blocks(names, args, codec, results):
+            if block is None:
+                failed = True
+                continue
+            rows, ids = block
+            if width not in (None, rows.shape[1]) and len(rows):
+                raise DecodeError(
+                    "the streams have several widths: decompress each width separately"
+                )
+            width = rows.shape[1] if width is None or len(rows) else width
+            count += len(rows)
+            yield rows
+            for ids_file in ids_files:
+                ids_file.write(lines_of(ids).encode())
+
+    write_npy(file, parts())
     return None if failed else count
-
-
-def _line(id: str | None) -> str:
-    if id is not None and ("\n" in id or "\r" in id):
-        raise OptionError(f"id {id!r} has a line break, so --ids cannot hold it: use --json")
-    return f"{id or ''}\n"
 
 
 def _lines(

@@ -24,6 +24,7 @@ from .common import (
     is_directory,
     path_in,
     read_stream,
+    refuse_beside,
     refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
@@ -64,7 +65,10 @@ def _outputs(args: argparse.Namespace) -> list[str] | None:
     if args.json or args.output == STDIO:
         return None
     outputs = list(map(containers.npy_name, args.inputs))
-    if args.output is not None:
+    if args.output is None:
+        for name in args.inputs:
+            refuse_beside(name)
+    else:
         if not is_directory(args.output, None):
             return None
         outputs = [path_in(args.output, "stdin.npy" if n == STDIO else n) for n in outputs]

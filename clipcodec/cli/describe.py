@@ -24,6 +24,7 @@ from ..errors import ClipcodecError, EmbeddingError, ImageError, brief
 from ..profile.registry import fitting
 from .formats import EMBEDDINGS, IMAGES, PICTURES, TABLE, TEXTS, Format, verbs_for
 from .inputs import first_bytes, label_of, path_or_bytes, seekable
+from .results import size_of
 from .terminal import counted, size_text, tell, tell_json
 
 _MEASURED = 1 << 16  # rows at most, evenly chosen
@@ -57,7 +58,7 @@ def _rows(name: str, codec: Codec) -> Facts:
     source = path_or_bytes(name)
     head = source[: arrays.HEAD] if isinstance(source, bytes) else first_bytes(name, arrays.HEAD)
     rows = arrays.read(source, arrays.kind_of(name, head) or ".npy")
-    known: Facts = {"size": _size(source), "shape": list(rows.shape), "dtype": str(rows.dtype)}
+    known: Facts = {"size": size_of(source), "shape": list(rows.shape), "dtype": str(rows.dtype)}
     try:
         as_rows(rows)
     except EmbeddingError as error:
@@ -106,7 +107,7 @@ def _rows_words(known: Facts) -> list[tuple[str, str]]:
 def _image(name: str, codec: Codec) -> Facts:
     source = path_or_bytes(name)
     head = source if isinstance(source, bytes) else first_bytes(name, arrays.HEAD)
-    known: Facts = {"size": _size(source), "width": None, "height": None, "streams": []}
+    known: Facts = {"size": size_of(source), "width": None, "height": None, "streams": []}
     if format_of(head) is None:  # no carrier
         return {**known, **_by_pillow(source)}
     size = dimensions(source)
@@ -161,7 +162,7 @@ def _table(name: str, codec: Codec) -> Facts:
     source = seekable(name)
     found = asdict(contents(source, codec))
     if isinstance(source, str):
-        return {"size": _size(source), **found}
+        return {"size": size_of(source), **found}
     return {"size": source.seek(0, os.SEEK_END), **found}
 
 
@@ -183,10 +184,6 @@ def _table_words(known: Facts) -> list[tuple[str, str]]:
             about.append(f"but {column['fault']}")
         lines.append(("column", f"{column['name']}: {', '.join(filter(None, about))}"))
     return lines
-
-
-def _size(source: str | bytes) -> int:
-    return len(source) if isinstance(source, bytes) else os.path.getsize(source)
 
 
 def _bytes(known: Facts) -> str:

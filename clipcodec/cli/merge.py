@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import sys
 from contextlib import ExitStack
-from typing import BinaryIO
 
 from ..codec import Codec
 from ..container.merging import Mergeable, Merged, merge, same_ids
 from ..errors import ClipcodecError, DecodeError, OptionError, placed
-from ..system.files import open_directly, written_directly
 from .common import STDIO, read_stream, refuse_no_folder, refuse_terminal_or_existing, report
-from .containers import is_container
+from .containers import binary, is_container
 from .formats import CONTAINER, STREAM, refuse_foreign, refuse_other_format
 from .inputs import is_pipe, label_of, seekable
 from .results import Results, together
@@ -35,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
         for name in args.inputs:
             sources.append(_source(name, codec, stack))
         done = merge(
-            sources, _output(args.output, stack), same_id=args.same_id, overwrite=args.force,
-            partial=args.partial, profile=args.profile,
+            sources, stack.enter_context(binary(args.output)), same_id=args.same_id,
+            overwrite=args.force, partial=args.partial, profile=args.profile,
         )  # fmt: skip
     if not args.quiet:
         _say(done, args.same_id)
@@ -80,12 +77,6 @@ def _source(name: str, codec: Codec, stack: ExitStack) -> Mergeable:
         stream = _Stream(read_stream(name, codec))
     stream.name = label_of(name)
     return stream
-
-
-def _output(name: str, stack: ExitStack) -> str | BinaryIO:
-    if name == STDIO:
-        return sys.stdout.buffer
-    return stack.enter_context(open_directly(name)) if written_directly(name) else name
 
 
 def _say(done: Merged, same_id: str) -> None:

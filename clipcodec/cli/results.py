@@ -13,8 +13,9 @@ import os
 from collections.abc import Iterable
 
 from ..system.files import written_directly
+from ..system.stores import is_url
 from .common import STDIO, report
-from .inputs import label_of
+from .inputs import label_of, remote
 from .terminal import ARROW, counted, note, size_text
 
 
@@ -102,6 +103,8 @@ def is_unseen(output: str) -> bool:
 
 def size_of(source: str | bytes) -> int:
     """Bytes of an input: of its file, or as they were read."""
+    if isinstance(source, str) and is_url(source):
+        return remote(source).size
     return len(source) if isinstance(source, bytes) else os.path.getsize(source)
 
 

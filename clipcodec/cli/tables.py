@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ..codec import Codec
@@ -27,8 +25,10 @@ from .common import (
     STDIO,
     codec_of,
     is_directory,
+    make_folder,
     path_in,
     progress_bar,
+    refuse_beside,
     refuse_no_folder,
     refuse_shared,
     refuse_terminal_or_existing,
@@ -37,7 +37,7 @@ from .common import (
 )
 from .formats import TABLE, refuse_foreign, refuse_other_format
 from .inputs import is_pipe
-from .results import Results, together
+from .results import Results, size_of, together
 from .terminal import counted
 
 PARQUET = ".parquet"
@@ -175,8 +175,8 @@ def _convert_all(
         try:
             _check(name, output, args)
             if args.output not in (None, output):  # -o is a directory
-                Path(output).parent.mkdir(parents=True, exist_ok=True)
-            size = os.path.getsize(name)  # before it is replaced
+                make_folder(output)
+            size = size_of(name)  # before it is replaced
             quiet = getattr(args, "quiet", False)
             with progress_bar(quiet=quiet, unit="row", unit_scale=True) as show, _warn_once():
                 rows = work(name, output, show, on_bad_row if args.skip_bad_rows else None)
@@ -188,7 +188,7 @@ def _convert_all(
         if bad:
             results.code = 1
         results.done(
-            name, output, os.path.getsize(output), size, was=counted(rows, "row"),
+            name, output, size_of(output), size, was=counted(rows, "row"),
             more=f"{len(bad):,} failed" if bad else "",
         )  # fmt: skip
     return results.end()
@@ -202,6 +202,7 @@ def _check(name: str, output: str, args: argparse.Namespace) -> None:
 
 def _output_path(name: str, output: str | None, inputs: int, rename: Callable[[str], str]) -> str:
     if output is None:
+        refuse_beside(name)
         return rename(name)
     if is_directory(output, f"{inputs} tables" if inputs > 1 else None):
         return path_in(output, name)

@@ -1,10 +1,15 @@
 """Many streams in one file, `.clpc` (formats/container-1.md): written, appended to, read anywhere.
 
 layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. embedded.py
-and profiles.py are about the profile that a container may carry. merging.py and splitting.py make
-containers of containers.
+and profiles.py are about the profile that a container may carry; deletions.py and marking.py about
+items that are deleted. merging.py, splitting.py,
+filtering.py, deduping.py, converting.py and compacting.py make containers of containers.
 """
 
+from .compacting import Compacted, compact
+from .converting import Converted, convert
+from .deduping import Deduped, dedupe
+from .filtering import Filtered, filter_items
 from .layout import Item
 from .merging import Merged, merge
 from .piped import ItemReader, read_items
@@ -13,12 +18,20 @@ from .splitting import split, split_streams
 from .writer import ContainerWriter, create
 
 __all__ = [
+    "Compacted",
     "Container",
     "ContainerWriter",
+    "Converted",
+    "Deduped",
+    "Filtered",
     "Item",
     "ItemReader",
     "Merged",
+    "compact",
+    "convert",
     "create",
+    "dedupe",
+    "filter_items",
     "merge",
     "open_container",
     "read_items",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import compress
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..entropy import Payloads
 from ..errors import placed
@@ -18,10 +22,21 @@ class Block:
     streams  N
     packed   the field *ids*, not looked at yet; None: no item has an id
     source   what an error of the ids names
+    kept     (N,) which items are not deleted; None: all
+
+    The items that are deleted are not among those of the block.
     """
 
-    def __init__(self, streams: Payloads, packed: bytes | None, source: str) -> None:
-        self.streams, self._packed, self._source = streams, packed, source
+    def __init__(
+        self,
+        streams: Payloads,
+        packed: bytes | None,
+        source: str,
+        kept: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._packed, self._kept, self._source = packed, kept, source
+        self._count = len(streams)
+        self.streams = streams if kept is None else streams.take(np.flatnonzero(kept))
 
     @cached_property
     def ids(self) -> list[str | None]:
@@ -29,7 +44,8 @@ class Block:
         if self._packed is None:
             return [None] * len(self.streams)
         with placed(source=self._source):
-            return unpack_ids(self._packed, len(self.streams))
+            ids = unpack_ids(self._packed, self._count)
+        return ids if self._kept is None else [*compress(ids, self._kept.tolist())]
 
 
 def pieces(blocks: Iterable[Block], rows: int) -> Iterator[Piece]:

@@ -8,6 +8,8 @@ from numbers import Integral
 from typing import Any
 
 from ..errors import OptionError
+from ..system.arrow import as_column
+from ..text_form import from_text
 from . import layout
 from .layout import Item
 from .reader import Container
@@ -23,6 +25,7 @@ def pairs(
         if ids is not None:
             ids = _counted(ids, len(streams))
         streams = streams.items()
+    streams, ids = as_column(streams), as_column(ids)
     if getattr(getattr(streams, "dtype", None), "kind", "") == "S":
         raise OptionError(
             "an array of numpy bytes loses zeros at the end of streams: give a list, or an array "
@@ -65,6 +68,8 @@ def _type(value: object) -> str:
 
 
 def checked_bytes(stream: object) -> bytes:
+    if isinstance(stream, str):
+        return from_text(stream)
     if not isinstance(stream, (bytes, bytearray, memoryview)):
         raise OptionError(f"a stream is {_type(stream)}: expected bytes, or an Item of a container")
     return bytes(stream)

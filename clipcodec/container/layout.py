@@ -22,6 +22,7 @@ MAGIC = b"\x89CLPC\r\n"
 VERSION = 1
 OPENING = MAGIC + bytes([VERSION])
 DATA, INDEX, METADATA, PROFILE = b"DATA", b"indx", b"meta", b"prof"
+GONE = b"GONE"  # items that are deleted
 UNUSABLE = b"void"  # damaged bytes, made a block that readers skip
 HEAD_BYTES = 16
 AROUND = HEAD_BYTES + 4  # bytes of a block besides its body: head and check value
@@ -110,7 +111,7 @@ def parse_head(data: bytes) -> Head:
         raise CorruptError(f"a block of {head.size} bytes and {head.items} items: above the limits")
     if head.kind == DATA and not 1 <= head.items <= MAX_ITEMS:
         raise CorruptError(f"a block of {head.items} items: expected 1 to {MAX_ITEMS}")
-    if head.kind[:1].isupper() and head.kind != DATA:
+    if head.kind[:1].isupper() and head.kind not in (DATA, GONE):
         raise UnsupportedError(
             f"unknown block {head.kind!r}: from a later release, upgrade clipcodec"
         )

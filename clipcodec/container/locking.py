@@ -1,14 +1,42 @@
-"""The file that a writer has for itself."""
+"""The file that a writer has for itself, also on a file system that several machines share."""
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..errors import LockedError, OutputExistsError
-from ..system.files import lock
+from ..system.locks import LockFile, check_place, lock
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class _Locked(io.FileIO):
+    """An open file whose lock file goes when it is closed.
+
+    Its writing fails if another process has taken the lock over.
+    """
+
+    lock_file: LockFile | None = None
+
+    def write(self, data: Buffer, /) -> int:
+        if self.lock_file is not None:
+            self.lock_file.check()
+        return super().write(data)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        if self.lock_file is not None:
+            self.lock_file.check()
+        return super().truncate(size)
+
+    def close(self) -> None:
+        if self.lock_file is not None:
+            self.lock_file.release()
+        super().close()
 
 
 def open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
@@ -30,16 +58,18 @@ def open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
     except OSError as error:
         why = f"cannot be written: {error.strerror}"
         raise type(error)(error.errno, why, os.fspath(path)) from error
-    file = cast(BinaryIO, os.fdopen(number, "r+b", buffering=0))
+    file = _Locked(number, "r+b")
     try:
-        lock(file.fileno(), path)
+        lock(number, path)
+        file.lock_file = LockFile(path)
+        check_place(number, path)  # it may have been finished before the lock file was ours
     except LockedError:  # then another process goes on with it
         file.close()
         raise
     except BaseException:
-        close_unused(file, path, made=made)
+        close_unused(cast(BinaryIO, file), path, made=made)
         raise
-    return file, made
+    return cast(BinaryIO, file), made
 
 
 def close_unused(file: BinaryIO, path: Path, *, made: bool) -> None:

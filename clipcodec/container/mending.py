@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
-from ..errors import CorruptError, DecodeError, OptionError
+from ..errors import CorruptError, DecodeError, OptionError, TruncatedError
 from . import layout
 from .embedded import Embedded, embedded_in, place
 from .files import SeekableFile
@@ -14,6 +14,7 @@ from .survey import Survey
 
 BLOCK_BYTES = 1 << 20  # of the blocks that are written, but for one long item
 _PROFILE = re.compile(layout.PROFILE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
+_DELETIONS = re.compile(layout.GONE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
 _FRONT = len(layout.OPENING)
 _COPY = "copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
 
@@ -74,6 +75,36 @@ def _only_metadata(file: SeekableFile, survey: Survey) -> bool:
     if kinds[-1:] == [layout.INDEX]:
         kinds.pop()
     return kinds in ([], [layout.METADATA])
+
+
+def refuse_lost_deletions(file: SeekableFile, survey: Survey) -> None:
+    """Raise CorruptError if damage looks as if it had said which items are deleted.
+
+    They would be there again. A block that was cut while it was written has deleted nothing.
+    """
+    at = _FRONT
+    ends = [*survey.offsets.tolist(), survey.end if survey.complete else file.size]
+    sizes = [*survey.entries[:, 0].tolist(), 0]
+    for end, size in zip(ends, sizes, strict=True):
+        for start in range(at, end, BLOCK_BYTES):
+            data = file.read_at(start, min(end - start, BLOCK_BYTES + layout.HEAD_BYTES))
+            for match in _DELETIONS.finditer(data):
+                if not _cut(file, start + match.start()):
+                    raise CorruptError(
+                        "what says which items are deleted is damaged, and appending would bring "
+                        f"them back: {_COPY}"
+                    )
+        at = end + size
+
+
+def _cut(file: SeekableFile, at: int) -> bool:
+    """Does the file end inside the block whose head this is?"""
+    try:
+        return at + layout.parse_head(file.read_at(at, layout.HEAD_BYTES)).whole > file.size
+    except TruncatedError:
+        return True
+    except DecodeError:
+        return False
 
 
 def mended(target: BinaryIO, file: SeekableFile, survey: Survey) -> list[tuple[int, int]]:

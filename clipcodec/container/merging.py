@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from .metadata import common
 from .reader import Container, codec_for
 from .repeats import SAME_ID, Found, Repeats, SameId
 from .streams import id_of_stream, profile_name, read_stream
-from .writer import BLOCK_ITEMS, PART, ContainerWriter
+from .writer import PART, ContainerWriter
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
@@ -89,7 +89,7 @@ def merge(
     overwrite: bool = False,
     partial: bool = False,
     profile: ProfileLike = None,
-    block_items: int = BLOCK_ITEMS,
+    block_items: int | None = None,
 ) -> Merged:
     """Write one container of the items of several sources, in order, their streams byte for byte.
 
@@ -135,7 +135,7 @@ def merge(
         raise OptionError("nothing to merge: give at least one container or stream")
     if same_id not in SAME_ID:
         raise OptionError(f"same_id={same_id!r}: expected {', '.join(map(repr, SAME_ID))}")
-    _refuse_itself(sources, out)
+    refuse_itself(sources, out)
     reading = _Reading(sources, profile, partial=partial)
     found = reading.survey()
     if found.ids and same_id == "refuse":
@@ -181,7 +181,7 @@ def same_ids(ids: int, differ: int, examples: Iterable[str]) -> str:
     return f"{ids:,} ids are used more than once, {streams} streams: {named}{more}"
 
 
-def _refuse_itself(sources: list[Mergeable], out: object) -> None:
+def refuse_itself(sources: Sequence[Mergeable], out: object) -> None:
     """Raise OptionError if the output, or what it is called while it is written, is a source."""
     if not isinstance(out, (str, os.PathLike)):
         return

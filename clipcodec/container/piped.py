@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import DecodeError, TruncatedError, placed
+import numpy as np
+
+from ..errors import DecodeError, TruncatedError, UnsupportedError, placed
 from . import layout
+from .deletions import Places, unpack_deletions
 from .embedded import Embedded, check_order
 from .files import Readable, exactly
 from .layout import Item
@@ -32,6 +35,7 @@ def read_items(file: Readable, *, profile: ProfileLike = None) -> ItemReader:
 
     Raises:
         DecodeError: After the items of the last good block: the container is cut or damaged.
+        UnsupportedError: Likewise: items that were given are deleted further on.
 
     Examples:
         >>> with open("photos.clpc", "rb") as pipe:  # or sys.stdin.buffer
@@ -163,6 +167,11 @@ class ItemReader(Iterator[Item]):
                 elif head.kind == layout.PROFILE:
                     check_order(len(entries), first)
                     self._embedded = Embedded.parse(body)
+                elif head.kind == layout.GONE and self._deletes(body, entries):
+                    raise UnsupportedError(
+                        "items that were given already are deleted further on, which only a reader "
+                        "of the whole file can know: save it, and use clipcodec.open; or compact it"
+                    )
             entries.append((head.whole, head.items))
             first, last = first or head.kind, head.kind
             yield from items
@@ -170,3 +179,11 @@ class ItemReader(Iterator[Item]):
         if last != layout.INDEX:
             with placed(source=f"container, after {place} items"):
                 raise TruncatedError("ends without its index: cut")
+
+    @staticmethod
+    def _deletes(body: bytes, entries: list[tuple[int, int]]) -> bool:
+        """Does a block behind these delete items of theirs?"""
+        table = np.array(entries, np.int64).reshape(-1, 2)
+        ends = len(layout.OPENING) + np.cumsum(table[:, 0])
+        at = int(ends[-1]) if entries else len(layout.OPENING)
+        return len(unpack_deletions(body, Places.of(ends - table[:, 0], table[:, 1]), at)) > 0

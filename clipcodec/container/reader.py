@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 from bisect import bisect_right
@@ -21,6 +20,7 @@ from . import layout
 from .blocks import Block, Piece, ids_of, pieces, streams_of
 from .embedded import embedded_in
 from .files import SeekableFile
+from .keys import places_of
 from .layout import Item
 from .survey import Survey, read_survey
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .embedded import Embedded
 
 ROWS = 16384  # embeddings decoded at a time: enough for several threads, 32 MiB at width 512
-_KEPT = 4  # blocks kept in memory
+_KEPT, _KEPT_BYTES = 4, 1 << 20  # blocks kept in memory: as many, or as many as have these bytes
 
 
 def open_container(
@@ -86,6 +86,7 @@ class Container:
         partial: As for `clipcodec.open`.
 
     Attributes:
+        deleted: How many items of the file are deleted; `len` and positions do not count them.
         codec: What decodes its streams: by the profile that was given, else a registered one, else
             the one that it carries.
         size: Bytes of the file.
@@ -127,16 +128,22 @@ class Container:
             raise
         self.size = file.size
         self.metadata, self.complete = survey.metadata, survey.complete
-        data = survey.entries[:, 1] > 0
-        self._sizes = survey.entries[data, 0]
-        self._offsets = survey.offsets[data]
-        self._counts = survey.entries[data, 1]
-        self._firsts = (np.cumsum(self._counts) - self._counts).tolist()
-        self._len = int(self._counts.sum())
+        self.deleted = len(survey.deletions)
+        places, deletions = survey.places, survey.deletions
+        ends = places.firsts + places.counts
+        living = places.counts - (deletions.before(ends) - deletions.before(places.firsts))
+        there = living > 0  # blocks with items that are not deleted
+        self._sizes = survey.entries[survey.entries[:, 1] > 0, 0][there]
+        self._offsets, self._counts = places.offsets[there], places.counts[there]
+        self._places = places.firsts[there]  # of each block's first item, deleted ones counted
+        self._living = living[there]
+        self._firsts = (np.cumsum(self._living) - self._living).tolist()
+        self._len = int(self._living.sum())
         self._kept: OrderedDict[int, Block] = OrderedDict()
+        self._kept_bytes = 0
         self._lock = threading.Lock()
         self._ids: list[str | None] | None = None
-        self._places: dict[str, int] | None = None  # by id
+        self._index: dict[str, int] | None = None  # by id
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -183,13 +190,11 @@ class Container:
             KeyError: There is no such id.
             OptionError: The key is of another type.
         """
-        places = self._places_of(key)
-        if isinstance(places, int):
-            return self._stream(places)
-        streams = dict[int, bytes]()
-        for place in sorted(set(places)):  # each block is read once
-            streams[place] = self._stream(place)
-        return [streams[place] for place in places]
+        places = places_of(key, self._len, self.index)
+        if not isinstance(places, int):
+            return self._gathered(places)[0]
+        block, row = self._at(places)
+        return block.streams[row]
 
     def __contains__(self, value: object) -> bool:
         """Is there an item with this id (str), or with this stream (bytes)?"""
@@ -198,8 +203,8 @@ class Container:
         return isinstance(value, (bytes, bytearray)) and any(stream == value for stream in self)
 
     def __iter__(self) -> Iterator[bytes]:
-        for number in range(len(self._firsts)):
-            yield from self._block(number).streams
+        for _, block in self._blocks():
+            yield from block.streams
 
     def item(self, i: int | str) -> Item:
         """Give one item: stream and id.
@@ -220,44 +225,64 @@ class Container:
             >>> id
             '0.jpg'
         """
-        block, row = self._at(self._place(i))
+        place = places_of(i, self._len, self.index)
+        if not isinstance(place, int):
+            raise OptionError("several keys are not one item: give them to take")
+        block, row = self._at(place)
         return Item(block.streams[row], block.ids[row])
 
-    def _places_of(self, key: Any) -> int | Iterable[int]:
-        """The position of an item, or those of many."""
-        if isinstance(key, slice):
-            return range(*key.indices(self._len))
-        key = key.tolist() if hasattr(key, "tolist") else key
-        if not isinstance(key, (list, range)):
-            return self._place(key)
-        if len(key) and all(isinstance(chosen, bool) for chosen in key):
-            if len(key) != self._len:
-                raise OptionError(f"{len(key)} booleans for {self._len} items: give one for each")
-            return [place for place, chosen in enumerate(key) if chosen]
-        return [self._place(i) for i in key]
+    def take(self, keys: slice | Iterable[Any]) -> list[Item]:
+        """Give several items: streams and ids. Each block that holds one is read once.
 
-    def _place(self, key: Any) -> int:
-        """The position of one item, counted from the start."""
-        if isinstance(key, str):
-            return self.index(key)
-        try:
-            if isinstance(key, bool):
-                raise TypeError
-            place = operator.index(key)
-        except TypeError:
-            raise OptionError(
-                f"{type(key).__name__} is no key of an item: expected its position, its id, a "
-                "slice, or a list or array of positions or ids"
-            ) from None
-        if place < 0:
-            place += self._len
-        if not 0 <= place < self._len:
-            raise IndexError(f"item {key} of a container of {self._len}")
-        return place
+        Args:
+            keys: Positions or ids, in any order, also more than once; N booleans; or a slice.
 
-    def _stream(self, place: int) -> bytes:
-        block, row = self._at(place)
-        return block.streams[row]
+        Returns:
+            The items, in the order of the keys.
+
+        Raises:
+            IndexError: There is no such position.
+            KeyError: There is no such id.
+            OptionError: A key is of another type.
+            DecodeError: A block is damaged.
+
+        Examples:
+            >>> photos = clipcodec.open("photos.clpc")
+            >>> [item.id for item in photos.take([7, 0, -1])]
+            ['7.jpg', '0.jpg', '99.jpg']
+        """
+        return [*map(Item, *self._gathered(self._many(keys), with_ids=True))]
+
+    def _many(self, keys: Any) -> NDArray[np.int64]:
+        """The positions that several keys mean."""
+        if not (isinstance(keys, slice) or hasattr(keys, "tolist")):
+            if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+                raise OptionError(f"{type(keys).__name__} is not many keys: give a list of them")
+            keys = [*keys]
+        return np.atleast_1d(places_of(keys, self._len, self.index))
+
+    def _gathered(
+        self, places: NDArray[np.int64], *, with_ids: bool = False
+    ) -> tuple[list[bytes], list[str | None]]:
+        """The streams, and the ids if they are wanted, of the items at these positions."""
+        if not len(places):
+            return [], []
+        order = np.argsort(places, kind="stable")
+        ordered = places[order]
+        numbers = np.searchsorted(self._firsts, ordered, side="right") - 1
+        chosen, starts = np.unique(numbers, return_index=True)
+        streams, ids = [b""] * len(places), list[str | None]([None]) * len(places)
+        parts = zip(starts.tolist(), [*starts[1:].tolist(), len(places)], strict=True)
+        for (number, block), (start, end) in zip(self._blocks(chosen), parts, strict=True):
+            rows = ordered[start:end] - self._firsts[number]
+            at = order[start:end].tolist()
+            for place, stream in zip(at, block.streams.take(rows), strict=True):
+                streams[place] = stream
+            if with_ids:
+                own = block.ids
+                for place, row in zip(at, rows.tolist(), strict=True):
+                    ids[place] = own[row]
+        return streams, ids
 
     def _at(self, place: int) -> tuple[Block, int]:
         """The block that holds an item, and where in it."""
@@ -300,16 +325,15 @@ class Container:
             ...     print(first, len(items))
             0 100
         """
-        for number, first in enumerate(self._firsts):
+        for number, block in self._blocks(on_bad=on_bad):
             try:
-                block = self._block(number)
                 items = list(map(Item, block.streams, block.ids))
             except DecodeError as error:
                 if on_bad is None:
                     raise
                 on_bad(error)
                 continue
-            yield first, items
+            yield self._firsts[number], items
 
     @property
     def name(self) -> str:
@@ -370,7 +394,7 @@ class Container:
         with self._lock:
             ids = self._ids
         if ids is None:
-            ids = [id for number in range(len(self._firsts)) for id in self._block(number).ids]
+            ids = [id for _, block in self._blocks() for id in block.ids]
             with self._lock:
                 self._ids = ids
         return ids
@@ -400,11 +424,11 @@ class Container:
 
     def _by_id(self) -> dict[str, int]:
         with self._lock:
-            places = self._places
+            places = self._index
         if places is None:
             places = {name: place for place, name in enumerate(self.ids) if name is not None}
             with self._lock:
-                self._places = places
+                self._index = places
         return places
 
     # embeddings
@@ -431,6 +455,31 @@ class Container:
         stream = self[i]
         with placed(source=f"{self._file.name}, item {i}"):
             return self.codec.decode(stream)
+
+    def decode_many(self, keys: slice | Iterable[Any]) -> Embeddings:
+        """Decode several items. Each block that holds one is read once.
+
+        Args:
+            keys: As for `take`.
+
+        Returns:
+            (n, D) float32, rows of unit norm, in the order of the keys.
+
+        Raises:
+            IndexError: As for `take`, and so are KeyError and OptionError.
+            DecodeError: Names the items at fault by their positions: `error.rows`.
+
+        Examples:
+            >>> photos = clipcodec.open("photos.clpc")
+            >>> photos.decode_many(["7.jpg", "0.jpg"]).shape
+            (2, 512)
+        """
+        places = self._many(keys)
+        if not len(places):
+            return self.no_rows()
+        streams, _ = self._gathered(places)
+        with placed(places.tolist(), item="item", source=self._file.name):
+            return self.codec.decode_batch(streams)
 
     def decode_all(self, out: NDArray[Any] | None = None) -> Embeddings:
         """Decode all items into one array.
@@ -531,26 +580,63 @@ class Container:
         """All items, `rows` at a time, with the position of the first of these."""
         if rows < 1:
             raise OptionError(f"rows={rows}: at least 1")
-        found = pieces(map(self._block, range(len(self._firsts))), rows)
+        found = pieces((block for _, block in self._blocks()), rows)
         yield from zip(count(0, rows), found, strict=False)
+
+    def _blocks(
+        self,
+        numbers: Iterable[int] | None = None,
+        on_bad: Callable[[DecodeError], object] | None = None,
+    ) -> Iterator[tuple[int, Block]]:
+        """Some blocks, or all, with their numbers. on_bad: as in `blocks`."""
+        wanted = [*map(int, range(len(self._firsts)) if numbers is None else numbers)]
+        with self._lock:
+            kept = {number: self._kept[number] for number in wanted if number in self._kept}
+        missing = [number for number in wanted if number not in kept]
+        read = self._file.read_many([self._range(number) for number in missing])
+        for number in wanted:
+            try:
+                block = kept.pop(number) if number in kept else self._parsed(number, next(read))
+            except DecodeError as error:
+                if on_bad is None:
+                    raise
+                on_bad(error)
+                continue
+            yield number, block
 
     def _block(self, number: int) -> Block:
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
                 return self._kept[number]
+        return self._parsed(number, self._file.read_at(*self._range(number)))
+
+    def _range(self, number: int) -> tuple[int, int]:
+        """Where a block begins in the file, and its bytes."""
+        return int(self._offsets[number]), int(self._sizes[number])
+
+    def _parsed(self, number: int, data: bytes) -> Block:
+        """A block of these bytes, which is kept for a while."""
         first, items = self._firsts[number], int(self._counts[number])
-        data = self._file.read_at(int(self._offsets[number]), int(self._sizes[number]))
-        name = f"{self._file.name}: items {first} to {first + items - 1}"
+        name = f"{self._file.name}: items {first} to {first + int(self._living[number]) - 1}"
         with placed(source=name):
-            head, body = layout.parse_block(data)
-            if head.items != items or head.whole != len(data):
-                raise CorruptError("block and index disagree: damaged")
-            found = Block(*layout.unpack_streams(body, items), name)
+            try:
+                head, body = layout.parse_block(data)
+                if head.items != items or head.whole != len(data):
+                    raise CorruptError("block and index disagree: damaged")
+                streams, ids = layout.unpack_streams(body, items)
+            except DecodeError:
+                self._file.check_unchanged()  # it may be another object by now
+                raise
+            there = self.survey.deletions.kept(int(self._places[number]), items)
+            found = Block(streams, ids, name, there)
         with self._lock:
+            if number not in self._kept:
+                self._kept_bytes += len(data)
             self._kept[number] = found
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            while len(self._kept) > _KEPT and self._kept_bytes > _KEPT_BYTES:
+                old, _ = self._kept.popitem(last=False)
+                self._kept_bytes -= int(self._sizes[old])
         return found
 
     def close(self) -> None:

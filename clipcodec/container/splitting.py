@@ -16,7 +16,7 @@ from ..system.folders import filling
 from .layout import Item
 from .names import FileNames
 from .reader import Container
-from .writer import BLOCK_ITEMS, ContainerWriter
+from .writer import ContainerWriter
 
 CONTAINER_SUFFIX = ".clpc"
 Splittable = str | os.PathLike[str] | BinaryIO | Container
@@ -31,7 +31,7 @@ def split(
     name: str | None = None,
     overwrite: bool = False,
     partial: bool = False,
-    block_items: int = BLOCK_ITEMS,
+    block_items: int | None = None,
 ) -> list[Path]:
     """Cut a container into containers `NAME.0000.clpc`, `NAME.0001.clpc`, … in a folder.
 

@@ -19,12 +19,15 @@ from ..errors import (
     placed,
 )
 from . import layout
+from .deletions import Deletions, Places, unpack_deletions
 from .embedded import Embedded, check_order
 from .files import SeekableFile
 
 _TRIES, _PAUSE = 50, 0.004  # of reading a file that another process writes; seconds
 _LEAST_PIECE, _MOST_PIECE = 1 << 12, 1 << 20  # bytes that are searched at a time
-_ITEMS = re.compile(rb"DATA(?=[\x00-\x04]...\x00[\x00\x01])", re.DOTALL)  # within the limits
+_WANTED = re.compile(  # heads of items, and of deletions, within the limits
+    rb"DATA(?=[\x00-\x04]...\x00[\x00\x01])|GONE(?=[\x00-\x04]...\x00{4})", re.DOTALL
+)
 _MANY = 2  # blocks, good or not
 _NO_INDEX = "ends without its index: truncated, or still being written"
 
@@ -32,12 +35,14 @@ _NO_INDEX = "ends without its index: truncated, or still being written"
 class Survey:
     """Where a container's blocks are, and its metadata.
 
-    entries   (B, 2) int64, bytes and items of every good block, in the order of the file
-    offsets   (B,) int64, where each of them begins
-    end       position in the file where the last good block ends
-    complete  whether the file ends with a valid index
-    why       what is wrong with it, if it is not complete
-    state     of the file when it was surveyed, see `SeekableFile.state`
+    entries    (B, 2) int64, bytes and items of every good block, in the order of the file
+    offsets    (B,) int64, where each of them begins
+    places     where the items are
+    deletions  which of these are deleted
+    end        position in the file where the last good block ends
+    complete   whether the file ends with a valid index
+    why        what is wrong with it, if it is not complete
+    state      of the file when it was surveyed, see `SeekableFile.state`
     """
 
     def __init__(
@@ -47,21 +52,29 @@ class Survey:
         *,
         state: tuple[int, ...] | None,
         offsets: NDArray[np.int64] | None = None,
+        deletions: Deletions | None = None,
         why: DecodeError | None = None,
     ) -> None:
         self.entries, self.metadata, self.state = entries, metadata, state
+        self.deletions = deletions or Deletions()
         self.complete, self.why = why is None, why
         ends = len(layout.OPENING) + np.cumsum(entries[:, 0])
         self.offsets = ends - entries[:, 0] if offsets is None else offsets
         last = len(self.offsets) - 1
         self.end = int(self.offsets[last] + entries[last, 0]) if last >= 0 else len(layout.OPENING)
+        self.places = Places.of(self.offsets, entries[:, 1])
+
+    @property
+    def items(self) -> int:
+        """How many items there are, without those that are deleted."""
+        return int(self.places.counts.sum()) - len(self.deletions)
 
     def __repr__(self) -> str:
         from ..system.shown import counted, shown, sized
 
         def parts() -> list[object]:
             return [counted(len(self.entries), "block"),
-                    counted(int(self.entries[:, 1].sum()), "item"), sized(self.end),
+                    counted(self.items, "item"), sized(self.end),
                     "complete" if self.complete else "not complete"]  # fmt: skip
 
         return shown("container.Survey", parts)
@@ -81,7 +94,12 @@ def read_survey(file: SeekableFile, *, partial: bool) -> Survey:
             layout.check_opening(file.read_at(0, len(layout.OPENING)))
             entries, why = _by_index(file)
             if entries is not None:
-                return Survey(entries, _metadata(file), state=state)
+                try:
+                    deletions = _deletions(file, entries)
+                except (TruncatedError, CorruptError) as error:
+                    entries, why = None, error
+            if entries is not None:
+                return Survey(entries, _metadata(file), state=state, deletions=deletions)
             if state == file.state():  # else another process wrote it while we read: once more
                 if partial or not _just_written(state):
                     break
@@ -99,6 +117,8 @@ def _without_index(
 ) -> Survey:
     if partial:
         return _by_walking(file, state)
+    if file.remote:  # it would be downloaded to count its items
+        raise why or TruncatedError(f"{_NO_INDEX}; what is good can be read with partial=True")
     entries, found = _by_heads(file)
     why = why or found
     raise type(why)(
@@ -124,6 +144,25 @@ def _by_index(file: SeekableFile) -> tuple[NDArray[np.int64] | None, DecodeError
     if len(layout.OPENING) + entries[:, 0].sum() != start:
         return None, CorruptError("its index does not match its size: damaged")
     return np.concatenate([entries, [[whole, 0]]]), None
+
+
+def _deletions(file: SeekableFile, entries: NDArray[np.int64]) -> Deletions:
+    """Those of all blocks behind the first item. Raises DecodeError, also for unknown blocks."""
+    offsets = len(layout.OPENING) + np.cumsum(entries[:, 0]) - entries[:, 0]
+    begun = np.maximum.accumulate(entries[:, 1]) > 0
+    others = np.flatnonzero(begun & (entries[:, 1] == 0))[:-1]  # the last is the index
+    if not len(others):
+        return Deletions()
+    found = list[Deletions]()
+    places = Places.of(offsets, entries[:, 1])
+    sizes = entries[others, 0].tolist()
+    for at, size in zip(offsets[others].tolist(), sizes, strict=True):
+        head = layout.parse_head(file.read_at(at, layout.HEAD_BYTES))
+        if head.whole != size or head.items:
+            raise CorruptError("block and index disagree: damaged")
+        if head.kind == layout.GONE:
+            found.append(_unpacked(file, at, size, places))
+    return Deletions.union(found)
 
 
 def _by_heads(file: SeekableFile) -> tuple[NDArray[np.int64], DecodeError]:
@@ -152,6 +191,7 @@ def _by_walking(file: SeekableFile, state: tuple[int, ...] | None) -> Survey:
     whys: list[DecodeError] = []
     at: int | None = len(layout.OPENING)
     first = b""  # kind of the first good block
+    gone: list[tuple[int, int]] = []  # where blocks with deletions begin, and their bytes
     patience = _Patience(4 * file.size)
     while at is not None and at < file.size:
         try:
@@ -165,13 +205,29 @@ def _by_walking(file: SeekableFile, state: tuple[int, ...] | None) -> Survey:
         first = first or head.kind
         offsets.append(at)
         entries.append((head.whole, head.items))
+        if head.kind == layout.GONE:
+            gone.append((at, head.whole))
         at += head.whole
+    found = np.array(entries, np.int64).reshape(-1, 2)
+    starts = np.array(offsets, np.int64)
+    places, deletions = Places.of(starts, found[:, 1]), list[Deletions]()
+    for place, size in gone:
+        try:
+            deletions.append(_unpacked(file, place, size, places))
+        except DecodeError as error:
+            whys.insert(-1, error)  # what ended the walk stays the last
     why = next(iter(whys), TruncatedError(_NO_INDEX))
     if whys and isinstance(whys[-1], UnsupportedError):
         why = whys[-1]
-    found = np.array(entries, np.int64).reshape(-1, 2)
     metadata = _metadata(file) if offsets[:1] == [len(layout.OPENING)] else {}
-    return Survey(found, metadata, state=state, offsets=np.array(offsets, np.int64), why=why)
+    gone_items = Deletions.union(deletions)
+    return Survey(found, metadata, state=state, offsets=starts, deletions=gone_items, why=why)
+
+
+def _unpacked(file: SeekableFile, at: int, size: int, places: Places) -> Deletions:
+    """What the block at this byte deletes. Raises DecodeError."""
+    _, body = layout.parse_block(file.read_at(at, size))
+    return unpack_deletions(body, places, at)
 
 
 def _head(file: SeekableFile, at: int) -> layout.Head:
@@ -219,8 +275,8 @@ def _good_block(
 
 
 def _next_good(file: SeekableFile, at: int, patience: _Patience) -> int | None:
-    """Where the next good block of items is; None if there is none."""
-    for place in _heads_of_items(file, at):
+    """Where the next good block of items or deletions is; None if there is none."""
+    for place in _wanted_heads(file, at):
         if patience.left < 0:
             break
         with suppress(DecodeError):
@@ -229,11 +285,11 @@ def _next_good(file: SeekableFile, at: int, patience: _Patience) -> int | None:
     return None
 
 
-def _heads_of_items(file: SeekableFile, at: int) -> Iterator[int]:
-    """Whatever looks like the head of a block of items, from `at` on."""
+def _wanted_heads(file: SeekableFile, at: int) -> Iterator[int]:
+    """Whatever looks like the head of a block of items or deletions, from `at` on."""
     size = _LEAST_PIECE
     while piece := file.read_at(at, size):
-        for match in _ITEMS.finditer(piece):
+        for match in _WANTED.finditer(piece):
             with suppress(DecodeError):
                 data = piece[match.start() : match.start() + layout.HEAD_BYTES]
                 layout.parse_head(data)

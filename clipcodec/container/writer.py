@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bitstream import split
 from ..errors import (
@@ -26,13 +27,16 @@ from ..errors import (
     placed,
 )
 from ..system.files import abort, move, refuse_existing
+from ..system.uploads import Upload, upload_to
 from . import layout
+from .deletions import Places
 from .embedded import embedded_in
 from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
 from .locking import close_unused, open_locked
-from .mending import BLOCK_BYTES, mended, profile_to_put
+from .marking import Marked, named_items
+from .mending import BLOCK_BYTES, mended, profile_to_put, refuse_lost_deletions
 from .piped import ItemReader
 from .reader import Container
 from .survey import Survey, read_survey
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
 
 PART = ".part"
 BLOCK_ITEMS = 1024
+_SMALL_BLOCK = 256  # items: reading one costs a third of that
+_DEARER = 1 / 8  # bytes an item that small blocks may take more than large ones
 _SMALL_INDEX = 1 << 16  # bytes: written with each block that is appended
 
 
@@ -52,7 +58,7 @@ def create(
     *,
     metadata: dict[str, Any] | None = None,
     profile: str | os.PathLike[str] | Profile | None = None,
-    block_items: int = BLOCK_ITEMS,
+    block_items: int | None = None,
 ) -> ContainerWriter:
     """Open a container for writing (formats/container-1.md).
 
@@ -68,7 +74,8 @@ def create(
         profile: A private profile that a new container carries for its streams, so that they can be
             decoded without another file: a loaded one, its file, or a container that carries it. In
             mode "a" the one that is there, or None.
-        block_items: Items that are read, checked and, if damaged, lost together: 1 … 65536.
+        block_items: Items that are read, checked and, if damaged, lost together: 1 … 65536. None:
+            256, or 1024 where 256 would take an eighth of a byte more for each.
 
     Returns:
         The writer, to be closed by `close` or a `with` block.
@@ -95,9 +102,10 @@ def create(
 
 
 class ContainerWriter:
-    """Appends streams to a container; for one thread at a time.
+    """Appends streams to a container, and deletes them; for one thread at a time.
 
-    `len(writer)` counts the items of the container, also those that are not on the disk yet.
+    `len(writer)` counts the items of the container, also those that are not on the disk yet, and
+    not those that were deleted.
 
     Args:
         target: As for `clipcodec.create`.
@@ -125,20 +133,21 @@ class ContainerWriter:
         *,
         metadata: dict[str, Any] | None = None,
         profile: str | os.PathLike[str] | Profile | Embedded | None = None,
-        block_items: int = BLOCK_ITEMS,
+        block_items: int | None = None,
         survey: Survey | None = None,
     ) -> None:
         """survey: of the file to append to, if it was surveyed already (`Container.survey`)."""
         if mode not in ("x", "w", "a"):
             raise OptionError(f"mode={mode!r}: expected 'x', 'w' or 'a'")
-        if not 1 <= block_items <= layout.MAX_ITEMS:
+        if block_items is not None and not 1 <= block_items <= layout.MAX_ITEMS:
             raise OptionError(f"block_items={block_items}: expected 1 to {layout.MAX_ITEMS}")
         self._block_items, self._overwrite = block_items, mode == "w"
         self._streams: list[bytes] = []  # not written yet, nor are their `_ids`
         self._ids: list[str | None] = []
         self._waiting = 0  # bytes of both
         self._entries: list[tuple[int, int]] = []  # of the index
-        self._written = 0  # items
+        self._written = 0  # items, deleted ones included
+        self._gone = Marked()
         self._end = 0  # bytes, without the index at the end
         self._tail = 0  # bytes in the file after these: an index, to be written over
         self._indexed = False  # does the file end with its index?
@@ -151,11 +160,20 @@ class ContainerWriter:
         if embedded is not None:
             opening.append(embedded.block)
             self._carried = embedded
+        self._upload: Upload | None = upload_to(target, mode)
+        if self._upload is not None:
+            self._file: BinaryIO | None = cast(BinaryIO, self._upload)
+            try:
+                self._begin(opening)
+            except BaseException:
+                self._upload.abort()
+                raise
+            return
         path = path_of(target, "write")
         if path is None:
             if mode != "x":
                 raise OptionError(f"mode={mode!r} is for paths: for a file object use mode 'x'")
-            self._file: BinaryIO | None = cast(BinaryIO, target)
+            self._file = cast(BinaryIO, target)
             self._begin(opening)
             return
         self._target = Path(os.path.realpath(path))
@@ -203,6 +221,7 @@ class ContainerWriter:
         with placed(source=source.name):
             if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
                 raise survey.why
+            refuse_lost_deletions(source, survey)
             put = profile_to_put(source, survey, embedded)
             if embedded is None:
                 with suppress(DecodeError):  # it says so when it is needed
@@ -215,6 +234,7 @@ class ContainerWriter:
             raise OptionError(f"{self._path} has other metadata, and keeps them: give none")
         self._entries = mended(file, source, survey)
         self._written = int(survey.entries[:, 1].sum())
+        self._gone = Marked(survey.deletions)
         self._end, self._indexed = survey.end, survey.complete
         file.truncate(self._end)
         last = self._entries[-1][0]
@@ -242,7 +262,7 @@ class ContainerWriter:
 
     def __len__(self) -> int:
         """Items of the container, also those that are not on the disk yet."""
-        return self._written + len(self._streams)
+        return self._written + len(self._streams) - len(self._gone)
 
     @property
     def size(self) -> int:
@@ -278,10 +298,11 @@ class ContainerWriter:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
         size = 0 if id is None else id_size(id)
         self._open()
+        self._gone.note(self._written + len(self._streams), id)
         self._streams.append(stream)
         self._ids.append(id)
         self._waiting += len(stream) + size
-        if len(self._streams) >= self._block_items or self._waiting >= BLOCK_BYTES:
+        if len(self._streams) >= (self._block_items or BLOCK_ITEMS) or self._waiting >= BLOCK_BYTES:
             self._write_block()
 
     def extend(
@@ -319,6 +340,84 @@ class ContainerWriter:
                 error.rows, error.item = (i,), "stream"
                 raise
 
+    def delete(self, keys: Any) -> int:
+        """Delete items by id or position. Their bytes stay in the file until `compact`.
+
+        What deletes them is written behind what was appended: at the latest when the writer is
+        closed. Until then readers see all items.
+
+        Args:
+            keys: An id, which means all items that have it, or a position among the items that are
+                there; several of these; N booleans; or a slice.
+
+        Returns:
+            How many items were deleted.
+
+        Raises:
+            KeyError: No item has an id. Then nothing is deleted, also for what follows.
+            IndexError: There is no such position.
+            OptionError: A key is of another type; or the container is written to a file object,
+                such as a pipe, which cannot be read.
+            DecodeError: A block is damaged, so that its ids are not known.
+
+        Examples:
+            >>> with clipcodec.create("photos.clpc", "a") as writer:
+            ...     writer.delete(["7.jpg", "8.jpg"]), len(writer)
+            (2, 98)
+        """
+        self._open()
+        self._know(keys)
+        return self._gone.mark(keys, len(self))
+
+    def update(self, stream: bytes | Item, id: str | None = None) -> bool:
+        """Append a stream in place of the items that have its id; also if there are none.
+
+        Args:
+            stream: As for `append`.
+            id: As for `append`; there must be one.
+
+        Returns:
+            Whether there were any.
+
+        Raises:
+            DecodeError: As for `append`, and so is OSError; then the old items stay.
+            OptionError: As for `delete`; also if there is no id.
+
+        Examples:
+            >>> stream = clipcodec.encode("photo.jpg", max_bytes=50)
+            >>> with clipcodec.create("photos.clpc", "a") as writer:
+            ...     writer.update(stream, "7.jpg"), writer.update(stream, "new.jpg"), len(writer)
+            (True, False, 101)
+        """
+        if isinstance(stream, Item) and id is None:
+            id = stream.id
+        if id is None:
+            raise OptionError("an item without an id cannot take the place of another: give an id")
+        self._open()
+        self._know(id)
+        before = self._gone.named(id) if isinstance(id, str) else []
+        self.append(stream, id)
+        self._gone.add(before)
+        return bool(before)
+
+    def _know(self, keys: Any) -> None:
+        """Read the ids of all items, if they are asked for, and not known yet."""
+        if self._path is None:
+            raise OptionError("items can be deleted in a container that has a path, not in a pipe")
+        if self._gone.known or not isinstance(keys, Iterable):
+            return
+        file = SeekableFile(self._open(), os.fspath(self._path))
+        there = named_items(file, *self._places())
+        waiting = enumerate(self._ids, self._written)
+        self._gone.know([*there, *((place, id) for place, id in waiting if id is not None)])
+
+    def _places(self) -> tuple[Places, NDArray[np.int64]]:
+        """Where the items in the file are, and the bytes of each block that has some."""
+        entries = np.array(self._entries, np.int64).reshape(-1, 2)
+        ends = len(layout.OPENING) + np.cumsum(entries[:, 0])
+        sizes = entries[entries[:, 1] > 0, 0]
+        return Places.of(ends - entries[:, 0], entries[:, 1]), sizes
+
     def _check_carried(self, source: Container | ItemReader) -> None:
         """Warn if streams leave the profile behind that their container carries."""
         found = source.embedded(lambda error: None)
@@ -343,7 +442,7 @@ class ContainerWriter:
             ...     writer.flush()
         """
         self._open()
-        self._write_block()
+        self._write_all()
         self._sync()
 
     def close(self) -> None:
@@ -359,10 +458,12 @@ class ContainerWriter:
         """
         if self._file is None:
             return
-        self._write_block()
+        self._write_all()
         if not self._indexed:
             self._put(b"", self._index(self._entries))
         self._sync()
+        if self._upload is not None:
+            self._upload.close()
         if sys.platform == "win32":  # an open file cannot be renamed there
             self._release()
         if self._path is not None and self._path != self._target:
@@ -387,7 +488,7 @@ class ContainerWriter:
             self._file = None
             return
         with suppress(OSError):  # the error that led here matters more
-            self._write_block()
+            self._write_all()
             self._sync()
         self._release()
 
@@ -406,6 +507,7 @@ class ContainerWriter:
         if self._file is None:
             return
         self._streams, self._ids, self._waiting = [], [], 0
+        self._gone = Marked()
         if self._path is None:
             abort(self._file)
         elif self._path != self._target:
@@ -439,19 +541,44 @@ class ContainerWriter:
             raise ValueError("this container is closed: open it again with mode 'a'")
         return self._file
 
+    def _write_all(self) -> None:
+        """What was appended, and then what deletes items: if only the first is written, an item
+        that was updated is there twice, and found by its id as it is now."""
+        self._write_block()
+        if self._gone.waiting:
+            self._write(self._gone.block(self._places()[0], self._end), 0)
+            self._gone.done()
+
     def _write_block(self) -> None:
         if not self._streams:
             return
+        for data, count in self._packed(self._block_items):
+            self._write(data, count)
+            self._written += count
+            del self._streams[:count], self._ids[:count]
+        self._waiting = 0
+
+    def _packed(self, block_items: int | None) -> list[tuple[bytes, int]]:
+        """What waits as blocks, each with its number of items; None: of the size that pays."""
+        if block_items is None:
+            large, small = self._packed(BLOCK_ITEMS), self._packed(_SMALL_BLOCK)
+            sizes = [sum(len(data) for data, _ in blocks) for blocks in (large, small)]
+            return small if sizes[1] - sizes[0] <= _DEARER * len(self._streams) else large
         named = any(id is not None for id in self._ids)
-        data = layout.pack_items(self._streams, self._ids if named else None)
-        entry = (len(data), len(self._streams))
+        found = []
+        for at in range(0, len(self._streams), block_items):
+            streams, ids = self._streams[at : at + block_items], self._ids[at : at + block_items]
+            found.append((layout.pack_items(streams, ids if named else None), len(streams)))
+        return found
+
+    def _write(self, data: bytes, count: int) -> None:
+        """A whole block with so many items."""
+        entry = (len(data), count)
         # a container that is appended to is whole at any time, for its readers
         growing = self._path is not None and self._path == self._target
         small = growing and 8 * len(self._entries) < _SMALL_INDEX
         self._put(data, self._index([*self._entries, entry]) if small else b"")
         self._entries.append(entry)
-        self._written += len(self._streams)
-        self._streams, self._ids, self._waiting = [], [], 0
 
     @staticmethod
     def _index(entries: list[tuple[int, int]]) -> bytes:
@@ -476,7 +603,7 @@ class ContainerWriter:
             if self._path is not None:
                 with suppress(OSError):
                     self._restore(file)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, LockedError):
                 why = f"cannot be written: {error.strerror or error}"
                 name = getattr(file, "name", "container") if self._path is None else self._path
                 raise type(error)(error.errno or errno.EIO, why, str(name)) from error

@@ -33,7 +33,8 @@ from ..errors import ImageError, OptionError
 from ..images import load_rgb
 from ..models import BATCH, Backbone, Templates, TextTower, sha256, shorten
 from ..models.templates import templates_of
-from ..system.files import lock, refuse_existing, write_atomic
+from ..system.files import refuse_existing, write_atomic
+from ..system.locks import lock
 from ..system.threads import in_threads
 from .commands import exit_code, say
 from .image_sets import DATA_SETS, SPLITS, ImageSet, image_set

@@ -9,9 +9,11 @@ DataType(binary)
 >>> decode_array(streams).type
 FixedSizeListType(fixed_size_list<item: float>[512])
 
-A column of embeddings holds lists of real numbers of any type and width: list, large list,
-fixed-size list, list view or fixed-shape tensor. A column of images holds bytes, paths of files,
-Hugging Face's struct of bytes and path, or pixels in tensors or lists. Null stays null. Errors name
+Columns and tables are those of pyarrow, or of what speaks Arrow's C data interface, as Polars and
+DuckDB do; those that come out are pyarrow's. A column of embeddings holds lists of real numbers of
+any type and width: list, large list, fixed-size list, list view or fixed-shape tensor. A column of
+images holds bytes, paths of files, Hugging Face's struct of bytes and path, or pixels in tensors or
+lists. A column of streams holds bytes, or their text. Null stays null. Errors name
 column and row, counted over all batches.
 """
 
@@ -20,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ..errors import DecodeError, EmbeddingError
+from .arrow_types import as_array, as_table
 from .batches import decode_all, decoding, encode_all, encoding
 from .columns import ColumnDecoder, ColumnEncoder, EncodeOptions, OnBadRow, Profiles
 from .extras import need
@@ -59,7 +63,8 @@ def encode_array(
     """Encode a column of embeddings or images.
 
     Args:
-        array: Embeddings or images, of the types that this module's page names.
+        array: Embeddings or images, of the types that this module's page names: of pyarrow, or
+            of what speaks Arrow's C data interface, as a Series of Polars does.
         **options: See `EncodeOptions`.
 
     Returns:
@@ -77,6 +82,7 @@ def encode_array(
         [True, False]
     """
     encoder = ColumnEncoder(**options)
+    array = as_array(array, EmbeddingError)
     if isinstance(array, pa.ChunkedArray):
         encoder.check_type(array.type)
         encoder.settle(lambda: array.chunks)
@@ -95,7 +101,8 @@ def decode_array(
     """Decode a column of streams.
 
     Args:
-        streams: A column of type binary; null stays null.
+        streams: A column of type binary, or of text (`clipcodec.to_text`), from where
+            `encode_array` takes its; null stays null.
         profile: The profile that private streams were made with, or a `Codec`.
         on_bad_row: As in `EncodeOptions`.
 
@@ -112,6 +119,7 @@ def decode_array(
         100
     """
     decoder = ColumnDecoder(profile=profile, on_bad_row=on_bad_row)
+    streams = as_array(streams, DecodeError)
     decoder.check_type(streams.type)
     if isinstance(streams, pa.ChunkedArray):
         width = decoder.find_width(iter(streams.chunks))
@@ -132,7 +140,7 @@ def encode_batches(
     """Encode a column of each batch; one batch is in memory at a time.
 
     Args:
-        batches: Of one table, or a RecordBatchReader.
+        batches: Of one table; or a RecordBatchReader, or what speaks Arrow's C data interface.
         column: The column of embeddings or images.
         into: Name of the column of streams; None: the name of `column`.
         keep: Keep `column`, and put the streams behind it; then `into` is needed.
@@ -171,7 +179,7 @@ def decode_batches(
     """Decode a column of streams of each batch; one batch is in memory at a time.
 
     Args:
-        batches: Of one table, or a RecordBatchReader.
+        batches: Of one table; or a RecordBatchReader, or what speaks Arrow's C data interface.
         column: The column of streams; None: the one whose metadata say that it holds streams.
         into: As in `encode_batches`.
         keep: As in `encode_batches`.
@@ -211,7 +219,8 @@ def encode_table(
     For `map` of Hugging Face `datasets`: `partial(encode_table, column="embedding")`.
 
     Args:
-        table: Any table.
+        table: Any table of pyarrow, or of what speaks Arrow's C data interface, as a DataFrame of
+            Polars does.
         column: The column of embeddings or images.
         into: As in `encode_batches`.
         keep: As in `encode_batches`.
@@ -230,6 +239,7 @@ def encode_table(
         >>> encode_table(pq.read_table("table.parquet"), "embedding", quality=20).column_names
         ['id', 'embedding']
     """
+    table = as_table(table)
     recode = encoding(
         table.schema, column, into=into, keep=keep, embed_profile=embed_profile,
         whole=lambda: table.column(column).chunks, **options,
@@ -249,7 +259,8 @@ def decode_table(
     """Decode a column of streams of a table.
 
     Args:
-        table: Any table.
+        table: Any table of pyarrow, or of what speaks Arrow's C data interface, as a DataFrame of
+            Polars does.
         column: As in `decode_batches`.
         into: As in `encode_batches`.
         keep: As in `encode_batches`.
@@ -269,6 +280,7 @@ def decode_table(
         >>> decode_table(small)["embedding"].type
         FixedSizeListType(fixed_size_list<item: float>[512])
     """
+    table = as_table(table)
     recode = decoding(
         table.schema, column, into=into, keep=keep, profile=profile, on_bad_row=on_bad_row,
         sample=lambda name: table.column(name).chunks,

@@ -1,10 +1,13 @@
-"""What a column of an Arrow type can hold: vectors, images, streams."""
+"""What a column of an Arrow type can hold: vectors, images, streams; columns of other libraries."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from ..errors import OptionError, brief
+from ..system.arrow import as_column
 from .extras import need
 
 if TYPE_CHECKING:
@@ -48,6 +51,44 @@ def is_image(type: pa.DataType) -> bool:
 def is_stream(type: pa.DataType) -> bool:
     """Bytes, of any of Arrow's binary types."""
     return _is_binary(storage_type(type))
+
+
+def is_text(type: pa.DataType) -> bool:
+    """Text, of any of Arrow's string types: streams may be kept so (`clipcodec.to_text`)."""
+    kinds, type = pa.types, storage_type(type)
+    return bool(kinds.is_string(type) or kinds.is_large_string(type) or kinds.is_string_view(type))
+
+
+def as_array(value: Any, fault: Callable[[str], Exception]) -> pa.Array | pa.ChunkedArray:
+    """A column of pyarrow, or of what speaks Arrow's C data interface, as pyarrow's.
+
+    fault  makes the error that is raised for anything else
+    """
+    if isinstance(value, (pa.Array, pa.ChunkedArray)):
+        return value
+    column = as_column(value)
+    if not isinstance(column, (pa.Array, pa.ChunkedArray)):
+        raise fault(
+            f"{type(value).__name__} is no Arrow column: give a pyarrow array, or what speaks "
+            "Arrow's C data interface, such as a Series of Polars"
+        )
+    return column
+
+
+def as_table(value: Any) -> pa.Table:
+    """A table of pyarrow, or of what speaks Arrow's C data interface, as pyarrow's.
+
+    Raises OptionError for anything else.
+    """
+    if isinstance(value, pa.Table):
+        return value
+    try:
+        return pa.table(value)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise OptionError(
+            f"{type(value).__name__} is no Arrow table: give a pyarrow table, or what speaks "
+            f"Arrow's C data interface, such as a DataFrame of Polars ({brief(error)})"
+        ) from error
 
 
 def is_tensor(type: pa.DataType) -> bool:

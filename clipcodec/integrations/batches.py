@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, brief
 from .arrow_types import fixed_width, is_image
 from .carried import codec_of, metadata_of
 from .columns import ColumnDecoder, ColumnEncoder, OnBadRow, Profiles
@@ -142,17 +142,27 @@ def encode_all(
 ) -> Iterator[pa.RecordBatch]:
     """Each batch with `column` encoded; options as of `encoding`, which the first batch plans."""
     recoding: Recoding | None = None
-    for batch in batches:
+    for batch in _read(batches):
         if recoding is None:
             recoding = encoding(batch.schema, column, **options)
         yield recoding(batch)
+
+
+def _read(batches: Iterable[pa.RecordBatch] | Any) -> Iterator[pa.RecordBatch]:
+    """The batches; of what speaks Arrow's C data interface, as it gives them."""
+    if isinstance(batches, pa.RecordBatchReader) or not hasattr(batches, "__arrow_c_stream__"):
+        return iter(batches)
+    try:
+        return iter(pa.RecordBatchReader.from_stream(batches))
+    except (pa.ArrowException, TypeError) as error:
+        raise OptionError(f"{type(batches).__name__} is no table: {brief(error)}") from error
 
 
 def decode_all(
     batches: Iterable[pa.RecordBatch], column: str | None, **options: Any
 ) -> Iterator[pa.RecordBatch]:
     """Each batch with `column` decoded; options as of `decoding`, which the first batch plans."""
-    source = iter(batches)
+    source = _read(batches)
     waiting: list[pa.RecordBatch] = []
 
     def sample(name: str) -> Iterator[pa.Array]:

@@ -24,7 +24,7 @@ from ..errors import (
 from ..profile.registry import ProfileLike
 from ..retrieval.sources import WidthError, parse_rows
 from ..target import Target, TargetOptions
-from .arrow_types import fixed_width, is_image, is_stream, is_vector, nesting, storage_type
+from .arrow_types import fixed_width, is_image, is_stream, is_text, is_vector, nesting, storage_type
 from .extras import need
 from .values import (
     Places,
@@ -401,8 +401,10 @@ class ColumnDecoder(_Column):
     def check_type(self, type: pa.DataType) -> None:
         """Say early that such a column holds no streams: DecodeError."""
         with self._placed():
-            if not is_stream(type) and not pa.types.is_null(storage_type(type)):
-                raise DecodeError(f"type {type}: expected streams, a binary column")
+            if not (is_stream(type) or is_text(type) or pa.types.is_null(storage_type(type))):
+                raise DecodeError(
+                    f"type {type}: expected streams, a binary column, or one of their text"
+                )
 
     def find_width(self, arrays: Iterator[pa.Array]) -> int:
         """The width, known or of the first stream that is whole; of nulls: the profile's."""
@@ -412,7 +414,7 @@ class ColumnDecoder(_Column):
         self.width = self.width or self.codec.profile.dim or 1
         return self.width
 
-    def _width_of(self, stream: bytes | None) -> int | None:
+    def _width_of(self, stream: bytes | str | None) -> int | None:
         try:  # its header does not do: where that is damaged, it may say any width
             return None if stream is None else len(self.codec.decode(stream))
         except DecodeError:
@@ -428,14 +430,16 @@ class ColumnDecoder(_Column):
         width = self.find_width(iter([array]))
         places = valid_places(array)
         streams = [stream for stream in streams_of(array) if stream is not None]
-        rows, places = self._made(self._decode, streams, places, DecodeError)
+        rows, places = self._made(self.decode_some, streams, places, DecodeError)
         vectors = np.reshape(rows, (-1, width)).astype(np.float32, copy=False)
         result = vector_array(vectors, places, len(array), width)
         self.row += len(array)
         return result
 
-    def _decode(self, streams: list[bytes]) -> Embeddings:
-        return self.codec._decode_columns(parse_rows(self.codec, streams, self.width or 1))
+    def decode_some(self, streams: list[bytes | str]) -> Embeddings:
+        """Streams, bytes or text, to rows (n, D); their rows count from 0 in errors."""
+        width = self.width or next(filter(None, map(self._width_of, streams)), 1)
+        return self.codec._decode_columns(parse_rows(self.codec, streams, width))
 
 
 def _without(array: pa.Array, rows: NDArray[np.int64]) -> pa.Array:

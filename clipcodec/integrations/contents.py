@@ -5,12 +5,14 @@ A column's type says it, and for binary columns its metadata or its first values
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..carriers import format_of
 from ..codec import Codec
 from ..errors import ClipcodecError
+from ..system.remote import located, open_source
 from .arrow_types import fixed_width, is_image, is_stream, is_vector
 from .carried import read_carried
 from .extras import need
@@ -65,9 +67,11 @@ def contents(source: PathLike | BinaryIO, codec: Codec | None = None) -> Content
     Raises InputError (not a readable Parquet file), OSError, or MissingDependencyError.
     """
     name = source if isinstance(source, str) else getattr(source, "name", "table")
-    if isinstance(source, str):
-        open(source, "rb").close()  # Python's OSError names the file
-    with reading(name), pq.ParquetFile(source, pre_buffer=False) as file:
+    with ExitStack() as stack:
+        if isinstance(source, str):  # Python's OSError names the file
+            source = stack.enter_context(open_source(located(source), 0))
+        stack.enter_context(reading(name))
+        file = stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
         columns = [_column(field, file, codec or Codec()) for field in file.schema_arrow]
         return Contents(file.metadata.num_rows, file.metadata.num_row_groups, columns)
 

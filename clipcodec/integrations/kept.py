@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import InputError
+from ..system.remote import Source, name_of, open_source
 from . import footer
 from .extras import need
 from .footer import Struct
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 else:
     pa = need("pyarrow", "arrow")
     pq = need("pyarrow.parquet", "arrow")
-
-PathLike = str | os.PathLike[str]
 
 _ARROW_SCHEMA = b"ARROW:schema"
 _LIST_OR_MAP = {2, 3}  # of the logical types, those that Arrow has for groups
@@ -87,7 +86,7 @@ _OF_STRUCTURE = {footer.NAME, footer.REPETITION, footer.NUM_CHILDREN}
 
 
 def plan(
-    file: pq.ParquetFile, source: PathLike, recoded: int, keep: bool
+    file: pq.ParquetFile, source: Source, recoded: int, keep: bool
 ) -> tuple[Kept, pq.FileMetaData | None]:
     """How the columns of a file stay as they are, and the metadata to read it by, if others.
 
@@ -136,7 +135,7 @@ def plan(
     return kept, _read_raw(old, raw) if raw else None
 
 
-def check(kept: Kept, file: pq.ParquetFile, source: PathLike) -> None:
+def check(kept: Kept, file: pq.ParquetFile, source: Source) -> None:
     """Raise InputError unless pyarrow will write the values of these columns as they are stored."""
     written, schema = _as_written(file.schema_arrow)
     leaf = 0
@@ -194,8 +193,8 @@ class Sink:
         self._file.write(footer.closed(kept.patched(old, origins, schema)))
 
 
-def _tail(source: PathLike) -> bytes:
-    with open(source, "rb") as file:
+def _tail(source: Source) -> bytes:
+    with open_source(source) as file:
         file.seek(-8, os.SEEK_END)
         size = int.from_bytes(file.read(4), "little")
         file.seek(-8 - size, os.SEEK_END)
@@ -268,9 +267,9 @@ def _set_chunk_types(tree: Struct, types: dict[int, Any]) -> None:
             chunks[leaf][footer.CHUNK_METADATA].value[footer.CHUNK_TYPE].value = type
 
 
-def _refusal(source: PathLike, file: pq.ParquetFile, number: int) -> InputError:
+def _refusal(source: Source, file: pq.ParquetFile, number: int) -> InputError:
     field = file.schema_arrow.field(number)
     return InputError(
-        f"{os.fspath(source)!r}, column {field.name!r}: pyarrow {pa.__version__} would not write "
+        f"{name_of(source)!r}, column {field.name!r}: pyarrow {pa.__version__} would not write "
         f"its Parquet type as it is (it shows {field.type}): cast or drop the column first"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DecodeError, EmbeddingError, brief
+from ..text_form import BYTES
 from .arrow import decode_array, encode_array
 from .columns import EncodeOptions, OnBadRow, Profiles
 from .extras import need
@@ -65,7 +66,8 @@ def decode_series(
     """Decode a Series of streams.
 
     Args:
-        series: Bytes; None stays None.
+        series: Bytes, or their text (`clipcodec.to_text`), as a CSV file keeps it; None stays
+            None.
         profile: The profile that private streams were made with, or a `Codec`.
         on_bad_row: As in `arrow.EncodeOptions`.
 
@@ -85,11 +87,26 @@ def decode_series(
         if series.notna().any():
             raise DecodeError(f"a Series of {series.dtype}: expected one of bytes, the streams")
         series = series.astype(object).where(series.notna(), None)
+    type = pa.string() if _holds_text(series) else pa.binary()
     try:
-        array = pa.Array.from_pandas(series, type=pa.binary())
+        array = pa.Array.from_pandas(series, type=type)
     except (pa.ArrowException, TypeError) as error:
-        raise DecodeError(f"a Series that is no column of bytes: {brief(error)}") from error
+        raise DecodeError(
+            f"a Series that is no column of bytes, or of their text: {brief(error)}"
+        ) from error
     return _like(series, decode_array(array, profile=profile, on_bad_row=on_bad_row).to_pandas())
+
+
+def _holds_text(series: pd.Series) -> bool:
+    """Whether its values are text; Arrow would take the characters of text for bytes.
+
+    Raises DecodeError for text and bytes in one Series, as Arrow would make one of both.
+    """
+    kinds = {type(value) for value in series if isinstance(value, (str, *BYTES))}
+    texts = [issubclass(kind, str) for kind in kinds]
+    if any(texts) and not all(texts):
+        raise DecodeError("a Series of both text and bytes: keep one, see clipcodec.to_text")
+    return any(texts)
 
 
 def _like(series: pd.Series, made: Any) -> Any:

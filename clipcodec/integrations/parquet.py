@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ClipcodecError, InputError, OptionError, brief
 from ..profile import Profile
-from ..system.files import replacing
+from ..system.remote import RemoteFile, Source, located, name_of, open_source
+from ..system.uploads import replacing
 from .arrow_types import is_vector
 from .batches import Recoding, decoding, encode_all, encoding
 from .carried import carried_profile
@@ -38,6 +39,7 @@ _PROBE_ROWS = 64  # rows that are read first, to estimate the bytes per row
 _GROUP_BYTES = 1 << 26  # most bytes of a row group that is written, in memory
 _GROUP_ROWS = 1 << 17
 _READ_AHEAD = 1 << 20  # bytes read at once of each column, instead of a whole row group
+_READ_AHEAD_FAR = 1 << 22  # the same of an object store, where each read takes a request
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[int, int], object] | None
@@ -91,15 +93,16 @@ def compress_parquet(
         >>> compress_parquet("table.parquet", "small.parquet", "embedding", quality=20)
         100
     """
-    with opened(source) as shown:
+    given = located(source)
+    with opened(given) as shown:
         Change.plan(shown.schema_arrow, column, into, keep)  # check the names
-        with _opened_raw(shown, source, column, keep) as (file, kept):
+        with _opened_raw(shown, given, column, keep) as (file, kept):
             recode = encoding(
                 file.schema_arrow, column, into=into, keep=keep, embed_profile=embed_profile,
-                whole=lambda: (b.column(0) for b in batches_of(file, source, columns=[column])),
+                whole=lambda: (b.column(0) for b in batches_of(file, given, columns=[column])),
                 **options,
             )  # fmt: skip
-            return _rewrite(file, source, target, recode, kept, overwrite, progress)
+            return _rewrite(file, given, target, recode, kept, overwrite, progress)
 
 
 def decompress_parquet(
@@ -141,32 +144,43 @@ def decompress_parquet(
         >>> decompress_parquet("small.parquet", "large.parquet")
         100
     """
-    with opened(source) as shown:
+    given = located(source)
+    with opened(given) as shown:
         name = stream_column(shown.schema_arrow) if column is None else column
         Change.plan(shown.schema_arrow, name, into, keep)  # check the names
-        with _opened_raw(shown, source, name, keep) as (file, kept):
+        with _opened_raw(shown, given, name, keep) as (file, kept):
             recode = decoding(
                 file.schema_arrow, name, into=into, keep=keep, profile=profile,
                 on_bad_row=on_bad_row,
-                sample=lambda name: (b.column(0) for b in batches_of(file, source, columns=[name])),
+                sample=lambda name: (b.column(0) for b in batches_of(file, given, columns=[name])),
             )  # fmt: skip
-            return _rewrite(file, source, target, recode, kept, overwrite, progress)
+            return _rewrite(file, given, target, recode, kept, overwrite, progress)
 
 
 @contextmanager
-def opened(source: PathLike) -> Iterator[pq.ParquetFile]:
+def opened(source: Source) -> Iterator[pq.ParquetFile]:
     """A Parquet file. Raises InputError or OSError naming it."""
-    open(source, "rb").close()  # Python's OSError names the file
-    with reading(source):
-        file = pq.ParquetFile(os.fspath(source), buffer_size=_READ_AHEAD, pre_buffer=False)
+    given = located(source)
+    open_source(given).close()  # Python's OSError names the file
+    with reading(given):
+        file = _parquet(given)
         file.schema_arrow.names  # noqa: B018  raises if the names are damaged
     with file:
         yield file
 
 
+def _parquet(source: Source, **options: Any) -> pq.ParquetFile:
+    """Read column by column, so that a large row group is not in memory."""
+    if isinstance(source, RemoteFile):
+        options |= {"source": open_source(source, 0), "buffer_size": _READ_AHEAD_FAR}
+    else:
+        options |= {"source": os.fspath(source), "buffer_size": _READ_AHEAD}
+    return pq.ParquetFile(pre_buffer=False, **options)
+
+
 @contextmanager
 def _opened_raw(
-    shown: pq.ParquetFile, source: PathLike, column: str, keep: bool
+    shown: pq.ParquetFile, source: Source, column: str, keep: bool
 ) -> Iterator[tuple[pq.ParquetFile, Kept]]:
     """The file, read so that all columns but `column` can be written as they are."""
     with reading(source):
@@ -175,27 +189,26 @@ def _opened_raw(
         yield shown, kept
         return
     with reading(source):
-        file = pq.ParquetFile(os.fspath(source), metadata=metadata, buffer_size=_READ_AHEAD,
-                              pre_buffer=False)  # fmt: skip
+        file = _parquet(source, metadata=metadata)
         check(kept, file, source)
     with file:
         yield file, kept
 
 
 @contextmanager
-def reading(source: PathLike) -> Iterator[None]:
+def reading(source: Source) -> Iterator[None]:
     try:
         yield
     except ClipcodecError:
         raise
     except (pa.ArrowException, OSError, ValueError, LookupError, RecursionError) as error:
         raise InputError(
-            f"{os.fspath(source)!r} is not a readable Parquet file: {brief(error)}"
+            f"{name_of(source)!r} is not a readable Parquet file: {brief(error)}"
         ) from error
 
 
 def batches_of(
-    file: pq.ParquetFile, source: PathLike, columns: list[str] | None = None
+    file: pq.ParquetFile, source: Source, columns: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The batches of a file, of bounded memory; columns: only these. Raises InputError."""
     meta = file.metadata
@@ -216,7 +229,7 @@ def batches_of(
 
 def _rewrite(
     file: pq.ParquetFile,
-    source: PathLike,
+    source: Source,
     target: PathLike,
     recode: Recoding,
     kept: Kept,
@@ -307,14 +320,15 @@ def read_streams(
         >>> sum(len(streams) for streams in read_streams("table.parquet", quality=20))
         100
     """
-    with opened(source) as file:
+    given = located(source)
+    with opened(given) as file:
         name = column if column is not None else _only_column(file.schema_arrow)
         Change.plan(file.schema_arrow, name, None, False)  # check the name
-        batches = batches_of(file, source, [name])
+        batches = batches_of(file, given, [name])
         if not is_stream_field(file.schema_arrow.field(name)):
             batches = encode_all(
                 batches, name, into=None, keep=False,
-                whole=lambda: (b.column(0) for b in batches_of(file, source, [name])), **options,
+                whole=lambda: (b.column(0) for b in batches_of(file, given, [name])), **options,
             )  # fmt: skip
         for batch in batches:
             yield batch.column(0).to_pylist()

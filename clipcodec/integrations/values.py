@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..embeddings import Embeddings
 from ..errors import ImageError, InputError
-from .arrow_types import is_tensor, nesting, value_type
+from .arrow_types import is_tensor, is_text, nesting, value_type
 from .extras import need
 
 if TYPE_CHECKING:
@@ -36,8 +36,13 @@ def valid_places(array: pa.Array) -> Places:
 
 
 def streams_of(array: pa.Array) -> list[Any]:
-    """The bytes of every row of a binary column, cut from one buffer; None for null."""
+    """The bytes of every row of a binary column, cut from one buffer; None for null.
+
+    Of a column of text, the text.
+    """
     array = storage(array)
+    if is_text(array.type):
+        return list(array.to_pylist())
     if pa.types.is_binary_view(array.type):  # not to be cast before pyarrow 18
         array = pa.array(array.to_pylist(), pa.large_binary())
     array = array.cast(pa.large_binary())

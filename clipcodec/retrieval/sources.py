@@ -20,6 +20,7 @@ from ..devices import TOGETHER, used
 from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, placed, raise_rows
 from ..profile.registry import ANY_BACKBONE, ProfileLike
+from ..system.arrow import as_column
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _WIDTH = 768  # for wider embeddings fewer
@@ -230,6 +231,11 @@ def _cut(items: Iterator[Any], size: int) -> Iterator[tuple[Sequence[Any], None]
 
 
 def _items(source: Any) -> Iterator[Any]:
+    source = as_column(source)
+    if hasattr(source, "column_names"):
+        raise DecodeError(
+            f"{type(source).__name__} is a table: give its column of streams, table['NAME']"
+        )
     if isinstance(source, (bytes, bytearray, memoryview, str)) or not (
         isinstance(source, Iterable) or hasattr(source, "to_pylist")
     ):

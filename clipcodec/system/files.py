@@ -1,4 +1,4 @@
-"""Writing files so that they are complete or not there at all; locks."""
+"""Writing files so that they are complete or not there at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ..errors import ClipcodecError, LockedError, OutputExistsError
+from ..errors import ClipcodecError, OutputExistsError
 
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock
 # Of the content, not of the file: the system makes them, and drops or renews them at each write.
 _OF_CONTENT = {"security.capability", "security.ima", "security.evm"}
 
@@ -241,45 +240,6 @@ def _inner(file: object) -> object | None:
         if hasattr(inner, "write"):
             return inner
     return None
-
-
-def lock(number: int, path: Path) -> None:
-    """Lock the open file with descriptor `number`, which is `path`, until it is closed.
-
-    Raises LockedError if another process holds the lock. Where locks are not supported, as on some
-    network file systems, there is none; these report it by errors of many kinds.
-    """
-    try:
-        _try_lock(number)
-    except OSError as error:
-        held = error.errno in _HELD
-    else:
-        held = sys.platform != "win32" and not _is_at(number, path)  # renamed before it was locked
-    if held:
-        raise LockedError(
-            f"{path} is being written by another process: wait, or write another file"
-        )
-
-
-def _try_lock(number: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _is_at(number: int, path: Path) -> bool:
-    """Is the open file with descriptor `number` still the one at `path`?"""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(number))
-    except FileNotFoundError:
-        return False
-    except OSError:  # it cannot be told; if the file is gone, writing will show it
-        return True
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

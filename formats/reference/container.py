@@ -145,6 +145,25 @@ def profile(body: bytes) -> bytes:
     return data
 
 
+def deleted(body: bytes, at: int, there: dict[int, tuple[int, int]]) -> set[int]:
+    """What a GONE block at byte `at` deletes (section 13).
+
+    there: where each block with items before it begins → number of its first item, and its count
+    """
+    corrupt_if(len(body) % 12 != 0, "size of a GONE block")
+    gone: set[int] = set()
+    for i in range(0, len(body), 12):
+        back, first, last = (
+            int.from_bytes(body[i + a : i + b], "big") for a, b in ((0, 8), (8, 10), (10, 12))
+        )
+        corrupt_if(not 0 < back <= at or first > last, "a run of deleted items")
+        if at - back in there:
+            number, count = there[at - back]
+            corrupt_if(last >= count, "deleted items beyond their block")
+            gone.update(range(number + first, number + last + 1))
+    return gone
+
+
 def blocks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
     """Kind, count and body of every block, checked (sections 2 and 3); indexes too (section 5)."""
     beginning = file.read(8)
@@ -165,7 +184,7 @@ def blocks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
         corrupt_if(size > 1 << 26, "size of a body")
         corrupt_if(kind != b"DATA" and count != 0, "items in a block that has none")
         corrupt_if(kind == b"DATA" and not 1 <= count <= 1 << 16, "count of items")
-        if kind != b"DATA" and 65 <= kind[0] <= 90:
+        if kind not in (b"DATA", b"GONE") and 65 <= kind[0] <= 90:
             raise Rejected("unsupported", f"block {kind!r}")
         rest = file.read(size + 4)
         if len(rest) < size + 4:
@@ -194,13 +213,19 @@ def read_all(file: BinaryIO) -> tuple[dict[str, Any], list[Item], bytes | None]:
     found: list[Item] = []
     carried: bytes | None = None
     before: list[bytes] = []
+    there: dict[int, tuple[int, int]] = {}
+    gone: set[int] = set()
+    at = 8
     for number, (kind, count, body) in enumerate(blocks(file)):
         if kind == b"prof":
             corrupt_if(before not in ([], [b"meta"]), "a profile that is not at the front")
             carried = profile(body)
         before.append(kind)
         if kind == b"DATA":
+            there[at] = len(found), count
             found += items(body, count)
+        elif kind == b"GONE":
+            gone |= deleted(body, at, there)
         elif kind == b"meta" and number == 0:
             corrupt_if(len(body) > 1 << 20, "long metadata")
             try:
@@ -208,7 +233,8 @@ def read_all(file: BinaryIO) -> tuple[dict[str, Any], list[Item], bytes | None]:
             except (ValueError, RecursionError) as error:
                 raise Rejected("corrupt", f"metadata: {error}") from None
             corrupt_if(not isinstance(metadata, dict), "metadata are no object")
-    return metadata, found, carried
+        at += len(body) + 20
+    return metadata, [item for i, item in enumerate(found) if i not in gone], carried
 
 
 def main(path: str, to: str = "") -> int:

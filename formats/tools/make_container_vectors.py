@@ -65,19 +65,24 @@ def write(name: str, content: dict[str, Any]) -> None:
 def accept(
     name: str, comment: str, container: bytes, items: list[tuple[bytes, str | None]],
     metadata: dict[str, Any] | None = None, profile: bytes | None = None,
+    piped: str | None = None,
 ) -> None:  # fmt: skip
+    """piped: what a reader says that gives items as it reads, if that is another."""
     content = {
         "comment": comment, "expect": "accept", "container": container.hex(),
         "items": [[stream.hex(), id] for stream, id in items], "metadata": metadata or {},
     }  # fmt: skip
-    write(name, content if profile is None else {**content, "profile": profile.hex()})
+    content |= {} if profile is None else {"profile": profile.hex()}
+    write(name, content | ({} if piped is None else {"piped": piped}))
 
 
 def reject(
-    name: str, expect: str, comment: str, container: bytes, *, in_order: bool = False
-) -> None:
-    """in_order: only a reader that goes from block to block has to notice."""
+    name: str, expect: str, comment: str, container: bytes, *, in_order: bool = False,
+    piped: str | None = None,
+) -> None:  # fmt: skip
+    """in_order: only a reader that goes from block to block notices; piped: as in `accept`."""
     content = {"comment": comment, "expect": expect, "container": container.hex()}
+    content |= {} if piped is None else {"piped": piped}
     write(name, content | ({"in_order": True} if in_order else {}))
 
 
@@ -141,6 +146,71 @@ def accepted() -> None:
     accept("long-and-short", "lengths in nine bits", data(body, 2), [(ONE, None), (long, None)])
 
     accepted_profiles()
+    accepted_deletions()
+
+
+def gone(*runs: tuple[int, int, int]) -> bytes:
+    """Bytes back to a block, first and last item."""
+    return block(b"GONE", b"".join(
+        back.to_bytes(8, "big") + first.to_bytes(2, "big") + last.to_bytes(2, "big")
+        for back, first, last in runs
+    ))  # fmt: skip
+
+
+BOTH, ALL = len(FIRST + SECOND), (len(FIRST + SECOND), 0, 2)
+
+
+def accepted_deletions() -> None:
+    two = [FIRST, SECOND]
+    late = "unsupported"
+    accept("deleted", "the example of section 13: the second item of the first block",
+           closed(*two, gone((BOTH, 1, 1))), [EXAMPLE_ITEMS[0], *EXAMPLE_ITEMS[2:]],
+           piped=late)  # fmt: skip
+    accept("deleted-all", "of both blocks", closed(*two, gone(ALL, (len(SECOND), 0, 0))), [],
+           piped=late)  # fmt: skip
+    accept("deleted-in-any-order", "runs that overlap, and a run twice",
+           closed(*two, gone((len(SECOND), 0, 0), (BOTH, 1, 2), (BOTH, 0, 1), (BOTH, 0, 1))), [],
+           piped=late)  # fmt: skip
+    first = gone((BOTH, 0, 0))
+    accept("deleted-in-two-blocks", "each deletes its own, and one item twice",
+           closed(*two, first, gone((BOTH + len(first), 0, 1))), EXAMPLE_ITEMS[2:],
+           piped=late)  # fmt: skip
+    begun = [FIRST, gone((len(FIRST), 0, 2))]
+    accept("deleted-and-appended", "an index that is out of date, then the same item again",
+           closed(*begun, index(*begun), SECOND), EXAMPLE_ITEMS[3:],
+           piped=late)  # fmt: skip
+    accept("deleted-nothing", "no runs", closed(*two, gone()), EXAMPLE_ITEMS)
+    void = block(b"void", FIRST[16:-4])
+    accept("deleted-of-a-void-block", "damage that was cut out takes its deletions along",
+           closed(void, SECOND, gone((BOTH, 1, 1))), EXAMPLE_ITEMS[3:])  # fmt: skip
+    accept("deleted-of-no-block", "a run that points between two blocks",
+           closed(*two, gone((BOTH - 1, 0, 0))), EXAMPLE_ITEMS)  # fmt: skip
+
+
+def rejected_deletions() -> None:
+    two = [FIRST, SECOND]
+    for name, comment, runs in [
+        ("deleted-backwards", "the first item after the last", [(BOTH, 2, 1)]),
+        ("deleted-beyond-the-block", "item 3 of 0 … 2", [(BOTH, 0, 3)]),
+        ("deleted-in-itself", "0 bytes back", [(0, 0, 0)]),
+        ("deleted-before-the-file", "a byte more than there are", [(8 + BOTH + 1, 0, 0)]),
+        ("deleted-far-before-the-file", "2^63 bytes back", [(1 << 63, 0, 0)]),
+    ]:
+        reject(name, "corrupt", comment, closed(*two, gone(*runs)))
+    body = gone((BOTH, 0, 0))[16:-4]
+    reject(
+        "deletions-of-another-size",
+        "corrupt",
+        "13 bytes",
+        closed(*two, block(b"GONE", body + b"\0")),
+    )
+    reject("deletions-with-a-count", "corrupt", "1", closed(*two, block(b"GONE", body, 1)))
+    wrong = bytearray(gone((BOTH, 0, 0)))
+    wrong[-1] ^= 1
+    reject("deletions-check-value", "corrupt", "of the block", closed(*two, bytes(wrong)))
+    whole = OPENING + FIRST + SECOND + gone((BOTH, 0, 0))
+    reject("deletions-truncated", "truncated", "inside of the block", whole[:-3])
+    reject("deletions-and-no-index", "truncated", "nothing after it", whole, piped="unsupported")
 
 
 def accepted_profiles() -> None:
@@ -283,6 +353,7 @@ def rejected() -> None:
     reject("index-with-another-count", "corrupt", "items 2 instead of 3",
            OPENING + FIRST + block(b"indx", body[:7] + b"\2" + body[8:]))  # fmt: skip
     rejected_profiles()
+    rejected_deletions()
     damage("truncations", len(EXAMPLE), lambda i: EXAMPLE[:i])
     damage("bit-flips", 8 * len(EXAMPLE), flipped)
 

@@ -84,7 +84,7 @@ def test_overhead_is_about_a_byte_an_item() -> None:
     fitted = samples(500, max_bytes=50), samples(500, min_cosine=0.95)
     for streams, most in ((mixed, 1.0), (fitted[0], 1.25), (fitted[1], 1.5)):
         payload = sum(len(stream) - 1 for stream in streams)
-        assert len(packed(streams)) - payload < most * len(streams)
+        assert len(packed(streams, block_items=1024)) - payload < most * len(streams)
 
 
 # round trips

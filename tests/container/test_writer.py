@@ -79,11 +79,19 @@ def test_ids_are_text() -> None:
 
 
 def test_streams_are_bytes() -> None:
-    for bad, kind in (("a", "str"), (5, "int"), ((STREAMS[0], "a"), "tuple"), (None, "None")):
+    for bad, kind in ((5, "int"), ((STREAMS[0], "a"), "tuple"), (None, "None")):
         with pytest.raises(OptionError, match=f"a stream is {kind}: expected bytes, or an Item"):
             appended(bad)
         with pytest.raises(OptionError, match=f"stream 1: a stream is {kind}"):
             extended([STREAMS[0], bad])
+
+
+def test_streams_as_text_are_stored_as_bytes() -> None:
+    texts = [clipcodec.to_text(stream) for stream in STREAMS]
+    assert appended(texts[0])[:] == STREAMS[:1]
+    assert extended(texts)[:] == STREAMS
+    with pytest.raises(clipcodec.CorruptError, match=r"stream 1: text .* Python's way to show"):
+        extended([texts[0], str(STREAMS[1])])
 
 
 def test_numpy_bytes_that_lost_their_zeros_are_refused() -> None:

@@ -24,8 +24,8 @@ checker = load(TOOLS / "check_containers.py")
 
 @pytest.mark.parametrize("reader", ["pipe", "file", "reference"])
 def test_all_vectors_are_met(reader: str) -> None:
-    by_index = reader == "file"
-    assert checker.failures(checker.READERS[reader](), by_index=by_index) == []
+    kind = {"by_index": reader == "file", "piped": reader == "pipe"}
+    assert checker.failures(checker.READERS[reader](), **kind) == []
 
 
 def test_the_check_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

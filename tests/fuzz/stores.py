@@ -70,8 +70,9 @@ def container(r: Random) -> bytes:
 def check_container(data: bytes) -> str:
     """All readers find the same; what is good of a damaged one is read by two of them."""
     found = {name: read(data) for name, read in _readers().items()}
-    assert found["pipe"][:2] == found["reference"][:2], "pipe and reference differ"
-    if found["pipe"][0] == "accept":
+    if found["pipe"][0] != "unsupported":  # it cannot know that items are deleted further on
+        assert found["pipe"][:2] == found["reference"][:2], "pipe and reference differ"
+    if found["reference"][0] == "accept":
         assert found["file"] == found["reference"], "file and reference differ"
     whole = []
     try:
@@ -83,7 +84,7 @@ def check_container(data: bytes) -> str:
     try:
         with clipcodec.open(io.BytesIO(data), partial=True) as opened:
             good = list(opened.items())[: len(whole)]  # after damage there may be more
-            assert opened.complete or good == whole, "good blocks differ"
+            assert opened.complete or opened.deleted or good == whole, "good blocks differ"
     except DecodeError:
         pass
     return outcome

@@ -22,8 +22,10 @@ from tests.helpers.pictures import write_picture
 MODULES = (
     "clipcodec", "clipcodec.bulk", "clipcodec.carriers", "clipcodec.container",
     "clipcodec.evaluation.compare", "clipcodec.integrations.arrow",
+    "clipcodec.integrations.datasets", "clipcodec.integrations.duckdb",
     "clipcodec.integrations.faiss", "clipcodec.integrations.pandas",
-    "clipcodec.integrations.parquet", "clipcodec.integrations.ray", "clipcodec.models",
+    "clipcodec.integrations.parquet", "clipcodec.integrations.ray", "clipcodec.integrations.sql",
+    "clipcodec.models",
     "clipcodec.profile", "clipcodec.retrieval", "clipcodec.tasks.captioning",
     "clipcodec.tasks.locating", "clipcodec.tasks.naming", "clipcodec.training.learn",
 )  # fmt: skip

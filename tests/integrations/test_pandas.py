@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
+import clipcodec
 from clipcodec import Codec
 from clipcodec.errors import DecodeError, EmbeddingError
 
@@ -41,3 +44,25 @@ def test_a_column_of_numbers_is_no_column_of_streams(dtype: str) -> None:
 def test_a_column_of_nothing_stays_one() -> None:
     for empty in (pd.Series([np.nan, np.nan]), pd.Series([pd.NA] * 2, dtype="Int64")):
         assert decode_series(empty, profile=CODEC).tolist() == [None, None]
+
+
+def test_streams_as_text_come_back_from_csv() -> None:
+    x = np.random.default_rng(0).normal(size=(6, 32))
+    streams = CODEC.encode_embeddings(x)
+    texts = [clipcodec.to_text(stream) for stream in streams]
+    frame = pd.DataFrame({"clip": [*texts[:2], None, *texts[2:]]}, index=[*"abcdefg"])
+    read = pd.read_csv(io.StringIO(frame.to_csv()), index_col=0)["clip"]
+    back = decode_series(read, profile=CODEC)
+    assert back["c"] is None
+    assert (np.stack(back.drop("c").tolist()) == CODEC.decode_batch(streams)).all()
+    assert back.index.tolist() == [*"abcdefg"]
+
+
+def test_bytes_that_an_export_made_text_are_named() -> None:
+    streams = CODEC.encode_embeddings(np.random.default_rng(0).normal(size=(3, 32)))
+    frame = pd.DataFrame({"clip": streams})
+    read = pd.read_csv(io.StringIO(frame.to_csv(index=False)))["clip"]
+    with pytest.raises(DecodeError, match=r"row 0 and 2 more: .*Python's way to show bytes"):
+        decode_series(read, profile=CODEC)
+    with pytest.raises(DecodeError, match="both text and bytes"):
+        decode_series(pd.Series([streams[0], clipcodec.to_text(streams[1])]), profile=CODEC)

@@ -326,7 +326,7 @@ def test_damaged_streams_are_named_by_their_place(coded: Coded) -> None:
         clipcodec.decode(bytes(bad))
     with pytest.raises(type(alone.value), match=r"stream 207: "):
         search([*streams[:207], bytes(bad), *streams[207:]], queries)
-    for other in (None, "text", 5):
+    for other in (None, [streams[0]], 5):
         with pytest.raises(DecodeError, match=r"stream 3: expected the bytes of a stream"):
             search([*streams[:3], other], queries)
     with pytest.raises(DecodeError, match=r"stream 0: "):

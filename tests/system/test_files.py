@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from clipcodec.errors import LockedError, OutputExistsError
-from clipcodec.system.files import abort, lock, open_number, write_atomic, written_directly
+from clipcodec.errors import OutputExistsError
+from clipcodec.system.files import abort, open_number, write_atomic, written_directly
 
 
 def test_writes_whole_files_with_the_usual_permissions(tmp_path: Path) -> None:
@@ -228,54 +228,6 @@ def test_a_full_device_is_named() -> None:
     with pytest.raises(OSError, match="cannot be written: No space left") as caught:
         write_atomic("/dev/full", b"new", overwrite=True)
     assert caught.value.filename == "/dev/full"
-
-
-class Locks:
-    """`fcntl.flock` of a file system that answers with an error."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.answer = 0
-        monkeypatch.setattr("fcntl.flock", self)
-
-    def __call__(self, number: int, operation: int) -> None:
-        raise OSError(self.answer, os.strerror(self.answer))
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="has other locks")
-def test_only_a_lock_that_is_held_means_another_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Any other error means that the file system has no locks: ENOSYS is Lustre's."""
-    path, locks = tmp_path / "a", Locks(monkeypatch)
-    names = "ENOSYS EIO ESTALE ENOLCK ENOTSUP EINVAL EBADF EPERM EREMOTEIO EPROTONOSUPPORT"
-    with path.open("wb") as file:
-        for name in names.split():
-            locks.answer = getattr(errno, name, errno.EIO)
-            lock(file.fileno(), path)
-        for locks.answer in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
-            with pytest.raises(LockedError, match="written by another process"):
-                lock(file.fileno(), path)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be moved there")
-def test_a_file_that_was_moved_before_it_was_locked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another process has finished it, or begun another; if that cannot be told, it is taken."""
-    path = tmp_path / "a"
-    with path.open("wb") as file:
-        path.rename(tmp_path / "b")
-        with pytest.raises(LockedError):
-            lock(file.fileno(), path)
-        path.write_bytes(b"another")
-        with pytest.raises(LockedError):
-            lock(file.fileno(), path)
-
-        def stale(self: Path) -> None:
-            raise OSError(errno.ESTALE, "Stale file handle")
-
-        monkeypatch.setattr(Path, "stat", stale)
-        lock(file.fileno(), path)
 
 
 def test_what_cannot_be_aborted_says_so(tmp_path: Path) -> None:

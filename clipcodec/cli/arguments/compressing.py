@@ -16,7 +16,7 @@ def add(verbs: Verbs) -> None:
             ("A folder of images to one container, 50 bytes each on average",
              "clipcodec compress photos/ -o photos.clpc --mean-bytes 50"),
             ("Embeddings that you have already, to one container, rows.clpc",
-             "clipcodec compress rows.npy"),
+             "clipcodec compress rows.npy --ids names.txt"),
             ("Embeddings of any model, by a profile learned from them, which rows.clpc carries",
              "clipcodec compress rows.npy --train --mean-bytes 50"),
         ],
@@ -28,6 +28,9 @@ def add(verbs: Verbs) -> None:
                    "a file, or - for stdout (default: beside each input; "
                    f"INPUT{STREAM_SUFFIX}, or for several embeddings a container, "
                    f"{CONTAINER_SUFFIX} in place of .npy)")  # fmt: skip
+    p.add_argument("--ids", metavar="FILE", help="text with an id for each row of the embeddings, "
+                   "one per line, for the container; an empty line: no id; - for stdin (default: "
+                   "rows.npy/0, …)")  # fmt: skip
     options.force(p)
     options.target(p)
     options.profile(p)

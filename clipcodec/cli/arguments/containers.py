@@ -1,11 +1,11 @@
-"""Arguments of ids, head, cat, merge and split."""
+"""Arguments of ids, head, cat, filter, dedupe, merge and split."""
 
 from __future__ import annotations
 
 from . import options
 from .options import Verbs, choice, verb
 from .usage import FORM, ITEMS
-from .values import whole
+from .values import number, whole
 
 _FILE = "container (.clpc); - for stdin"
 
@@ -62,6 +62,52 @@ def add(verbs: Verbs) -> None:
     p.group(ITEMS).add_argument("--index", nargs="+", action="extend", type=whole(), default=[],
                                 metavar="N", help="items by position, from 0, or from the end: -1 "
                                 "is the last; they follow those chosen by id")  # fmt: skip
+    options.quiet(p)
+
+    p = verb(
+        verbs, "filter", "a container of those items that fit", page="containers",
+        examples=[
+            ("Items whose ids are in a list, one per line",
+             "clipcodec filter photos.clpc --ids wanted.txt -o wanted.clpc"),
+            ("By patterns; * stands for slashes, too",
+             'clipcodec filter photos.clpc --match "*.jpg" --not-match "be*" -o some.clpc'),
+        ],
+    )  # fmt: skip
+    p.add_argument("container", metavar="FILE", help=_FILE)
+    options.output(p, "container to write; - for stdout", metavar="OUT.clpc", required=True)
+    options.partial(p)
+    options.force(p)
+    p.group(ITEMS).add_argument("--ids", metavar="FILE", help="only items whose id is in this "
+                                "text, one per line; - for stdin")  # fmt: skip
+    options.match(p, "only items whose id matches one of these; *, ? and [ab] stand for letters")
+    p.group(ITEMS).add_argument("--not-match", nargs="+", action="extend", default=[],
+                                metavar="PATTERN", help="no items whose id matches one of "
+                                "these")  # fmt: skip
+    p.group(ITEMS).add_argument("--profile-name", metavar="NAME", help="only streams of the "
+                                "profile of this name, as `head` shows it")  # fmt: skip
+    options.quiet(p)
+
+    p = verb(
+        verbs, "dedupe", "a container without items that are equal, or nearly",
+        page="cookbook/near-duplicates",
+        examples=[
+            ("One of equal streams", "clipcodec dedupe photos.clpc -o once.clpc"),
+            ("One of pictures that are nearly the same, and what was left out for which",
+             "clipcodec dedupe photos.clpc --cosine .97 -o apart.clpc --report same.tsv"),
+        ],
+    )  # fmt: skip
+    p.add_argument("container", metavar="FILE", help=_FILE)
+    options.output(p, "container to write; - for stdout", metavar="OUT.clpc", required=True)
+    p.add_argument("--report", metavar="FILE", help="what is left out, and what is kept in its "
+                   "place: tab-separated, or lines of JSON for .jsonl; - for stdout")  # fmt: skip
+    options.force(p)
+    group = p.group(ITEMS)
+    group.add_argument("--cosine", type=number(above=0, most=1), metavar="C", help="leave out what "
+                       "has at least this cosine with an item that is kept (default: equal "
+                       "streams alone)")  # fmt: skip
+    choice(group, "--keep", ("first", "last"), default="first", help="which of those that are "
+           "alike (default: first)")  # fmt: skip
+    options.profile(p, options.PRIVATE)
     options.quiet(p)
 
     p = verb(

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from .usage import (
     FORM,
     INPUT_OUTPUT,
+    ITEMS,
     MANY,
     MODEL,
     OTHER,
@@ -176,6 +177,12 @@ def many(p: Parser) -> None:
            help="of the backbone's arithmetic (default: fp32)")  # fmt: skip
     choice(group, "--decode", ("exact", "device"), help="device: decode and resize JPEGs where the "
            "backbone runs, faster on a GPU and not quite as exact (default: exact)")  # fmt: skip
+
+
+def match(p: Parser, text: str) -> None:
+    """Items by patterns of their ids."""
+    p.group(ITEMS).add_argument("--match", nargs="+", action="extend", default=[],
+                                metavar="PATTERN", help=text)  # fmt: skip
 
 
 def partial(p: Parser) -> None:

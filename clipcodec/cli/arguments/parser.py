@@ -14,6 +14,7 @@ from . import (
     captions,
     compressing,
     containers,
+    converting,
     inside_images,
     measuring,
     profiles,
@@ -24,7 +25,7 @@ from .usage import DOCS, Parser, near
 
 FAMILIES = {
     "Compress and read": (compressing, inside_images),
-    "Containers": (containers,),
+    "Containers": (containers, converting),
     "Words and pictures": (words, captions),
     "Measure and train": (measuring, training),
     "About": (profiles,),

@@ -1,0 +1,101 @@
+"""A container written anew, without what was deleted: `compact`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from .locking import open_locked
+from .reader import Container
+from .writer import ContainerWriter
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What `compact` has done.
+
+    Attributes:
+        items: How many items the container has.
+        deleted: How many deleted items it had, whose bytes are gone now.
+        before: The size of its file before, in bytes.
+        bytes: The size of its file now.
+
+    Examples:
+        >>> from clipcodec.container import compact
+        >>> done = compact("photos.clpc")
+        >>> done.items, done.deleted
+        (100, 0)
+    """
+
+    items: int
+    deleted: int
+    before: int
+    bytes: int
+
+    def __repr__(self) -> str:
+        from ..system.shown import counted, shown, sized
+
+        def parts() -> list[object]:
+            return [counted(self.items, "item"), f"{sized(self.before)} → {sized(self.bytes)}",
+                    f"{self.deleted:,} deleted" if self.deleted else None]  # fmt: skip
+
+        return shown("container.Compacted", parts)
+
+
+def compact(path: str | os.PathLike[str], *, block_items: int | None = None) -> Compacted:
+    """Write a container anew: without deleted items, in whole blocks.
+
+    Items, ids, metadata and the profile that it carries stay, and so do the positions. The new file
+    takes the place of the old one when it is complete. Readers that have the old one open go on
+    reading that. An index of it is out of date then: see `SearchIndex.update`.
+
+    Args:
+        path: The container.
+        block_items: As for `clipcodec.create`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        LockedError: Another process writes it.
+        DecodeError: It is damaged, or no container; it stays as it is.
+        OSError: It cannot be read, or not be written; it stays as it is.
+
+    Examples:
+        >>> from clipcodec.container import compact
+        >>> with clipcodec.create("photos.clpc", "a") as writer:
+        ...     writer.delete(slice(0, 10))
+        10
+        >>> compact("photos.clpc").deleted, len(clipcodec.open("photos.clpc"))
+        (10, 90)
+    """
+    target = Path(os.path.realpath(path))
+    os.stat(target)  # a lock would make the file
+    lock, _ = open_locked(target, new=False)  # nothing is appended meanwhile
+    try:
+        with Container(target) as source:
+            done = _written(source, target, lock, block_items)
+    finally:
+        lock.close()
+    return done
+
+
+def _written(source: Container, target: Path, lock: BinaryIO, block_items: int | None) -> Compacted:
+    writer = ContainerWriter(
+        target, "w", metadata=source.metadata or None, profile=source.embedded(),
+        block_items=block_items,
+    )  # fmt: skip
+    try:
+        for item in source.items():
+            writer.append(item)
+        if sys.platform == "win32":  # an open file cannot be replaced there
+            source.close()
+            lock.close()
+        writer.close()
+    except BaseException:
+        writer.discard()
+        raise
+    return Compacted(len(source), source.deleted, source.size, writer.size)

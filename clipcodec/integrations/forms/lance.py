@@ -1,0 +1,81 @@
+"""`.lance`, or `URI#TABLE`: a table of LanceDB."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ...container import Container
+from ...container.converting import How, Incoming
+from ...errors import InputError, OptionError, OutputExistsError, brief
+from ..extras import need
+from .coding import file_size
+from .tables import batches_of, incoming, schema_of
+
+WORDS = "a table of LanceDB"
+_ROWS = 8192
+
+
+@contextmanager
+def read(name: str, how: How) -> Iterator[Incoming]:
+    how.refuse(WORDS, "ids", "embeddings")
+    uri, table_name = _place(name)
+    if "://" not in uri and not _folder(uri, table_name).is_dir():
+        raise InputError(f"{name}: there is no table of LanceDB: check the path")
+    try:
+        table = need("lancedb", "lance").connect(uri).open_table(table_name)
+        schema = table.schema
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{name} is not a readable table of LanceDB: {brief(error)}") from error
+
+    def batches(columns: list[str]) -> Iterable[Any]:
+        yield from table.search().select(columns).limit(table.count_rows()).to_batches(_ROWS)
+
+    yield incoming(schema, batches, how)
+
+
+def write(container: Container, name: str, how: How) -> int:
+    """A new version of a table takes the place of the old one at once."""
+    how.refuse(WORDS, "ids")
+    uri, table_name = _place(name)
+    lancedb, schema = need("lancedb", "lance"), schema_of(container, how)
+    folder = _folder(uri, table_name) if "://" not in uri else None
+    there = folder is not None and folder.exists()
+    if there and not how.overwrite:
+        raise OutputExistsError(f"{name} exists, and overwriting it was not asked for (-f)")
+    try:
+        connected = lancedb.connect(uri)
+        connected.create_table(
+            table_name, batches_of(container, schema), schema=schema,
+            mode="overwrite" if how.overwrite else "create",
+        )  # fmt: skip
+    except BaseException as error:
+        if folder is not None and not there:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                folder.parent.rmdir()  # if it was made for it
+        if isinstance(error, ValueError) and "already exists" in str(error):
+            raise OutputExistsError(
+                f"{name} exists, and overwriting it was not asked for (-f)"
+            ) from error
+        raise
+    return 0 if folder is None else file_size(str(folder))
+
+
+def _place(name: str) -> tuple[str, str]:
+    """The database and the name of the table in it."""
+    uri, hash, table = name.rpartition("#")
+    if hash:
+        if not uri or not table:
+            raise OptionError(f"{name}: expected URI#TABLE, a database and a table in it")
+        return uri, table
+    path = name.rstrip("/" + os.sep)
+    return os.path.dirname(path) or os.curdir, os.path.splitext(os.path.basename(path))[0]
+
+
+def _folder(uri: str, table: str) -> Path:
+    return Path(uri) / f"{table}.lance"

@@ -1,0 +1,202 @@
+"""`.tar`: shards of WebDataset, of which each sample is a stream, `KEY.clip`.
+
+The key is the id, made safe as a file name without dots, as WebDataset takes what follows the first
+dot for the kind of the member. Where it is not the id, `KEY.json` says the id.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import IO, Any
+
+from ...container import Container
+from ...container.converting import How, Incoming, note_lost
+from ...container.embedded import Embedded
+from ...container.layout import MAX_STREAM, Item
+from ...container.names import STREAM_SUFFIX, FileNames
+from ...errors import CorruptError, InputError, OptionError, OutputExistsError, brief
+from ...system.folders import filling
+
+WORDS = "shards of WebDataset"
+_PROFILE = ".profile.safetensors"
+_JSON = ".json"
+_MOST_JSON = 1 << 16
+_BRACES = re.compile(r"\{(\d+)\.\.(\d*)\}")
+
+
+def write(container: Container, name: str, how: How) -> int:
+    """All shards, or none; with the profile that the container carries beside them."""
+    how.refuse(WORDS, "ids", "column", "id_column", "embeddings")
+    note_lost(container, how, ids=False, metadata=True)
+    folder, base = os.path.split(name)
+    names, items, numbers = FileNames(""), container.items(), count()
+    made: list[str] = []
+    _refuse_others(name, overwrite=how.overwrite)
+    with filling(folder or os.curdir, overwrite=how.overwrite) as there:
+        for shard in _shard_names(base):
+            several = _BRACES.search(base) is not None
+            some = islice(items, how.shard_items) if several else items
+            first = next(some, None)
+            if first is None and made:
+                break
+            made.append(shard)
+            with tarfile.open(there / shard, "x", format=tarfile.PAX_FORMAT) as tar:
+                while first is not None:
+                    _add(tar, first, names, next(numbers))
+                    first = next(some, None)
+        embedded = container.embedded()
+        if embedded is not None:
+            made.append(_profile_of(base))
+            (there / made[-1]).write_bytes(embedded.data)
+            how.notes.append(f"the profile of the streams is a file beside them: {made[-1]}")
+    return sum(os.path.getsize(os.path.join(folder, one)) for one in made)
+
+
+def _shard_names(base: str) -> Iterator[str]:
+    braces = _BRACES.search(base)
+    if braces is None:
+        yield base
+        return
+    start, last = braces[1], braces[2]
+    for number in range(int(start), int(last) + 1) if last else count(int(start)):
+        yield f"{base[: braces.start()]}{number:0{len(start)}d}{base[braces.end() :]}"
+    raise OptionError(
+        f"{base} names too few shards for all items: leave the last number out, or give "
+        "shard_items, the items of each"
+    )
+
+
+def _refuse_others(name: str, *, overwrite: bool) -> None:
+    """Raise OutputExistsError if shards of another run would be taken for some of this one."""
+    if _BRACES.search(name) and not overwrite and (there := _there(name)):
+        raise OutputExistsError(f"{there[0]} is a shard of another run: remove it, or give -f")
+
+
+def _profile_of(base: str) -> str:
+    stem = _BRACES.sub("", base)[: -len(".tar")].rstrip("-_.") or "shards"
+    return stem + _PROFILE
+
+
+def _add(tar: tarfile.TarFile, item: Item, names: FileNames, number: int) -> None:
+    """The members of one sample."""
+    key = _key(item.id, names, number)
+    _member(tar, key + STREAM_SUFFIX, item.stream)
+    if key != item.id:
+        _member(tar, key + _JSON, json.dumps({"id": item.id}).encode())
+
+
+def _key(id: str | None, names: FileNames, number: int) -> str:
+    """A name without dots that no other sample has."""
+    first = f"{number:08d}" if id is None else id.replace(".", "_")
+    tries = chain([first], (f"item-{number:08d}-{more}" for more in count()))
+    made = (names.name(name, number) for name in tries)
+    return next(key for key in made if "." not in key)  # one that was taken has its number there
+
+
+def _member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)  # of no owner and no time: the same items give the same bytes
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+@contextmanager
+def read(name: str, how: How) -> Iterator[Incoming]:
+    how.refuse(WORDS, "ids", "column", "id_column", "embeddings")
+    how.refuse_rate()
+    shards = _there(name)
+    if not shards:
+        raise InputError(f"{name}: there is no such shard: check the path")
+    folder, base = os.path.split(name)
+    beside = Path(folder) / _profile_of(base)
+    profile: Any = None
+    if how.profile is not None:
+        from ...container.profiles import profile_of
+
+        given = profile_of(how.profile)
+        profile = given if given.id is None else None
+    elif beside.is_file():
+        profile = Embedded.of(beside.read_bytes())
+    yield Incoming(_items(shards, how), profile=profile)
+
+
+def _there(name: str) -> list[str]:
+    """The shards that are there, in order of their numbers."""
+    braces = _BRACES.search(name)
+    if braces is None:
+        return [name] if os.path.exists(name) else []
+    before, after = name[: braces.start()], name[braces.end() :]
+    pattern = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    found = []
+    for path in glob.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
+        match = pattern.fullmatch(path)
+        if match and int(braces[1]) <= int(match[1]) <= int(braces[2] or match[1]):
+            found.append((int(match[1]), path))
+    if braces[2] and len(found) != int(braces[2]) - int(braces[1]) + 1:
+        raise InputError(f"{name}: {len(found)} of these shards are there: expected all of them")
+    return [path for _, path in sorted(found)]
+
+
+def _items(shards: list[str], how: How) -> Iterator[Item]:
+    others = 0
+    for path in shards:
+        waiting: dict[str, Any] = {}  # parts of the sample with this key
+        try:
+            with tarfile.open(path, "r|*") as tar:
+                for member in tar:
+                    key, kind = _split(member.name)
+                    if not member.isfile() or kind not in (STREAM_SUFFIX, _JSON):
+                        others += not member.isdir()
+                        continue
+                    if waiting and waiting["key"] != key:
+                        yield from _item(waiting)
+                        waiting = {}
+                    data = _read(tar.extractfile(member), member, path)
+                    if kind in waiting:
+                        yield from _item(waiting)
+                        waiting = {}
+                    waiting |= {"key": key, kind: data}
+                yield from _item(waiting)
+        except (tarfile.TarError, EOFError) as error:
+            raise InputError(f"{path} is not a readable tar archive: {brief(error)}") from error
+    if others:
+        how.notes.append(f"members that are no streams, left out: {others:,}")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A member's name without its suffix, which is one of ours, or empty."""
+    for suffix in (STREAM_SUFFIX, _JSON):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)].removeprefix("./"), suffix
+    return name, ""
+
+
+def _read(file: IO[bytes] | None, member: tarfile.TarInfo, path: str) -> bytes:
+    most = MAX_STREAM if member.name.lower().endswith(STREAM_SUFFIX) else _MOST_JSON
+    if file is None or member.size > most:
+        raise CorruptError(
+            f"{path}: member {member.name!r} has {member.size:,} bytes: at most {most:,} are read"
+        )
+    return file.read()
+
+
+def _item(parts: dict[str, Any]) -> Iterator[Item]:
+    if STREAM_SUFFIX not in parts:
+        return
+    id: str | None = parts["key"]
+    try:
+        known = json.loads(parts.get(_JSON, b"{}"))
+    except ValueError:
+        known = {}
+    if isinstance(known, dict) and "id" in known:
+        found = known["id"]
+        id = found if isinstance(found, str) and found else None if found is None else str(found)
+    yield Item(parts[STREAM_SUFFIX], id)

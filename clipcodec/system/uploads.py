@@ -1,0 +1,270 @@
+"""Writing an object of a store: it appears whole, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from ..errors import ClipcodecError, OptionError, OutputExistsError
+from . import files
+from .stores import Location, fail, is_url, local_path
+
+_PART = 1 << 24  # bytes of a part of a multipart upload, of which S3 takes 10,000
+
+
+@contextmanager
+def replacing(target: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
+    """A new file, or an object if `target` is a URL, that is there when the `with` block has ended.
+
+    As `files.replacing`. An object's file cannot seek.
+    """
+    upload = upload_to(target, "w" if overwrite else "x")
+    if upload is None:
+        with files.replacing(_plain(target), overwrite=overwrite) as file:
+            yield file
+        return
+    try:
+        yield cast(BinaryIO, upload)
+        upload.close()
+    finally:
+        upload.abort()  # of no effect once it is closed
+
+
+def write(target: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> None:
+    """Write a whole file or object."""
+    with replacing(target, overwrite=overwrite) as file:
+        file.write(data)
+
+
+def refuse_existing(target: str, *, overwrite: bool) -> None:
+    """Raise before long work if this URL's object exists, and may not be replaced; or OptionError.
+
+    Raises as `upload_to`.
+    """
+    location = _location(target)
+    if location is None:
+        files.refuse_existing(Path(_plain(target)), overwrite=overwrite)
+        return
+    fs, path = location.store()
+    _refuse_protocol(fs, location)
+    if not overwrite:
+        _refuse_existing(fs, path, location)
+
+
+def upload_to(target: object, mode: str) -> Upload | None:
+    """A file object whose `close` makes the object, and whose `abort` gives it up.
+
+    target  None is given for all but URLs and what fsspec opens later, `OpenFile`
+    mode    "x": the object must not exist yet; "w": it is replaced
+
+    Raises OptionError for mode "a", and for a store that cannot be written; OutputExistsError; and
+    as `stores.fail`.
+    """
+    location = _location(target)
+    if location is None:
+        return None
+    if mode == "a":
+        raise OptionError(
+            f"{location.name}: an object of a store cannot be appended to: write a new one and "
+            "merge both (`clipcodec merge`), or download it, append, and upload it"
+        )
+    if mode not in ("x", "w"):
+        raise OptionError(f"mode={mode!r}: expected 'x', 'w' or 'a'")
+    return Upload(location, overwrite=mode == "w")
+
+
+def _location(target: object) -> Location | None:
+    if isinstance(target, bytes):
+        target = os.fsdecode(target)
+    if isinstance(target, str) and is_url(target) and local_path(target) is not None:
+        return None
+    return Location.of(target)
+
+
+def _plain(target: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """A path in place of a file:// URL."""
+    return (local_path(target) if isinstance(target, str) and is_url(target) else None) or target
+
+
+def _refuse_protocol(fs: Any, location: Location) -> None:
+    protocol = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    if "https" in protocol:
+        raise OptionError(
+            f"{location.name}: http cannot be written to: write a file, and upload it"
+        )
+
+
+def _refuse_existing(fs: Any, path: str, location: Location) -> None:
+    with suppress(Exception):  # what the file system remembers of a folder may be old
+        fs.invalidate_cache(path)
+    try:
+        exists = fs.exists(path)
+    except Exception as error:
+        fail(location.name, error, "cannot be looked for")
+    if exists:
+        raise OutputExistsError(
+            f"{location.name} exists, and overwriting it was not asked for (overwrite=True, mode "
+            "'w', -f)"
+        )
+
+
+class Upload(io.RawIOBase):
+    """An object that is written: parts are sent as they come, and made the object by `close`.
+
+    Until then whatever had the name stays. Stores whose file system cannot take an upload back get
+    all of it at the end, from a temporary file.
+
+    Raises OutputExistsError; FileNotFoundError: there is no such bucket; PermissionError or
+    StoreError.
+    """
+
+    def __init__(self, location: Location, *, overwrite: bool) -> None:
+        self.name = location.name
+        self._location, self._overwrite = location, overwrite
+        self._done = True
+        fs, path = location.store()
+        _refuse_protocol(fs, location)
+        if not overwrite:
+            _refuse_existing(fs, path, location)
+        self._fs, self._path = fs, path
+        self._size = 0
+        self._file: Any = None
+        self._commits = False  # file: made the object by its method `commit`; else a temporary one
+        try:
+            self._open()
+        except Exception as error:
+            self._fail(error, "cannot be written")
+        self._done = False
+
+    def _open(self) -> None:
+        opened = None if type(self._fs).__module__.startswith("fsspec.") else self._multipart()
+        self._commits = opened is not None
+        self._file = tempfile.TemporaryFile() if opened is None else opened  # noqa: SIM115
+
+    def _multipart(self) -> Any:
+        """A file object of fsspec that can commit and discard; None: this store's cannot."""
+        from fsspec.spec import AbstractBufferedFile
+
+        how = {"autocommit": False, "block_size": _PART}
+        try:
+            file = self._fs.open(self._path, "wb" if self._overwrite else "xb", **how)
+        except (ValueError, NotImplementedError):  # mode "x" is new
+            file = self._fs.open(self._path, "wb", **how)
+        with suppress(Exception):  # the file system would end it with a transaction of the caller's
+            self._fs.transaction.files.remove(file)
+        own = type(file)
+        if (
+            not isinstance(file, AbstractBufferedFile)
+            or own.commit is AbstractBufferedFile.commit
+            or own.discard is AbstractBufferedFile.discard
+        ):
+            file.closed = True  # nothing was begun
+            return None
+        file.offset = 0  # as its first flush does, so that a store that refuses does so now
+        file._initiate_upload()
+        return file
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: Any, /) -> int:
+        if self._done:
+            raise ValueError(f"{self.name}: the upload is closed")
+        try:
+            self._file.write(data)
+        except Exception as error:
+            self._fail(error, "cannot be written")
+        self._size += memoryview(data).nbytes
+        return memoryview(data).nbytes
+
+    def close(self) -> None:
+        """Make the object. If that fails it is given up."""
+        if not self._done:
+            try:
+                if not self._overwrite:  # some stores pass over the condition of `commit`
+                    _refuse_existing(self._fs, self._path, self._location)
+                self._commit() if self._commits else self._send()
+            except Exception as error:
+                self.abort()
+                self._fail(error, "cannot be written")
+            except BaseException:
+                self.abort()
+                raise
+            self._end()
+        super().close()
+
+    def _commit(self) -> None:
+        self._file.close()
+        try:
+            self._file.commit()
+        except OSError as error:
+            if self._overwrite or error.errno != errno.ENOSYS:
+                raise
+            self._file.mode = "wb"  # the store knows no condition
+            self._file.commit()
+
+    def _send(self) -> None:
+        """Upload the temporary file."""
+        self._file.flush()
+        self._file.seek(0)
+        if getattr(self._fs, "async_impl", False):  # an object store: a name has all of it or none
+            with tempfile.TemporaryDirectory(prefix="clipcodec-") as folder:
+                whole = os.path.join(folder, "object")
+                with open(whole, "wb") as copy:
+                    shutil.copyfileobj(self._file, copy)
+                self._fs.put_file(whole, self._path)
+            return
+        temporary = f"{self._path}.clipcodec-{secrets.token_hex(6)}.tmp"
+        try:
+            with self._fs.open(temporary, "wb") as copy:
+                shutil.copyfileobj(self._file, copy)
+            self._fs.mv(temporary, self._path)
+        except BaseException:
+            with suppress(Exception):
+                self._fs.rm_file(temporary)
+            raise
+
+    def abort(self) -> None:
+        """Give up what was written. Of no effect after `close`."""
+        if self._done:
+            return
+        file = self._file
+        if self._commits:
+            with suppress(Exception):  # the error that led here says more
+                file.discard()
+            file.closed = True  # it would begin, and finish, when it is closed
+        self._end()
+
+    def _end(self) -> None:
+        file, self._file, self._done = self._file, None, True
+        if not self._commits:
+            file.close()
+        with suppress(Exception):
+            self._fs.invalidate_cache(self._path)
+
+    def _fail(self, error: Exception, what: str) -> None:
+        if isinstance(error, ClipcodecError):
+            raise error
+        if isinstance(error, FileExistsError):
+            raise OutputExistsError(
+                f"{self.name} was made by another process meanwhile, and is kept"
+            ) from error
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise error  # of the temporary file
+        fail(self.name, error, what)
+
+    def __del__(self) -> None:
+        if not self._done and not sys.is_finalizing():  # else its threads are gone
+            self.abort()
