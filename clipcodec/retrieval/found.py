@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..container import Container
 from ..errors import DecodeError, MismatchError, OptionError
+from .made import blocks_of, gone_of
 
 Places = NDArray[np.int64]
 Finder = Callable[[Places], "list[str | None]"]  # places in a source, in order → their ids
@@ -211,20 +212,21 @@ def finder_of(source: Any) -> Finder | None:
 
 
 def _ids_at(container: Container, places: Places) -> list[str | None]:
-    return [container.item(place).id for place in places.tolist()]
+    return [item.id for item in container.take(places)]
 
 
 def _again(container: Container) -> Container:
     """A closed container, opened again. Raises MismatchError if the file is another one by now."""
-    if container._file.own_path is None:
+    if container._file.own_path is None and not container._file.remote:
         raise OptionError(
             f"{container.name} was closed, and was opened as a file object, which cannot be opened "
             "again: ask for `ids` before it is closed"
         )
     again = Container.__new__(Container)
     again.__setstate__(container.__getstate__())
-    before, now = (own.survey.entries[own.survey.entries[:, 1] > 0] for own in (container, again))
-    if len(now) < len(before) or (now[: len(before)] != before).any():
+    before, now = blocks_of(container), blocks_of(again)
+    gone = [gone_of(container), gone_of(again)]
+    if not (np.array_equal(now[: len(before)], before) and np.array_equal(*gone)):
         again.close()
         raise MismatchError(
             f"{container.name} was changed since it was searched: open it and search again"

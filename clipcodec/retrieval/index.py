@@ -26,7 +26,6 @@ from .names import Names
 from .saved import Content
 from .sources import codec_of, in_container, parts
 
-
 _FEW = 1 << 16  # rows that a filter leaves: gathered first, and shared by several threads
 
 
@@ -490,7 +489,7 @@ class SearchIndex:
         """The rows of one source, from a position on."""
         codec = codec_of(source, self._profile, self._device)
         rows = np.arange(start, len(source)) if start else None
-        for part in parts(source, codec, dim, rows):
+        for part in parts(source, codec, dim, rows, named=True):
             block = self._kept(block_of(codec, part))
             names = Names(len(block)) if part.ids is None else Names.of(part.ids())
             used = frozenset((own.profile.name, own.profile.backbone) for own in part.streams)

@@ -24,7 +24,8 @@ class MadeOf:
     name    path of the container; None: these were streams without one
     blocks  (B, 2) bytes and items of each block of the container that holds items
     checks  (B,) their check values
-    gone    (n,) places of the items that were deleted, counted with these
+    gone    (R, 2) places of the items that were deleted, counted with these: runs, each from its
+            start to before its end
     """
 
     rows: int
@@ -36,14 +37,14 @@ class MadeOf:
     @classmethod
     def streams(cls, rows: int) -> MadeOf:
         none = np.empty(0, np.int64)
-        return cls(rows, None, none.reshape(0, 2), none, none)
+        return cls(rows, None, none.reshape(0, 2), none, none.reshape(0, 2))
 
     @classmethod
     def container(cls, container: Container) -> MadeOf:
         """Raises OSError or DecodeError: it cannot be read."""
         path = container._file.own_path
         return cls(
-            len(container), container.name if path is None else os.path.realpath(path),
+            len(container), _name(container.name if path is None else path),
             blocks_of(container), _checks(container, range(len(blocks_of(container)))),
             gone_of(container),
         )  # fmt: skip
@@ -58,11 +59,9 @@ class MadeOf:
             return None
         if (now.blocks[:count] != self.blocks).any() or (now.checks[:count] != self.checks).any():
             return None
-        alive = np.ones(int(self.blocks[:, 1].sum()), bool)
-        alive[self.gone] = False
-        still = np.ones(len(alive), bool)
-        still[now.gone[now.gone < len(alive)]] = False
-        if (still & ~alive).any():  # an item that is no longer deleted
+        items = int(self.blocks[:, 1].sum())
+        alive, still = ~_within(self.gone, items), ~_within(now.gone, items)
+        if alive.sum() != self.rows or (still & ~alive).any():  # one that is no longer deleted
             return None
         return still[alive]
 
@@ -77,15 +76,14 @@ class MadeOf:
         ).all()
         if self.name is None or not same or len(own) < len(self.blocks):
             of = "streams without a container" if self.name is None else f"another, {self.name}"
-            if self.name is not None and self.name == os.path.realpath(name):
+            if self.name is not None and self.name == _name(name):
                 of = "what it was before it was written anew"
             raise MismatchError(f"{index} was not made of {name}, but of {of}: {remedy}")
         if len(own) > count:
             more = counted(int(own[count:, 1].sum()), "item")
             raise MismatchError(f"{name} has gained {more} since {index} was made: {remedy}")
-        gone = gone_of(container)
-        if not np.array_equal(gone, self.gone):
-            less = counted(len(np.setxor1d(gone, self.gone)), "item was", "items were")
+        if not np.array_equal(gone_of(container), self.gone) or len(container) != self.rows:
+            less = counted(self.rows - len(container), "item was", "items were")
             raise MismatchError(f"{less} deleted from {name} since {index} was made: {remedy}")
 
 
@@ -95,10 +93,23 @@ def blocks_of(container: Container) -> NDArray[np.int64]:
     return entries[entries[:, 1] > 0]
 
 
-def gone_of(container: Any) -> NDArray[np.int64]:
-    """Places of the deleted items, in order, counted with these."""
-    gone = getattr(container, "_gone", None)
-    return np.empty(0, np.int64) if gone is None else np.asarray(gone, np.int64)
+def gone_of(container: Container) -> NDArray[np.int64]:
+    """(R, 2) runs of the deleted items."""
+    deletions = container.survey.deletions
+    return np.column_stack([deletions.starts, deletions.ends]).astype(np.int64)
+
+
+def _within(runs: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """(count,) which places lie within runs."""
+    steps = np.zeros(count + 1, np.int64)
+    np.add.at(steps, runs[:, 0].clip(max=count), 1)
+    np.add.at(steps, runs[:, 1].clip(max=count), -1)
+    return np.cumsum(steps)[:count] > 0
+
+
+def _name(path: str) -> str:
+    """A path as it is kept; an address of a store as it is."""
+    return path if "://" in path else os.path.realpath(path)
 
 
 def _checks(container: Container, blocks: Any) -> NDArray[np.int64]:
@@ -106,5 +117,5 @@ def _checks(container: Container, blocks: Any) -> NDArray[np.int64]:
     survey = container.survey
     data = survey.entries[:, 1] > 0
     ends = (survey.offsets + survey.entries[:, 0])[data]
-    read = container._file.read_at
-    return np.array([int.from_bytes(read(int(ends[i]) - 4, 4), "big") for i in blocks], np.int64)
+    found = container._file.read_many([(int(ends[i]) - 4, 4) for i in blocks])
+    return np.array([int.from_bytes(one, "big") for one in found], np.int64)

@@ -40,7 +40,8 @@ from ..errors import (
     UnsupportedError,
     placed,
 )
-from ..system.files import lock, os_errors_named, replacing, written_directly
+from ..system.files import os_errors_named, replacing, written_directly
+from ..system.locks import lock
 from .blocks import Block, merged
 from .made import MadeOf
 from .names import Names
@@ -287,7 +288,7 @@ def _unpack_table(
         for source in known["sources"]:
             blocks = np.frombuffer(table, "<u4", 3 * source["blocks"], at).reshape(-1, 3)
             at += blocks.nbytes
-            gone = np.frombuffer(table, "<u8", source["gone"], at)
+            gone = np.frombuffer(table, "<u8", 2 * source["gone"], at).reshape(-1, 2)
             at += gone.nbytes
             whole = blocks.astype(np.int64)
             made.append(MadeOf(int(source["rows"]), source["name"], whole[:, :2], whole[:, 2],
