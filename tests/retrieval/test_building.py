@@ -101,7 +101,7 @@ def test_errors_come_with_the_result(rates: Profile, streams: list[bytes], tmp_p
     """Also one of the function that is told the progress; nothing is written."""
     damaged = [*streams[:99], streams[99][:-1]]
     building = SearchIndex.build(damaged, tmp_path / "a.clpi", background=True, profile=rates)
-    with pytest.raises(DecodeError, match="^stream 99: "):
+    with pytest.raises(DecodeError, match=r"^stream 99: "):
         building.result(timeout=30)
 
     def fails(done: int, total: int | None) -> None:

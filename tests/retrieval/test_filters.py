@@ -1,4 +1,4 @@
-"""Filters: only what they leave is searched and decoded; several containers at once; ids of hits."""
+"""Filters: only what they leave is decoded; several containers at once; ids of hits."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_damage_is_named_by_its_place_in_the_source(photos: Container, rates: Pr
     streams[77] = streams[77][:-1]
     assert search(streams, QUERIES, where=[5, 99], profile=rates).indices.shape == (4, 2)
     for rows in ([5, 77, 99], [77], [77, 99]):
-        with pytest.raises(DecodeError, match="^stream 77: ") as caught:
+        with pytest.raises(DecodeError, match=r"^stream 77: ") as caught:
             search(streams, QUERIES, where=rows, profile=rates)
         assert caught.value.index == 77
 
@@ -246,7 +246,9 @@ def test_a_closed_file_object_says_what_to_do(photos: Container, rates: Profile)
     assert hits.ids == search(photos, QUERIES, 2).ids
     hits = search(container, QUERIES, 2)
     data.close()
-    with pytest.raises(OptionError, match="closed, and was opened as a file object.*ask for `ids`"):
+    with pytest.raises(
+        OptionError, match=r"closed, and was opened as a file object.*ask for `ids`"
+    ):
         hits.ids  # noqa: B018
 
 

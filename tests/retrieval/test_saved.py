@@ -19,6 +19,7 @@ import pytest
 import clipcodec
 from clipcodec import Container, SearchIndex
 from clipcodec.columns import Columns
+from clipcodec.container import compact
 from clipcodec.errors import (
     CorruptError,
     DecodeError,
@@ -404,6 +405,40 @@ def test_update_builds_anew_what_is_another_container(
     again.check(now)
     assert same_hits(again, SearchIndex(now))
     assert again.ids == now.ids
+
+
+def test_deleted_items_are_noticed_and_dropped(
+    photos: Path, rates: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without decoding; then an item that was replaced, and a container that was compacted."""
+    index = SearchIndex.build(opened(photos, rates), tmp_path / "a.clpi")
+    before = opened(photos, rates)
+    hits = clipcodec.search(before, QUERIES, 3)
+    before.close()
+    with clipcodec.ContainerWriter(photos, "a") as writer:
+        writer.delete(["0-3.jpg", 4, 5, "0-149.jpg"])
+    now = opened(photos, rates)
+    with pytest.raises(MismatchError, match=r"4 items were deleted from .*photos\.clpc since"):
+        index.check(now)
+    assert hits.ids == [[f"0-{i}.jpg" for i in row] for row in hits.indices.tolist()]
+    with monkeypatch.context() as patch:
+        patch.setattr(clipcodec.Codec, "_decode_columns", None)
+        assert index.update(now) == (0, 4, False)
+    with clipcodec.ContainerWriter(photos, "a") as writer:
+        writer.delete(["0-7.jpg"])
+        writer.append(now[0], id="again.jpg")
+    for updated in ((1, 1, False), (0, 0, False)):
+        assert index.update(opened(photos, rates)) == updated
+    index.save()
+    again = SearchIndex.open(tmp_path / "a.clpi")
+    again.check(opened(photos, rates))
+    assert same_hits(again, SearchIndex(opened(photos, rates)))
+    assert again.ids == opened(photos, rates).ids
+    compact(photos)
+    with pytest.raises(MismatchError, match="what it was before it was written anew"):
+        again.check(opened(photos, rates))
+    assert again.update(opened(photos, rates)) == (146, 146, True)
+    assert again.ids == opened(photos, rates).ids
 
 
 def test_update_of_several_keeps_what_did_not_change(
