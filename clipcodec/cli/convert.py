@@ -27,7 +27,9 @@ def run(args: argparse.Namespace) -> int:
         with opened(name, profile=args.profile) as container:
             done = _convert(container, args)
     elif is_pipe(name):
-        raise OptionError(f"{label_of(name)} is no container, and other files are not read in pipes")
+        raise OptionError(
+            f"{label_of(name)} is no container, and other files are not read in pipes"
+        )
     else:
         done = _convert(name, args)
     if not args.quiet:

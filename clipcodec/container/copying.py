@@ -17,7 +17,7 @@ from ..errors import DecodeError, LockedError
 from .layout import Item
 from .merging import refuse_itself
 from .reader import Container
-from .writer import BLOCK_ITEMS, ContainerWriter
+from .writer import ContainerWriter
 
 Source = str | os.PathLike[str] | BinaryIO | Container
 Output = str | os.PathLike[str] | BinaryIO
@@ -47,7 +47,7 @@ def copy_items(
     items: Iterable[Item],
     *,
     overwrite: bool = False,
-    block_items: int = BLOCK_ITEMS,
+    block_items: int | None = None,
     on_bad: OnBad | None = None,
 ) -> ContainerWriter:
     """Write items of a container to a new one; its writer, closed. On an error nothing is left.

@@ -15,7 +15,6 @@ from ..embeddings import Embeddings
 from ..errors import OptionError, placed
 from .copying import Output, Source, chosen_items, copy_items, opened, refuse_own
 from .reader import Container
-from .writer import BLOCK_ITEMS
 
 Keep = Literal["first", "last"]
 KEEP: tuple[Keep, ...] = get_args(Keep)
@@ -72,7 +71,7 @@ def dedupe(
     cosine: float | None = None,
     keep: Keep = "first",
     overwrite: bool = False,
-    block_items: int = BLOCK_ITEMS,
+    block_items: int | None = None,
 ) -> Deduped:
     """Write a container without the items that are equal to another one, or nearly.
 

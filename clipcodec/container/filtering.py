@@ -17,7 +17,6 @@ from .copying import Output, Source, chosen_items, copy_items, opened, refuse_ow
 from .layout import Item
 from .reader import Container
 from .streams import profile_name as name_of_profile
-from .writer import BLOCK_ITEMS
 
 Where = Callable[[Item], object] | Sequence[bool] | Sequence[int] | range | slice | NDArray[Any]
 _SHOWN = 3  # ids that are named
@@ -66,7 +65,7 @@ def filter_items(
     profile_name: str | None = None,
     overwrite: bool = False,
     partial: bool = False,
-    block_items: int = BLOCK_ITEMS,
+    block_items: int | None = None,
 ) -> Filtered:
     """Write a container of the items of another that are chosen, in their order.
 

@@ -67,7 +67,9 @@ def to_usearch(
     if index is not None and held and count:
         there = np.atleast_1d(index.contains(own))
         if there.any() and not index.multi:
-            raise OptionError(f"key {own[np.flatnonzero(there)[0]]} is in the index already: keys=…")
+            raise OptionError(
+                f"key {own[np.flatnonzero(there)[0]]} is in the index already: keys=…"
+            )
     first = 0
     for rows in rows_of(source, profile):
         if index is None:
