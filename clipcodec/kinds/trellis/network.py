@@ -159,6 +159,32 @@ class Network:
         change *= self._scale
         return change
 
+    def narrow(self, reach: int, count: int) -> tuple[Floats, Floats]:
+        """For sketches: of `count` coefficients only the first `reach` are read and changed.
+
+        Returns (k, H), from coefficients to hidden units, and (H, w), from units to the change of
+        the last w of these coefficients at a gain of one. Nothing is rounded.
+        """
+        inverse = self._inverse_grid[:reach, None]
+        hidden: Floats = self._whole[:reach] * inverse * self._unit
+        return hidden, np.ascontiguousarray(self.outputs[:, : max(reach + self.width - count, 0)])
+
+    @cached_property
+    def outputs(self) -> Floats:
+        """(H, w) the change at a gain of one that each hidden unit makes."""
+        outputs: Floats = self._whole_out * self._scale
+        return outputs
+
+    def biases(self, qualities: Symbols) -> Floats:
+        """What is added to the hidden units that `narrow` gives: (N, H), or (1, H) for all rows."""
+        biases: Floats = self._added(_once(qualities)) * self._unit
+        return biases
+
+    def gains(self, qualities: Symbols) -> Floats:
+        """(N, 1), or (1, 1) for all rows."""
+        gains: Floats = self._gain[_once(qualities) - 1, None]
+        return gains
+
     def _added(self, qualities: Symbols) -> Floats:
         added = self._bias + self._log_step[qualities - 1, None] * self._quality
         return np.asarray(added, np.float32)
