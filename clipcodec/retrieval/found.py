@@ -225,8 +225,8 @@ def _again(container: Container) -> Container:
     again = Container.__new__(Container)
     again.__setstate__(container.__getstate__())
     before, now = blocks_of(container), blocks_of(again)
-    gone = [gone_of(container), gone_of(again)]
-    if not (np.array_equal(now[: len(before)], before) and np.array_equal(*gone)):
+    same = np.array_equal(now[: len(before)], before)
+    if not same or not np.array_equal(gone_of(again), gone_of(container)):
         again.close()
         raise MismatchError(
             f"{container.name} was changed since it was searched: open it and search again"

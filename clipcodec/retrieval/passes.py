@@ -145,7 +145,7 @@ def _staged(passes: list[_Pass], asked: Queries, k: int, backbone: str | None) -
     found, first = list[tuple[int, Hits]](), 0
     for one in passes:
         with in_container(one.name):
-            hits = staged_hits(one.source, asked.plain, k, one.codec, one.rows)
+            hits = staged_hits(one.source, asked.plain, k, one.codec, one.rows, backbone=backbone)
         found.append((first, hits))
         first += len(one.source) if len(passes) > 1 else 0
     return merged_hits(found, k) if len(found) > 1 else found[0][1]

@@ -264,3 +264,28 @@ def test_pickled_hits_keep_their_ids(others: list[Container]) -> None:
     ]
     assert again.sources.tolist() == hits.sources.tolist()
     assert (again.scores == hits.scores).all()
+
+
+# --- in stages ---
+
+
+def test_a_staged_search_takes_the_same_filters_and_containers(others: list[Container]) -> None:
+    """What it finds has the positions, ids and scores of the exact search."""
+    asked: list[tuple[Any, dict[str, Any]]] = [
+        (source, options)
+        for source in (others, others[2])
+        for options in ({}, {"where": lambda id: id.startswith("2")}, {"ids": ["2-3.jpg"]})
+    ]
+    for source, options in asked:
+        exact = search(source, QUERIES, 4, **options)
+        found = search(source, QUERIES, 4, exact=False, **options)
+        assert found.scores.shape == exact.scores.shape
+        assert np.isin(found.indices, exact.indices).mean() > 0.9
+        same = found.indices == exact.indices
+        assert np.allclose(found.scores[same], exact.scores[same], atol=1e-5)
+        several = source if isinstance(source, list) else [source]
+        ids = [id for one in several for id in one.ids]
+        assert found.ids == [[ids[i] for i in row] for row in found.indices.tolist()]
+        if source is others:
+            assert found.sources.tolist() == np.where(found.indices < 50, 0, 2).tolist()
+        assert search(source, QUERIES, 4, exact=False, where=[]).indices.shape == (4, 0)
