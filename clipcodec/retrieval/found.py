@@ -108,14 +108,13 @@ class Hits(_Pair):
         """
         return (self._origin or Origin()).split(self.indices)[1]
 
-    def of(self, origin: Origin, rows: Places | None = None) -> Hits:
-        """The same hits, which know where they come from.
 
-        rows  places of the rows that were searched, if these were not all
-        """
-        found = Hits(self.scores, self.indices if rows is None else rows[self.indices])
-        found._origin = origin
-        return found
+def located(hits: Hits, origin: Origin, rows: Places | None = None) -> Hits:
+    """The same hits, which know where they come from.
+
+    rows  places of the rows that were searched, if these were not all
+    """
+    return _hits(hits.scores, hits.indices if rows is None else rows[hits.indices], origin)
 
 
 def _hits(scores: NDArray[np.float32], indices: Places, origin: Origin | None) -> Hits:

@@ -19,7 +19,7 @@ from . import saved
 from .blocks import Block, block_of, joined, rotation, rounded, selected
 from .building import IndexBuild, Progress
 from .filters import chosen, containers_of
-from .found import Hits, Origin, Places
+from .found import Hits, Origin, Places, located
 from .hits import Queries, best_hits, check_k
 from .made import MadeOf
 from .names import Names
@@ -196,7 +196,7 @@ class SearchIndex:
         cls, source: Any, path: str | os.PathLike[str] | None = None, *, exact: bool = False,
         progress: Progress | None = None, background: Literal[True],
         profile: ProfileLike = None, device: str | None = None,
-    ) -> IndexBuild: ...  # fmt: skip
+    ) -> IndexBuild[SearchIndex]: ...  # fmt: skip
     @classmethod
     def build(
         cls,
@@ -208,7 +208,7 @@ class SearchIndex:
         background: bool = False,
         profile: ProfileLike = None,
         device: str | None = None,
-    ) -> SearchIndex | IndexBuild:
+    ) -> SearchIndex | IndexBuild[SearchIndex]:
         """Make an index and save it.
 
         Args:
@@ -255,7 +255,7 @@ class SearchIndex:
             return cls.open(path, profile=profile, device=device)
 
         if background:
-            return IndexBuild(index, work, total, progress)
+            return IndexBuild(index, work, total=total, progress=progress)
         return work(progress or (lambda done, total: None))
 
     @classmethod
@@ -449,7 +449,7 @@ class SearchIndex:
             blocks = list(selected(content.blocks, rows)) if len(rows) <= _FEW else selected(
                 content.blocks, rows
             )  # fmt: skip
-        return best_hits(blocks, asked, k).of(_origin(content), rows)
+        return located(best_hits(blocks, asked, k), _origin(content), rows)
 
     def decode_blocks(self) -> Iterator[Embeddings]:
         """Give all rows as embeddings, some thousands at a time.

@@ -13,7 +13,8 @@ from ..container import Container
 from ..errors import MismatchError
 from ..system.shown import counted
 
-_TRIED = 64  # check values of blocks that `MadeOf.compare` reads, spread over the container
+_TRIED = 64  # check values that `MadeOf.compare` reads, spread over the container
+_UNKNOWN = 0  # instead of a check value: reading all in an object store would read the whole object
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class MadeOf:
     rows    items that the index has of it
     name    path of the container; None: these were streams without one
     blocks  (B, 2) bytes and items of each block of the container that holds items
-    checks  (B,) their check values
+    checks  (B,) their check values, or `_UNKNOWN`
     gone    (R, 2) places of the items that were deleted, counted with these: runs, each from its
             start to before its end
     """
@@ -43,11 +44,13 @@ class MadeOf:
     def container(cls, container: Container) -> MadeOf:
         """Raises OSError or DecodeError: it cannot be read."""
         path = container._file.own_path
-        return cls(
-            len(container), _name(container.name if path is None else path),
-            blocks_of(container), _checks(container, range(len(blocks_of(container)))),
-            gone_of(container),
-        )  # fmt: skip
+        blocks, step = blocks_of(container), 1
+        while container._file.remote and len(blocks) > _TRIED * step:
+            step *= 2  # so that those of a container that grew are among these
+        checks = np.full(len(blocks), _UNKNOWN, np.int64)
+        checks[::step] = _checks(container, range(0, len(blocks), step))
+        name = _name(container.name if path is None else path)
+        return cls(len(container), name, blocks, checks, gone_of(container))
 
     def kept(self, now: MadeOf) -> NDArray[np.bool_] | None:
         """Which of its rows are still in the container as it is now, as its first ones.
@@ -57,7 +60,9 @@ class MadeOf:
         count = len(self.blocks)
         if self.name is None or now.name is None or len(now.blocks) < count or not count:
             return None
-        if (now.blocks[:count] != self.blocks).any() or (now.checks[:count] != self.checks).any():
+        known = (self.checks != _UNKNOWN) & (now.checks[:count] != _UNKNOWN)
+        differ = (now.checks[:count] != self.checks) & known
+        if (now.blocks[:count] != self.blocks).any() or differ.any():
             return None
         items = int(self.blocks[:, 1].sum())
         alive, still = ~_within(self.gone, items), ~_within(now.gone, items)
@@ -70,9 +75,10 @@ class MadeOf:
         remedy = "bring it up to date, index.update(container), or build it again"
         name, own = container.name, blocks_of(container)
         count = min(len(own), len(self.blocks))
-        tried = np.unique(np.linspace(0, count - 1, min(count, _TRIED)).astype(int)).tolist()
+        known = np.flatnonzero(self.checks[:count] != _UNKNOWN)
+        tried = np.unique(known[:: max(1, len(known) // _TRIED)])
         same = (own[:count] == self.blocks[:count]).all() and (
-            _checks(container, tried) == self.checks[tried]
+            _checks(container, tried.tolist()) == self.checks[tried]
         ).all()
         if self.name is None or not same or len(own) < len(self.blocks):
             of = "streams without a container" if self.name is None else f"another, {self.name}"

@@ -12,7 +12,7 @@ from ..container import Container
 from ..profile.registry import ProfileLike
 from .blocks import Block, block_of
 from .filters import chosen, containers_of, listed
-from .found import Hits, Origin, finder_of, merged_hits
+from .found import Hits, Origin, finder_of, located, merged_hits
 from .hits import Queries, best_hits, check_k
 from .sources import Places, check_backbone, codec_of, in_container, parts
 
@@ -84,8 +84,8 @@ def search(
         for one, own in zip(sources, _shares(sources, rows), strict=True)
     ]
     if not exact:
-        return _staged(passes, asked, k, backbone).of(origin)
-    return best_hits(_all_blocks(passes, asked, backbone), asked, k).of(origin, rows)
+        return located(_staged(passes, asked, k, backbone), origin)
+    return located(best_hits(_all_blocks(passes, asked, backbone), asked, k), origin, rows)
 
 
 class _Pass:

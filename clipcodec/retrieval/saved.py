@@ -14,6 +14,7 @@ theirs is to be built again.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -335,8 +336,11 @@ def write_again(saved: Saved, content: Content) -> Saved:
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise OptionError or OutputExistsError unless an index can be written there."""
+    """Raise OptionError, OutputExistsError or OSError unless an index can be written there."""
     name = os.fspath(path)
+    folder = os.path.dirname(os.path.abspath(name))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "cannot be written: no such directory", str(name))
     if written_directly(path):
         raise OptionError(f"{name}: an index needs a file, not a pipe or device")
     if os.path.exists(path) and not is_index(path):

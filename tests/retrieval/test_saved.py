@@ -20,6 +20,7 @@ import clipcodec
 from clipcodec import Container, SearchIndex
 from clipcodec.columns import Columns
 from clipcodec.container import compact
+from clipcodec.container.files import SeekableFile
 from clipcodec.errors import (
     CorruptError,
     DecodeError,
@@ -31,7 +32,7 @@ from clipcodec.errors import (
     UnsupportedError,
 )
 from clipcodec.profile.file import Profile
-from clipcodec.retrieval import blocks, saved, sources
+from clipcodec.retrieval import blocks, made, saved, sources
 from clipcodec.system.locks import lock
 from tests.helpers.profiles import cone
 
@@ -339,8 +340,9 @@ def test_another_kind_of_file_is_not_replaced(photos: Path, rates: Profile, tmp_
     index.save(tmp_path / "a.clpi")
     SearchIndex().save(tmp_path / "a.clpi")  # an index is replaced
     assert len(SearchIndex.open(tmp_path / "a.clpi")) == 0
-    with pytest.raises(OSError, match="none"):
-        index.save(tmp_path / "none" / "a.clpi")
+    for save in (index.save, lambda path: SearchIndex.build(iter("no streams"), path)):
+        with pytest.raises(FileNotFoundError, match="none"):  # before anything is decoded
+            save(tmp_path / "none" / "a.clpi")
 
 
 # --- of which container ---
@@ -462,6 +464,24 @@ def test_update_of_several_keeps_what_did_not_change(
         again.check(now)
         assert same_hits(again, SearchIndex(now))
         assert again.ids == [id for one in now for id in one.ids]
+
+
+def test_of_a_store_some_check_values_are_compared(
+    photos: Path, rates: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading all would read the whole object. What has grown is still known by those of before."""
+    monkeypatch.setattr(made, "_TRIED", 2)
+    monkeypatch.setattr(SeekableFile, "remote", property(lambda file: True))
+    index = SearchIndex(opened(photos, rates))
+    checks = index._content.made[0].checks
+    assert len(checks) == 10
+    assert 0 < np.count_nonzero(checks) <= 2
+    index.check(opened(photos, rates))
+    stored(photos, rates, 170, mode="a")
+    assert index.update(opened(photos, rates)) == (170, 0, False)
+    index.check(opened(photos, rates))
+    stored(photos, rates, 320, seed=4)
+    assert index.update(opened(photos, rates)) == (320, 320, True)
 
 
 def test_a_damaged_container_changes_no_index(photos: Path, rates: Profile) -> None:
