@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from .copying import copy_items
+from .layout import Item
 from .locking import open_locked
 from .reader import Container
-from .writer import ContainerWriter
 
 
 @dataclass(frozen=True)
@@ -77,25 +78,14 @@ def compact(path: str | os.PathLike[str], *, block_items: int | None = None) -> 
     lock, _ = open_locked(target, new=False)  # nothing is appended meanwhile
     try:
         with Container(target) as source:
-            done = _written(source, target, lock, block_items)
+
+            def items() -> Iterator[Item]:
+                yield from source.items()
+                if sys.platform == "win32":  # an open file cannot be replaced there
+                    source.close()
+                    lock.close()
+
+            writer = copy_items(source, target, items(), overwrite=True, block_items=block_items)
+            return Compacted(len(source), source.deleted, source.size, writer.size)
     finally:
         lock.close()
-    return done
-
-
-def _written(source: Container, target: Path, lock: BinaryIO, block_items: int | None) -> Compacted:
-    writer = ContainerWriter(
-        target, "w", metadata=source.metadata or None, profile=source.embedded(),
-        block_items=block_items,
-    )  # fmt: skip
-    try:
-        for item in source.items():
-            writer.append(item)
-        if sys.platform == "win32":  # an open file cannot be replaced there
-            source.close()
-            lock.close()
-        writer.close()
-    except BaseException:
-        writer.discard()
-        raise
-    return Compacted(len(source), source.deleted, source.size, writer.size)
