@@ -174,10 +174,9 @@ class SearchIndex:
         """Paths of the containers that it was made of; None for streams without one.
 
         Examples:
-            >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).sources == [
-            ...     os.path.realpath("photos.clpc")
-            ... ]
-            True
+            >>> index = clipcodec.SearchIndex(clipcodec.open("photos.clpc"))
+            >>> len(index.sources), index.sources[0].endswith("photos.clpc")
+            (1, True)
         """
         return [made.name for made in self._content.made]
 
@@ -232,10 +231,8 @@ class SearchIndex:
 
         Examples:
             >>> photos = clipcodec.open("photos.clpc")
-            >>> clipcodec.SearchIndex.build(photos, "photos.clpi").path == os.path.abspath(
-            ...     "photos.clpi"
-            ... )
-            True
+            >>> clipcodec.SearchIndex.build(photos, "photos.clpi")
+            <clipcodec.SearchIndex: 100 items, 512 dimensions, 51.6 kB, int8>
         """
         index = cls(exact=exact, profile=profile, device=device)
         if path is not None:
@@ -380,7 +377,10 @@ class SearchIndex:
         with self._writing:
             before = self._content
             content, updated, appended = self._updated(before, containers)
-            if updated.added or updated.dropped or len(content.made) != len(before.made):
+            same = len(content.made) == len(before.made) and all(
+                map(MadeOf.equals, content.made, before.made)
+            )
+            if not same:
                 if not appended and self._saved is not None:
                     self._saved = self._saved.outdated()
                 self._content = content
@@ -499,7 +499,7 @@ class SearchIndex:
         self, before: Content, containers: list[Container]
     ) -> tuple[Content, Updated, bool]:
         """The content for these containers, and whether it is the old one with rows behind it."""
-        content = Content(before.exact, [], [], before.profiles)
+        content = Content(before.exact, [], [])
         first = kept_rows = added = 0
         appended = len(containers) >= len(before.made)
         for number, container in enumerate(containers):
@@ -521,6 +521,8 @@ class SearchIndex:
                     for new in self._rows(container, _dim(content.blocks), start):
                         content = _with(content, new)
                         added += len(new.block or ())
+        if kept_rows:
+            content = replace(content, profiles=content.profiles | before.profiles)
         dropped = len(before) - kept_rows
         return content, Updated(added, dropped, bool(len(before)) and not kept_rows), appended
 

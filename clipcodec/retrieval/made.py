@@ -52,6 +52,12 @@ class MadeOf:
         name = _name(container.name if path is None else path)
         return cls(len(container), name, blocks, checks, gone_of(container))
 
+    def equals(self, other: MadeOf) -> bool:
+        return (self.rows, self.name) == (other.rows, other.name) and all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("blocks", "checks", "gone")
+        )
+
     def kept(self, now: MadeOf) -> NDArray[np.bool_] | None:
         """Which of its rows are still in the container as it is now, as its first ones.
 

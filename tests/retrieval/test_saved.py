@@ -432,6 +432,12 @@ def test_deleted_items_are_noticed_and_dropped(
     for updated in ((1, 1, False), (0, 0, False)):
         assert index.update(opened(photos, rates)) == updated
     index.save()
+    with clipcodec.ContainerWriter(photos, "a") as writer:  # both before the index is updated
+        writer.append(now[1], id="short.jpg")
+        writer.flush()
+        writer.delete(["short.jpg"])
+    assert index.update(opened(photos, rates)) == (0, 0, False)
+    index.save()
     again = SearchIndex.open(tmp_path / "a.clpi")
     again.check(opened(photos, rates))
     assert same_hits(again, SearchIndex(opened(photos, rates)))
