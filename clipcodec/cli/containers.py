@@ -38,7 +38,7 @@ from .common import (
     refuse_terminal_or_existing,
 )
 from .formats import CONTAINER, refuse_foreign
-from .inputs import first_bytes, label_of, seekable
+from .inputs import first_bytes, is_pipe, label_of, seekable
 from .results import Results, together
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
 from .terminal import as_json, counted, say, size_text, tell, tell_json
@@ -76,6 +76,12 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
         if not container.complete:
             say(f"{label_of(name)}: not complete: {len(container)} good items are read")
         yield container
+
+
+def in_place(name: str) -> None:
+    """Raise OptionError for what is no file, so that nothing in it can be changed."""
+    if is_pipe(name):
+        raise OptionError(f"{label_of(name)}: a container is changed in its file: name one")
 
 
 @contextmanager
@@ -119,6 +125,8 @@ def _facts(name: str, container: Container, faults: list[DecodeError]) -> dict[s
         "container": 1,
         "complete": container.complete,
         "items": len(container),
+        "deleted": container.deleted,
+        "compact_saves": _saved(container),
         "ids": named,
         "size": container.size,
         "stream_bytes": streams,
@@ -127,6 +135,13 @@ def _facts(name: str, container: Container, faults: list[DecodeError]) -> dict[s
         "carries": _carried(container, faults),
         "metadata": container.metadata,
     }
+
+
+def _saved(container: Container) -> int:
+    """About how many bytes deleted items take in the file: what `compact` saves at least."""
+    blocks = container.survey.entries[container.survey.entries[:, 1] > 0]
+    there = int(blocks[:, 1].sum())
+    return round(int(blocks[:, 0].sum()) * container.deleted / there) if there else 0
 
 
 def _carried(container: Container, faults: list[DecodeError]) -> dict[str, Any] | None:
@@ -233,12 +248,19 @@ def _words(known: dict[str, Any]) -> list[str]:
     return [
         f"{label}: clipcodec container, version 1, {'' if known['complete'] else 'not '}complete",
         f"  items      {known['items']:,}, {known['ids']:,} of them with ids",
+        *_deleted_words(known),
         f"  size       {size_text(known['size'])}{_each(known['bytes_per_item'])}; "
         f"{size_text(known['stream_bytes'])} of streams",
         *(f"  profile    {name}: {counted(count, 'stream')}" for name, count in profiles),
         *(() if known["carries"] is None else _carried_words(known["carries"])),
         *_metadata_words(known["metadata"]),
     ]
+
+
+def _deleted_words(known: dict[str, Any]) -> Iterator[str]:
+    if known["deleted"]:
+        yield (f"  deleted    {known['deleted']:,}; `clipcodec compact` saves about "
+               f"{size_text(known['compact_saves'])}")  # fmt: skip
 
 
 # decompress
@@ -308,7 +330,7 @@ def _together(
 
 @contextmanager
 def _seekable(name: str, force: bool) -> Iterator[BinaryIO]:
-    """A file that can seek. When whole it becomes `name`, or is copied to a URL, stdout or a pipe."""
+    """A file that can seek. When whole it becomes `name`, or goes to a URL, stdout or a pipe."""
     if name != STDIO and not written_directly(name) and not is_url(name):
         with replacing(name, overwrite=force) as file:
             yield file

@@ -20,16 +20,21 @@ from .terminal import counted, note
 def run(args: argparse.Namespace) -> int:
     name, output = args.input, args.output
     if output == STDIO:
-        raise OptionError("the form of a file is known by its name: give one, not -")
+        raise OptionError("-o -: the form of a file is known by its name: name one")
     if "://" not in output:
-        refuse_no_folder(output, "output")
+        refuse_no_folder(output)
     if is_container(name):
         with opened(name, profile=args.profile) as container:
             done = _convert(container, args)
     elif is_pipe(name):
+<<<<<<< HEAD
+        what = label_of(name)
+        raise OptionError(f"{what} is no container, and files of other forms are not read in pipes")
+=======
         raise OptionError(
             f"{label_of(name)} is no container, and other files are not read in pipes"
         )
+>>>>>>> main
     else:
         done = _convert(name, args)
     if not args.quiet:

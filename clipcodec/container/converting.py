@@ -228,9 +228,8 @@ def _to_container(form: Form, source: str, target: str, how: How) -> Converted:
             profile=incoming.profile,
         )  # fmt: skip
         try:
-            for number, item in enumerate(incoming.items):
-                with placed(number, item="item", source=source):
-                    writer.append(item)
+            with placed(source=source):
+                writer.extend(incoming.items)
             writer.close()
         except BaseException:
             writer.discard()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, OptionError
 from .choosing import near
 from .copying import Output, Source, chosen_items, copy_items, opened, refuse_own
+from .keys import places_of
 from .layout import Item
 from .reader import Container
 from .streams import profile_name as name_of_profile
@@ -224,9 +225,9 @@ def _allowed(
     """What `where` says of positions, and what it says of items."""
     if where is None or callable(where):
         return np.ones(len(container), bool), where
-    places = container._places_of(where)
+    places = places_of(where, len(container), container.index)
     allowed = np.zeros(len(container), bool)
-    allowed[[places] if isinstance(places, int) else [*places]] = True
+    allowed[places] = True
     return allowed, None
 
 

@@ -40,7 +40,8 @@ from ..errors import (
     UnsupportedError,
     placed,
 )
-from ..system.files import lock, os_errors_named, replacing, written_directly
+from ..system.files import os_errors_named, replacing, written_directly
+from ..system.locks import lock
 from .blocks import Block, merged
 from .made import MadeOf
 from .names import Names

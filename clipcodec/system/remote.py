@@ -25,8 +25,17 @@ _AHEAD, _MOST_AHEAD = 1 << 20, 1 << 25  # bytes that are asked for and not taken
 _FRONT, _TAIL, _MOST_TAIL = 1 << 14, 1 << 16, 1 << 23  # bytes that are read first, and kept
 _WHOLE = 1 << 17  # bytes of an object that is read at once
 _TINY = 1 << 10  # bytes; with less, more is read and kept
+_TRUST = 5.0  # seconds in which a store that cannot refuse another object is not asked again
 _CONTENT = ("ETag", "etag", "generation", "md5Hash", "content_md5", "checksum")
-_TIME = ("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "modified")
+_TIME = (
+    "LastModified",
+    "last_modified",
+    "Last-Modified",
+    "mtime",
+    "updated",
+    "modified",
+    "created",
+)
 
 Range = tuple[int, int]  # offset, size
 
@@ -83,6 +92,7 @@ class RemoteFile:
         self._fs, self._path, self._file = fs, path, file
         self._size, self._state = int(info["size"]), _state(info)
         self._once, self._parallel = _reader(fs, path, file)
+        self._guarded, self._compared = _guarded(file), time.monotonic()
 
     def _here(self) -> None:
         """In a forked process: connections and locks of the parent cannot be used."""
@@ -164,6 +174,7 @@ class RemoteFile:
                     raise EOFError(f"{len(data)} bytes came")
                 if len(data) > end - start:
                     raise StoreError(_no_ranges(self.name))
+                self._compare()
                 return data
             except Exception as error:
                 if tried < _TRIES and passes(error):
@@ -171,6 +182,12 @@ class RemoteFile:
                     continue
                 self._fail(error, start, end)
         raise AssertionError
+
+    def _compare(self) -> None:
+        """Ask now and then whether it is the same object, where the requests do not say which."""
+        if not self._guarded and time.monotonic() - self._compared > _TRUST:
+            self._compared = time.monotonic()
+            self.check_unchanged()
 
     def _fail(self, error: Exception, start: int, end: int) -> None:
         if "range" in str(error).lower() and isinstance(error, ValueError):
@@ -279,6 +296,12 @@ def _info(fs: Any, path: str, file: Any) -> dict[str, Any]:
     if isinstance(details, dict) and any(details.get(key) for key in (*_CONTENT, *_TIME)):
         return details
     return dict(fs.info(path))
+
+
+def _guarded(file: Any) -> bool:
+    """Do its requests name the object that was opened, so that the store refuses another?"""
+    headers = getattr(file, "kwargs", {}).get("headers", {})
+    return "IfMatch" in getattr(file, "read_kw", {}) or "If-Match" in headers
 
 
 def _state(info: dict[str, Any]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import pytest
 import clipcodec
 from clipcodec import OptionError, OutputExistsError, ReplacedError, StoreError, TruncatedError
 from clipcodec.container.files import SeekableFile
-from tests.helpers.s3_server import Server, environment
+from tests.helpers import s3_server
+from tests.helpers.s3_server import Server, uploads
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("s3fs")
@@ -29,10 +31,16 @@ N, BLOCK = 20_000, 64
 URL = "s3://bucket/photos.clpc"
 
 
-def made(count: int, seed: int = 0, **options: Any) -> bytes:
-    """A container of streams of random embeddings, a few hundred of which are repeated."""
-    rng = np.random.default_rng(seed)
-    streams = clipcodec.encode_embeddings(rng.normal(size=(250, 512)), max_bytes=48)
+@cache
+def some() -> list[bytes]:
+    """Streams of random embeddings."""
+    rows = np.random.default_rng(0).normal(size=(100, 512))
+    return clipcodec.encode_embeddings(rows, max_bytes=48)
+
+
+def made(count: int, step: int = 1, **options: Any) -> bytes:
+    """A container of these streams, again and again. step: another order, in the same bytes."""
+    streams = some()[::step]
     file = io.BytesIO()
     with clipcodec.create(file, **options) as writer:
         writer.extend(streams[i % len(streams)] for i in range(count))
@@ -46,14 +54,8 @@ def large() -> bytes:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:
-    before = dict(os.environ)
-    with Server() as server:
-        os.environ.update(environment(server.url))
-        fsspec.filesystem("s3").mkdir("bucket")
+    with s3_server.running() as server:
         yield server
-    os.environ.clear()
-    os.environ.update(before)
-    fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.fixture
@@ -62,29 +64,16 @@ def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
 
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # ours are tested
     monkeypatch.setattr("clipcodec.system.remote._PAUSE", 0.001)
-    running.reset()
-    yield running
-    running.reset()
-    assert uploads() == []
-    fs = fsspec.filesystem("s3")
-    for name in fs.ls("bucket", refresh=True, detail=False):
-        fs.rm_file(name)
+    with s3_server.checked(running):
+        yield running
 
 
 def put(data: bytes, url: str = URL) -> None:
-    fsspec.filesystem("s3").pipe_file(url, data, ACL="public-read")  # for http
+    s3_server.put(data, url)
 
 
 def get(url: str = URL) -> bytes | None:
-    fs = fsspec.filesystem("s3")
-    fs.invalidate_cache()
-    return bytes(fs.cat_file(url)) if fs.exists(url) else None
-
-
-def uploads() -> list[Any]:
-    """Uploads that were begun, and neither completed nor aborted."""
-    found = fsspec.filesystem("s3").call_s3("list_multipart_uploads", Bucket="bucket")
-    return list(found.get("Uploads", []))
+    return s3_server.get(url)
 
 
 @pytest.fixture
@@ -119,6 +108,29 @@ def test_a_small_container_takes_two(server: Server) -> None:
     container = clipcodec.open(URL)
     assert container[:] == clipcodec.open(io.BytesIO(data))[:]
     assert [(one.method, one.bytes) for one in server.requests] == [("HEAD", 0), ("GET", len(data))]
+
+
+def test_many_random_items_take_few_requests(photos: Server, large: bytes) -> None:
+    """One by one they took 161 requests, and 11 MB through a file object of fsspec."""
+    places = np.random.default_rng(3).integers(0, N, 200)
+    container = clipcodec.open(URL)
+    photos.reset()
+    taken = container.take(places)
+    assert [one.stream for one in taken] == clipcodec.open(io.BytesIO(large))[places]
+    assert len(photos.requests) <= 4
+    assert sum(one.bytes for one in photos.requests) <= len(large)
+    photos.reset()
+    assert container.decode_many(places[:5]).shape == (5, 512)
+    assert len(photos.requests) <= 5
+
+
+def test_reading_in_order_takes_few_requests(photos: Server, large: bytes) -> None:
+    container = clipcodec.open(URL)
+    photos.reset()
+    assert [item.stream for item in container.items()] == clipcodec.open(io.BytesIO(large))[:]
+    assert len(photos.requests) <= 4
+    assert sum(one.bytes for one in photos.requests) <= len(large)
+    assert next(iter(clipcodec.open(URL).decode_blocks(rows=10))).shape == (10, 512)
 
 
 def test_near_ranges_are_read_together(photos: Server, large: bytes) -> None:
@@ -169,7 +181,7 @@ def test_local_files_and_other_file_objects_are_read_the_same(tmp_path: Path, la
     path = tmp_path / "a b.clpc"
     path.write_bytes(large)
     for source in (path, io.BytesIO(large), path.as_uri()):
-        file = SeekableFile(source)  # type: ignore[arg-type]
+        file = SeekableFile(source)
         assert not file.remote
         assert [*file.read_many(ranges)] == parts
         file.check_unchanged()
@@ -238,7 +250,7 @@ def test_workers_read_it(photos: Server, way: str) -> None:
     """Also a forked process, which has the threads and connections of none."""
     container = clipcodec.open(URL)
     expected = _sum(container)
-    context = multiprocessing.get_context(way)
+    context: Any = multiprocessing.get_context(way)
     with context.Pool(1) as pool:
         assert pool.apply(_sum, (container,)) == expected
     if way == "fork":
@@ -312,12 +324,13 @@ def test_one_that_goes_on_failing_is_named_and_nothing_is_lost(
     with pytest.raises(StoreError, match=rf"{URL}: bytes \d+ to \d+ cannot be read") as caught:
         container[10_000]
     assert isinstance(caught.value, OSError)
-    reading = container.decode_blocks(rows=1000)
     with pytest.raises(StoreError, match=URL):
-        next(reading)
+        next(container.decode_blocks(rows=1000))
+    with pytest.raises(StoreError, match=URL):
+        container.take([5000, 7000])
     photos.reset()
     assert container[10_000] == clipcodec.open(io.BytesIO(large))[10_000]
-    assert sum(map(len, container.decode_blocks())) == N
+    assert container[:] == clipcodec.open(io.BytesIO(large))[:]
 
 
 def test_a_range_that_fails_in_the_middle(photos: Server, large: bytes) -> None:
@@ -337,7 +350,7 @@ def test_an_object_that_is_replaced_is_not_mixed_with_the_new_one(
     photos: Server, large: bytes
 ) -> None:
     """Though every block of both is good, and at the same place."""
-    other = made(N, seed=1, block_items=BLOCK)
+    other = made(N, step=-1, block_items=BLOCK)
     container = clipcodec.open(URL)
     first = container[0]
     reading = container._file.read_many([(20_000, 99), (400_000, 99)])
@@ -369,6 +382,22 @@ def test_http_refuses_a_replaced_object_and_a_store_that_ignores_ranges(
     put(large[:-1])
     with pytest.raises(ReplacedError, match=url):
         container[5000]
+
+
+def test_other_stores_are_asked_now_and_then_whether_it_is_the_same(
+    large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """memory:// cannot refuse to read another object."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/a.clpc", large)
+    container = clipcodec.open("memory://a.clpc")
+    memory.pipe_file("/a.clpc", made(N, step=-1, block_items=BLOCK))
+    monkeypatch.setattr("clipcodec.system.remote._TRUST", 0.0)
+    with pytest.raises(ReplacedError):
+        container[10_000]
+    memory.rm_file("/a.clpc")
+    with pytest.raises(ReplacedError, match="deleted"):
+        container[10_000]
 
 
 def test_a_secret_of_the_url_is_not_shown(running: Server, server: Server) -> None:

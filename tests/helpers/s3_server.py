@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 Environ = dict[str, Any]
@@ -105,6 +107,65 @@ def _read_all(environ: Environ) -> None:
 def _cut(body: bytes) -> Iterator[bytes]:
     yield body[: len(body) // 2]
     raise ConnectionResetError  # the server closes the connection
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server with a bucket, `s3://bucket`, where this process and its children look for S3."""
+    import fsspec
+
+    before = dict(os.environ)
+    with Server() as server:
+        os.environ.update(environment(server.url))
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # of another server
+        fs = fsspec.filesystem("s3")
+        if not fs.exists("bucket"):  # moto has one store for all servers of a process
+            fs.mkdir("bucket")
+        try:
+            yield server
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            fs.clear_instance_cache()
+
+
+@contextmanager
+def checked(server: Server) -> Iterator[Server]:
+    """For one test: the bucket is empty before and after, and no upload is left half done."""
+    server.reset()
+    try:
+        yield server
+        server.reset()
+        assert uploads() == []
+    finally:
+        server.reset()
+        fs = _store()
+        for name in fs.find("bucket"):
+            fs.rm_file(name)
+        fs.invalidate_cache()
+
+
+def put(data: bytes, url: str) -> None:
+    _store().pipe_file(url, data, ACL="public-read")  # for http
+
+
+def get(url: str) -> bytes | None:
+    """What an object holds; None: there is none."""
+    fs = _store()
+    fs.invalidate_cache()
+    return bytes(fs.cat_file(url)) if fs.exists(url) else None
+
+
+def uploads() -> list[Any]:
+    """Uploads that were begun, and neither completed nor aborted."""
+    found = _store().call_s3("list_multipart_uploads", Bucket="bucket")
+    return list(found.get("Uploads", []))
+
+
+def _store() -> Any:
+    import fsspec
+
+    return fsspec.filesystem("s3")
 
 
 def environment(url: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ from clipcodec.errors import (
 )
 from clipcodec.profile.file import Profile
 from clipcodec.retrieval import blocks, saved, sources
-from clipcodec.system.files import lock
+from clipcodec.system.locks import lock
 from tests.helpers.profiles import cone
 
 from .stores import DIM, stored

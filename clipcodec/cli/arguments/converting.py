@@ -13,20 +13,19 @@ def add(verbs: Verbs) -> None:
         verbs, "convert", "a container from and to files of other programs", page="containers",
         examples=[
             ("A Parquet table of streams and ids, and back",
-             "clipcodec convert photos.clpc photos.parquet"),
+             "clipcodec convert photos.clpc -o photos.parquet"),
             ("Decoded embeddings as an array, with the ids in a text",
-             "clipcodec convert photos.clpc photos.npy --ids ids.txt"),
+             "clipcodec convert photos.clpc -o photos.npy --ids ids.txt"),
             ("Shards of WebDataset, of 10,000 items each",
-             'clipcodec convert photos.clpc "shards/photos-{000000..}.tar"'),
+             'clipcodec convert photos.clpc -o "shards/photos-{000000..}.tar"'),
             ("A faiss index that you have, to 50 bytes a vector on average",
-             "clipcodec convert index.faiss index.clpc --mean-bytes 50"),
+             "clipcodec convert index.faiss -o index.clpc --mean-bytes 50"),
         ],
     )  # fmt: skip
     p.add_argument("input", metavar="INPUT", help="container (.clpc), or - for one on stdin; or "
                    ".parquet, .npy, .faiss, .lance, URI#TABLE of LanceDB, .tar, "
                    '"name-{000000..}.tar"')  # fmt: skip
-    p.add_argument("output", metavar="OUT", help="file to write, of the same forms; one of both is "
-                   "a container")  # fmt: skip
+    options.output(p, "file to write, of the same forms; one of both is a container", required=True)
     options.force(p)
     group = p.group(ITEMS)
     group.add_argument("--ids", metavar="FILE", help="for .npy and .faiss: text with the ids, one "

@@ -12,6 +12,7 @@ from ... import __version__
 from ..terminal import note
 from . import (
     captions,
+    changing,
     compressing,
     containers,
     converting,
@@ -25,7 +26,7 @@ from .usage import DOCS, Parser, near
 
 FAMILIES = {
     "Compress and read": (compressing, inside_images),
-    "Containers": (containers, converting),
+    "Containers": (containers, changing, converting),
     "Words and pictures": (words, captions),
     "Measure and train": (measuring, training),
     "About": (profiles,),

@@ -77,7 +77,7 @@ def _shard_names(base: str) -> Iterator[str]:
 
 def _refuse_others(name: str, *, overwrite: bool) -> None:
     """Raise OutputExistsError if shards of another run would be taken for some of this one."""
-    if _BRACES.search(name) and not overwrite and (there := _there(name)):
+    if _BRACES.search(name) and not overwrite and (there := _found(name)):
         raise OutputExistsError(f"{there[0]} is a shard of another run: remove it, or give -f")
 
 
@@ -129,7 +129,16 @@ def read(name: str, how: How) -> Iterator[Incoming]:
 
 
 def _there(name: str) -> list[str]:
-    """The shards that are there, in order of their numbers."""
+    """The shards that are named, in order of their numbers. Raises InputError if some are not."""
+    found, braces = _found(name), _BRACES.search(name)
+    if braces is not None and braces[2]:
+        named = int(braces[2]) - int(braces[1]) + 1
+        if len(found) != named:
+            raise InputError(f"{name}: {len(found)} of these {named} shards are there")
+    return found
+
+
+def _found(name: str) -> list[str]:
     braces = _BRACES.search(name)
     if braces is None:
         return [name] if os.path.exists(name) else []
@@ -140,8 +149,6 @@ def _there(name: str) -> list[str]:
         match = pattern.fullmatch(path)
         if match and int(braces[1]) <= int(match[1]) <= int(braces[2] or match[1]):
             found.append((int(match[1]), path))
-    if braces[2] and len(found) != int(braces[2]) - int(braces[1]) + 1:
-        raise InputError(f"{name}: {len(found)} of these shards are there: expected all of them")
     return [path for _, path in sorted(found)]
 
 
