@@ -35,6 +35,9 @@ _NUMBERS = 1 << 20  # symbols unpacked at a time
 # Rows that a query keeps after each stage: the first number, times k and the number of rows, each
 # to a power
 _KEPT = (1.35, 0.5, 0.65), (3.0, 0.75, 0.25)
+_ERROR = 0.36  # of the first sketch that the first of these is for
+_LEAST, _MOST = 0.3, 3.0  # shares of it
+_SAMPLE = 256, 1024, 32  # rows that an error is found on: at least, at most, one of so many
 _COSTS = 0.1, 0.35, 1.0  # of a row in each stage, as shares of a decode
 _WORTH = 0.9  # of the cost of decoding everything
 
@@ -91,14 +94,18 @@ def staged_hits(
     return search.hits()
 
 
-def kept(stage: int, k: int, rows: int) -> int:
+def kept(stage: int, k: int, rows: int, error: float = _ERROR) -> int:
     """How many of `rows` rows a query keeps after a stage, 0 or 1, if k are wanted.
 
-    Found on 70,000 embeddings of ViT-B/32 that the profile was trained on, with queries of images
-    and of class names, at 25 to 100 bytes: so many hold 99.8 % or more of what the full search
-    finds with class names, the harder ones, from 2,500 rows on, k from 1 to 100.
+    Found on 70,000 embeddings of ViT-B/32, most of which the profile was trained on, with queries
+    of images and of class names, at 25 to 100 bytes, k from 1 to 100, from 2,500 rows on.
+
+    error  of the first sketch, as a share of the standard deviation of scores: for class names
+           about twice what it is for images, and so is the list that is needed, or more
     """
     factor, power, growth = _KEPT[stage]
+    if not stage:
+        factor *= min(max(error / _ERROR, _LEAST), _MOST)
     return min(rows, k + int(factor * k**power * rows**growth))
 
 
@@ -112,6 +119,8 @@ class _Search:
         self._waiting = self._seen = 0
         self._most = max(1, min(_CHUNK, _SCORES // max(len(asked.plain), 1)))
         self._pools = [_Pool(len(asked.plain)) for _ in _KEPT]
+        self._errors = np.full(len(asked.plain), _ERROR)
+        self._sampled = False
 
     def add(self, part: Part) -> None:
         """Some more streams. Raises DecodeError."""
@@ -146,11 +155,14 @@ class _Search:
             if part.first not in with_sketches:
                 self._decode(part)
         staged = [group for first in sorted(with_sketches) for group in groups[first]]
+        if staged and not self._sampled:
+            self._errors, self._sampled = _errors(staged, self.asked), True
         for stage, pool in enumerate(self._pools):
             if not staged:
                 return
             scores = _sketched(staged, stage, self.asked)
-            may = pool.may_win(scores, kept(stage, self._k, self._seen))
+            counts = [kept(stage, self._k, self._seen, error) for error in self._errors.tolist()]
+            may = pool.may_win(scores, counts)
             first, left = 0, list[_Group]()
             for group in staged:
                 own = may[first : first + len(group.columns.rows)]
@@ -246,14 +258,28 @@ class _Pool:
     """The best scores that a stage has given for each query."""
 
     def __init__(self, queries: int) -> None:
-        self._scores = np.empty((queries, 0), np.float32)
+        self._scores = [np.empty(0, np.float32) for _ in range(queries)]
 
-    def may_win(self, scores: Scores, count: int) -> NDArray[np.bool_]:
-        """(N,) which rows of scores (Q, N) are among the best `count` so far of any query."""
-        scores = np.where(np.isfinite(scores), scores, np.float32(np.inf))  # a decode will tell
-        every = np.concatenate([self._scores, scores], axis=1)
-        if every.shape[1] > count:
-            every = np.partition(every, every.shape[1] - count, axis=1)[:, -count:]
-        self._scores = every
-        found: NDArray[np.bool_] = (scores >= every.min(axis=1, keepdims=True)).any(axis=0)
+    def may_win(self, scores: Scores, counts: Sequence[int]) -> NDArray[np.bool_]:
+        """(N,) which rows of scores (Q, N) are among the best so far, `counts` of each query."""
+        found = np.zeros(scores.shape[1], np.bool_)
+        for query, (own, count) in enumerate(zip(scores, counts, strict=True)):
+            own = np.where(np.isfinite(own), own, np.float32(np.inf))  # a decode will tell
+            every = np.concatenate([self._scores[query], own])
+            if len(every) > count:
+                every = np.partition(every, len(every) - count)[-count:]
+            self._scores[query] = every
+            found |= own >= every.min()
         return found
+
+
+def _errors(groups: Sequence[_Group], asked: Queries) -> NDArray[np.float64]:
+    """(Q,) how far the scores of both sketches are apart, beside how far those of rows are."""
+    least, most, one_of = _SAMPLE
+    count = sum(len(group.places) for group in groups)
+    step = max(1, count // min(max(least, count // one_of), most))
+    some = [group.take(np.arange(0, len(group.places), step)) for group in groups]
+    first, second = (_sketched(some, stage, asked).astype(np.float64) for stage in (0, 1))
+    with np.errstate(all="ignore"):
+        errors: NDArray[np.float64] = (first - second).std(axis=1) / second.std(axis=1)
+    return np.nan_to_num(errors, nan=np.inf)

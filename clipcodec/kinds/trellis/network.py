@@ -162,12 +162,16 @@ class Network:
     def narrow(self, reach: int, count: int) -> tuple[Floats, Floats]:
         """For sketches: of `count` coefficients only the first `reach` are read and changed.
 
-        Returns (k, H), from coefficients to hidden units, and (H, w), from units to the change of
-        the last w of these coefficients at a gain of one. Nothing is rounded.
+        Returns (k + 2, H), from 1, the step's logarithm and coefficients to hidden units, and
+        (H, w), from units to the change of the last w of these coefficients at a gain of one.
+        Nothing is rounded.
         """
-        inverse = self._inverse_grid[:reach, None]
-        hidden: Floats = self._whole[:reach] * inverse * self._unit
-        return hidden, np.ascontiguousarray(self.outputs[:, : max(reach + self.width - count, 0)])
+        read = self._whole[:reach] * self._inverse_grid[:reach, None]
+        hidden = np.concatenate([self._bias[None], self._quality[None], read]) * self._unit
+        return (
+            np.ascontiguousarray(hidden, np.float32),
+            np.ascontiguousarray(self.outputs[:, : max(reach + self.width - count, 0)]),
+        )
 
     @cached_property
     def outputs(self) -> Floats:
@@ -175,10 +179,10 @@ class Network:
         outputs: Floats = self._whole_out * self._scale
         return outputs
 
-    def biases(self, qualities: Symbols) -> Floats:
-        """What is added to the hidden units that `narrow` gives: (N, H), or (1, H) for all rows."""
-        biases: Floats = self._added(_once(qualities)) * self._unit
-        return biases
+    def log_steps(self, qualities: Symbols) -> Floats:
+        """(N,) the logarithms of the steps, or (1,) for all rows."""
+        logs: Floats = self._log_step[_once(qualities) - 1].astype(np.float32)
+        return logs
 
     def gains(self, qualities: Symbols) -> Floats:
         """(N, 1), or (1, 1) for all rows."""

@@ -22,7 +22,7 @@ from .engine import Engine
 from .network import UNITS, Network
 
 Floats = NDArray[np.float32]
-_NETWORKS = 2  # of `Narrow`
+_NETWORKS = 3  # of `Narrow`
 _SHARE = 8  # it reads one coefficient of so many, the first
 _FEWEST = 6  # networks: with fewer there is little to save
 _WIDE = 3  # one network of so many, the first, are those of `Wide`
@@ -59,7 +59,7 @@ class Narrow(Sketch):
         self._reach = reach = max(end for end in ends if end <= max(least, count // _SHARE))
         self._matrix, self._center = matrix, center
         self._weights = [network.narrow(reach, count) for network in networks]
-        basis = np.concatenate([matrix[:reach], center[None]]).astype(np.float64)
+        basis = np.concatenate([center[None], 0 * center[None], matrix[:reach]]).astype(np.float64)
         # the norm of a sum of these rows is that of as many numbers
         self._norm = np.linalg.qr(basis.T, mode="r").T.astype(np.float32)
         self.width = count + sum(hidden.shape[1] for hidden, _ in self._weights) + 1
@@ -76,23 +76,26 @@ class Narrow(Sketch):
         found = np.empty((rows, self.width), np.float32)
         sent = found[:, :count]
         sent[:] = engine.dequantized(symbols, engine.steps[qualities - 1])
-        estimate = np.zeros((rows, reach + 1), np.float32)
-        estimate[:, -1] = 1  # of the center
+        inputs = np.zeros((rows, 2 + reach), np.float32)
+        inputs[:, 0] = 1
+        inputs[:, 1] = self._networks[0].log_steps(qualities)
+        estimate = inputs[:, 2:]
+        units = np.empty((rows, max(len(out) for _, out in self._weights)), np.float32)
         at, end = count, 0
         for band, network in enumerate(self._networks):
             begin, end = engine.tables.bands[band]
             estimate[:, begin:end] += sent[:, begin:end]
             hidden, out = self._weights[band]
-            units = found[:, at : at + hidden.shape[1]]
-            np.matmul(estimate[:, : len(hidden)], hidden, out=units)
-            units += network.biases(qualities)
-            np.clip(units, 0, UNITS, out=units)
-            units *= network.gains(qualities)
-            estimate[:, reach - out.shape[1] : reach] += units @ out
-            at += hidden.shape[1]
-        estimate[:, end:reach] += sent[:, end:reach]
+            own = np.matmul(inputs[:, : len(hidden)], hidden, out=units[:, : len(out)])
+            np.clip(own, 0, UNITS, out=own)
+            own *= network.gains(qualities)
+            found[:, at : at + len(out)] = own
+            estimate[:, reach - out.shape[1] :] += own @ out
+            at += len(out)
+        estimate[:, end:] += sent[:, end:reach]
         found[:, -1] = 1
-        return found, _inverse_norms(estimate @ self._norm)
+        inputs[:, 1] = 0
+        return found, _inverse_norms(inputs @ self._norm)
 
 
 class Wide(Sketch):
