@@ -64,6 +64,15 @@ class Columns:
             self.seeds[some], self.payloads[some],
         )  # fmt: skip
 
+    def take(self, some: Integers) -> Columns:
+        """Some of the rows, at places in increasing order, as an input of their own."""
+        payloads = self.payloads
+        own = payloads.take(some) if isinstance(payloads, Payloads) else [payloads[i] for i in some]
+        return Columns(
+            self.profile, self.header, self.count, np.arange(len(some)), self.qualities[some],
+            self.seeds[some], own,
+        )  # fmt: skip
+
 
 def parse_columns(
     streams: Iterable[bytes | str], owner: Callable[[Header], Profile]

@@ -247,6 +247,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     "images/": tables_of_images,
     "by-class/": by_class,
     "photos.clpc": container,
+    "more.clpc": container,
     "cut.clpc": cut_container,
     "embeddings.npy": array,
     "rows.npy": array,

@@ -137,6 +137,24 @@ def test_rows(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert 1.33 < points["text"]["longer"] < 1.4
 
 
+def test_searches_a_second(
+    kept: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exact searches find the nearest; every way has a rate and a recall."""
+    for library in ("faiss", "usearch"):
+        pytest.importorskip(library)
+    points = run(kept, "search", tmp_path / "a.json", monkeypatch, "speed", str(data), "--items",
+                 "64", FAISS=("Flat", "HNSW8"))  # fmt: skip
+    assert len(points) == 12
+    assert points["speed: faiss Flat"]["recall"] == 1
+    for point in points.values():
+        assert point["one"] > 0
+        assert point["many"] > 0
+        assert 0.5 < point["recall"] <= 1
+    ways = [f"speed: {way}: any/rotation" for way in ("search, one pass", "search, exact=False")]
+    assert len({points[way]["recall"] for way in ways}) == 1  # it has no sketches
+
+
 def test_a_few_rows_to_a_container_and_back(kept: ModuleType, tmp_path: Path) -> None:
     scale = load(BENCH / "scale.py")
     rows, container = tmp_path / "rows.npy", tmp_path / "rows.clpc"
