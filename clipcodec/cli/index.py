@@ -1,4 +1,7 @@
-"""`clipcodec search SOURCE --index FILE`: makes the container to be searched of SOURCE first."""
+"""`clipcodec search SOURCE --index FILE`: makes the container to be searched of SOURCE first.
+
+And `--save-index FILE`: keeps the decoded rows, to search the same containers faster next time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import argparse
 import os
 from dataclasses import asdict
 
-from ..errors import OptionError, placed
+from ..container import Container
+from ..errors import DecodeError, OptionError, placed
+from ..retrieval import SearchIndex
+from ..retrieval.saved import check_target
 from .common import STDIO, codec_of, progress_bar, target_of
 from .compress_many import run as compress_many
 from .formats import CONTAINER, TABLE, known, refuse_other_format
@@ -25,7 +31,9 @@ def indexed(args: argparse.Namespace) -> bool:
     if args.index == STDIO:
         raise OptionError("--index -: stdout has the results; name a file")
     refuse_other_format(args.index, CONTAINER)
-    source = args.container
+    if len(args.container) > 1:
+        raise OptionError("--index makes a container of one source: name one")
+    source = args.container[0]
     what = known(source)
     if what == CONTAINER:
         raise OptionError(f"{source} is a container already: leave out --index")
@@ -38,6 +46,41 @@ def indexed(args: argparse.Namespace) -> bool:
     job.workers = job.batch_size = job.precision = job.decode = None
     job.train = job.embed_profile = None
     return compress_many(job) == 0
+
+
+def saved_index(path: str, containers: list[Container], args: argparse.Namespace) -> SearchIndex:
+    """The index `path` of these containers: made if it is not there, brought up to date if it is.
+
+    Raises OutputExistsError if it is another kind of file; DecodeError if a container is damaged.
+    """
+    if os.path.exists(path):
+        check_target(path)
+        try:
+            index = SearchIndex.open(path, profile=args.profile, device=args.device)
+            updated = index.update(containers)
+        except DecodeError as error:
+            if not is_of_index(error, path):
+                raise
+            say(f"{error}; it is built again")
+        else:
+            index.save()
+            if updated.added or updated.dropped:
+                say(f"{path}: {counted(updated.added, 'item')} added, {updated.dropped:,} dropped")
+            return index
+    return built_index(path, containers, args)
+
+
+def is_of_index(error: DecodeError, path: str) -> bool:
+    """Is it the index that is damaged, or of another release? It can be built again."""
+    return error.source in (path, os.path.abspath(path))
+
+
+def built_index(path: str, containers: list[Container], args: argparse.Namespace) -> SearchIndex:
+    """A new index of these containers, in the file `path`."""
+    with progress_bar(quiet=args.quiet, unit="item", unit_scale=True) as show:
+        return SearchIndex.build(
+            containers, path, progress=show, profile=args.profile, device=args.device
+        )
 
 
 def _index_table(source: str, args: argparse.Namespace) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,12 +23,14 @@ from ..errors import (
     WeightsError,
     placed,
 )
+from ..profile import registry
 from ..profile.registry import ANY_BACKBONE
-from ..retrieval import Hits, search
+from ..retrieval import Hits, SearchIndex, search
+from ..retrieval.saved import is_index
 from .common import STDIO, read_stream, report
 from .containers import opened
 from .formats import CONTAINER, EMBEDDINGS, PICTURES, STREAM, known, refuse_foreign
-from .inputs import embedding_rows, path_or_bytes
+from .inputs import embedding_rows, is_pipe, label_of, open_input, path_or_bytes
 from .terminal import as_json, say, tell, tell_json
 from .words import is_text_embeddings, read_text_embeddings, templates_of
 
@@ -49,30 +54,209 @@ def run(args: argparse.Namespace) -> int:
     files = [*(args.query or []), *(args.text_embeddings or [])]
     if not files and not args.text:
         raise OptionError("nothing to search for: give --text, --query or --text-embeddings")
-    if [args.container, *files].count(STDIO) > 1:
-        raise OptionError("container and queries cannot both be stdin")
-    name, whole = args.container, True
+    if [*args.container, *files, args.ids].count(STDIO) > 1:
+        raise OptionError("only one of containers, queries and --ids can be stdin")
+    names, whole = args.container, True
     if args.index is None:
         _refuse_index_options(args)
     else:
         from .index import indexed
 
-        name, whole = args.index, indexed(args)
-    with placed(source=name):
-        refuse_foreign(
-            name, "a container", CONTAINER, error=DecodeError,
-            also="; or give --index OUT.clpc, and this verb makes it",
-        )  # fmt: skip
-    with opened(name, profile=args.profile) as container, placed(source=name):
-        if not len(container):
-            say(f"{'stdin' if name == STDIO else name}: no items to search")
-        embedder = _embedder(container, args)
-        queries, failed = _queries(embedder, args)
+        whole = indexed(args)
+        names = [args.index]
+    chosen = _filter(args)
+    with ExitStack() as stack:
+        place = stack.enter_context(_opened(names, args))
+        queries, failed = _queries(place.embedder(args), args)
         if queries:
-            rows = np.stack([query.row for query in queries])
-            hits = search(container, rows, args.k, backbone=_model(queries), device=args.device)
-            _print(queries, hits, container, args)
-    return 1 if failed or not whole else 0
+            hits = place.search(queries, chosen, args)
+            if hits is not None:
+                _print(queries, hits, place.names, args)
+    return 1 if failed or place.failed or not whole else 0
+
+
+def _filter(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `search` that --ids and --where mean."""
+    chosen: dict[str, Any] = {}
+    if args.ids is not None:
+        with placed(source=label_of(args.ids)):
+            chosen["ids"] = _lines(args.ids)
+    if args.where is not None:
+        chosen["where"] = lambda id: id is not None and fnmatchcase(id, args.where)
+    return chosen
+
+
+def _lines(name: str) -> list[str]:
+    """The ids in a file, one per line; empty lines are passed over."""
+    with open_input(name) as file:
+        data = file.read()
+    try:
+        # not splitlines(), which ends a line at rare characters within an id, too
+        lines = [line.removesuffix("\r") for line in data.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        raise InputError(f"not lines of text in UTF-8: {error}") from error
+    return [line for line in lines if line]
+
+
+@contextmanager
+def _opened(names: list[str], args: argparse.Namespace) -> Iterator[_Place]:
+    """Where is searched: in containers, or in a saved index."""
+    if any(not is_pipe(name) and is_index(name) for name in names):
+        if len(names) > 1 or args.save_index or args.approximate:
+            raise OptionError(
+                "a saved index is searched alone: without other containers, --save-index and "
+                "--approximate"
+            )
+        yield _Index(SearchIndex.open(names[0]), names[0])
+        return
+    with ExitStack() as stack:
+        containers, failed = [], 0
+        for name in names:
+            try:
+                with placed(source=name):
+                    refuse_foreign(
+                        name, "a container", CONTAINER, error=DecodeError,
+                        also="; or give --index OUT.clpc, and this verb makes it",
+                    )  # fmt: skip
+                with placed(source=name):
+                    container = stack.enter_context(opened(name, profile=args.profile))
+            except (ClipcodecError, OSError) as error:
+                if len(names) == 1:
+                    raise
+                report(name, error)
+                failed += 1
+                continue
+            if not len(container):
+                say(f"{label_of(name)}: no items to search")
+            containers.append((name, container))
+        place = _Containers(containers, failed)
+        if args.save_index is None or not containers:
+            yield place
+        elif args.approximate:
+            raise OptionError("--approximate is for a search without an index: no --save-index")
+        else:
+            from .index import saved_index
+
+            index = saved_index(args.save_index, [one for _, one in containers], args)
+            yield _Index(index, args.save_index, place)
+
+
+class _Place:
+    """Where is searched.
+
+    failed  how many of its sources cannot be read; each was named
+    """
+
+    failed: int
+
+    @property
+    def names(self) -> list[str]:
+        """What its sources are called."""
+        raise NotImplementedError
+
+    def embedder(self, args: argparse.Namespace) -> Codec:
+        """What embeds queries as what is searched."""
+        raise NotImplementedError
+
+    def search(
+        self, queries: list[Query], chosen: dict[str, Any], args: argparse.Namespace
+    ) -> Hits | None:
+        """The hits; None if nothing can be read."""
+        raise NotImplementedError
+
+
+class _Containers(_Place):
+    def __init__(self, containers: list[tuple[str, Container]], failed: int) -> None:
+        self.containers, self.failed = containers, failed
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.containers]
+
+    def embedder(self, args: argparse.Namespace) -> Codec:
+        """By the profile of the first stream."""
+        profile = args.profile
+        filled = [one for _, one in self.containers if len(one)]
+        if profile is None and filled:
+            with placed(source=filled[0].name):
+                profile = filled[0].codec.parse(filled[0][0]).profile
+        return Codec(profile, backbone=args.backbone, device=args.device, weights=args.weights)
+
+    def search(
+        self, queries: list[Query], chosen: dict[str, Any], args: argparse.Namespace
+    ) -> Hits | None:
+        """Of several containers, one that is damaged is named, and the others are searched."""
+        rows = np.stack([query.row for query in queries])
+        while self.containers:
+            several = [one for _, one in self.containers]
+            source: Any = several[0] if len(several) == 1 else several
+            try:
+                with placed(source=self.containers[0][0] if len(several) == 1 else None):
+                    return search(
+                        source, rows, args.k, backbone=_model(queries), device=args.device,
+                        exact=not args.approximate, **chosen,
+                    )  # fmt: skip
+            except DecodeError as error:
+                bad = [pair for pair in self.containers if _is_of(error, pair[1].name)]
+                if len(several) == 1 and not self.failed:
+                    raise
+                if not bad:
+                    raise
+                report(bad[0][0], error)
+                self.failed += 1
+                self.containers.remove(bad[0])
+        return None
+
+
+def _is_of(error: ClipcodecError, name: str) -> bool:
+    return error.source is not None and error.source.startswith(name)
+
+
+class _Index(_Place):
+    """A saved index. of: the containers that it is of, if these were given."""
+
+    def __init__(self, index: SearchIndex, name: str, of: _Containers | None = None) -> None:
+        self._index, self._name, self._of = index, name, of
+        self.failed = 0 if of is None else of.failed
+        if not len(index):
+            say(f"{name}: no items to search")
+
+    @property
+    def names(self) -> list[str]:
+        if self._of is not None:
+            return self._of.names
+        return [source or self._name for source in self._index.sources]
+
+    def embedder(self, args: argparse.Namespace) -> Codec:
+        """By the profile that the index names, if it is a registered one."""
+        if self._of is not None:
+            return self._of.embedder(args)
+        profile = args.profile
+        known = {info.name for info in registry.registered()}
+        if profile is None:
+            profile = next((name for name in self._index.profiles if name in known), None)
+        return Codec(profile, backbone=args.backbone, device=args.device, weights=args.weights)
+
+    def search(
+        self, queries: list[Query], chosen: dict[str, Any], args: argparse.Namespace
+    ) -> Hits | None:
+        model = _model(queries)
+        others = {*self._index.profiles.values()} - {ANY_BACKBONE, model}
+        if model is not None and others:
+            raise EmbeddingError(
+                f"queries of {model}, and the index has embeddings of {', '.join(sorted(others))}"
+            )
+        rows = np.stack([query.row for query in queries])
+        try:
+            return self._index.search(rows, args.k, **chosen)
+        except DecodeError as error:  # rows are checked when they are first used
+            from .index import built_index, is_of_index
+
+            if self._of is None or not is_of_index(error, self._name):
+                raise
+            say(f"{error}; it is built again")
+            self._index = built_index(self._name, [one for _, one in self._of.containers], args)
+            return self._index.search(rows, args.k, **chosen)
 
 
 def _refuse_index_options(args: argparse.Namespace) -> None:
@@ -80,14 +264,6 @@ def _refuse_index_options(args: argparse.Namespace) -> None:
         if getattr(args, option) is not None:
             flag = "--" + option.replace("_", "-")
             raise OptionError(f"{flag} says how to compress: it needs --index FILE")
-
-
-def _embedder(container: Container, args: argparse.Namespace) -> Codec:
-    """What embeds queries as what is in the container: by the profile of its first stream."""
-    profile = args.profile
-    if profile is None and len(container):
-        profile = container.codec.parse(container[0]).profile
-    return Codec(profile, backbone=args.backbone, device=args.device, weights=args.weights)
 
 
 def _model(queries: list[Query]) -> str | None:
@@ -149,24 +325,34 @@ def _of_file(name: str, embedder: Codec) -> list[Query]:
     return [Query(n, "embedding", row, None) for n, row in zip(names, unit, strict=True)]
 
 
-def _print(
-    queries: list[Query], hits: Hits, container: Container, args: argparse.Namespace
-) -> None:
-    """For each query its hits, told apart in every form of the output."""
+def _print(queries: list[Query], hits: Hits, names: list[str], args: argparse.Namespace) -> None:
+    """For each query its hits, told apart in every form of the output.
+
+    names  of the sources; where there are several, each hit has the name of its own, and its place
+           there
+    """
+    several = len(names) > 1
     if args.tsv:
-        tell("query", "rank", "score", "index", "id")
-    for query, scores, places in zip(queries, hits.scores, hits.indices, strict=True):
+        tell("query", "rank", "score", "index", "id", *(["file"] if several else []))
+    rows = zip(queries, hits.scores, hits.places, hits.ids, hits.sources, strict=True)
+    for query, scores, places, ids, sources in rows:
         found = [
-            (float(score), place, container.item(place).id)
-            for score, place in zip(scores, places.tolist(), strict=True)
+            (float(score), place, id, [names[source]] if several else [])
+            for score, place, id, source in zip(
+                scores, places.tolist(), ids, sources.tolist(), strict=True
+            )
         ]
         if args.json:
-            rows = [{"score": round(s, 6), "index": i, "id": id} for s, i, id in found]
-            tell_json({"query": query.name, "kind": query.kind, "hits": rows})
+            shown = [
+                {"score": round(s, 6), "index": i, "id": id, **({"file": file[0]} if file else {})}
+                for s, i, id, file in found
+            ]
+            tell_json({"query": query.name, "kind": query.kind, "hits": shown})
         elif args.tsv:
-            for rank, (score, place, id) in enumerate(found, 1):
-                tell(query.name, rank, f"{score:.6f}", place, "" if id is None else id)
+            for rank, (score, place, id, file) in enumerate(found, 1):
+                tell(query.name, rank, f"{score:.6f}", place, "" if id is None else id, *file)
         else:
             tell(as_json(query.name) if query.kind == "text" else query.name)
-            for score, place, id in found:
-                tell(f"  {score:.4f}  {place if id is None else id}")
+            for score, place, id, file in found:
+                where = f"  in {file[0]}" if file else ""
+                tell(f"  {score:.4f}  {place if id is None else id}{where}")

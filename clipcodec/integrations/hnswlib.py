@@ -58,7 +58,7 @@ def to_hnswlib(
     own = np.arange(held, held + count, dtype=np.uint64)
     if labels is not None:
         own = whole_numbers(labels, "labels", count)
-    if held:
+    if index is not None and held:
         there = np.isin(own, np.asarray(index.get_ids_list(), np.uint64))
         if there.any():
             raise OptionError(f"label {own[there][0]} is in the index already: labels=…")

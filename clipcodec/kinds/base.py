@@ -77,6 +77,29 @@ class OnDevice(ABC):
         """
 
 
+class Sketch(ABC):
+    """About what embeddings are, found in a fraction of the time of `Kind.reconstruct`: for
+    searches, which decode what may be a hit.
+
+    width  F, how many numbers a row has
+    """
+
+    width: int
+
+    @abstractmethod
+    def project(self, queries: Embeddings) -> NDArray[np.float32]:
+        """Unit-norm queries (Q, D) → (Q, F) float32."""
+
+    @abstractmethod
+    def features(
+        self, symbols: Symbols, qualities: Symbols
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Symbols (N, n) of these qualities (N,) → (N, F) float32, finite or not; (N,) a scale.
+
+        A row's product with a projected query, times its scale, is about their cosine.
+        """
+
+
 class Kind(ABC):
     """One profile's transform, quantiser, rate search and tables, made from its file.
 
@@ -185,6 +208,10 @@ class Kind(ABC):
     @abstractmethod
     def reconstruct(self, symbols: Symbols, qualities: Symbols) -> Embeddings:
         """Symbols to embeddings (N, D), float32, not yet of unit norm."""
+
+    def sketches(self) -> Sequence[Sketch]:
+        """Cheaper approximations of `reconstruct`, the quickest first; none where it is quick."""
+        return ()
 
     def on_device(self, device: Any) -> OnDevice | None:
         """What does large batches on a device of torch; None: nothing, so all is done here."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from .index import SearchIndex
+T = TypeVar("T")  # an index
 
 Progress = Callable[[int, "int | None"], object]
 
 
-class IndexBuild:
+class IndexBuild(Generic[T]):
     """An index that is being built; `SearchIndex.build(…, background=True)` gives it.
 
-    Attributes:
+    Args:
         index: What is there so far: it can be searched at any time.
+        work: Builds it, and reports its progress.
+        total: How many items there will be; None: that is not known.
+        progress: Is told the progress, too.
 
     Examples:
         >>> photos = clipcodec.open("photos.clpc")
@@ -27,14 +29,17 @@ class IndexBuild:
     """
 
     def __init__(
-        self, index: SearchIndex, work: Callable[[Progress], SearchIndex], total: int | None,
-        progress: Progress | None,
-    ) -> None:  # fmt: skip
+        self,
+        index: T,
+        work: Callable[[Progress], T],
+        total: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         self.index = index
         self._progress = progress
         self._counts = 0, total
         self._stop = threading.Event()
-        self._result: SearchIndex | None = None
+        self._result: T | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
@@ -67,7 +72,7 @@ class IndexBuild:
         """Whether it has ended: built, failed or cancelled."""
         return not self._thread.is_alive()
 
-    def result(self, timeout: float | None = None) -> SearchIndex:
+    def result(self, timeout: float | None = None) -> T:
         """Wait for the whole index.
 
         Args:
@@ -105,7 +110,7 @@ class IndexBuild:
         """
         self._stop.set()
 
-    def _run(self, work: Callable[[Progress], SearchIndex]) -> None:
+    def _run(self, work: Callable[[Progress], T]) -> None:
         try:
             self._result = work(self._report)
         except BaseException as error:  # `result` raises it, in the thread that asks

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..container import Container
 from ..errors import DecodeError, MismatchError, OptionError
+from .made import blocks_of, gone_of
 
 Places = NDArray[np.int64]
 Finder = Callable[[Places], "list[str | None]"]  # places in a source, in order → their ids
@@ -107,14 +108,13 @@ class Hits(_Pair):
         """
         return (self._origin or Origin()).split(self.indices)[1]
 
-    def of(self, origin: Origin, rows: Places | None = None) -> Hits:
-        """The same hits, which know where they come from.
 
-        rows  places of the rows that were searched, if these were not all
-        """
-        found = Hits(self.scores, self.indices if rows is None else rows[self.indices])
-        found._origin = origin
-        return found
+def located(hits: Hits, origin: Origin, rows: Places | None = None) -> Hits:
+    """The same hits, which know where they come from.
+
+    rows  places of the rows that were searched, if these were not all
+    """
+    return _hits(hits.scores, hits.indices if rows is None else rows[hits.indices], origin)
 
 
 def _hits(scores: NDArray[np.float32], indices: Places, origin: Origin | None) -> Hits:
@@ -211,20 +211,21 @@ def finder_of(source: Any) -> Finder | None:
 
 
 def _ids_at(container: Container, places: Places) -> list[str | None]:
-    return [container.item(place).id for place in places.tolist()]
+    return [item.id for item in container.take(places)]
 
 
 def _again(container: Container) -> Container:
     """A closed container, opened again. Raises MismatchError if the file is another one by now."""
-    if container._file.own_path is None:
+    if container._file.own_path is None and not container._file.remote:
         raise OptionError(
             f"{container.name} was closed, and was opened as a file object, which cannot be opened "
             "again: ask for `ids` before it is closed"
         )
     again = Container.__new__(Container)
     again.__setstate__(container.__getstate__())
-    before, now = (own.survey.entries[own.survey.entries[:, 1] > 0] for own in (container, again))
-    if len(now) < len(before) or (now[: len(before)] != before).any():
+    before, now = blocks_of(container), blocks_of(again)
+    same = np.array_equal(now[: len(before)], before)
+    if not same or not np.array_equal(gone_of(again), gone_of(container)):
         again.close()
         raise MismatchError(
             f"{container.name} was changed since it was searched: open it and search again"

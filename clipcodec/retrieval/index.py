@@ -13,19 +13,18 @@ import numpy as np
 
 from ..container import Container
 from ..embeddings import Embeddings
-from ..errors import MismatchError, OptionError, placed
+from ..errors import MismatchError, OptionError
 from ..profile.registry import ProfileLike
 from . import saved
 from .blocks import Block, block_of, joined, rotation, rounded, selected
 from .building import IndexBuild, Progress
 from .filters import chosen, containers_of
-from .found import Hits, Origin, Places
+from .found import Hits, Origin, Places, located
 from .hits import Queries, best_hits, check_k
 from .made import MadeOf
 from .names import Names
 from .saved import Content
-from .sources import codec_of, parts
-
+from .sources import codec_of, in_container, parts
 
 _FEW = 1 << 16  # rows that a filter leaves: gathered first, and shared by several threads
 
@@ -166,7 +165,7 @@ class SearchIndex:
 
         Examples:
             >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).profiles
-            {'openai-vit-b-32/predictive': 'openai/ViT-B-32'}
+            {'openai-vit-b-32/predictive': 'openai-vit-b-32'}
         """
         return dict(sorted(self._content.profiles))
 
@@ -175,10 +174,9 @@ class SearchIndex:
         """Paths of the containers that it was made of; None for streams without one.
 
         Examples:
-            >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).sources == [
-            ...     os.path.realpath("photos.clpc")
-            ... ]
-            True
+            >>> index = clipcodec.SearchIndex(clipcodec.open("photos.clpc"))
+            >>> len(index.sources), index.sources[0].endswith("photos.clpc")
+            (1, True)
         """
         return [made.name for made in self._content.made]
 
@@ -197,7 +195,7 @@ class SearchIndex:
         cls, source: Any, path: str | os.PathLike[str] | None = None, *, exact: bool = False,
         progress: Progress | None = None, background: Literal[True],
         profile: ProfileLike = None, device: str | None = None,
-    ) -> IndexBuild: ...  # fmt: skip
+    ) -> IndexBuild[SearchIndex]: ...  # fmt: skip
     @classmethod
     def build(
         cls,
@@ -209,7 +207,7 @@ class SearchIndex:
         background: bool = False,
         profile: ProfileLike = None,
         device: str | None = None,
-    ) -> SearchIndex | IndexBuild:
+    ) -> SearchIndex | IndexBuild[SearchIndex]:
         """Make an index and save it.
 
         Args:
@@ -233,10 +231,8 @@ class SearchIndex:
 
         Examples:
             >>> photos = clipcodec.open("photos.clpc")
-            >>> clipcodec.SearchIndex.build(photos, "photos.clpi").path == os.path.abspath(
-            ...     "photos.clpi"
-            ... )
-            True
+            >>> clipcodec.SearchIndex.build(photos, "photos.clpi")
+            <clipcodec.SearchIndex: 100 items, 512 dimensions, 51.6 kB, int8>
         """
         index = cls(exact=exact, profile=profile, device=device)
         if path is not None:
@@ -256,7 +252,7 @@ class SearchIndex:
             return cls.open(path, profile=profile, device=device)
 
         if background:
-            return IndexBuild(index, work, total, progress)
+            return IndexBuild(index, work, total=total, progress=progress)
         return work(progress or (lambda done, total: None))
 
     @classmethod
@@ -381,7 +377,10 @@ class SearchIndex:
         with self._writing:
             before = self._content
             content, updated, appended = self._updated(before, containers)
-            if updated.added or updated.dropped or len(content.made) != len(before.made):
+            same = len(content.made) == len(before.made) and all(
+                map(MadeOf.equals, content.made, before.made)
+            )
+            if not same:
                 if not appended and self._saved is not None:
                     self._saved = self._saved.outdated()
                 self._content = content
@@ -450,7 +449,7 @@ class SearchIndex:
             blocks = list(selected(content.blocks, rows)) if len(rows) <= _FEW else selected(
                 content.blocks, rows
             )  # fmt: skip
-        return best_hits(blocks, asked, k).of(_origin(content), rows)
+        return located(best_hits(blocks, asked, k), _origin(content), rows)
 
     def decode_blocks(self) -> Iterator[Embeddings]:
         """Give all rows as embeddings, some thousands at a time.
@@ -481,7 +480,7 @@ class SearchIndex:
             held = isinstance(one, Container)
             if held:
                 yield _New(MadeOf.container(one))
-            with placed(source=None if several is None else one.name):
+            with in_container(None if several is None else one.name):
                 for new in self._rows(one, dim):
                     dim = new.dim
                     yield new if held else new._replace(made=MadeOf.streams(0))
@@ -490,7 +489,7 @@ class SearchIndex:
         """The rows of one source, from a position on."""
         codec = codec_of(source, self._profile, self._device)
         rows = np.arange(start, len(source)) if start else None
-        for part in parts(source, codec, dim, rows):
+        for part in parts(source, codec, dim, rows, named=True):
             block = self._kept(block_of(codec, part))
             names = Names(len(block)) if part.ids is None else Names.of(part.ids())
             used = frozenset((own.profile.name, own.profile.backbone) for own in part.streams)
@@ -500,7 +499,7 @@ class SearchIndex:
         self, before: Content, containers: list[Container]
     ) -> tuple[Content, Updated, bool]:
         """The content for these containers, and whether it is the old one with rows behind it."""
-        content = Content(before.exact, [], [], before.profiles)
+        content = Content(before.exact, [], [])
         first = kept_rows = added = 0
         appended = len(containers) >= len(before.made)
         for number, container in enumerate(containers):
@@ -517,11 +516,13 @@ class SearchIndex:
                     kept_rows += len(rows)
                 first += old.rows
             start = 0 if kept is None else int(kept.sum())
-            with placed(source=container.name if len(containers) > 1 else None):
+            with in_container(container.name if len(containers) > 1 else None):
                 if start < len(container):
                     for new in self._rows(container, _dim(content.blocks), start):
                         content = _with(content, new)
                         added += len(new.block or ())
+        if kept_rows:
+            content = replace(content, profiles=content.profiles | before.profiles)
         dropped = len(before) - kept_rows
         return content, Updated(added, dropped, bool(len(before)) and not kept_rows), appended
 

@@ -9,13 +9,12 @@ import numpy as np
 
 from ..codec import Codec
 from ..container import Container
-from ..errors import placed
 from ..profile.registry import ProfileLike
 from .blocks import Block, block_of
 from .filters import chosen, containers_of, listed
-from .found import Hits, Origin, finder_of, merged_hits
+from .found import Hits, Origin, finder_of, located, merged_hits
 from .hits import Queries, best_hits, check_k
-from .sources import Places, check_backbone, codec_of, parts
+from .sources import Places, check_backbone, codec_of, in_container, parts
 
 
 def search(
@@ -85,8 +84,8 @@ def search(
         for one, own in zip(sources, _shares(sources, rows), strict=True)
     ]
     if not exact:
-        return _staged(passes, asked, k, backbone).of(origin)
-    return best_hits(_all_blocks(passes, asked, backbone), asked, k).of(origin, rows)
+        return located(_staged(passes, asked, k, backbone), origin)
+    return located(best_hits(_all_blocks(passes, asked, backbone), asked, k), origin, rows)
 
 
 class _Pass:
@@ -101,7 +100,7 @@ class _Pass:
 
     def blocks(self, asked: Queries, backbone: str | None, dim: int | None) -> Iterator[Block]:
         """Its blocks. dim: width that they must have. Raises DecodeError or EmbeddingError."""
-        with placed(source=self.name):
+        with in_container(self.name):
             for part in parts(self.source, self.codec, dim, self.rows):
                 asked.check(part.dim)
                 if backbone is not None:
@@ -145,8 +144,8 @@ def _staged(passes: list[_Pass], asked: Queries, k: int, backbone: str | None) -
 
     found, first = list[tuple[int, Hits]](), 0
     for one in passes:
-        with placed(source=one.name):
-            hits = staged_hits(one.source, asked.plain, k, one.codec, one.rows)
+        with in_container(one.name):
+            hits = staged_hits(one.source, asked.plain, k, one.codec, one.rows, backbone=backbone)
         found.append((first, hits))
         first += len(one.source) if len(passes) > 1 else 0
     return merged_hits(found, k) if len(found) > 1 else found[0][1]

@@ -14,6 +14,7 @@ theirs is to be built again.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -288,7 +289,7 @@ def _unpack_table(
         for source in known["sources"]:
             blocks = np.frombuffer(table, "<u4", 3 * source["blocks"], at).reshape(-1, 3)
             at += blocks.nbytes
-            gone = np.frombuffer(table, "<u8", source["gone"], at)
+            gone = np.frombuffer(table, "<u8", 2 * source["gone"], at).reshape(-1, 2)
             at += gone.nbytes
             whole = blocks.astype(np.int64)
             made.append(MadeOf(int(source["rows"]), source["name"], whole[:, :2], whole[:, 2],
@@ -335,8 +336,11 @@ def write_again(saved: Saved, content: Content) -> Saved:
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise OptionError or OutputExistsError unless an index can be written there."""
+    """Raise OptionError, OutputExistsError or OSError unless an index can be written there."""
     name = os.fspath(path)
+    folder = os.path.dirname(os.path.abspath(name))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "cannot be written: no such directory", str(name))
     if written_directly(path):
         raise OptionError(f"{name}: an index needs a file, not a pipe or device")
     if os.path.exists(path) and not is_index(path):

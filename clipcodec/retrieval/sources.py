@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
@@ -17,7 +18,7 @@ from ..container import Container
 from ..container.blocks import ids_of, streams_of
 from ..devices import TOGETHER, used
 from ..embeddings import Embeddings
-from ..errors import DecodeError, placed, raise_rows
+from ..errors import ClipcodecError, DecodeError, placed, raise_rows
 from ..profile.registry import ANY_BACKBONE, ProfileLike
 from ..system.arrow import as_column
 
@@ -104,14 +105,16 @@ def decoded(source: Any, codec: Codec) -> Iterator[Embeddings]:
 
 
 def parts(
-    source: Any, codec: Codec, dim: int | None = None, rows: Places | None = None
-) -> Iterator[Part]:
+    source: Any, codec: Codec, dim: int | None = None, rows: Places | None = None,
+    *, named: bool = False,
+) -> Iterator[Part]:  # fmt: skip
     """The streams of a source, some thousands at a time.
 
     dim   width that they must have; None: that of the first, whose header says it
     rows  places of those that are wanted, in order; None: all. The source can be indexed then.
+    named  whether ids are wanted of `rows`
     """
-    items = _items(source) if rows is None else iter(_taken(source, rows[:1]))
+    items = _items(source) if rows is None else iter(_taken(source, rows[:1])[0])
     if dim is None:
         head = list(islice(items, 1))
         if not head:
@@ -124,9 +127,10 @@ def parts(
     if rows is not None:
         for at in range(0, len(rows), size):
             own = rows[at : at + size]
+            streams, ids = _taken(source, own, named=named)
             with placed(own):
-                columns = parse_rows(codec, _taken(source, own), dim)
-            yield Part(int(own[0]), columns, dim, own, _ids_of(source, own))
+                columns = parse_rows(codec, streams, dim)
+            yield Part(int(own[0]), columns, dim, own, ids)
         return
     cut = _cut_container(source, size) if isinstance(source, Container) else _cut(items, size)
     for streams, ids in cut:
@@ -136,26 +140,33 @@ def parts(
         first += len(streams)
 
 
-def _ids_of(source: Any, rows: Places) -> Ids | None:
-    """What gives the ids of some items, if the source has ids."""
-    if not isinstance(source, Container):
-        return None
-    return lambda: [source.item(i).id for i in rows.tolist()]
-
-
 def _cut_container(container: Container, size: int) -> Iterator[tuple[Sequence[Any], Ids]]:
     for _, piece in container._pieces(size):
         yield streams_of(piece), partial(ids_of, piece)
 
 
-def _taken(source: Any, rows: Places) -> Sequence[Any]:
-    """The streams at some places."""
+def _taken(source: Any, rows: Places, *, named: bool = False) -> tuple[Sequence[Any], Ids | None]:
+    """The streams at some places, and what gives their ids."""
     if isinstance(source, Container):
-        return source[rows]
+        streams, ids = source._gathered(rows, with_ids=named)
+        return streams, lambda: ids
     if hasattr(source, "to_pylist"):
-        taken: list[Any] = source.take(rows).to_pylist()
-        return taken
-    return [source[i] for i in rows.tolist()]
+        return source.take(rows).to_pylist(), None
+    return [source[i] for i in rows.tolist()], None
+
+
+@contextmanager
+def in_container(name: str | None) -> Iterator[None]:
+    """Errors of the `with` block name this container, unless they say more already.
+
+    None: it is the only source.
+    """
+    try:
+        yield
+    except ClipcodecError as error:
+        if name is not None and error.source is None:
+            error.source = name
+        raise
 
 
 def check_backbone(part: Part, backbone: str) -> None:

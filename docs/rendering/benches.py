@@ -113,10 +113,11 @@ def search_speed(kept: Kept) -> str:
         build = f"{figure(point['build_seconds'])} s" if "build_seconds" in point else "–"
         name = point["key"].removeprefix("speed: ").replace("openai-vit-b-32/", "")
         lines.append([name, f"{point['bytes_per_row']:.0f}", build, figure(point["one"]),
-                      figure(point["many"])])  # fmt: skip
+                      figure(point["many"]), cosine(point["recall"], 3)])  # fmt: skip
     if not lines:
         raise Missing("search.json has no point of the study speed")
-    head = ["", "bytes per row", "build time", "queries/s, 1 at a time", "queries/s, 64 at once"]
+    head = ["", "bytes per row", "build time", "queries/s, 1 at a time", "queries/s, 64 at once",
+            "recall"]  # fmt: skip
     return table(head, lines)
 
 

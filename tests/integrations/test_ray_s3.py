@@ -77,7 +77,7 @@ def test_nothing_is_lost_doubled_or_half_written(
         ray.data.read_parquet("s3://bucket/in/"), "v", profile=Codec(rates_path), max_bytes=14
     )
     files = pa_fs.PyFileSystem(MortalFiles(tmp_path))
-    ds.write_parquet("bucket/out", mode="overwrite", filesystem=files)
+    ds.write_parquet("bucket/out", mode="overwrite", filesystem=files)  # type: ignore[arg-type]
     assert (tmp_path / "dead").exists()
     found: dict[int, bytes] = {}
     store = s3fs.S3FileSystem()

@@ -147,7 +147,7 @@ def test_what_cannot_be_is_said(library: Library, rates: Profile, streams: list[
         library(streams, library.new(30), profile=rates)
     with pytest.raises(OptionError, match=f"str is not an index of {library.name}"):
         library(streams, "photos.index", profile=rates)
-    with pytest.raises(DecodeError, match="^stream 99: "):
+    with pytest.raises(DecodeError, match=r"^stream 99: "):
         library([*streams[:99], b"x"], profile=rates)
 
 

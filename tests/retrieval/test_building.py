@@ -69,8 +69,7 @@ def test_what_is_there_so_far_can_be_searched(
     source = Held(streams, 100)
     building = SearchIndex.build(source, tmp_path / "a.clpi", background=True, profile=rates)
     assert source.waits.wait(30)
-    assert building.progress == (80, 150)
-    assert not building.done
+    assert (building.progress, building.done) == ((80, 150), False)
     some = building.index.search(QUERIES, 5)
     assert some.indices.tolist() == SearchIndex(streams[:80], profile=rates).search(
         QUERIES, 5
@@ -80,8 +79,7 @@ def test_what_is_there_so_far_can_be_searched(
     assert not (tmp_path / "a.clpi").exists()
     source.go.set()
     index = building.result(timeout=30)
-    assert building.done
-    assert building.progress == (150, 150)
+    assert (building.progress, building.done) == ((150, 150), True)
     assert index.path == str(tmp_path / "a.clpi")
     assert index.search(QUERIES, 5).indices.tolist() == SearchIndex(
         streams, profile=rates
@@ -103,7 +101,7 @@ def test_errors_come_with_the_result(rates: Profile, streams: list[bytes], tmp_p
     """Also one of the function that is told the progress; nothing is written."""
     damaged = [*streams[:99], streams[99][:-1]]
     building = SearchIndex.build(damaged, tmp_path / "a.clpi", background=True, profile=rates)
-    with pytest.raises(DecodeError, match="^stream 99: "):
+    with pytest.raises(DecodeError, match=r"^stream 99: "):
         building.result(timeout=30)
 
     def fails(done: int, total: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Filters: only what they leave is searched and decoded; several containers at once; ids of hits."""
+"""Filters: only what they leave is decoded; several containers at once; ids of hits."""
 
 from __future__ import annotations
 
@@ -83,9 +83,7 @@ def test_only_what_a_filter_leaves_is_found(
     if "ids" in options and not isinstance(options["ids"], str):
         options = {**options, "ids": list(options["ids"])}  # an iterator would be used up
     index = SearchIndex(photos, exact=True)
-    for find in (lambda: search(photos, QUERIES, 5, **options),
-                 lambda: index.search(QUERIES, 5, **options)):  # fmt: skip
-        hits = find()
+    for hits in (search(photos, QUERIES, 5, **options), index.search(QUERIES, 5, **options)):
         assert hits.indices.tolist() == wanted
         assert hits.scores.shape == hits.indices.shape == (4, min(5, len(kept)))
         assert hits.ids == [[f"0-{i}.jpg" for i in row] for row in wanted]
@@ -156,7 +154,7 @@ def test_damage_is_named_by_its_place_in_the_source(photos: Container, rates: Pr
     streams[77] = streams[77][:-1]
     assert search(streams, QUERIES, where=[5, 99], profile=rates).indices.shape == (4, 2)
     for rows in ([5, 77, 99], [77], [77, 99]):
-        with pytest.raises(DecodeError, match="^stream 77: ") as caught:
+        with pytest.raises(DecodeError, match=r"^stream 77: ") as caught:
             search(streams, QUERIES, where=rows, profile=rates)
         assert caught.value.index == 77
 
@@ -248,7 +246,9 @@ def test_a_closed_file_object_says_what_to_do(photos: Container, rates: Profile)
     assert hits.ids == search(photos, QUERIES, 2).ids
     hits = search(container, QUERIES, 2)
     data.close()
-    with pytest.raises(OptionError, match="closed, and was opened as a file object.*ask for `ids`"):
+    with pytest.raises(
+        OptionError, match=r"closed, and was opened as a file object.*ask for `ids`"
+    ):
         hits.ids  # noqa: B018
 
 
@@ -264,3 +264,28 @@ def test_pickled_hits_keep_their_ids(others: list[Container]) -> None:
     ]
     assert again.sources.tolist() == hits.sources.tolist()
     assert (again.scores == hits.scores).all()
+
+
+# --- in stages ---
+
+
+def test_a_staged_search_takes_the_same_filters_and_containers(others: list[Container]) -> None:
+    """What it finds has the positions, ids and scores of the exact search."""
+    asked: list[tuple[Any, dict[str, Any]]] = [
+        (source, options)
+        for source in (others, others[2])
+        for options in ({}, {"where": lambda id: id.startswith("2")}, {"ids": ["2-3.jpg"]})
+    ]
+    for source, options in asked:
+        exact = search(source, QUERIES, 4, **options)
+        found = search(source, QUERIES, 4, exact=False, **options)
+        assert found.scores.shape == exact.scores.shape
+        assert np.isin(found.indices, exact.indices).mean() > 0.9
+        same = found.indices == exact.indices
+        assert np.allclose(found.scores[same], exact.scores[same], atol=1e-5)
+        several = source if isinstance(source, list) else [source]
+        ids = [id for one in several for id in one.ids]
+        assert found.ids == [[ids[i] for i in row] for row in found.indices.tolist()]
+        if source is others:
+            assert found.sources.tolist() == np.where(found.indices < 50, 0, 2).tolist()
+        assert search(source, QUERIES, 4, exact=False, where=[]).indices.shape == (4, 0)

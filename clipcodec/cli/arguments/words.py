@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import options
 from .options import Verbs, choice, verb
-from .usage import INPUT_OUTPUT, MODEL, PAGE, REGIONS, TEXT
+from .usage import INPUT_OUTPUT, ITEMS, MODEL, PAGE, REGIONS, TEXT
 from .values import number, whole
 
 
@@ -22,16 +22,17 @@ def _search(verbs: Verbs) -> None:
         page="search",
         examples=[
             ("By words", 'clipcodec search photos.clpc --text "two dogs on a beach"'),
-            ("The five images that are most like one",
-             "clipcodec search photos.clpc --query dog.jpg -k 5"),
+            ("The five images that are most like one; faster next time, by photos.clpi",
+             "clipcodec search photos.clpc --query dog.jpg -k 5 --save-index photos.clpi"),
             ("A folder, which is compressed first",
              'clipcodec search photos/ --text "a red car" --index photos.clpc'),
             ("Without torch: words that were embedded before",
              "clipcodec search photos.clpc --text-embeddings words.safetensors"),
         ],
     )  # fmt: skip
-    p.add_argument("container", metavar="CONTAINER", help="container (.clpc); - for stdin; with "
-                   "--index what `compress` takes, or a table")  # fmt: skip
+    p.add_argument("container", nargs="+", metavar="CONTAINER", help="containers (.clpc), or a "
+                   "saved index (.clpi); - for stdin; with --index what `compress` takes, or a "
+                   "table")  # fmt: skip
     io = p.group(INPUT_OUTPUT)
     io.add_argument("--query", nargs="+", metavar="QUERY", help="image, stream, or file of "
                     "embeddings; - for stdin")  # fmt: skip
@@ -41,6 +42,17 @@ def _search(verbs: Verbs) -> None:
     io.add_argument("--column", metavar="NAME", help="with --index, of a table: streams, "
                     "embeddings or images (default: the only one of streams or of "
                     "embeddings)")  # fmt: skip
+    io.add_argument("--save-index", metavar="FILE", help="keep what was decoded in this file "
+                    "(.clpi), and search by it: the next search is faster; it is brought up to "
+                    "date with the containers")  # fmt: skip
+    items = p.group(ITEMS)
+    items.add_argument("--ids", metavar="FILE", help="search only items with the ids in this file, "
+                       "one per line; - for stdin")  # fmt: skip
+    items.add_argument("--where", metavar="GLOB", help="search only items whose id matches, such "
+                       "as '2024/*.jpg'")  # fmt: skip
+    items.add_argument("--approximate", action="store_true", help="decode only the beginning of "
+                       "each stream, and the best ones wholly: several times faster, nearly the "
+                       "same hits")  # fmt: skip
     text = p.group(TEXT)
     text.add_argument("--text", action="append", metavar="TEXT", help='words to search for, such '
                       'as "two dogs on a beach"; may be given several times')  # fmt: skip

@@ -184,16 +184,24 @@ class Engine:
 
     def latent(self, levels: Levels, qualities: Levels) -> Floats:
         """Levels (N, n) → coefficients (N, n), as decoded."""
-        residual = self._dequantized(levels, self.steps[qualities - 1])
-        estimate = np.zeros_like(residual)
-        for band, (a, b) in enumerate(self.tables.bands):
-            estimate[:, a:b] += residual[:, a:b]
-            if b < self.tables.count:
-                self.transform.predict(estimate, band, qualities)
+        estimate = self.estimate(levels, qualities)
         self.transform.restore(estimate, qualities)
         return estimate
 
-    def _dequantized(self, levels: Levels, steps: Floats) -> Floats:
+    def estimate(self, levels: Levels, qualities: Levels, bands: int | None = None) -> Floats:
+        """Levels (N, n) → coefficients (N, n) before the restoration.
+
+        bands  how many, the first, to predict from; None: all
+        """
+        residual = self.dequantized(levels, self.steps[qualities - 1])
+        estimate = np.zeros_like(residual)
+        for band, (a, b) in enumerate(self.tables.bands):
+            estimate[:, a:b] += residual[:, a:b]
+            if b < self.tables.count and (bands is None or band < bands):
+                self.transform.predict(estimate, band, qualities)
+        return estimate
+
+    def dequantized(self, levels: Levels, steps: Floats) -> Floats:
         """Levels (N, n) times the step of each row (N,)."""
         fast = compiled.loops(_DEQUANTIZED * levels.size)
         if fast is None:

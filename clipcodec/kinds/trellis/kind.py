@@ -33,6 +33,7 @@ TABLES = {
 SIZES = {"qualities", "default_quality", "rows", "alphabet"}
 _MAX_TABLES = 1 << 10
 _MAX_ALPHABET = 1 << 8
+_TOGETHER = 8  # levels that compiled loops check together
 _PACKING = 1e-8  # seconds that numpy takes to pack a level and check it
 
 
@@ -119,7 +120,7 @@ class TrellisKind(Kind):
         if fast is None:
             return super().check_values(symbols, seeds)
         checks = np.empty(len(symbols), np.int64)
-        fast.check_values(symbols, seeds, _check_table(), checks)
+        fast.check_values(symbols, seeds, _check_tables(), checks)
         return checks
 
     def encode(
@@ -146,9 +147,13 @@ class TrellisKind(Kind):
 
 
 @lru_cache(maxsize=1)
-def _check_table() -> NDArray[np.uint16]:
-    """(2, 256) the CRC after two bytes of zeros, of each high and of each low byte before."""
+def _check_tables() -> NDArray[np.uint16]:
+    """(T, 2, 256) the CRC after 2, 4, … 2 · T bytes of zeros, of each high and low byte before."""
+    after = (bytes(2 * count) for count in range(1, _TOGETHER + 1))
     return np.array(
-        [[check_value(byte << shift, bytes(2)) for byte in range(256)] for shift in (8, 0)],
+        [
+            [[check_value(byte << shift, zeros) for byte in range(256)] for shift in (8, 0)]
+            for zeros in after
+        ],
         np.uint16,
     )

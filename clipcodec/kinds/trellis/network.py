@@ -159,6 +159,36 @@ class Network:
         change *= self._scale
         return change
 
+    def narrow(self, reach: int, count: int) -> tuple[Floats, Floats]:
+        """For sketches: of `count` coefficients only the first `reach` are read and changed.
+
+        Returns (k + 2, H), from 1, the step's logarithm and coefficients to hidden units, and
+        (H, w), from units to the change of the last w of these coefficients at a gain of one.
+        Nothing is rounded.
+        """
+        read = self._whole[:reach] * self._inverse_grid[:reach, None]
+        hidden = np.concatenate([self._bias[None], self._quality[None], read]) * self._unit
+        return (
+            np.ascontiguousarray(hidden, np.float32),
+            np.ascontiguousarray(self.outputs[:, : max(reach + self.width - count, 0)]),
+        )
+
+    @cached_property
+    def outputs(self) -> Floats:
+        """(H, w) the change at a gain of one that each hidden unit makes."""
+        outputs: Floats = self._whole_out * self._scale
+        return outputs
+
+    def log_steps(self, qualities: Symbols) -> Floats:
+        """(N,) the logarithms of the steps, or (1,) for all rows."""
+        logs: Floats = self._log_step[_once(qualities) - 1].astype(np.float32)
+        return logs
+
+    def gains(self, qualities: Symbols) -> Floats:
+        """(N, 1), or (1, 1) for all rows."""
+        gains: Floats = self._gain[_once(qualities) - 1, None]
+        return gains
+
     def _added(self, qualities: Symbols) -> Floats:
         added = self._bias + self._log_step[qualities - 1, None] * self._quality
         return np.asarray(added, np.float32)

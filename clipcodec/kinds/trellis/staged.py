@@ -20,9 +20,9 @@ from ...embeddings import Embeddings
 from ...entropy import Symbols
 from ...errors import WeightsError
 from ...system.forks import Lock, cached_property, loading
-from ..base import MAX_DIM, OnDevice, Shapes, Tensors, config_of, integer
+from ..base import MAX_DIM, OnDevice, Shapes, Sketch, Tensors, config_of, integer
 from ..exact import ExactProduct
-from . import network, quantizer
+from . import network, quantizer, sketch
 from .engine import Engine
 from .kind import SIZES, TABLES, TrellisKind
 from .network import DTYPES, Networks, grid
@@ -96,6 +96,10 @@ class StagedTransform(ABC):
         matrix: Floats = stored.astype(np.float32)
         matrix *= factor[:, None]
         return matrix
+
+    def affine(self) -> tuple[Floats, Floats]:
+        """The matrix (n, D) of the synthesis, and its center (D,)."""
+        return self._matrix(), self._center
 
     @cached_property
     def _synthesis(self) -> Synthesis:
@@ -204,6 +208,8 @@ class StagedKind(TrellisKind):
         self.count = int(bands[-1])
         transform = self.transform(tensors, bands)
         transform.check()
+        self._transform = transform
+        self._sketches: Sequence[Sketch] | None = None
         self._engine = Engine(transform, self.level_tables(bands), self.steps, self.weights)
         self._on_device: dict[Any, OnDevice] = {}
         self._lock = Lock()
@@ -216,6 +222,13 @@ class StagedKind(TrellisKind):
 
     def engine(self, width: int) -> Engine:
         return self._engine
+
+    def sketches(self) -> Sequence[Sketch]:
+        with self._lock:
+            if self._sketches is None:
+                parts = self._transform.networks.predict, *self._transform.affine()
+                self._sketches = sketch.sketches(self._engine, *parts)
+            return self._sketches
 
     def on_device(self, device: Any) -> OnDevice:
         with self._lock:

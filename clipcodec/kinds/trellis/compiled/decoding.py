@@ -119,16 +119,27 @@ def decode(
         alone[row] = not good
 
 
-@compiled(array("int64", 2), array("int64", 1), array("uint16", 2), array("int64", 1, out=True))
-def check_values(levels: Array, seeds: Array, table: Array, checks: Array) -> None:
+@compiled(array("int64", 2), array("int64", 1), array("uint16", 3), array("int64", 1, out=True))
+def check_values(levels: Array, seeds: Array, tables: Array, checks: Array) -> None:
     """CRC-16 of levels (N, n) as `TrellisKind.packed` puts them into bytes, each after its seed.
 
-    table  (2, 256) what the high and the low byte of the CRC become after two bytes of zeros
+    tables  (T, 2, 256) what the high and the low byte of the CRC become after two bytes of zeros,
+            after four, and so on: T levels are taken together, and do not wait for each other
     """
-    high, low = table[0], table[1]
+    high, low, together = tables[0, 0], tables[0, 1], len(tables)
     for row in range(len(levels)):
-        crc = seeds[row]
-        for level in levels[row]:
+        crc, whole = seeds[row], levels.shape[1] // together * together
+        for at in range(0, whole, together):
+            first, after = crc ^ (abs(levels[row, at]) & 0xFFFF), 0
+            for j in range(1, together):
+                magnitude = abs(levels[row, at + j]) & 0xFFFF
+                after ^= np.int64(tables[together - 1 - j, 1, magnitude & 0xFF])
+                if magnitude > 0xFF:
+                    after ^= np.int64(tables[together - 1 - j, 0, magnitude >> 8])
+            crc = after ^ np.int64(
+                tables[together - 1, 0, first >> 8] ^ tables[together - 1, 1, first & 0xFF]
+            )
+        for level in levels[row, whole:]:
             crc ^= abs(level) & 0xFFFF
             crc = np.int64(high[crc >> 8] ^ low[crc & 0xFF])
         byte, bits = 0, 0
