@@ -69,7 +69,7 @@ class RemoteFile:
         self._kept: tuple[_Piece, ...] = ()
         self._piece = _Piece(0, b"")
         self._begun = self.closed = False
-        self._process, self._lock = os.getpid(), threading.Lock()
+        self._process = os.getpid()
         self._connect(file)
         self.size, self.state = self._size, self._state
 
@@ -97,7 +97,7 @@ class RemoteFile:
     def _here(self) -> None:
         """In a forked process: connections and locks of the parent cannot be used."""
         if self._process != os.getpid():
-            self._process, self._lock = os.getpid(), threading.Lock()
+            self._process = os.getpid()
             self._connect()
             if self._state != self.state:
                 raise replaced(self.name)
@@ -129,12 +129,12 @@ class RemoteFile:
         if end <= offset:
             return b""
         found = self._known(offset, end)
-        if found is None and not self._begun:
+        if found is None and not self._begun and self._at_an_end(offset, end):
             self._begin()
             found = self._known(offset, end)
         if found is None and end - offset < _TINY:
-            self._piece = _Piece(offset, self._fetch(offset, self._ahead(offset)))
-            found = self._piece.part(offset, end)
+            piece = self._piece = _Piece(offset, self._fetch(offset, self._ahead(offset)))
+            found = piece.part(offset, end)
         return self._fetch(offset, end) if found is None else found
 
     def _known(self, start: int, end: int) -> bytes | None:
@@ -143,6 +143,9 @@ class RemoteFile:
             if found is not None:
                 return found
         return None
+
+    def _at_an_end(self, start: int, end: int) -> bool:
+        return self.size <= _WHOLE or start < _FRONT or end > self.size - _TAIL
 
     def _begin(self) -> None:
         """Read the front and the end, where a container says where its blocks are."""
@@ -200,8 +203,6 @@ class RemoteFile:
 
     def read_many(self, ranges: Iterable[Range]) -> Iterator[bytes]:
         """The bytes of each range, in order. See `container.files.SeekableFile.read_many`."""
-        if not self._begun:
-            self._begin()
         waiting: deque[tuple[list[Range], Future[bytes] | bytes]] = deque()
         asked = taken = 0
         requests = joined(self._cut(ranges))

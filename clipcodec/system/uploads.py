@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import io
 import os
 import secrets
 import sys
 import tempfile
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +21,7 @@ from . import files
 from .stores import Location, fail, is_url, local_path
 
 _PART = 1 << 24  # bytes of a part of a multipart upload, of which S3 takes 10,000
+_unfinished: weakref.WeakSet[Upload] = weakref.WeakSet()
 
 
 @contextmanager
@@ -116,6 +120,16 @@ def _refuse_existing(fs: Any, path: str, location: Location) -> None:
         )
 
 
+def _abort_all() -> None:
+    """At the end of the program."""
+    for upload in [*_unfinished]:
+        upload.abort()
+
+
+# before concurrent.futures ends the threads that requests need; what `atexit` has is called after
+getattr(threading, "_register_atexit", atexit.register)(_abort_all)
+
+
 class Upload(io.RawIOBase):
     """An object that is written: parts are sent as they come, and made the object by `close`.
 
@@ -129,7 +143,7 @@ class Upload(io.RawIOBase):
     def __init__(self, location: Location, *, overwrite: bool) -> None:
         self.name = location.name
         self._location, self._overwrite = location, overwrite
-        self._done = True
+        self._done, self._process = True, os.getpid()
         fs, path = location.store()
         _refuse_protocol(fs, location)
         if not overwrite:
@@ -144,6 +158,7 @@ class Upload(io.RawIOBase):
         except Exception as error:
             self._fail(error, "cannot be written")
         self._done = False
+        _unfinished.add(self)
 
     def _open(self) -> None:
         if type(self._fs).__module__.startswith("s3fs"):
@@ -224,8 +239,8 @@ class Upload(io.RawIOBase):
             raise
 
     def abort(self) -> None:
-        """Give up what was written. Of no effect after `close`."""
-        if self._done:
+        """Give up what was written. Of no effect after `close`, and in a forked process."""
+        if self._done or self._process != os.getpid():
             return
         file = self._file
         if self._commits:
