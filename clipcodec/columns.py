@@ -64,7 +64,6 @@ class Columns:
             self.seeds[some], self.payloads[some],
         )  # fmt: skip
 
-
     def take(self, some: Integers) -> Columns:
         """Some of the rows, at places in increasing order, as an input of their own."""
         payloads = self.payloads

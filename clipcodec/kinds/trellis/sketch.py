@@ -6,8 +6,8 @@ first bands predict of the others. The sketches leave out the rest.
     Narrow   the first networks, as far as they read and change the first coefficients
     Wide     the first third of the networks, whole
 
-Signs come last in a payload, after the magnitudes of all bands: a sketch needs all levels. It begins
-with the symbols, whose check values are verified as in every decode.
+Signs come last in a payload, after the magnitudes of all bands: a sketch needs all levels, not only
+those of the first bands. So check values are verified as in every decode.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ _WIDE = 3  # one network of so many, the first, are those of `Wide`
 _LEAST_NORM = 1e-3
 
 
-def sketches(engine: Engine, networks: list[Network], matrix: Floats, center: Floats) -> list[Sketch]:
+def sketches(
+    engine: Engine, networks: list[Network], matrix: Floats, center: Floats
+) -> list[Sketch]:
     """Those of a staged kind, the quickest first; none where they would save little.
 
     matrix, center  of the synthesis, (n, D) and (D,)
