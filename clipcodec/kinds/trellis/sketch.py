@@ -63,7 +63,7 @@ class Narrow(Sketch):
         self._weights = [network.narrow(reach, count) for network in networks]
         basis = np.concatenate([center[None], 0 * center[None], matrix[:reach]]).astype(np.float64)
         # the norm of a sum of these rows is that of as many numbers
-        self._norm = np.linalg.qr(basis.T, mode="r").T.astype(np.float32)
+        self._norm = np.asarray(np.linalg.qr(basis.T, mode="r")).T.astype(np.float32)
 
     def project(self, queries: Embeddings) -> Floats:
         sent = self._matrix @ queries.T

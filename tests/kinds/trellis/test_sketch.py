@@ -76,9 +76,8 @@ def test_several_queries_have_the_scores_of_one(coded: Columns) -> None:
 @needs_numba
 def test_compiled_loops_give_the_same(coded: Columns) -> None:
     queries, _, sketches = found(coded)
-    for sketch in sketches:
-        plain, quick = both(lambda sketch=sketch: scored(sketch, coded, queries))
-        assert np.allclose(plain, quick, atol=1e-5)
+    plain, quick = both(lambda: [scored(sketch, coded, queries) for sketch in sketches])
+    assert np.allclose(plain, quick, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["any/rotation", "openai-vit-b-32/pqvae-400"])
