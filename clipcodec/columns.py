@@ -64,7 +64,6 @@ class Columns:
             self.seeds[some], self.payloads[some],
         )  # fmt: skip
 
-
     def take(self, some: Integers) -> Columns:
         """Some of the rows, at places in increasing order, as an input of their own."""
         payloads = self.payloads
@@ -139,9 +138,9 @@ def unpack_columns(columns: Columns) -> Symbols:
 
 def _joined(streams: Sequence[bytes | str] | Payloads) -> Payloads:
     """The streams in one buffer; empty, where something is neither bytes nor text of a stream."""
-    if isinstance(streams, Payloads):
-        return streams
-    return Payloads.of([s if type(s) is bytes else _bytes_or_none(s) for s in streams])
+    if not isinstance(streams, Payloads) and {*map(type, streams)} != {bytes}:
+        return Payloads.of([_bytes_or_none(stream) for stream in streams])
+    return Payloads.of(streams)  # type: ignore[arg-type]  # all are bytes
 
 
 def _bytes_or_none(stream: object) -> bytes:

@@ -79,7 +79,9 @@ def opened(name: str, *, profile: str | None, partial: bool = False) -> Iterator
 
 
 def in_place(name: str) -> None:
-    """Raise OptionError for what is no file, so that nothing in it can be changed."""
+    """Raise OptionError for what is no file of this machine: nothing in it can be changed."""
+    if is_url(name):
+        raise OptionError(f"{name}: an object in a store cannot be changed: change a copy of it")
     if is_pipe(name):
         raise OptionError(f"{label_of(name)}: a container is changed in its file: name one")
 

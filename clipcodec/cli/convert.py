@@ -27,14 +27,8 @@ def run(args: argparse.Namespace) -> int:
         with opened(name, profile=args.profile) as container:
             done = _convert(container, args)
     elif is_pipe(name):
-<<<<<<< HEAD
         what = label_of(name)
         raise OptionError(f"{what} is no container, and files of other forms are not read in pipes")
-=======
-        raise OptionError(
-            f"{label_of(name)} is no container, and other files are not read in pipes"
-        )
->>>>>>> main
     else:
         done = _convert(name, args)
     if not args.quiet:

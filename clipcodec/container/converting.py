@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import DecodeError, InputError, OptionError, placed
+from ..system.stores import is_url
 from ..target import Target, TargetOptions
 from .copying import opened, refuse_own
 from .layout import Item
@@ -56,8 +57,9 @@ class Converted:
         notes: What was not kept as it was, a sentence each.
 
     Examples:
-        >>> clipcodec.convert("photos.clpc", "photos.npy")
-        <clipcodec.container.Converted: 100 items, 204.9 kB, 1 note>
+        >>> done = clipcodec.convert("photos.clpc", "photos.npy")
+        >>> done.items, done.notes
+        (100, ('ids are not kept: ids=FILE writes them to a text, one per line',))
     """
 
     items: int
@@ -247,6 +249,11 @@ def _form_of(name: str) -> Form | None:
         module = FORMS[".lance"]
     if module is None:
         raise OptionError(f"{name}: its suffix is none of those that are known: {_KNOWN}")
+    if is_url(name) and module != FORMS[".lance"]:
+        raise OptionError(
+            f"{name}: of files in an object store only containers and tables of LanceDB are "
+            "converted: name a file on this machine, and copy it"
+        )
     return cast(Form, import_module(f"..integrations.forms.{module}", __package__))
 
 

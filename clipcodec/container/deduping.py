@@ -42,8 +42,9 @@ class Deduped:
     Examples:
         >>> from clipcodec.container import dedupe, merge
         >>> merged = merge(["photos.clpc", "photos.clpc"], "twice.clpc")
-        >>> dedupe("twice.clpc", "once.clpc")
-        <clipcodec.container.Deduped: 100 items, 4.83 kB, 100 left out>
+        >>> done = dedupe("twice.clpc", "once.clpc")
+        >>> done.items, done.left_out_ids[0], done.kept[:3]
+        (100, '0.jpg', array([0, 1, 2]))
     """
 
     items: int

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Protocol, cast
 
 from ..errors import OptionError
-from ..system.remote import RemoteFile
+from ..system.remote import RemoteFile, joined
 from ..system.stores import Location, is_url, local_path, replaced
 from . import layout
 
@@ -120,8 +121,15 @@ class SeekableFile:
         if isinstance(self._file, RemoteFile):
             yield from self._file.read_many(ranges)
             return
-        for offset, size in ranges:
-            yield self.read_at(offset, size)
+        if self._path is not None or isinstance(self._file, io.BytesIO):
+            for offset, size in ranges:
+                yield self.read_at(offset, size)
+            return
+        for parts in joined(ranges):  # a file object may read by requests, too
+            start = parts[0][0]
+            data = self.read_at(start, sum(parts[-1]) - start)
+            for offset, size in parts:
+                yield data[offset - start : offset - start + size]
 
     def check_unchanged(self) -> None:
         """Raise ReplacedError if it is an object of a store that was replaced since it was opened.

@@ -35,8 +35,9 @@ class Filtered:
 
     Examples:
         >>> from clipcodec.container import filter_items
-        >>> filter_items("photos.clpc", "few.clpc", where=lambda item: len(item.stream) < 50)
-        <clipcodec.container.Filtered: 24 items, 1.16 kB, 76 left out>
+        >>> done = filter_items("photos.clpc", "few.clpc", where=lambda item: item.id < "5")
+        >>> done.items + done.left_out, done.damaged
+        (100, ())
     """
 
     items: int

@@ -13,7 +13,7 @@ from ..carriers import format_of
 from ..codec import Codec
 from ..errors import ClipcodecError
 from ..system.remote import located, open_source
-from .arrow_types import fixed_width, is_image, is_stream, is_vector
+from .arrow_types import fixed_width, is_image, is_stream, is_text, is_vector
 from .carried import read_carried
 from .extras import need
 from .parquet import PathLike, reading
@@ -90,9 +90,10 @@ def _column(field: pa.Field, file: pq.ParquetFile, codec: Codec) -> Column:
         return Column(name, str(type), EMBEDDINGS, width)
     if not is_image(type):
         return Column(name, str(type), OTHER)
-    values = [_bytes_of(value) for value in _first(file, name)]
-    if is_stream(type) and values:
-        found = {_stream(codec, value) for value in values}
+    first = _first(file, name)
+    values = [_bytes_of(value) for value in first]
+    if (is_stream(type) or is_text(type)) and first:
+        found = {_stream(codec, value) for value in first}
         if None not in found:
             profile, width = found.pop() if len(found) == 1 else (None, None)  # type: ignore[misc]
             return Column(name, str(type), STREAMS, width, profile)
@@ -140,8 +141,8 @@ def _other_image(data: bytes) -> bool:
     return data.startswith((b"GIF8", b"II*\0", b"MM\0*", b"BM"))
 
 
-def _stream(codec: Codec, data: bytes) -> tuple[str | None, int | None] | None:
-    """Profile and width of a stream; None: it is none that can be decoded."""
+def _stream(codec: Codec, data: bytes | str) -> tuple[str | None, int | None] | None:
+    """Profile and width of a stream, or of its text; None: it is none that can be decoded."""
     try:
         info = codec.info(data)
     except ClipcodecError:

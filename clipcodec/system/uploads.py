@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import secrets
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -120,8 +119,8 @@ def _refuse_existing(fs: Any, path: str, location: Location) -> None:
 class Upload(io.RawIOBase):
     """An object that is written: parts are sent as they come, and made the object by `close`.
 
-    Until then whatever had the name stays. Stores whose file system cannot take an upload back get
-    all of it at the end, from a temporary file.
+    Until then whatever had the name stays. Stores other than S3 get all of it at the end, from a
+    temporary file.
 
     Raises OutputExistsError; FileNotFoundError: there is no such bucket; PermissionError or
     StoreError.
@@ -138,7 +137,8 @@ class Upload(io.RawIOBase):
         self._fs, self._path = fs, path
         self._size = 0
         self._file: Any = None
-        self._commits = False  # file: made the object by its method `commit`; else a temporary one
+        self._commits = False  # does `_file` make the object? Else it is a temporary one
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         try:
             self._open()
         except Exception as error:
@@ -146,14 +146,14 @@ class Upload(io.RawIOBase):
         self._done = False
 
     def _open(self) -> None:
-        opened = None if type(self._fs).__module__.startswith("fsspec.") else self._multipart()
-        self._commits = opened is not None
-        self._file = tempfile.TemporaryFile() if opened is None else opened  # noqa: SIM115
+        if type(self._fs).__module__.startswith("s3fs"):
+            self._file, self._commits = self._multipart(), True
+            return
+        self._folder = tempfile.TemporaryDirectory(prefix="clipcodec-")
+        self._file = open(os.path.join(self._folder.name, "object"), "wb")  # noqa: SIM115
 
     def _multipart(self) -> Any:
-        """A file object of fsspec that can commit and discard; None: this store's cannot."""
-        from fsspec.spec import AbstractBufferedFile
-
+        """A file object of s3fs that commits and discards."""
         how = {"autocommit": False, "block_size": _PART}
         try:
             file = self._fs.open(self._path, "wb" if self._overwrite else "xb", **how)
@@ -161,14 +161,6 @@ class Upload(io.RawIOBase):
             file = self._fs.open(self._path, "wb", **how)
         with suppress(Exception):  # the file system would end it with a transaction of the caller's
             self._fs.transaction.files.remove(file)
-        own = type(file)
-        if (
-            not isinstance(file, AbstractBufferedFile)
-            or own.commit is AbstractBufferedFile.commit
-            or own.discard is AbstractBufferedFile.discard
-        ):
-            file.closed = True  # nothing was begun
-            return None
         file.offset = 0  # as its first flush does, so that a store that refuses does so now
         file._initiate_upload()
         return file
@@ -217,19 +209,14 @@ class Upload(io.RawIOBase):
 
     def _send(self) -> None:
         """Upload the temporary file."""
-        self._file.flush()
-        self._file.seek(0)
+        whole = self._file.name
+        self._file.close()
         if getattr(self._fs, "async_impl", False):  # an object store: a name has all of it or none
-            with tempfile.TemporaryDirectory(prefix="clipcodec-") as folder:
-                whole = os.path.join(folder, "object")
-                with open(whole, "wb") as copy:
-                    shutil.copyfileobj(self._file, copy)
-                self._fs.put_file(whole, self._path)
+            self._fs.put_file(whole, self._path)
             return
         temporary = f"{self._path}.clipcodec-{secrets.token_hex(6)}.tmp"
         try:
-            with self._fs.open(temporary, "wb") as copy:
-                shutil.copyfileobj(self._file, copy)
+            self._fs.put_file(whole, temporary)
             self._fs.mv(temporary, self._path)
         except BaseException:
             with suppress(Exception):
@@ -249,8 +236,9 @@ class Upload(io.RawIOBase):
 
     def _end(self) -> None:
         file, self._file, self._done = self._file, None, True
-        if not self._commits:
+        if self._folder is not None:
             file.close()
+            self._folder.cleanup()
         with suppress(Exception):
             self._fs.invalidate_cache(self._path)
 

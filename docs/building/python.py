@@ -24,6 +24,9 @@ MODULES = {
     "clipcodec.integrations.arrow": "clipcodec.integrations.arrow",
     "clipcodec.integrations.parquet": "clipcodec.integrations.parquet",
     "clipcodec.integrations.pandas": "clipcodec.integrations.pandas",
+    "clipcodec.integrations.sql": "clipcodec.integrations.sql",
+    "clipcodec.integrations.duckdb": "clipcodec.integrations.duckdb",
+    "clipcodec.integrations.datasets": "clipcodec.integrations.datasets",
     "clipcodec.integrations.ray": "clipcodec.integrations.ray",
     "clipcodec.integrations.faiss": "clipcodec.integrations.faiss",
 }

@@ -29,7 +29,9 @@ ELSEWHERE = {
     "pre-commit": "needs a network", "pytest": "takes minutes",
 }  # fmt: skip
 NOT_EVERYWHERE = {"exiftool"}  # a program that may not be installed
-MODULES = ("sentence_transformers",)  # of Python, that may not be installed
+MODULES = (  # of Python, that may not be installed
+    "sentence_transformers", "lancedb", "qdrant_client", "polars",
+)  # fmt: skip
 NAMED = {  # in a command, or in Python: what it needs
     re.compile(r"\b(s3|gs|hdfs)://"): "needs object storage",
     re.compile(r"\b(DATA|IMAGES)\b|--download"): "needs data sets of gigabytes",

@@ -164,6 +164,11 @@ def lines(path: Path) -> None:
     path.write_text("cat\ndog\nhorse\na red car\n", "utf-8")
 
 
+def names_of_rows(path: Path) -> None:
+    """An id for each row of an array."""
+    path.write_text("".join(f"{name}\n" for name in _names()), "utf-8")
+
+
 def text_embeddings(path: Path) -> None:
     from clipcodec.texts import TextEmbeddings
 
@@ -257,6 +262,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     "own.safetensors": own_profile,
     "table.parquet": table,
     "t.parquet": table,
+    "names.txt": names_of_rows,
     "words.txt": lines,
     "labels.txt": lines,
     "words.safetensors": text_embeddings,

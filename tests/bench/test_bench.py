@@ -27,7 +27,8 @@ SCRIPTS = sorted(
     path for path in BENCH.glob("*.py") if path.stem not in ("__init__", "kept", "test_bench")
 )
 RESULTS = ("any_model", "beside", "corruption", "effort", "install", "million", "overhead",
-           "pointing", "products", "scale", "search", "service", "speed", "words")  # fmt: skip
+           "pointing", "products", "rows", "scale", "search", "service", "speed",
+           "words")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,14 @@ def test_recall(
     point = points["recall: openai-vit-b-32/predictive max_bytes=50 by streams"]
     assert (point["by"], point["images"], point["queries"]) == ("streams", 4, 4)
     assert 0 < point["image_to_image"] <= 1
+
+
+def test_rows(kept: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("duckdb")
+    points = run(kept, "rows", tmp_path / "a.json", monkeypatch, "--rows", "30")
+    assert points["search_rows, SQLite"]["as_many"] == 1
+    assert len(points) == 7
+    assert 1.33 < points["text"]["longer"] < 1.4
 
 
 def test_searches_a_second(

@@ -364,6 +364,8 @@ def test_a_private_profile_is_put_into_the_container(here: Path) -> None:
         ("a.clpc", "out.tar", {"shard_items": 0}, "at least 1"),
         ("a.clpc", "out.npy", {"ids": "out.npy"}, "cannot both go to out.npy"),
         ("a.clpc", "#t", {}, "expected URI#TABLE"),
+        ("a.clpc", "s3://b/out.npy", {}, "on this machine"),
+        ("s3://b/in.tar", "out.clpc", {}, "on this machine"),
         ("rows.npy", "out.clpc", {"quality": 1000}, "quality"),
     ],
 )

@@ -222,9 +222,13 @@ def test_it_is_opened_by_whatever_names_it(
 def test_pyarrow_files_are_read_by_ranges(photos: Server, large: bytes, running: Server) -> None:
     fs = pytest.importorskip("pyarrow.fs")
     store = fs.S3FileSystem(endpoint_override=running.url, scheme="http")
+    there = clipcodec.open(io.BytesIO(large))
     with store.open_input_file("bucket/photos.clpc") as file:
         container = clipcodec.open(file)
-        assert container[12_345] == clipcodec.open(io.BytesIO(large))[12_345]
+        assert container[12_345] == there[12_345]
+        photos.reset()
+        assert [item.stream for item in container.take([*range(0, N, 100)])] == there[::100]
+        assert len(photos.requests) <= 4
 
 
 def test_a_container_is_pickled_by_its_url(photos: Server, large: bytes) -> None:

@@ -954,7 +954,7 @@ def test_rates_out_of_reach_name_the_image(eye: Codec) -> None:
 
 
 def test_duckdb_reads_and_decodes(tmp_path: Path, file: Path, codec: Codec, rows: Any) -> None:
-    """The recipe of docs/tables.md: SQL over streams, and vectors by a function of ours."""
+    """SQL over streams, and vectors by a function of one's own."""
     duckdb = pytest.importorskip("duckdb")
     small = tmp_path / "small.parquet"
     arrow.compress_parquet(file, small, "embedding", profile=codec)
@@ -1018,9 +1018,9 @@ def test_the_snippets_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     pytest.importorskip("pandas")
     text = (ROOT / "docs" / "tables.md").read_text("utf-8")
     blocks = [part.partition("```")[0] for part in text.split("```python")[1:]]
-    others = ("pyspark", "mapInArrow", "datasets", "some_rows", "column_profile")
+    others = ("pyspark", "mapInArrow", "datasets", "some_rows", "column_profile", "polars")
     blocks = [block for block in blocks if not any(word in block for word in others)]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     rows = drawn(20)
     pq.write_table(pa.table({"id": range(20), "embedding": fixed(rows)}), "table.parquet")
@@ -1033,6 +1033,7 @@ def test_the_snippets_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     names["db"].close()
     assert names["frame"]["clip"].tolist() == expected
     assert names["table"].column_names == ["id", "embedding", "clip"]
+    assert len(names["back"]) == len(rows)
     assert names["bad"] == []
 
 
@@ -1096,3 +1097,30 @@ def test_hugging_face_map_over_images(tmp_path: Path, eye: Codec) -> None:
     assert json.loads(pq.read_schema(tmp_path / "s.parquet").metadata[b"huggingface"])["info"][
         "features"
     ]["image"] == {"dtype": "binary", "_type": "Value"}
+
+
+def test_a_column_of_text_in_a_parquet_file(
+    tmp_path: Path, codec: Codec, rows: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found as streams, and decoded as bytes are; one that is spoilt is named."""
+    from clipcodec.cli import main
+    from clipcodec.integrations.contents import contents
+
+    streams = codec.encode_embeddings(rows[:20])
+    texts = [None, *map(clipcodec.to_text, streams)]
+    spoilt = [*texts[:9], *map(str, streams[8:])]
+    source, target = tmp_path / "t.parquet", tmp_path / "v.parquet"
+    made = pa.table({"t": texts, "bad": spoilt, "word": ["a dog"] * 21})
+    pq.write_table(made, source)
+    assert [c.holds for c in contents(source, codec).columns] == ["streams", "other", "other"]
+    arrow.decompress_parquet(source, target, "t", profile=codec)
+    found = pq.read_table(target)["t"]
+    assert found.null_count == 1
+    assert np.allclose(vectors(found.drop_null()), codec.decode_batch(streams))
+    with pytest.raises(DecodeError, match=r"column 'bad', row 9 .*Python's way to show bytes"):
+        arrow.decompress_parquet(source, target, "bad", profile=codec, overwrite=True)
+    own = ["--profile", str(codec.profile.path)]
+    again = str(tmp_path / "w.parquet")
+    assert main(["decompress", str(source), "--column", "t", "-o", again, *own]) == 0
+    assert pq.read_table(again)["t"].equals(found)
+    assert capsys.readouterr().out == ""

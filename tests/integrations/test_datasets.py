@@ -83,7 +83,7 @@ def test_it_stays_through_what_datasets_does(ds: Any) -> None:
 
     check(ds.map(lambda row: {"m": 2 * row["n"]}))
     assert ds.map(first, remove_columns=["clip"])[1]["first"] == DECODED[1][0]
-    with pytest.raises(DecodeError, match="map writes back the vectors .*give remove_columns"):
+    with pytest.raises(DecodeError, match=r"map writes back the vectors .*give remove_columns"):
         ds.map(first)
     check(ds.select(range(13)))
     check(datasets.concatenate_datasets([ds.select(range(6)), ds.select(range(6, 13))]))

@@ -11,7 +11,7 @@ from .values import whole
 def add(verbs: Verbs) -> None:
     p = verb(
         verbs, "delete", "items of a container, which `compact` then takes out of the file",
-        page="containers",
+        page="changing-containers",
         examples=[
             ("Two items, by their ids", "clipcodec delete photos.clpc beach.jpg dog.jpg"),
             ("What a pattern would delete", 'clipcodec delete photos.clpc --match "be*" --dry-run'),
@@ -26,13 +26,14 @@ def add(verbs: Verbs) -> None:
                        "this text, one per line; - for stdin")  # fmt: skip
     options.match(p, "also items whose id matches one of these; *, ? and [ab] stand for letters")
     group.add_argument("--index", nargs="+", action="extend", type=whole(), default=[], metavar="N",
-                       help="also items by position, from 0, or from the end: -1 is the last")  # fmt: skip
+                       help="also items by position, from 0, or from the end: -1 is the "
+                       "last")  # fmt: skip
     _dry_run(p, "list the items that would be deleted")
     options.quiet(p)
 
     p = verb(
         verbs, "update", "streams in place of the items of a container that have their ids",
-        page="containers",
+        page="changing-containers",
         examples=[
             ("The item beach.jpg, or a new one of this id",
              "clipcodec update photos.clpc beach.jpg.clip"),
@@ -52,7 +53,7 @@ def add(verbs: Verbs) -> None:
 
     p = verb(
         verbs, "compact", "containers anew, without deleted items and in whole blocks",
-        page="containers",
+        page="changing-containers",
         examples=[
             ("What it would save", "clipcodec compact photos.clpc --dry-run"),
             ("After many items were deleted, or appended one by one",

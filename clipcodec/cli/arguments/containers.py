@@ -65,7 +65,7 @@ def add(verbs: Verbs) -> None:
     options.quiet(p)
 
     p = verb(
-        verbs, "filter", "a container of those items that fit", page="containers",
+        verbs, "filter", "a container of those items that fit", page="changing-containers",
         examples=[
             ("Items whose ids are in a list, one per line",
              "clipcodec filter photos.clpc --ids wanted.txt -o wanted.clpc"),

@@ -29,7 +29,9 @@ _WIDE = 3  # one network of so many, the first, are those of `Wide`
 _LEAST_NORM = 1e-3
 
 
-def sketches(engine: Engine, networks: list[Network], matrix: Floats, center: Floats) -> list[Sketch]:
+def sketches(
+    engine: Engine, networks: list[Network], matrix: Floats, center: Floats
+) -> list[Sketch]:
     """Those of a staged kind, the quickest first; none where they would save little.
 
     matrix, center  of the synthesis, (n, D) and (D,)
