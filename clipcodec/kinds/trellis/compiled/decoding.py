@@ -144,12 +144,12 @@ def check_values(levels: Array, seeds: Array, tables: Array, checks: Array) -> N
             crc = np.int64(high[crc >> 8] ^ low[crc & 0xFF])
         byte, bits = 0, 0
         for level in levels[row]:
-            if level != 0:
-                byte = byte << 1 | (level < 0)
-                bits += 1
-                if bits == 8:
-                    crc = (crc << 8 & 0xFFFF) ^ np.int64(low[crc >> 8 ^ byte])
-                    byte, bits = 0, 0
+            one = np.int64(level != 0)  # no branch: which levels are zero cannot be foreseen
+            byte = byte << one | np.int64(level < 0)
+            bits += one
+            if bits == 8:
+                crc = (crc << 8 & 0xFFFF) ^ np.int64(low[crc >> 8 ^ byte])
+                byte, bits = 0, 0
         if bits:
             byte <<= 8 - bits
             crc = (crc << 8 & 0xFFFF) ^ np.int64(low[crc >> 8 ^ byte])
