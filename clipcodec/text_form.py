@@ -11,7 +11,7 @@ import base64
 import re
 from collections.abc import Callable
 
-from .bitstream import begins
+from .bitstream import begins, split
 from .errors import CorruptError, DecodeError, TruncatedError, raise_merged
 
 __all__ = ["to_text", "from_text"]
@@ -23,6 +23,7 @@ _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/_-]{16,}\r?\n)*[A-Za-z0-9+/_-]{4,}={0,2}\
 _DUMP = re.compile(rb"(?:0x|\\x|\\\\x)?((?:[0-9A-Fa-f]{2})+)\s*")
 _REPR = re.compile(rb"\s*\"?(?:bytearray\()?b['\"][\s\x20-\x7e]*|<memory at 0x\w+>")
 _ESCAPED = re.compile(r"\\x[0-9A-Fa-f]{2}|\\[0-3][0-7]{2}")
+_LONG = 32  # bytes
 _SHOWN = 40  # characters of a text, in messages
 
 _STORE = "store clipcodec.to_text(stream)"
@@ -118,13 +119,27 @@ def as_bytes(stream: object) -> bytes:
     raise DecodeError(f"expected the bytes of a stream, got {type(stream).__name__}{missing}")
 
 
+def check_start(stream: bytes) -> None:
+    """Raise DecodeError unless these bytes begin a stream, and are no text of one by mistake.
+
+    For what stores streams without decoding them: the characters of a text may begin like a stream.
+    Of 32 bytes or more, one stream in 2^31 is ASCII by chance, and far fewer look like such a text.
+    """
+    try:
+        split(stream)
+    except DecodeError as error:
+        raise explain(error, lambda row: stream) from error.__cause__
+    if len(stream) >= _LONG and stream.isascii() and (words := mistaken_bytes(stream)):
+        raise CorruptError(words)
+
+
 def explain(error: DecodeError, stream_at: Callable[[int], bytes]) -> DecodeError:
     """The error, or one that says what the bytes at fault are by mistake, where that can be told.
 
     stream_at   gives the stream of a row of the error; of a single input, whatever the row
 
     Rows that tell nothing stay in the error as they were, and are merged with the others. Only
-    what is no stream comes here: no bytes are refused for what they look like.
+    what is no stream comes here: what can be decoded is, whatever it looks like.
     """
     if not error.rows:
         words = mistaken_bytes(stream_at(0))

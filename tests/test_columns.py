@@ -204,3 +204,17 @@ def test_an_unknown_profile_is_named_once_for_each_row(tmp_path: Path, codec: Co
     with pytest.raises(clipcodec.UnknownProfileError) as caught:
         codec.decode_batch(mixed)
     assert caught.value.rows == tuple(range(80, 85))
+
+
+@pytest.mark.parametrize("few", [0, 64])
+def test_take(codec: Codec, pool: list[bytes], monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    """Some rows are what parsing these streams alone gives, from a list of payloads or a buffer."""
+    monkeypatch.setattr(columns, "_FEW", few)
+    streams = pool[:3]
+    (whole,) = codec._parse_columns(streams)
+    taken = whole.take(np.array([0, 2]))
+    (expected,) = codec._parse_columns([streams[0], streams[2]])
+    assert taken.rows.tolist() == [0, 1]
+    assert [*taken.payloads] == [*expected.payloads]
+    assert taken.qualities.tolist() == expected.qualities.tolist()
+    assert taken.seeds.tolist() == expected.seeds.tolist()

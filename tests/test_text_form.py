@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import clipcodec
 from clipcodec import Codec, CorruptError, DecodeError, TruncatedError, from_text, to_text
 from clipcodec.bitstream import begins
-from clipcodec.text_form import explain, mistaken_bytes
+from clipcodec.text_form import check_start, explain, mistaken_bytes
 from tests.helpers.profiles import drawn
 
 ROWS = drawn(80, seed=3)
@@ -201,6 +201,20 @@ def test_rows_that_tell_nothing_keep_their_words() -> None:
     assert [type(one) for one in (found, *found._others)] == [DecodeError, CorruptError]
     assert found._others[0].rows == (2,)
     assert explain(DecodeError("alone"), lambda row: cut).reason == "alone"
+
+
+def test_what_is_stored_undecoded_is_checked_for_text() -> None:
+    """The characters of base64 may begin like a stream; those of a stream never look like text."""
+    for stream in STREAMS:
+        check_start(stream)
+        for text in (to_text(stream).encode(), stream.hex().encode(), str(stream).encode()):
+            with pytest.raises(DecodeError, match=r"base64 text|hexadecimal|Python's way"):
+                check_start(text)
+    with pytest.raises(DecodeError, match="first byte 0xff is reserved"):
+        check_start(b"\xff" * 40)
+    with pytest.raises(TruncatedError):
+        check_start(b"")
+    check_start(b"h1234567")  # short ones may be anything
 
 
 @given(st.binary(max_size=120))

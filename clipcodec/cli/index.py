@@ -42,6 +42,7 @@ def indexed(args: argparse.Namespace) -> bool:
         return True
     job = argparse.Namespace(**vars(args))
     job.inputs, job.output, job.force, job.dry_run = [source], args.index, False, None
+    job.ids = None  # rows are called by their places
     job.resume = os.path.exists(args.index) or os.path.exists(args.index + ".part") or None
     job.workers = job.batch_size = job.precision = job.decode = None
     job.train = job.embed_profile = None

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bitstream import split
 from ..errors import (
     CorruptError,
     DecodeError,
@@ -28,6 +27,7 @@ from ..errors import (
 )
 from ..system.files import abort, move, refuse_existing
 from ..system.uploads import Upload, upload_to
+from ..text_form import check_start
 from . import layout
 from .deletions import Places
 from .embedded import embedded_in
@@ -293,7 +293,7 @@ class ContainerWriter:
             stream = checked_bytes(plain(stream))
         if type(id) is not str:
             id = plain(id)
-        split(stream)
+        check_start(stream)
         if len(stream) > layout.MAX_STREAM:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
         size = 0 if id is None else id_size(id)

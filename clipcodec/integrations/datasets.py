@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..bitstream import split
 from ..codec import Codec
 from ..embeddings import Embeddings
 from ..errors import DecodeError, placed
-from ..text_form import as_bytes
+from ..text_form import as_bytes, check_start
 from .arrow_types import is_stream, is_text, storage_type
 from .extras import need
 from .values import streams_of
@@ -81,7 +80,7 @@ class ClipStream:
             The bytes.
 
         Raises:
-            DecodeError: It begins no stream.
+            DecodeError: It begins no stream, or is the text of one as bytes.
 
         Examples:
             >>> from clipcodec.integrations.datasets import ClipStream
@@ -90,7 +89,7 @@ class ClipStream:
             True
         """
         stream = as_bytes(value)
-        split(stream)
+        check_start(stream)
         return stream
 
     def decode_example(self, value: bytes, token_per_repo_id: object = None) -> Embeddings:

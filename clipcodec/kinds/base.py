@@ -80,23 +80,19 @@ class OnDevice(ABC):
 class Sketch(ABC):
     """About what embeddings are, found in a fraction of the time of `Kind.reconstruct`: for
     searches, which decode what may be a hit.
-
-    width  F, how many numbers a row has
     """
-
-    width: int
 
     @abstractmethod
     def project(self, queries: Embeddings) -> NDArray[np.float32]:
-        """Unit-norm queries (Q, D) → (Q, F) float32."""
+        """Unit-norm queries (Q, D) → (F, Q) float32, what `scores` takes."""
 
     @abstractmethod
-    def features(
-        self, symbols: Symbols, qualities: Symbols
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Symbols (N, n) of these qualities (N,) → (N, F) float32, finite or not; (N,) a scale.
+    def scores(
+        self, projected: NDArray[np.float32], symbols: Symbols, qualities: Symbols
+    ) -> NDArray[np.float32]:
+        """(N, Q) about the cosines of symbols (N, n) of these qualities (N,) with the queries.
 
-        A row's product with a projected query, times its scale, is about their cosine.
+        They may be infinite or NaN where a profile's numbers overflow.
         """
 
 

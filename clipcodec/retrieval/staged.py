@@ -34,9 +34,9 @@ _SKETCHED = 256  # rows at a time: they stay in cache
 _NUMBERS = 1 << 20  # symbols unpacked at a time
 # Rows that a query keeps after each stage: the first number, times k and the number of rows, each
 # to a power
-_KEPT = (1.35, 0.5, 0.65), (3.0, 0.75, 0.25)
+_KEPT = (4.1, 0.5, 0.55), (3.0, 0.75, 0.25)
 _ERROR = 0.36  # of the first sketch that the first of these is for
-_LEAST, _MOST = 0.3, 3.0  # shares of it
+_LEAST, _MOST = 0.5, 3.0  # shares of it
 _SAMPLE = 256, 1024, 32  # rows that an error is found on: at least, at most, one of so many
 _COSTS = 0.1, 0.35, 1.0  # of a row in each stage, as shares of a decode
 _WORTH = 0.9  # of the cost of decoding everything
@@ -230,7 +230,7 @@ def _sketched(groups: Sequence[_Group], stage: int, asked: Queries) -> Scores:
     for group in groups:
         sketch, columns = group.sketches[stage], group.columns
         if id(sketch) not in projected:
-            projected[id(sketch)] = np.ascontiguousarray(sketch.project(asked.plain).T)
+            projected[id(sketch)] = sketch.project(asked.plain)
         step = max(1, min(_UNPACKED, _NUMBERS // columns.count))
         for at in range(0, len(columns.rows), step):
             work.append((group, at, first + at, step))
@@ -245,9 +245,8 @@ def _sketched(groups: Sequence[_Group], stage: int, asked: Queries) -> Scores:
         for row in range(0, len(symbols), _SKETCHED):
             some = slice(row, row + _SKETCHED)
             with np.errstate(all="ignore"):  # a private profile may overflow
-                values, scale = sketch.features(symbols[some], columns.qualities[some])
-                own = (values @ projected[id(sketch)]).T * scale
-            scores[:, place + row : place + row + own.shape[1]] = own
+                own = sketch.scores(projected[id(sketch)], symbols[some], columns.qualities[some])
+            scores[:, place + row : place + row + len(own)] = own.T
 
     with products_of_one_thread():
         in_threads(score, work)

@@ -24,7 +24,7 @@ VERBS = build_parser().verbs
 EXAMPLES = [(name, command) for name, p in VERBS.items() for _, command in p.examples]
 # the values of arguments that are neither files nor words of a list
 PLAIN = {"N", "C", "Q", "E", "K", "P", "R", "S", "T", "G", "H", "W", "D", "NAME", "TEXT", "CODEC",
-         "PROFILE", "BACKBONE", "DEVICE", "VERB", "ID", "PATTERN"}  # fmt: skip
+         "PROFILE", "BACKBONE", "DEVICE", "VERB", "ID", "PATTERN", "GLOB"}  # fmt: skip
 
 
 def parsed(*args: str) -> argparse.Namespace:
@@ -308,7 +308,7 @@ def bash_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["comp"], {"compare", "compress", "completion"}),
+        (["comp"], {"compact", "compare", "compress", "completion"}),
         (["compress", "--max-"], {"--max-bytes"}),
         (["compress", "a.jpg", "--qu"], {"--quality", "--quiet"}),
         (["compress", "--entropy", ""], {"auto", "huffman", "rans", "raw"}),

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from clipcodec import (
     EmbeddingError,
     InputError,
     Item,
+    MissingDependencyError,
     OptionError,
     OutputExistsError,
     convert,
@@ -385,3 +387,14 @@ def test_open_containers_and_those_of_another_name(here: Path) -> None:
     shutil.copy("a.clpc", "copied")
     convert("copied", "out2.npy")
     assert Path("out.npy").read_bytes() == Path("out2.npy").read_bytes()
+
+
+def test_a_package_that_is_missing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is named, with the command that installs it; nothing is left."""
+    pytest.importorskip("pyarrow")
+    before = sorted(os.listdir())
+    for package, name in (("lancedb", "out.lance"), ("faiss", "out.faiss")):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(MissingDependencyError, match=f"pip install .*{package}"):
+            convert("a.clpc", name)
+    assert sorted(os.listdir()) == before

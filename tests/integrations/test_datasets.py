@@ -124,6 +124,7 @@ def test_what_is_no_stream_is_refused() -> None:
     for wrong, words in (
         (str(STREAMS[0]), "Python's way to show bytes"),
         (b"\xff\xd8", "first byte 0xff"),
+        (to_text(STREAMS[0]).encode(), "characters of base64 text"),
         (ROWS[0], "expected the bytes of a stream, got"),
         (5, "expected the bytes of a stream, got int"),
     ):

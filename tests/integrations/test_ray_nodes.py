@@ -111,7 +111,7 @@ def test_a_node_killed_in_mid_run_loses_and_doubles_nothing(
     ds: Any = compress_dataset(
         ray.data.read_parquet(str(source)).repartition(FILES), "v", max_bytes=14,
         profile=Marking(rates_path, folder), concurrency=2, batch_size=ROWS,
-        ray_remote_args={"num_cpus": 1, "scheduling_strategy": "SPREAD"},
+        ray_remote_args={"num_cpus": 1},
     )  # fmt: skip
     ds.write_parquet(str(out), mode="error")
     killer.join()

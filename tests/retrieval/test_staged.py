@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from clipcodec.evaluation.sets import load_sets
 from clipcodec.profile import registry
 from clipcodec.profile.samples import draw
 from clipcodec.retrieval import staged
+from clipcodec.retrieval.found import Hits
 from clipcodec.retrieval.staged import kept, staged_hits
 
 PREDICTIVE = "openai-vit-b-32/predictive"
-COUNT = 3000
-DATA = Path(os.environ.get("CLIPCODEC_DATA", "../shared/data")) / "clip-vit-b-32-openai"
+COUNT = 2400
 Coded = tuple[list[bytes], np.ndarray]
 
 
@@ -41,6 +40,17 @@ def coded() -> Coded:
     return streams, rows[:: COUNT // 12][:12] + noise
 
 
+@pytest.fixture(scope="module")
+def full(coded: Coded) -> Hits:
+    """What the full search finds, ten for each query."""
+    return search(*coded, 10)
+
+
+def first(full: Hits, query: int, k: int) -> Hits:
+    """The k best of one query."""
+    return Hits(full.scores[query : query + 1, :k], full.indices[query : query + 1, :k])
+
+
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each call decodes wholly."""
@@ -55,12 +65,12 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def same(found: clipcodec.retrieval.Hits, full: clipcodec.retrieval.Hits) -> None:
-    """At least 99 of 100 hits, each with its score to the last bit."""
+def same(found: Hits, full: Hits) -> None:
+    """At least 99 of 100 hits, each with its score."""
     assert found.scores.shape == found.indices.shape == full.indices.shape
     assert found.scores.dtype == np.float32
     assert found.indices.dtype == np.int64
-    for indices, scores, own_indices, own_scores in zip(*full, *found, strict=True):
+    for scores, indices, own_scores, own_indices in zip(*full, *found, strict=True):
         expected = dict(zip(indices.tolist(), scores.tolist(), strict=True))
         common = {
             index: score
@@ -68,15 +78,15 @@ def same(found: clipcodec.retrieval.Hits, full: clipcodec.retrieval.Hits) -> Non
             if index in expected
         }
         assert len(common) >= 0.99 * len(expected)
-        assert common.items() <= expected.items()
+        assert all(abs(score - expected[index]) < 1e-6 for index, score in common.items())
     assert (np.diff(found.scores, axis=1) <= 0).all()
 
 
 @pytest.mark.parametrize("k", [1, 3, 10])
-def test_one_query_finds_what_the_full_search_finds(coded: Coded, k: int) -> None:
+def test_one_query_finds_what_the_full_search_finds(coded: Coded, full: Hits, k: int) -> None:
     streams, queries = coded
-    for query in queries[:6]:
-        same(staged_hits(streams, query, k, Codec()), search(streams, query, k))
+    for i in range(4):
+        same(staged_hits(streams, queries[i], k, Codec()), first(full, i, k))
 
 
 def test_few_streams_are_decoded_wholly(coded: Coded, decoded: list[int]) -> None:
@@ -109,39 +119,41 @@ def test_nothing_to_search(coded: Coded) -> None:
     assert staged_hits(coded[0][:5], queries[:0], 3, Codec()).indices.shape == (0, 3)
 
 
-def test_chunks_find_what_one_finds(coded: Coded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_find_what_one_finds(
+    coded: Coded, full: Hits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each chunk is searched with what those before have found."""
     streams, queries = coded
     monkeypatch.setattr(staged, "_CHUNK", 500)
-    monkeypatch.setattr("clipcodec.retrieval.sources.BLOCK", 250)
+    monkeypatch.setattr("clipcodec.retrieval.sources.BLOCK", 200)
     monkeypatch.setattr(staged, "_WORTH", np.inf)
-    for query in queries[:4]:
-        same(staged_hits(streams, query, 5, Codec()), search(streams, query, 5))
+    for i in range(3):
+        same(staged_hits(streams, queries[i], 5, Codec()), first(full, i, 5))
 
 
-def test_an_iterator_is_a_source(coded: Coded) -> None:
+def test_an_iterator_is_a_source(coded: Coded, full: Hits) -> None:
     streams, queries = coded
 
     def some() -> Iterator[bytes]:
         yield from streams
 
-    same(staged_hits(some(), queries[0], 5, Codec()), search(streams, queries[0], 5))
+    same(staged_hits(some(), queries[0], 5, Codec()), first(full, 0, 5))
 
 
-def test_a_container_is_a_source(coded: Coded, tmp_path: Path) -> None:
+def test_a_container_is_a_source(coded: Coded, full: Hits, tmp_path: Path) -> None:
     streams, queries = coded
     with clipcodec.create(tmp_path / "some.clpc") as writer:
         for stream in streams:
             writer.append(stream)
     with clipcodec.open(tmp_path / "some.clpc") as some:
-        same(staged_hits(some, queries[0], 5, some.codec), search(streams, queries[0], 5))
+        same(staged_hits(some, queries[0], 5, some.codec), first(full, 0, 5))
 
 
 def test_only_the_rows_asked_for(coded: Coded) -> None:
     """Positions are those in the whole source."""
     streams, queries = coded
     rows = np.arange(1, COUNT, 2)
-    for query in queries[:4]:
+    for query in queries[:2]:
         found = staged_hits(streams, query, 2, Codec(), rows)
         full = search([streams[i] for i in rows], query, 2)
         same(found, full._replace(indices=rows[full.indices]))
@@ -155,10 +167,10 @@ def test_streams_of_other_kinds_are_searched_as_ever(coded: Coded) -> None:
         *clipcodec.encode_embeddings(rows[:40], profile="any/rotation", quality=40),
         *clipcodec.encode_embeddings(rows[40:], profile="openai-vit-b-32/pqvae-400"),
     ]
-    mixed = streams[:1500] + others + streams[1500:]
+    mixed = streams[:1200] + others + streams[1200:]
     same(staged_hits(mixed, queries[0], 5, Codec()), search(mixed, queries[0], 5))
     found = staged_hits(mixed, clipcodec.decode(others[7]), 1, Codec())
-    assert found.indices.tolist() == [[1507]]
+    assert found.indices.tolist() == [[1207]]
     same(staged_hits(others[:40], queries, 5, Codec()), search(others[:40], queries, 5))
 
 
@@ -190,10 +202,10 @@ def test_more_rows_and_more_hits_keep_more() -> None:
     assert kept(1, 10, 1_000_000) < 1_000
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the embeddings to measure on are not here")
-def test_recall_on_real_embeddings() -> None:
+@pytest.mark.slow
+def test_recall_on_real_embeddings(shared_data: Path) -> None:
     """Of the ten nearest of the originals, as many as the full search finds, within .002."""
-    rows = np.concatenate([part.rows for part in load_sets([DATA])])
+    rows = np.concatenate([part.rows for part in load_sets([shared_data / "clip-vit-b-32-openai"])])
     rows = rows[np.random.default_rng(0).permutation(len(rows))[:5000]]
     streams = clipcodec.encode_embeddings(rows[100:], profile=PREDICTIVE, max_bytes=50)
     queries = rows[:100]

@@ -6,13 +6,19 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ...container import Container
 from ...container.converting import How, Incoming
-from ...errors import InputError, OptionError, OutputExistsError, brief
-from ..extras import need
+from ...errors import (
+    InputError,
+    MissingDependencyError,
+    OptionError,
+    OutputExistsError,
+    brief,
+)
 from .coding import file_size
 from .tables import batches_of, incoming, schema_of
 
@@ -27,7 +33,7 @@ def read(name: str, how: How) -> Iterator[Incoming]:
     if "://" not in uri and not _folder(uri, table_name).is_dir():
         raise InputError(f"{name}: there is no table of LanceDB: check the path")
     try:
-        table = need("lancedb", "lance").connect(uri).open_table(table_name)
+        table = _lancedb().connect(uri).open_table(table_name)
         schema = table.schema
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{name} is not a readable table of LanceDB: {brief(error)}") from error
@@ -42,7 +48,7 @@ def write(container: Container, name: str, how: How) -> int:
     """A new version of a table takes the place of the old one at once."""
     how.refuse(WORDS, "ids")
     uri, table_name = _place(name)
-    lancedb, schema = need("lancedb", "lance"), schema_of(container, how)
+    lancedb, schema = _lancedb(), schema_of(container, how)
     folder = _folder(uri, table_name) if "://" not in uri else None
     there = folder is not None and folder.exists()
     if there and not how.overwrite:
@@ -64,6 +70,17 @@ def write(container: Container, name: str, how: How) -> int:
             ) from error
         raise
     return 0 if folder is None else file_size(str(folder))
+
+
+def _lancedb() -> Any:
+    try:
+        return import_module("lancedb")
+    except ModuleNotFoundError as error:
+        if error.name != "lancedb":
+            raise
+        raise MissingDependencyError(
+            "lancedb is not installed: pip install lancedb", name="lancedb"
+        ) from error
 
 
 def _place(name: str) -> tuple[str, str]:

@@ -6,8 +6,8 @@ first bands predict of the others. The sketches leave out the rest.
     Narrow   the first networks, as far as they read and change the first coefficients
     Wide     the first third of the networks, whole
 
-Signs come last in a payload, after the magnitudes of all bands: a sketch needs all levels. It begins
-with the symbols, whose check values are verified as in every decode.
+Signs come last in a payload, after the magnitudes of all bands: a sketch needs all levels, not only
+those of the first bands. So check values are verified as in every decode.
 """
 
 from __future__ import annotations
@@ -63,41 +63,37 @@ class Narrow(Sketch):
         self._weights = [network.narrow(reach, count) for network in networks]
         basis = np.concatenate([center[None], 0 * center[None], matrix[:reach]]).astype(np.float64)
         # the norm of a sum of these rows is that of as many numbers
-        self._norm = np.linalg.qr(basis.T, mode="r").T.astype(np.float32)
-        self.width = count + sum(hidden.shape[1] for hidden, _ in self._weights) + 1
+        self._norm = np.asarray(np.linalg.qr(basis.T, mode="r")).T.astype(np.float32)
 
     def project(self, queries: Embeddings) -> Floats:
         sent = self._matrix @ queries.T
-        parts = [sent]
-        parts += [network.outputs @ sent[len(sent) - network.width :] for network in self._networks]
-        parts.append((queries @ self._center)[None])
-        return np.ascontiguousarray(np.concatenate(parts).T)
+        parts = [network.outputs @ sent[len(sent) - network.width :] for network in self._networks]
+        return np.concatenate([(queries @ self._center)[None], sent, *parts])
 
-    def features(self, symbols: Symbols, qualities: Symbols) -> tuple[Floats, Floats]:
+    def scores(self, projected: Floats, symbols: Symbols, qualities: Symbols) -> Floats:
         engine, reach, (rows, count) = self._engine, self._reach, symbols.shape
-        found = np.empty((rows, self.width), np.float32)
-        sent = found[:, :count]
-        sent[:] = engine.dequantized(symbols, engine.steps[qualities - 1])
+        sent = engine.dequantized(symbols, engine.steps[qualities - 1])
+        found: Floats = sent @ projected[1 : 1 + count]
+        found += projected[0]
         inputs = np.zeros((rows, 2 + reach), np.float32)
         inputs[:, 0] = 1
         inputs[:, 1] = self._networks[0].log_steps(qualities)
         estimate = inputs[:, 2:]
-        units = np.empty((rows, max(len(out) for _, out in self._weights)), np.float32)
-        at, end = count, 0
+        at, end = 1 + count, 0
         for band, network in enumerate(self._networks):
             begin, end = engine.tables.bands[band]
             estimate[:, begin:end] += sent[:, begin:end]
             hidden, out = self._weights[band]
-            own = np.matmul(inputs[:, : len(hidden)], hidden, out=units[:, : len(out)])
-            np.clip(own, 0, UNITS, out=own)
-            own *= network.gains(qualities)
-            found[:, at : at + len(out)] = own
-            estimate[:, reach - out.shape[1] :] += own @ out
+            units = inputs[:, : len(hidden)] @ hidden
+            np.clip(units, 0, UNITS, out=units)
+            units *= network.gains(qualities)
+            found += units @ projected[at : at + len(out)]
+            estimate[:, reach - out.shape[1] :] += units @ out
             at += len(out)
         estimate[:, end:] += sent[:, end:reach]
-        found[:, -1] = 1
         inputs[:, 1] = 0
-        return found, _inverse_norms(inputs @ self._norm)
+        found *= _inverse_norms(inputs @ self._norm)
+        return found
 
 
 class Wide(Sketch):
@@ -106,19 +102,20 @@ class Wide(Sketch):
     def __init__(self, engine: Engine, networks: int, matrix: Floats, center: Floats) -> None:
         self._engine, self._networks = engine, networks
         self._matrix, self._center = matrix, center
-        self.width = matrix.shape[1]
 
     def project(self, queries: Embeddings) -> Floats:
-        return queries
+        return np.ascontiguousarray(queries.T)
 
-    def features(self, symbols: Symbols, qualities: Symbols) -> tuple[Floats, Floats]:
-        estimate = self._engine.estimate(symbols, qualities, self._networks)
-        found: Floats = estimate @ self._matrix
-        found += self._center
-        return found, _inverse_norms(found)
+    def scores(self, projected: Floats, symbols: Symbols, qualities: Symbols) -> Floats:
+        rows: Floats = self._engine.estimate(symbols, qualities, self._networks) @ self._matrix
+        rows += self._center
+        found: Floats = rows @ projected
+        found *= _inverse_norms(rows)
+        return found
 
 
 def _inverse_norms(rows: Floats) -> Floats:
+    """(N, 1)."""
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     inverse: Floats = 1 / np.maximum(norms, _LEAST_NORM)
-    return inverse
+    return inverse[:, None]

@@ -130,7 +130,8 @@ def check_values(levels: Array, seeds: Array, tables: Array, checks: Array) -> N
     for row in range(len(levels)):
         crc, whole = seeds[row], levels.shape[1] // together * together
         for at in range(0, whole, together):
-            first, after = crc ^ (abs(levels[row, at]) & 0xFFFF), 0
+            first = crc ^ (abs(levels[row, at]) & 0xFFFF)
+            after = np.int64(0)
             for j in range(1, together):
                 magnitude = abs(levels[row, at + j]) & 0xFFFF
                 after ^= np.int64(tables[together - 1 - j, 1, magnitude & 0xFF])
@@ -142,14 +143,14 @@ def check_values(levels: Array, seeds: Array, tables: Array, checks: Array) -> N
         for level in levels[row, whole:]:
             crc ^= abs(level) & 0xFFFF
             crc = np.int64(high[crc >> 8] ^ low[crc & 0xFF])
-        byte, bits = 0, 0
+        byte, bits = np.int64(0), np.int64(0)
         for level in levels[row]:
-            if level != 0:
-                byte = byte << 1 | (level < 0)
-                bits += 1
-                if bits == 8:
-                    crc = (crc << 8 & 0xFFFF) ^ np.int64(low[crc >> 8 ^ byte])
-                    byte, bits = 0, 0
+            one = np.int64(level != 0)  # no branch: which levels are zero cannot be foreseen
+            byte = byte << one | np.int64(level < 0)
+            bits += one
+            if bits == 8:
+                crc = (crc << 8 & 0xFFFF) ^ np.int64(low[crc >> 8 ^ byte])
+                byte, bits = np.int64(0), np.int64(0)
         if bits:
             byte <<= 8 - bits
             crc = (crc << 8 & 0xFFFF) ^ np.int64(low[crc >> 8 ^ byte])
