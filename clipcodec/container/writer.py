@@ -84,9 +84,9 @@ def create(
     Raises:
         OutputExistsError: The file exists, and the mode is "x".
         LockedError: Another process writes it.
-        OptionError: There is no such mode, or the metadata are no JSON object; objects of a store
-            cannot be appended to; the profile is a
-            registered one, or not the one that the container carries.
+        OptionError: There is no such mode, or the metadata are no JSON object; an object of a store
+            was to be appended to; the profile is a registered one, or not the one that the
+            container carries.
         WeightsError: The profile's file is missing, damaged, or has changed since it was read.
         CorruptError: In mode "a", the file is no container that can be appended to.
         OSError: It cannot be written.
