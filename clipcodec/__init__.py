@@ -57,8 +57,9 @@ if TYPE_CHECKING:
     )
     from .carriers import attach, extract
     from .codec import Codec
-    from .container import Container, ContainerWriter, Item, convert, create, read_items
+    from .container import Container, ContainerWriter, Item, create, read_items
     from .container import open_container as open
+    from .integrations.converting import convert
     from .profile.registry import ProfileInfo
     from .retrieval import Hits, SearchIndex, search
     from .stream import StreamInfo
@@ -87,7 +88,7 @@ _LAZY = {
     "Container": "container",
     "ContainerWriter": "container",
     "Item": "container",
-    "convert": "container",
+    "convert": "integrations.converting",
     "create": "container",
     "open": "container",
     "read_items": "container",

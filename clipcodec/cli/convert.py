@@ -7,8 +7,9 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from ..container import Container, Converted, convert
+from ..container import Container
 from ..errors import OptionError
+from ..integrations.converting import Converted, convert
 from .common import STDIO, refuse_no_folder, target_of
 from .containers import is_container, opened
 from .inputs import is_pipe, label_of

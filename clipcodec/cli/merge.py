@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from ..codec import Codec
 from ..container.merging import Mergeable, Merged, merge, same_ids
 from ..errors import ClipcodecError, DecodeError, OptionError, placed
+from ..system.stores import is_url
 from .common import STDIO, read_stream, refuse_no_folder, refuse_terminal_or_existing, report
 from .containers import binary, is_container
 from .formats import CONTAINER, STREAM, refuse_foreign, refuse_other_format
-from .inputs import is_pipe, label_of, seekable
+from .inputs import is_pipe, label_of, remote, seekable
 from .results import Results, together
 from .terminal import counted, say
 
@@ -52,7 +53,9 @@ def _all_fit(names: list[str], codec: Codec) -> bool:
             refuse_foreign(
                 name, "a container or a stream", CONTAINER, STREAM, codec=codec, error=DecodeError
             )
-            if not is_pipe(name):
+            if is_url(name):
+                remote(name)
+            elif not is_pipe(name):
                 os.stat(name)
         except (ClipcodecError, OSError) as error:
             report(name, error)
@@ -67,8 +70,11 @@ class _Stream(io.BytesIO):
 
 
 def _source(name: str, codec: Codec, stack: ExitStack) -> Mergeable:
-    """A path; or all of a pipe, of which no more is read than a stream has, if it is none."""
-    if not is_pipe(name):
+    """A path; or all of a pipe, of which no more is read than a stream has, if it is none.
+
+    A URL of a container, or the stream that it names.
+    """
+    if not is_pipe(name) and not is_url(name):
         return name
     if is_container(name):
         source = seekable(name)

@@ -3,11 +3,10 @@
 layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. embedded.py
 and profiles.py are about the profile that a container may carry; deletions.py and marking.py about
 items that are deleted. merging.py, splitting.py,
-filtering.py, deduping.py, converting.py and compacting.py make containers of containers.
+filtering.py, deduping.py and compacting.py make containers of containers.
 """
 
 from .compacting import Compacted, compact
-from .converting import Converted, convert
 from .deduping import Deduped, dedupe
 from .filtering import Filtered, filter_items
 from .layout import Item
@@ -21,14 +20,12 @@ __all__ = [
     "Compacted",
     "Container",
     "ContainerWriter",
-    "Converted",
     "Deduped",
     "Filtered",
     "Item",
     "ItemReader",
     "Merged",
     "compact",
-    "convert",
     "create",
     "dedupe",
     "filter_items",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ..errors import DecodeError, InputError, LockedError, OptionError, placed
+from ..system.remote import located, open_source
 from . import layout
 from .layout import Item
 from .metadata import common
@@ -291,7 +292,7 @@ class _Reading:
             return
         if isinstance(source, (str, os.PathLike)):
             name = os.fspath(source)
-            with open(source, "rb") as file:
+            with open_source(located(source), 0) as file:
                 begins = file.read(len(layout.MAGIC))
         else:
             name = str(getattr(source, "name", "container"))

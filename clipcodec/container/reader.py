@@ -44,7 +44,8 @@ def open_container(
     """Open a container of streams for reading; public as `clipcodec.open`.
 
     Args:
-        source: A path, or a binary file that can seek; for a pipe see `read_items`.
+        source: A path, a URL of an object store such as `s3://bucket/photos.clpc`, an `OpenFile` of
+            fsspec, or a binary file that can seek; for a pipe see `read_items`.
         profile: The profile or its file, if the streams were made with a private one that the
             container does not carry.
         partial: Also read a container that was cut, is damaged or is being written: all its good
@@ -57,7 +58,8 @@ def open_container(
         TruncatedError: The file was cut, or not closed yet.
         CorruptError: It is damaged, or no container.
         UnsupportedError: It is from a later release.
-        OSError: It cannot be read.
+        OSError: It cannot be read; of an object store also `StoreError`.
+        MissingDependencyError: The package for this store is missing.
 
     Examples:
         >>> with clipcodec.open("photos.clpc") as photos:

@@ -67,7 +67,8 @@ def create(
     file object of an object store, the upload is aborted then, if that can be done.
 
     Args:
-        target: A path, or a binary file to write to, such as a pipe.
+        target: A path, a URL of an object store, where the object appears when it is whole, or a
+            binary file to write to, such as a pipe.
         mode: "x": a new file; "w": replace an existing one; "a": append, or go on where a writer
             was interrupted (what follows the last good block is cut off).
         metadata: A JSON object to keep in a new container.
@@ -83,7 +84,8 @@ def create(
     Raises:
         OutputExistsError: The file exists, and the mode is "x".
         LockedError: Another process writes it.
-        OptionError: There is no such mode, or the metadata are no JSON object; the profile is a
+        OptionError: There is no such mode, or the metadata are no JSON object; objects of a store
+            cannot be appended to; the profile is a
             registered one, or not the one that the container carries.
         WeightsError: The profile's file is missing, damaged, or has changed since it was read.
         CorruptError: In mode "a", the file is no container that can be appended to.

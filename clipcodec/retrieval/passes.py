@@ -43,8 +43,8 @@ def search(
         where: Search only some items: N booleans, positions, or a function that is given an id, or
             None where there is none, and says whether the item is searched. No other item is
             decoded. Of an iterator, a list is made first.
-        exact: Decode every stream. False: score all by their first bands, and decode a short list
-            wholly; several times faster, and nearly the same hits.
+        exact: Decode every stream. False: score all by the first networks of the decoder, and
+            decode a short list wholly; several times faster, and nearly the same hits.
         profile: A private profile's file; a container brings its own.
         backbone: The model that made the queries: streams of another one are an error. None:
             unknown.

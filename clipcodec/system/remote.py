@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from ..errors import StoreError
+from .objects import guarded, info_of, opened, reader, state_of
 from .stores import Location, fail, is_url, local_path, passes, replaced
 
-PARALLEL = 8  # requests at once
 _TRIES, _PAUSE = 4, 0.1  # of one request; seconds before the second, four times as long each time
 _GAP = 1 << 17  # bytes that cost less than a request
 _FIRST_PIECE, _MOST_PIECE = 1 << 18, 1 << 22  # bytes of a request that joins several ranges
@@ -26,16 +24,6 @@ _FRONT, _TAIL, _MOST_TAIL = 1 << 14, 1 << 16, 1 << 23  # bytes that are read fir
 _WHOLE = 1 << 17  # bytes of an object that is read at once
 _TINY = 1 << 10  # bytes; with less, more is read and kept
 _TRUST = 5.0  # seconds in which a store that cannot refuse another object is not asked again
-_CONTENT = ("ETag", "etag", "generation", "md5Hash", "content_md5", "checksum")
-_TIME = (
-    "LastModified",
-    "last_modified",
-    "Last-Modified",
-    "mtime",
-    "updated",
-    "modified",
-    "created",
-)
 
 Range = tuple[int, int]  # offset, size
 
@@ -80,9 +68,9 @@ class RemoteFile:
             if file is None:
                 with suppress(Exception):  # what the file system remembers of a folder may be old
                     fs.invalidate_cache(path)
-                file, info = _opened(fs, path)
+                file, info = opened(fs, path)
             else:
-                info = _info(fs, path, file)
+                info = info_of(fs, path, file)
         except Exception as error:
             fail(self.name, error, "cannot be opened")
         if info.get("type") == "directory":
@@ -90,9 +78,9 @@ class RemoteFile:
         if info.get("size") is None:
             raise StoreError(f"{self.name}: the store does not say its size: download it first")
         self._fs, self._path, self._file = fs, path, file
-        self._size, self._state = int(info["size"]), _state(info)
-        self._once, self._parallel = _reader(fs, path, file)
-        self._guarded, self._compared = _guarded(file), time.monotonic()
+        self._size, self._state = int(info["size"]), state_of(info)
+        self._once, self._parallel = reader(fs, path, file)
+        self._guarded, self._compared = guarded(file), time.monotonic()
 
     def _here(self) -> None:
         """In a forked process: connections and locks of the parent cannot be used."""
@@ -110,7 +98,7 @@ class RemoteFile:
         try:
             with suppress(Exception):
                 fs.invalidate_cache(path)
-            state = _state(fs.info(path))
+            state = state_of(fs.info(path))
         except FileNotFoundError:
             raise replaced(self.name, "deleted") from None
         except Exception:  # it cannot be told: the error that led here says more
@@ -273,64 +261,6 @@ def joined(ranges: Iterable[Range]) -> Iterator[list[Range]]:
 
 def _no_ranges(name: str) -> str:
     return f"{name}: the store ignores ranges, and gives the whole object: download it first"
-
-
-# what file systems have
-
-
-def _opened(fs: Any, path: str) -> tuple[Any, dict[str, Any]]:
-    """A file object, and what is known of the object."""
-    protocol = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-    if "https" not in protocol:
-        file = fs.open(path, "rb")
-        return file, _info(fs, path, file)
-    info = dict(fs.info(path))
-    headers = dict(fs.kwargs.get("headers", {}))
-    tag = info.get("ETag")
-    if tag and not tag.startswith("W/"):  # the server refuses to mix two objects
-        headers["If-Match"] = tag
-    return fs.open(path, "rb", size=info.get("size"), headers=headers), info
-
-
-def _info(fs: Any, path: str, file: Any) -> dict[str, Any]:
-    details = getattr(file, "details", None)
-    if isinstance(details, dict) and any(details.get(key) for key in (*_CONTENT, *_TIME)):
-        return details
-    return dict(fs.info(path))
-
-
-def _guarded(file: Any) -> bool:
-    """Do its requests name the object that was opened, so that the store refuses another?"""
-    headers = getattr(file, "kwargs", {}).get("headers", {})
-    return "IfMatch" in getattr(file, "read_kw", {}) or "If-Match" in headers
-
-
-def _state(info: dict[str, Any]) -> tuple[int, ...]:
-    """Numbers that are equal only for the same content; the last is no time: see survey.py."""
-    known = [f"{key}={info[key]}" for key in _CONTENT if info.get(key)][:1]
-    if not known:
-        known = [f"{key}={info[key]}" for key in _TIME if info.get(key)]
-    digest = hashlib.sha256("\n".join(known).encode()).digest()
-    return -1, int.from_bytes(digest[:8], "big"), int(info.get("size") or 0), 0
-
-
-def _reader(fs: Any, path: str, file: Any) -> tuple[Callable[[int, int], bytes], int]:
-    """What reads from a start to an end, and how many threads may call it at once."""
-    cached = type(fs).__module__.endswith("implementations.cached")
-    fetch = getattr(file, "_fetch_range", None)
-    if callable(fetch) and not cached:  # S3's refuses an object that was replaced since
-        return fetch, PARALLEL if getattr(fs, "async_impl", False) else 1
-    if isinstance(file, io.BytesIO):  # memory://, one file object for all
-        return (lambda start, end: fs.cat_file(path, start=start, end=end)), 1
-    lock = threading.Lock()
-
-    def read(start: int, end: int) -> bytes:
-        with lock:
-            file.seek(start)
-            data: bytes = file.read(end - start)
-            return data
-
-    return read, 1
 
 
 class _Stream(io.RawIOBase):

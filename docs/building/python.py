@@ -29,6 +29,8 @@ MODULES = {
     "clipcodec.integrations.datasets": "clipcodec.integrations.datasets",
     "clipcodec.integrations.ray": "clipcodec.integrations.ray",
     "clipcodec.integrations.faiss": "clipcodec.integrations.faiss",
+    "clipcodec.integrations.usearch": "clipcodec.integrations.usearch",
+    "clipcodec.integrations.hnswlib": "clipcodec.integrations.hnswlib",
 }
 ERRORS = "clipcodec.errors"
 WORDS = """::: {}

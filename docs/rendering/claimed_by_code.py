@@ -83,6 +83,12 @@ BY_CODE = listed({
         ("8 bytes per block", "formats/container-1.md"),
         ("at most 32 MiB", "clipcodec/container/embedded.py"),
     ],
+    "docs/cookbook/near-duplicates.md": [
+        ("told apart by 64 numbers each", "clipcodec/container/deduping.py"),
+    ],
+    "docs/object-storage.md": [
+        ("an answer such as 503 are\ntried again up to three times", "clipcodec/system/remote.py, clipcodec/system/stores.py"),
+    ],
     "docs/figures/rate-distortion.md": [
         ("10,979 embeddings that none was trained on: 1,400 images of 200 ImageNet classes", TEST_SETS),
         ("where cosine ≈ 1 − E/2 for a squared error E", SUMS),

@@ -107,6 +107,19 @@ def test_nothing_is_written_beside_an_input_of_a_store(
     assert names() == before
 
 
+def test_merge(capsys: pytest.CaptureFixture[str]) -> None:
+    with clipcodec.create("more.clpc") as writer:
+        writer.append(clipcodec.encode_embedding(X[0], max_bytes=48), id="more.jpg")
+    sources = [f"{BOX}/photos.clpc", "more.clpc", f"{BOX}/one.clip"]
+    assert main(["merge", *sources, "-o", "all.clpc"]) == 0
+    assert main(["merge", *sources, "-o", f"{BOX}/all.clpc"]) == 0
+    assert get("all.clpc") == Path("all.clpc").read_bytes()
+    assert len(clipcodec.open("all.clpc")) == 42
+    assert main(["merge", f"{BOX}/none.clpc", "-o", f"{BOX}/new.clpc"]) == 1
+    assert "no such object" in capsys.readouterr().err
+    assert "new.clpc" not in names()
+
+
 def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq

@@ -496,7 +496,7 @@ def test_a_writer_that_is_forgotten_is_given_up(server: Server) -> None:
 
 
 def test_a_program_that_ends_without_closing_its_writer_ends(server: Server) -> None:
-    code = f"import clipcodec; w = clipcodec.create({URL!r}); w.append(b'i00' * 20)"
+    code = f"import clipcodec; w = clipcodec.create({URL!r}); w.append(bytes([105, 0, 0]) * 20)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
     assert done.stderr == b""
     assert get() is None

@@ -327,7 +327,7 @@ def test_a_full_disk_keeps_the_container_whole(tmp_path: Path) -> None:
         "import clipcodec, resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 9}, resource.RLIM_INFINITY))\n"
-        f"with clipcodec.create({str(path)!r}, 'a') as w: w.append(b'\x69new' * 9)\n"
+        f"with clipcodec.create({str(path)!r}, 'a') as w: w.append(b'\\x69\\xffew' * 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "cannot be written" in done.stderr

@@ -1,1 +1,1 @@
-"""The forms that `clipcodec.convert` knows, a module each; container/converting.py names them."""
+"""The forms that `clipcodec.convert` knows, a module each; converting.py names them."""

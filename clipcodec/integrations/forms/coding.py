@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 
 from ...codec import Codec
 from ...container import Container
-from ...container.converting import How, note_lost
 from ...container.id_lists import lines_of
 from ...container.profiles import profile_of
 from ...embeddings import normalise
 from ...errors import OptionError, placed
 from ...profile import Profile
 from ...system.files import replacing
+from ..converting import How, note_lost
 
 Parts = Callable[[], Iterable[Any]]
 

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ...container import Container
-from ...container.converting import How, Incoming, with_ids
 from ...container.id_lists import read_ids
 from ...container.layout import Item
 from ...errors import InputError, OptionError, brief
+from ..converting import How, Incoming, with_ids
 from ..extras import need
 from ..faiss import from_faiss, to_faiss
 from .coding import beside_ids, codec_of, file_size, own_profile

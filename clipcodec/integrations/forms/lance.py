@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ...container import Container
-from ...container.converting import How, Incoming
 from ...errors import (
     InputError,
     MissingDependencyError,
@@ -19,6 +18,7 @@ from ...errors import (
     OutputExistsError,
     brief,
 )
+from ..converting import How, Incoming
 from .coding import file_size
 from .tables import batches_of, incoming, schema_of
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from ... import arrays
 from ...container import Container
-from ...container.converting import How, Incoming, with_ids
 from ...container.id_lists import read_ids
 from ...embeddings import as_rows
 from ...errors import InputError
+from ..converting import How, Incoming, with_ids
 from .coding import beside_ids, codec_of, encoded, file_size, own_profile
 
 WORDS = "a NumPy array"

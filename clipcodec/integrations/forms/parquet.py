@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...container import Container
-from ...container.converting import How, Incoming
 from ...system.files import replacing
+from ..converting import How, Incoming
 from ..extras import need
 from ..parquet import batches_of as batches_of_file
 from ..parquet import opened

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...container import Container
-from ...container.converting import How, Incoming, note_lost
 from ...container.embedded import Embedded
 from ...container.layout import MAX_STREAM, Item
 from ...container.names import STREAM_SUFFIX, FileNames
 from ...errors import CorruptError, InputError, OptionError, OutputExistsError, brief
 from ...system.folders import filling
+from ..converting import How, Incoming, note_lost
 
 WORDS = "shards of WebDataset"
 _PROFILE = ".profile.safetensors"

@@ -13,13 +13,13 @@ import numpy as np
 from ...bitstream import begins
 from ...codec import Codec
 from ...container import Container
-from ...container.converting import How, Incoming, one_profile
 from ...container.embedded import Embedded
 from ...container.layout import Item
 from ...errors import InputError, OptionError
 from ..arrow_types import is_stream, is_vector
 from ..batches import encode_all
 from ..carried import carried_profile
+from ..converting import How, Incoming, one_profile
 from ..extras import need
 from ..schemas import (
     FORMAT_VERSION,

@@ -14,22 +14,22 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..container.copying import opened, refuse_own
+from ..container.layout import Item
+from ..container.profiles import is_container
+from ..container.reader import Container
+from ..container.streams import profile_name
+from ..container.writer import ContainerWriter
 from ..errors import DecodeError, InputError, OptionError, placed
 from ..system.stores import is_url
 from ..target import Target, TargetOptions
-from .copying import opened, refuse_own
-from .layout import Item
-from .profiles import is_container
-from .reader import Container
-from .streams import profile_name
-from .writer import ContainerWriter
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..container.embedded import Embedded
     from ..profile import Profile
     from ..profile.registry import ProfileLike
-    from .embedded import Embedded
 
 PathLike = str | os.PathLike[str]
 CONTAINER_SUFFIX = ".clpc"
@@ -73,7 +73,7 @@ class Converted:
             notes = counted(len(self.notes), "note") if self.notes else None
             return [counted(self.items, "item"), sized(self.bytes), notes]
 
-        return shown("container.Converted", parts)
+        return shown("Converted", parts)
 
 
 @dataclass(frozen=True)
