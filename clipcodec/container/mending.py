@@ -89,7 +89,7 @@ def refuse_lost_deletions(file: SeekableFile, survey: Survey) -> None:
         for start in range(at, end, BLOCK_BYTES):
             data = file.read_at(start, min(end - start, BLOCK_BYTES + layout.HEAD_BYTES))
             for match in _DELETIONS.finditer(data):
-                if not _cut(file, start + match.start()):
+                if not _cut(file, start + match.start(), survey):
                     raise CorruptError(
                         "what says which items are deleted is damaged, and appending would bring "
                         f"them back: {_COPY}"
@@ -97,8 +97,14 @@ def refuse_lost_deletions(file: SeekableFile, survey: Survey) -> None:
         at = end + size
 
 
-def _cut(file: SeekableFile, at: int) -> bool:
-    """Does the file end inside the block whose head this is?"""
+def _cut(file: SeekableFile, at: int, survey: Survey) -> bool:
+    """Was the block whose head this is not written to its end?
+
+    The file ends inside it, or where the index did in whose place it was to be written.
+    """
+    index = layout.AROUND + 8 * len(survey.entries) + 4
+    if at == survey.end and file.size == at + index:  # a whole block would have another index
+        return True
     try:
         return at + layout.parse_head(file.read_at(at, layout.HEAD_BYTES)).whole > file.size
     except TruncatedError:

@@ -258,7 +258,7 @@ class Container:
     def _many(self, keys: Any) -> NDArray[np.int64]:
         """The positions that several keys mean."""
         if not (isinstance(keys, slice) or hasattr(keys, "tolist")):
-            if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+            if isinstance(keys, (str, bytes, bytearray)) or not isinstance(keys, Iterable):
                 raise OptionError(f"{type(keys).__name__} is not many keys: give a list of them")
             keys = [*keys]
         return np.atleast_1d(places_of(keys, self._len, self.index))

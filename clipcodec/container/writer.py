@@ -548,7 +548,8 @@ class ContainerWriter:
         that was updated is there twice, and found by its id as it is now."""
         self._write_block()
         if self._gone.waiting:
-            self._write(self._gone.block(self._places()[0], self._end), 0)
+            for data in self._gone.blocks(self._places()[0], self._end):
+                self._write(data, 0)
             self._gone.done()
 
     def _write_block(self) -> None:
