@@ -163,7 +163,7 @@ def _metadata(schema: pa.Schema) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError("the container's metadata in this table are damaged") from error
     return found if isinstance(found, dict) else None
 
