@@ -58,6 +58,19 @@ def check_place(number: int, path: Path) -> None:
         raise _held(path, _read(_beside(path)))
 
 
+def unlock(number: int) -> None:
+    """Unlock the open file with descriptor `number`, which is then to be closed.
+
+    Closing it is not enough where a child that was forked meanwhile has it open, too. The child
+    itself must not do this.
+    """
+    if sys.platform != "win32":  # no process is forked there
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_UN)
+
+
 def _try_lock(number: int) -> None:
     if sys.platform == "win32":
         import msvcrt
