@@ -16,6 +16,16 @@ from .ids import unpack_ids
 from .keys import places_of
 
 
+def listed(keys: Any) -> Any:
+    """Many keys as a list; one, and a range or a slice, as it is. Raises OptionError for bytes."""
+    keys = keys.tolist() if hasattr(keys, "tolist") else keys
+    if isinstance(keys, (bytes, bytearray)):  # a list of them would be numbers, so positions
+        raise OptionError(f"{type(keys).__name__} is no key of an item: an id is text")
+    if isinstance(keys, Iterable) and not isinstance(keys, (str, range)):
+        return [*keys]
+    return keys
+
+
 class Marked:
     """The items of a container that is written, and which of them are to be deleted.
 
@@ -60,14 +70,11 @@ class Marked:
 
         Raises KeyError, IndexError or OptionError, and then notes none.
         """
-        keys = keys.tolist() if hasattr(keys, "tolist") else keys
-        if isinstance(keys, (bytes, bytearray)):  # else numbers, which are positions
-            raise OptionError(f"{type(keys).__name__} is no key of an item: an id is text")
+        keys = listed(keys)
         names: list[str] = []
         if isinstance(keys, str):
             keys, names = [], [keys]
-        elif isinstance(keys, Iterable):
-            keys = [*keys]
+        elif isinstance(keys, list):
             names = [key for key in keys if isinstance(key, str)]
             keys = [key for key in keys if not isinstance(key, str)]
         unknown = [id for id in names if not self.named(id)]

@@ -35,7 +35,7 @@ from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
 from .locking import close_unused, open_locked
-from .marking import Marked, named_items
+from .marking import Marked, listed, named_items
 from .mending import BLOCK_BYTES, mended, profile_to_put, refuse_lost_deletions
 from .piped import ItemReader
 from .reader import Container
@@ -368,6 +368,7 @@ class ContainerWriter:
             (2, 98)
         """
         self._open()
+        keys = listed(keys)
         self._know(keys)
         return self._gone.mark(keys, len(self))
 
@@ -406,7 +407,8 @@ class ContainerWriter:
         """Read the ids of all items, if they are asked for, and not known yet."""
         if self._path is None:
             raise OptionError("items can be deleted in a container that has a path, not in a pipe")
-        if self._gone.known or not isinstance(keys, Iterable):
+        named = isinstance(keys, list) and any(isinstance(key, str) for key in keys)
+        if self._gone.known or not (named or isinstance(keys, str)):
             return
         file = SeekableFile(self._open(), os.fspath(self._path))
         there = named_items(file, *self._places())

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import clipcodec
 from clipcodec import CorruptError, Item, LockedError, OptionError, UnsupportedError
 from clipcodec.container import compact, layout, locking, marking, merge
+from clipcodec.container import writer as writer_module
 from clipcodec.container.deletions import Deletions, Places, pack_deletions, unpack_deletions
 from formats.reference import container as reference
 
@@ -258,6 +259,16 @@ def test_deletions_of_more_items_than_a_block_can_name(
         writer.append(*items[0])
     assert read(path) == [*items[1::2], items[0]]
     assert [kind for kind, _, _ in blocks(path.read_bytes())].count(b"GONE") == 2
+
+
+def test_positions_need_no_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So nothing is read for them, however large the container is."""
+    path = made(tmp_path / "a.clpc", ITEMS)
+    monkeypatch.delattr(writer_module, "named_items")
+    for keys in ([0], np.array([0, 1]), range(2), iter([0]), slice(0, 1), np.arange(13) < 2):
+        with clipcodec.create(path, "a") as writer:
+            writer.delete(keys)
+    assert read(path) == ITEMS[9:]
 
 
 def test_deleting_one_by_one_orders_nothing_again(
