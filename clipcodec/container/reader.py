@@ -76,7 +76,8 @@ class Container:
 
     `len`, `in`, iteration, positions, slices and ids work as with a list and a dict. If it was
     opened by path, it can be pickled: it is opened again, with the same items, or not at all
-    (MismatchError) if its file was compacted or replaced meanwhile. A container may carry the private profile of its streams, which are decoded by it then. The format is
+    (MismatchError) if its file was compacted or replaced meanwhile. A container may carry the
+    private profile of its streams, which are decoded by it then. The format is
     formats/container-1.md.
 
     The check value of a block is verified before anything of it is used, so damage is noticed

@@ -26,6 +26,7 @@ from ..errors import (
     placed,
 )
 from ..system.files import abort, move, refuse_existing
+from ..system.locks import is_at
 from ..system.uploads import Upload, upload_to
 from ..text_form import check_start
 from . import layout
@@ -626,8 +627,14 @@ class ContainerWriter:
     def _sync(self) -> None:
         file = self._open()
         file.flush()
-        if self._path is not None:
-            os.fsync(file.fileno())
+        if self._path is None:
+            return
+        os.fsync(file.fileno())
+        if sys.platform != "win32" and not is_at(file.fileno(), self._path):
+            raise LockedError(
+                f"{self._path} was replaced or removed by another process while it was written: "
+                "what was appended is not in it, begin again"
+            )
 
     def _release(self) -> None:
         """Close the file, which unlocks it; a file object of the caller's stays open."""

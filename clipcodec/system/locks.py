@@ -54,7 +54,7 @@ def lock(number: int, path: Path) -> None:
 
 def check_place(number: int, path: Path) -> None:
     """Raise LockedError if the open file was renamed or removed before it was locked."""
-    if sys.platform != "win32" and not _is_at(number, path):
+    if sys.platform != "win32" and not is_at(number, path):
         raise _held(path, _read(_beside(path)))
 
 
@@ -82,7 +82,7 @@ def _try_lock(number: int) -> None:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _is_at(number: int, path: Path) -> bool:
+def is_at(number: int, path: Path) -> bool:
     """Is the open file with descriptor `number` still the one at `path`?"""
     try:
         return os.path.samestat(path.stat(), os.fstat(number))

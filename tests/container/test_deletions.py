@@ -277,8 +277,13 @@ def test_deleting_one_by_one_orders_nothing_again(
     """By id; by position what is noted is ordered once, with what is new."""
     path = made(tmp_path / "a.clpc", named(300), block_items=64)
     sizes = list[int]()
-    union = marking._sorted
-    monkeypatch.setattr(marking, "_sorted", lambda x: (sizes.append(len(x)), union(x))[1])
+    ordered = marking._sorted
+
+    def noted(some: set[int]) -> Any:
+        sizes.append(len(some))
+        return ordered(some)
+
+    monkeypatch.setattr(marking, "_sorted", noted)
     with clipcodec.create(path, "a") as writer:
         for i in range(100):
             writer.delete(f"{i}.jpg")

@@ -122,6 +122,19 @@ def test_ids_are_read_once(opened: Container) -> None:
     assert Counted.reads == before
 
 
+def test_a_closed_container_reads_no_other_file(tmp_path: Path) -> None:
+    """The next file that is opened has its number in the system."""
+    save(tmp_path / "a.clpc", STREAMS)
+    save(tmp_path / "b.clpc", STREAMS[::-1])
+    closed = clipcodec.open(tmp_path / "a.clpc")
+    closed.close()
+    with clipcodec.open(tmp_path / "b.clpc") as other:
+        for use in (lambda: closed[0], lambda: closed.take([1]), lambda: list(closed)):
+            with pytest.raises(ValueError, match="closed file"):
+                use()
+        assert other[:] == STREAMS[::-1]
+
+
 # pickled
 
 
