@@ -475,6 +475,18 @@ def test_deletions_behind_damage_hold(tmp_path: Path) -> None:
     assert read(path) == [*expected, Item(b"inew", "new")]
 
 
+def test_deletions_of_what_is_missing_are_not_appended_after(tmp_path: Path) -> None:
+    """Bytes were cut out before: it would be a container that cannot be opened."""
+    path = deleted(made(tmp_path / "a.clpc", ITEMS), [1, 6])
+    data = path.read_bytes()
+    _, start, end = blocks(data)[0]
+    path.write_bytes(data[:start] + data[end:])
+    with clipcodec.open(path, partial=True) as container:
+        assert list(container.items())[-12:] == ITEMS[8:]
+    with pytest.raises(CorruptError, match="which items are deleted is damaged"):
+        clipcodec.create(path, "a")
+
+
 def test_runs_of_many_items_take_no_memory(tmp_path: Path) -> None:
     """What a block says is kept as runs, not item by item."""
     gone = Deletions(np.array([0, 1 << 40]), np.array([1 << 39, 1 << 41]))
