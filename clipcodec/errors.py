@@ -227,10 +227,12 @@ class RateError(OptionError):
 
 
 class MismatchError(InputError):
-    """An index, or hits, of another container than the one given, or of what it was before.
+    """An index, hits or a copy of another container than this, or of what it was before.
 
-    Raised where a saved index is compared with a container, or hits with a file that was replaced.
-    `index.update(container)` brings an index up to date; search again for new hits.
+    Raised where a saved index is compared with a container, or hits with a file that was replaced;
+    also for a pickled container whose file was compacted or replaced meanwhile.
+    `index.update(container)` brings an index up to date; search again for new hits, and open a
+    container again.
     """
 
 

@@ -6,13 +6,14 @@ appends some bytes, and a crash loses nothing. `compact` writes the file without
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
+from . import layout
 
 Integers = NDArray[np.int64]
 _RUN = np.dtype([("back", ">u8"), ("first", ">u2"), ("last", ">u2")])
@@ -99,18 +100,25 @@ class Deletions:
         return kept
 
 
-def pack_deletions(deleted: Deletions, places: Places, at: int) -> bytes:
-    """The body of a block `GONE` that begins at byte `at` of the file, behind these blocks."""
+def pack_deletions(deleted: Deletions, places: Places, at: int) -> Iterator[bytes]:
+    """The bodies of blocks `GONE`, the first at byte `at` of the file, behind these blocks.
+
+    Nearly always one is enough. Each is to be written behind the one before.
+    """
     cuts = np.union1d(deleted.starts, places.firsts)  # no run reaches into the next block
     cuts = cuts[(deleted.before(cuts + 1) - deleted.before(cuts)) > 0]
     block = np.searchsorted(places.firsts, cuts, side="right") - 1
     ends = deleted.ends[np.searchsorted(deleted.starts, cuts, side="right") - 1]
     ends = np.minimum(ends, places.firsts[block] + places.counts[block])
     out = np.empty(len(cuts), _RUN)
-    out["back"] = at - places.offsets[block]
     out["first"] = cuts - places.firsts[block]
     out["last"] = ends - 1 - places.firsts[block]
-    return out.tobytes()
+    most = layout.MAX_BODY // _RUN.itemsize
+    for start in range(0, len(out), most):
+        part = out[start : start + most]
+        part["back"] = at - places.offsets[block[start : start + most]]
+        yield part.tobytes()
+        at += layout.AROUND + part.nbytes
 
 
 def unpack_deletions(body: bytes, places: Places, at: int) -> Deletions:

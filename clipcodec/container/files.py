@@ -100,10 +100,11 @@ class SeekableFile:
         """`size` bytes from `offset`, or fewer at the end of the file."""
         if isinstance(self._file, RemoteFile):
             return self._file.read_at(offset, size)
-        if self._number is not None:
+        number = self._number
+        if number is not None:
             data = b""
             while len(data) < size and (
-                part := os.pread(self._number, size - len(data), offset + len(data))
+                part := os.pread(number, size - len(data), offset + len(data))
             ):
                 data += part
             return data
@@ -182,6 +183,7 @@ class SeekableFile:
 
     def close(self) -> None:
         if self._own:
+            self._number = None  # it may be that of another file from now on
             self._file.close()
 
 

@@ -59,8 +59,11 @@ def _counted(ids: Iterable[str | None], streams: int) -> Iterable[str | None]:
 
 
 def plain(value: Any) -> Any:
-    """A value of an Arrow column as Python's; others as they are."""
-    return value.as_py() if hasattr(value, "as_py") else value
+    """A value of an Arrow column as Python's; others as they are. Raises OptionError."""
+    try:
+        return value.as_py() if hasattr(value, "as_py") else value
+    except UnicodeDecodeError as error:
+        raise OptionError(f"a text is not UTF-8: {error}") from error
 
 
 def _type(value: object) -> str:

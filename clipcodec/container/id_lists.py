@@ -13,6 +13,7 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
+_SPLIT = frozenset("\n\r\0")
 
 
 def parse_ids(data: bytes) -> list[str | None]:
@@ -44,11 +45,18 @@ def read_ids(path: str | os.PathLike[str]) -> list[str | None]:
 
 
 def lines_of(ids: Iterable[str | None]) -> str:
-    """The text of such a list; an empty line for None. Raises OptionError for a line break."""
-    return "".join(map(_line, ids))
+    """The text of such a list; an empty line for None.
+
+    Raises OptionError for an id that would be read as another: `parse_ids` splits the text.
+    """
+    text = "".join(map(_line, ids))
+    if text.startswith("\ufeff"):  # a mark of the coding, which is not kept
+        raise OptionError("the first id begins with U+FEFF, so --ids cannot hold it: use --json")
+    return text
 
 
 def _line(id: str | None) -> str:
-    if id is not None and ("\n" in id or "\r" in id):
-        raise OptionError(f"id {id!r} has a line break, so --ids cannot hold it: use --json")
+    if id is not None and not _SPLIT.isdisjoint(id):
+        raise OptionError(f"id {id!r} has a line break or a NUL, so --ids cannot hold it: use "
+                          "--json")  # fmt: skip
     return f"{id or ''}\n"

@@ -274,7 +274,11 @@ def unpack_index(body: bytes) -> NDArray[np.int64]:
     """Entries (B, 2) of an index: bytes and items of every block before it. Raises CorruptError."""
     if len(body) % 8 != 4 or int.from_bytes(body[-4:], "big") != len(body):
         raise CorruptError(f"an index of {len(body)} bytes: it states another size")
-    return np.frombuffer(body[:-4], ">u4").astype(np.int64).reshape(-1, 2)
+    entries = np.frombuffer(body[:-4], ">u4").astype(np.int64).reshape(-1, 2)
+    if (entries[:, 1] > MAX_ITEMS).any():
+        raise CorruptError(f"an index of a block of {entries[:, 1].max()} items: at most "
+                           f"{MAX_ITEMS}")  # fmt: skip
+    return entries
 
 
 def pack_metadata(metadata: dict[str, Any]) -> bytes:

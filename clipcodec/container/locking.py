@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..errors import LockedError, OutputExistsError
-from ..system.locks import LockFile, check_place, lock
+from ..system.locks import LockFile, check_place, lock, unlock
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -22,6 +22,7 @@ class _Locked(io.FileIO):
     """
 
     lock_file: LockFile | None = None
+    locked_by: int | None = None  # the number of the process
 
     def write(self, data: Buffer, /) -> int:
         if self.lock_file is not None:
@@ -36,6 +37,8 @@ class _Locked(io.FileIO):
     def close(self) -> None:
         if self.lock_file is not None:
             self.lock_file.release()
+        if not self.closed and self.locked_by == os.getpid():
+            unlock(self.fileno())
         super().close()
 
 
@@ -61,6 +64,7 @@ def open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
     file = _Locked(number, "r+b")
     try:
         lock(number, path)
+        file.locked_by = os.getpid()
         file.lock_file = LockFile(path)
         check_place(number, path)  # it may have been finished before the lock file was ours
     except LockedError:  # then another process goes on with it

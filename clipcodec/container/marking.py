@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import placed
+from ..errors import OptionError, placed
 from . import layout
 from .deletions import Deletions, Places, pack_deletions
 from .files import SeekableFile
 from .ids import unpack_ids
 from .keys import places_of
+
+
+def listed(keys: Any) -> Any:
+    """Many keys as a list; one, and a range or a slice, as it is. Raises OptionError for bytes."""
+    keys = keys.tolist() if hasattr(keys, "tolist") else keys
+    if isinstance(keys, (bytes, bytearray)):  # a list of them would be numbers, so positions
+        raise OptionError(f"{type(keys).__name__} is no key of an item: an id is text")
+    if isinstance(keys, Iterable) and not isinstance(keys, (str, range)):
+        return [*keys]
+    return keys
 
 
 class Marked:
@@ -25,6 +35,7 @@ class Marked:
     def __init__(self, written: Deletions | None = None) -> None:
         self.written = written or Deletions()
         self._marked: set[int] = set()  # places, not written yet
+        self._merged, self._unmerged = self.written, set[int]()  # both together are all
         self._named: dict[str, list[int]] | None = None  # places by id, once they were asked for
 
     def __len__(self) -> int:
@@ -59,12 +70,11 @@ class Marked:
 
         Raises KeyError, IndexError or OptionError, and then notes none.
         """
-        keys = keys.tolist() if hasattr(keys, "tolist") else keys
+        keys = listed(keys)
         names: list[str] = []
         if isinstance(keys, str):
             keys, names = [], [keys]
-        elif isinstance(keys, Iterable):
-            keys = [*keys]
+        elif isinstance(keys, list):
             names = [key for key in keys if isinstance(key, str)]
             keys = [key for key in keys if not isinstance(key, str)]
         unknown = [id for id in names if not self.named(id)]
@@ -72,14 +82,15 @@ class Marked:
             more = f", nor have any {len(unknown) - 1:,} others" if unknown[1:] else ""
             raise KeyError(f"no item has the id {unknown[0]!r}{more}")
         positions = np.atleast_1d(places_of(keys, count, dict[str, int]().__getitem__))
-        chosen = {*self._all().places(positions).tolist()}
+        chosen = {*self._all().places(positions).tolist()} if len(positions) else set[int]()
         chosen.update(place for id in names for place in self.named(id))
-        self._marked |= chosen
+        self.add(chosen)
         return len(chosen)
 
-    def add(self, places: Iterable[int]) -> None:
+    def add(self, places: Collection[int]) -> None:
         """Note the items at these places."""
         self._marked.update(places)
+        self._unmerged.update(places)
 
     def named(self, id: str) -> list[int]:
         """The places of the items with this id that are not deleted."""
@@ -90,20 +101,29 @@ class Marked:
             if place not in self._marked and self.written.kept(place, 1) is None
         ]
 
-    def block(self, places: Places, at: int) -> bytes:
-        """The block that deletes what was noted, to be written at byte `at`."""
-        return layout.block(layout.GONE, pack_deletions(self._fresh(), places, at))
+    def blocks(self, places: Places, at: int) -> Iterator[bytes]:
+        """The blocks that delete what was noted, to be written at byte `at`, one after the other.
+
+        places  of the blocks before them
+        """
+        for data in pack_deletions(Deletions.of(_sorted(self._marked)), places, at):
+            yield layout.block(layout.GONE, data)
 
     def done(self) -> None:
-        """That block was written."""
+        """These blocks were written."""
         self.written = self._all()
         self._marked.clear()
 
-    def _fresh(self) -> Deletions:
-        return Deletions.of(np.array(sorted(self._marked), np.int64))
-
     def _all(self) -> Deletions:
-        return Deletions.union([self.written, self._fresh()])
+        """What is deleted and what is noted. Kept, as it is asked for with each position."""
+        if self._unmerged:
+            self._merged = Deletions.union([self._merged, Deletions.of(_sorted(self._unmerged))])
+            self._unmerged.clear()
+        return self._merged
+
+
+def _sorted(places: set[int]) -> NDArray[np.int64]:
+    return np.array(sorted(places), np.int64)
 
 
 def named_items(

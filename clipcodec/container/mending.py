@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from ..errors import CorruptError, DecodeError, OptionError, TruncatedError
 from . import layout
+from .deletions import unpack_deletions
 from .embedded import Embedded, embedded_in, place
 from .files import SeekableFile
 from .survey import Survey
@@ -17,6 +18,9 @@ _PROFILE = re.compile(layout.PROFILE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DO
 _DELETIONS = re.compile(layout.GONE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
 _FRONT = len(layout.OPENING)
 _COPY = "copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
+_LOST_DELETIONS = (
+    f"what says which items are deleted is damaged, and appending would bring them back: {_COPY}"
+)
 
 
 def profile_to_put(file: SeekableFile, survey: Survey, given: Embedded | None) -> Embedded | None:
@@ -89,16 +93,28 @@ def refuse_lost_deletions(file: SeekableFile, survey: Survey) -> None:
         for start in range(at, end, BLOCK_BYTES):
             data = file.read_at(start, min(end - start, BLOCK_BYTES + layout.HEAD_BYTES))
             for match in _DELETIONS.finditer(data):
-                if not _cut(file, start + match.start()):
-                    raise CorruptError(
-                        "what says which items are deleted is damaged, and appending would bring "
-                        f"them back: {_COPY}"
-                    )
+                if not _cut(file, start + match.start(), survey):
+                    raise CorruptError(_LOST_DELETIONS)
         at = end + size
+    if survey.complete:
+        return
+    for offset, size in zip(survey.offsets.tolist(), sizes, strict=False):
+        data = file.read_at(offset, size) if file.read_at(offset, 4) == layout.GONE else None
+        if data is not None:
+            try:
+                unpack_deletions(layout.parse_block(data)[1], survey.places, offset)
+            except CorruptError:  # bytes before it are missing
+                raise CorruptError(_LOST_DELETIONS) from None
 
 
-def _cut(file: SeekableFile, at: int) -> bool:
-    """Does the file end inside the block whose head this is?"""
+def _cut(file: SeekableFile, at: int, survey: Survey) -> bool:
+    """Was the block whose head this is not written to its end?
+
+    The file ends inside it, or where the index did in whose place it was to be written.
+    """
+    index = layout.AROUND + 8 * len(survey.entries) + 4
+    if at == survey.end and file.size == at + index:  # a whole block would have another index
+        return True
     try:
         return at + layout.parse_head(file.read_at(at, layout.HEAD_BYTES)).whole > file.size
     except TruncatedError:

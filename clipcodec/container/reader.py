@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
@@ -22,6 +23,7 @@ from .embedded import embedded_in
 from .files import SeekableFile
 from .keys import places_of
 from .layout import Item
+from .same import check_same, marks_of
 from .survey import Survey, read_survey
 
 if TYPE_CHECKING:
@@ -73,8 +75,9 @@ class Container:
     """A sequence of streams in a file, in the order they were appended. Thread-safe.
 
     `len`, `in`, iteration, positions, slices and ids work as with a list and a dict. If it was
-    opened by path, it can be pickled: it is opened again, with the same items. A container may
-    carry the private profile of its streams, which are decoded by it then. The format is
+    opened by path, it can be pickled: it is opened again, with the same items, or not at all
+    (MismatchError) if its file was compacted or replaced meanwhile. A container may carry the
+    private profile of its streams, which are decoded by it then. The format is
     formats/container-1.md.
 
     The check value of a block is verified before anything of it is used, so damage is noticed
@@ -143,6 +146,7 @@ class Container:
         self._len = int(self._living.sum())
         self._kept: OrderedDict[int, Block] = OrderedDict()
         self._kept_bytes = 0
+        self._marks: list[bytes] | None = None  # once it is closed, to be opened again
         self._lock = threading.Lock()
         self._ids: list[str | None] | None = None
         self._index: dict[str, int] | None = None  # by id
@@ -154,13 +158,19 @@ class Container:
             "name": self._file.name,
             "partial": self._partial,
             "survey": self.survey,
+            "marks": self._marks if self._file.closed else marks_of(self._file, self.survey),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        """Raises MismatchError if the file has other items by now."""
         file = SeekableFile(state["path"], state["name"])
-        survey = state["survey"]
         self._partial = state["partial"]
-        self._begin(state["codec"], file, survey if file.grew_from(survey.state) else None)
+        try:
+            check_same(file, state["survey"], state["marks"])
+        except BaseException:
+            file.close()
+            raise
+        self._begin(state["codec"], file, state["survey"])
 
     def __repr__(self) -> str:
         from ..system.shown import counted, filed, shown, sized
@@ -258,7 +268,7 @@ class Container:
     def _many(self, keys: Any) -> NDArray[np.int64]:
         """The positions that several keys mean."""
         if not (isinstance(keys, slice) or hasattr(keys, "tolist")):
-            if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+            if isinstance(keys, (str, bytes, bytearray)) or not isinstance(keys, Iterable):
                 raise OptionError(f"{type(keys).__name__} is not many keys: give a list of them")
             keys = [*keys]
         return np.atleast_1d(places_of(keys, self._len, self.index))
@@ -648,6 +658,9 @@ class Container:
             >>> photos = clipcodec.open("photos.clpc")
             >>> photos.close()
         """
+        if self._file.own_path is not None and not self._file.closed:
+            with suppress(OSError):
+                self._marks = marks_of(self._file, self.survey)
         self._file.close()
 
     def __enter__(self) -> Container:

@@ -26,6 +26,7 @@ from ..errors import (
     placed,
 )
 from ..system.files import abort, move, refuse_existing
+from ..system.locks import is_at
 from ..system.uploads import Upload, upload_to
 from ..text_form import check_start
 from . import layout
@@ -35,7 +36,7 @@ from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
 from .locking import close_unused, open_locked
-from .marking import Marked, named_items
+from .marking import Marked, listed, named_items
 from .mending import BLOCK_BYTES, mended, profile_to_put, refuse_lost_deletions
 from .packing import BLOCK_ITEMS, packed
 from .piped import ItemReader
@@ -366,6 +367,7 @@ class ContainerWriter:
             (2, 98)
         """
         self._open()
+        keys = listed(keys)
         self._know(keys)
         return self._gone.mark(keys, len(self))
 
@@ -404,7 +406,8 @@ class ContainerWriter:
         """Read the ids of all items, if they are asked for, and not known yet."""
         if self._path is None:
             raise OptionError("items can be deleted in a container that has a path, not in a pipe")
-        if self._gone.known or not isinstance(keys, Iterable):
+        named = isinstance(keys, list) and any(isinstance(key, str) for key in keys)
+        if self._gone.known or not (named or isinstance(keys, str)):
             return
         file = SeekableFile(self._open(), os.fspath(self._path))
         there = named_items(file, *self._places())
@@ -546,7 +549,8 @@ class ContainerWriter:
         that was updated is there twice, and found by its id as it is now."""
         self._write_block()
         if self._gone.waiting:
-            self._write(self._gone.block(self._places()[0], self._end), 0)
+            for data in self._gone.blocks(self._places()[0], self._end):
+                self._write(data, 0)
             self._gone.done()
 
     def _write_block(self) -> None:
@@ -608,8 +612,14 @@ class ContainerWriter:
     def _sync(self) -> None:
         file = self._open()
         file.flush()
-        if self._path is not None:
-            os.fsync(file.fileno())
+        if self._path is None:
+            return
+        os.fsync(file.fileno())
+        if sys.platform != "win32" and not is_at(file.fileno(), self._path):
+            raise LockedError(
+                f"{self._path} was replaced or removed by another process while it was written: "
+                "what was appended is not in it, begin again"
+            )
 
     def _release(self) -> None:
         """Close the file, which unlocks it; a file object of the caller's stays open."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..container import Container
 from ..errors import DecodeError, MismatchError, OptionError
-from .made import blocks_of, gone_of
 
 Places = NDArray[np.int64]
 Finder = Callable[[Places], "list[str | None]"]  # places in a source, in order → their ids
@@ -222,12 +221,10 @@ def _again(container: Container) -> Container:
             "again: ask for `ids` before it is closed"
         )
     again = Container.__new__(Container)
-    again.__setstate__(container.__getstate__())
-    before, now = blocks_of(container), blocks_of(again)
-    same = np.array_equal(now[: len(before)], before)
-    if not same or not np.array_equal(gone_of(again), gone_of(container)):
-        again.close()
+    try:
+        again.__setstate__(container.__getstate__())
+    except MismatchError:
         raise MismatchError(
             f"{container.name} was changed since it was searched: open it and search again"
-        )
+        ) from None
     return again

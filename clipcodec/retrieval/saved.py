@@ -287,20 +287,30 @@ def _unpack_table(
         at += parts.nbytes
         made = []
         for source in known["sources"]:
+            _check_source(source)
             blocks = np.frombuffer(table, "<u4", 3 * source["blocks"], at).reshape(-1, 3)
             at += blocks.nbytes
             gone = np.frombuffer(table, "<u8", 2 * source["gone"], at).reshape(-1, 2)
             at += gone.nbytes
             whole = blocks.astype(np.int64)
-            made.append(MadeOf(int(source["rows"]), source["name"], whole[:, :2], whole[:, 2],
+            made.append(MadeOf(source["rows"], source["name"], whole[:, :2], whole[:, 2],
                                gone.astype(np.int64)))  # fmt: skip
         if at != len(table):
             raise ValueError("more bytes than it names")
         return parts, made, frozenset((str(a), str(b)) for a, b in known["profiles"])
-    except (ValueError, KeyError, TypeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
         raise CorruptError(f"its table is not as one is written ({error}): build it again") from (
             error
         )
+
+
+def _check_source(source: dict[str, Any]) -> None:
+    """Raise ValueError unless it has the types that are written, and numbers that can be."""
+    for name in ("rows", "blocks", "gone"):
+        if type(source[name]) is not int or not 0 <= source[name] < 1 << 48:
+            raise ValueError(f"{name} of a source are {source[name]!r:.40}")
+    if not isinstance(source["name"], (str, type(None))):
+        raise ValueError("the name of a source is no text")
 
 
 # writing

@@ -55,8 +55,21 @@ def lock(number: int, path: Path) -> None:
 
 def check_place(number: int, path: Path) -> None:
     """Raise LockedError if the open file was renamed or removed before it was locked."""
-    if sys.platform != "win32" and not _is_at(number, path):
+    if sys.platform != "win32" and not is_at(number, path):
         raise _held(path, _read(_beside(path)))
+
+
+def unlock(number: int) -> None:
+    """Unlock the open file with descriptor `number`, which is then to be closed.
+
+    Closing it is not enough where a child that was forked meanwhile has it open, too. The child
+    itself must not do this.
+    """
+    if sys.platform != "win32":  # no process is forked there
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_UN)
 
 
 def _try_lock(number: int) -> None:
@@ -70,7 +83,7 @@ def _try_lock(number: int) -> None:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _is_at(number: int, path: Path) -> bool:
+def is_at(number: int, path: Path) -> bool:
     """Is the open file with descriptor `number` still the one at `path`?"""
     try:
         return os.path.samestat(path.stat(), os.fstat(number))

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import clipcodec
 from clipcodec import CorruptError, Item, LockedError, OptionError, UnsupportedError
-from clipcodec.container import compact, layout, merge
+from clipcodec.container import compact, layout, locking, marking, merge
+from clipcodec.container import writer as writer_module
 from clipcodec.container.deletions import Deletions, Places, pack_deletions, unpack_deletions
 from formats.reference import container as reference
 
@@ -147,6 +148,8 @@ def test_an_id_means_all_items_that_have_it(tmp_path: Path) -> None:
         ([True, False], OptionError, "2 booleans for 20 items"),
         ([1, 1.5], OptionError, "float is no key"),
         (None, OptionError, "NoneType is no key"),
+        (b"3.jpg", OptionError, "bytes is no key of an item: an id is text"),
+        (bytearray(b"\0"), OptionError, "bytearray is no key"),
     ],
 )
 def test_keys_that_mean_no_item_delete_none(
@@ -205,6 +208,90 @@ def test_a_crash_between_an_update_and_what_deletes_the_old_item_loses_neither(
                 assert container["1.jpg"] in (ITEMS[1].stream, b"inew")
             ids = [id for id in container.ids if id != "1.jpg"]
             assert ids == [id for _, id in ITEMS[:6] if id != "1.jpg"][: len(ids)]
+
+
+@pytest.mark.parametrize("change", ["delete", "append", "update"])
+def test_a_write_that_stops_at_any_byte_loses_nothing(
+    tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it takes the place of the index, whose end is still there then."""
+    path = deleted(made(tmp_path / "a.clpc", ITEMS), [1])
+    before, there, writes = path.read_bytes(), read(path), list[tuple[int, bytes]]()
+    write = locking._Locked.write
+
+    def noted(file: Any, data: Any) -> int:
+        writes.append((file.tell(), bytes(data)))
+        return write(file, data)
+
+    with monkeypatch.context() as patch, clipcodec.create(path, "a") as writer:
+        patch.setattr(locking._Locked, "write", noted)
+        if change != "append":
+            writer.delete(["3.jpg", "9.jpg", "17.jpg"])
+        if change != "delete":
+            writer.update(b"inew", "12.jpg")
+        writer.flush()
+    after, data = read(path), bytearray(before)
+    kept = [item for item in there if item in after]
+    for at, new in writes:
+        for end in range(len(new)):
+            torn = data.copy()
+            torn[at : at + end] = new[:end]
+            path.write_bytes(torn)
+            with clipcodec.create(path, "a") as writer:
+                writer.append(b"imore")
+            found = read(path)
+            assert found.pop() == Item(b"imore", None)
+            assert [item for item in found if item in kept] == kept
+            assert all(item in there or item in after for item in found)
+        data[at : at + len(new)] = new
+    path.write_bytes(data)
+    assert read(path) == after
+
+
+def test_deletions_of_more_items_than_a_block_can_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = named(40)
+    path = made(tmp_path / "a.clpc", items)
+    monkeypatch.setattr(layout, "MAX_BODY", 200)  # sixteen runs
+    with clipcodec.create(path, "a") as writer:
+        writer.delete(range(0, 40, 2))
+        writer.append(*items[0])
+    assert read(path) == [*items[1::2], items[0]]
+    assert [kind for kind, _, _ in blocks(path.read_bytes())].count(b"GONE") == 2
+
+
+def test_positions_need_no_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So nothing is read for them, however large the container is."""
+    path = made(tmp_path / "a.clpc", ITEMS)
+    monkeypatch.delattr(writer_module, "named_items")
+    for keys in ([0], np.array([0, 1]), range(2), iter([0]), slice(0, 1), np.arange(13) < 2):
+        with clipcodec.create(path, "a") as writer:
+            writer.delete(keys)
+    assert read(path) == ITEMS[9:]
+
+
+def test_deleting_one_by_one_orders_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By id; by position what is noted is ordered once, with what is new."""
+    path = made(tmp_path / "a.clpc", named(300), block_items=64)
+    sizes = list[int]()
+    ordered = marking._sorted
+
+    def noted(some: set[int]) -> Any:
+        sizes.append(len(some))
+        return ordered(some)
+
+    monkeypatch.setattr(marking, "_sorted", noted)
+    with clipcodec.create(path, "a") as writer:
+        for i in range(100):
+            writer.delete(f"{i}.jpg")
+        assert sizes == []
+        for _ in range(50):
+            writer.delete(0)
+        assert sizes == [100, *[1] * 49]
+    assert read(path) == named(150, 150)
 
 
 def test_a_pipe_cannot_be_deleted_from() -> None:
@@ -339,7 +426,8 @@ def test_deletions_come_back(chosen: set[int], counts: list[int]) -> None:
     there = sorted(place for place in chosen if place < total)
     places = Places.of(np.arange(6) * 50 + 8, np.array(counts))
     gone = Deletions.of(np.array(there, np.int64))
-    back = unpack_deletions(pack_deletions(gone, places, 1000), places, 1000)
+    body = b"".join(pack_deletions(gone, places, 1000))
+    back = unpack_deletions(body, places, 1000)
     assert (back.starts.tolist(), back.ends.tolist()) == (gone.starts.tolist(), gone.ends.tolist())
     assert len(back) == len(there)
     everywhere = np.arange(total + 1)
@@ -385,6 +473,18 @@ def test_deletions_behind_damage_hold(tmp_path: Path) -> None:
     with clipcodec.create(path, "a") as writer:
         writer.append(b"inew", "new")
     assert read(path) == [*expected, Item(b"inew", "new")]
+
+
+def test_deletions_of_what_is_missing_are_not_appended_after(tmp_path: Path) -> None:
+    """Bytes were cut out before: it would be a container that cannot be opened."""
+    path = deleted(made(tmp_path / "a.clpc", ITEMS), [1, 6])
+    data = path.read_bytes()
+    _, start, end = blocks(data)[0]
+    path.write_bytes(data[:start] + data[end:])
+    with clipcodec.open(path, partial=True) as container:
+        assert list(container.items())[-12:] == ITEMS[8:]
+    with pytest.raises(CorruptError, match="which items are deleted is damaged"):
+        clipcodec.create(path, "a")
 
 
 def test_runs_of_many_items_take_no_memory(tmp_path: Path) -> None:

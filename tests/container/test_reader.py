@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import multiprocessing
+import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec import Container, CorruptError, OptionError
+from clipcodec import Container, CorruptError, MismatchError, OptionError
+from clipcodec.container import compact
 
 STREAMS = [bytes([0x69, i]) * 3 for i in range(10)]
 IDS = [f"{i}.jpg" for i in range(9)]
@@ -119,6 +122,19 @@ def test_ids_are_read_once(opened: Container) -> None:
     assert Counted.reads == before
 
 
+def test_a_closed_container_reads_no_other_file(tmp_path: Path) -> None:
+    """The next file that is opened has its number in the system."""
+    save(tmp_path / "a.clpc", STREAMS)
+    save(tmp_path / "b.clpc", STREAMS[::-1])
+    closed = clipcodec.open(tmp_path / "a.clpc")
+    closed.close()
+    with clipcodec.open(tmp_path / "b.clpc") as other:
+        for use in (lambda: closed[0], lambda: closed.take([1]), lambda: list(closed)):
+            with pytest.raises(ValueError, match="closed file"):
+                use()
+        assert other[:] == STREAMS[::-1]
+
+
 # pickled
 
 
@@ -160,7 +176,7 @@ def test_processes_share_a_container(tmp_path: Path, start: str) -> None:
 
 
 def test_a_copy_has_the_items_of_its_original(tmp_path: Path) -> None:
-    """Also when the file was appended to, is unfinished, or is another by now."""
+    """Also when the file was appended to, or is unfinished."""
     path = tmp_path / "a.clpc"
     save(path, STREAMS[:5])
     opened = clipcodec.open(path)
@@ -170,15 +186,54 @@ def test_a_copy_has_the_items_of_its_original(tmp_path: Path) -> None:
         assert pickle.loads(pickle.dumps(opened))[:] == STREAMS[:5]
     assert pickle.loads(pickle.dumps(opened))[:] == STREAMS[:5]
     pickled = pickle.dumps(opened)
-    save(path, STREAMS[::-1])
-    assert opened[:] == STREAMS[:5]
-    assert pickle.loads(pickled)[:] == STREAMS[::-1]
     path.write_bytes(path.read_bytes()[:-1])
     part = clipcodec.open(path, partial=True)
     assert not pickle.loads(pickle.dumps(part)).complete
     path.unlink()
     with pytest.raises(FileNotFoundError):
         pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("change", ["sizes", "same sizes", "twice", "compacted", "cut"])
+def test_a_copy_of_a_file_that_is_another_by_now_gives_no_other_items(
+    tmp_path: Path, change: str, closed: bool
+) -> None:
+    path = tmp_path / "a.clpc"
+    save(path, STREAMS)
+    with clipcodec.create(path, "a") as writer:
+        writer.delete(0)
+    opened = clipcodec.open(path)
+    if closed:
+        opened.close()
+    pickled = pickle.dumps(opened)
+    if change == "cut":
+        os.truncate(path, path.stat().st_size // 2)
+    elif change == "compacted":
+        compact(path, block_items=2)
+    else:  # if written twice, the file may have the number that the first one had
+        same = [stream[:-1] + b"x" for stream in STREAMS]
+        for _ in range(1 + (change == "twice")):
+            save(path, STREAMS[:3] if change == "sizes" else same)
+    with pytest.raises(MismatchError, match=r"a\.clpc was compacted, or replaced by another.*open"):
+        pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_copy_of_a_file_that_was_moved_or_grew_has_the_same_items(
+    tmp_path: Path, closed: bool
+) -> None:
+    path = tmp_path / "a.clpc"
+    save(path, STREAMS)
+    opened = clipcodec.open(path)
+    if closed:
+        opened.close()
+    pickled = pickle.dumps(opened)
+    shutil.copy(path, tmp_path / "b.clpc")
+    os.replace(tmp_path / "b.clpc", path)
+    with clipcodec.create(path, "a") as writer:
+        writer.delete(0)
+    assert pickle.loads(pickled)[:] == STREAMS
 
 
 def test_a_container_of_a_file_object_cannot_be_pickled(opened: Container) -> None:

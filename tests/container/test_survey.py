@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import pytest
 
 import clipcodec
@@ -155,6 +156,17 @@ def test_forged_heads_do_not_cost_time_without_bound() -> None:
     start = perf_counter()
     assert len(clipcodec.open(io.BytesIO(data), partial=True)) == 0
     assert perf_counter() - start < 5  # checking every claim would read 16 GB
+
+
+def test_an_index_of_more_items_than_blocks_have_is_damaged(tmp_path: Path) -> None:
+    """Else what is made for each item, such as a mask, would take any memory."""
+    path, body = tmp_path / "a.clpc", WHOLE[: AT[-1][0]]
+    entries = np.array([[end - start, 4] for start, end in AT[:-1]])
+    entries[1, 1] = 1 << 31
+    path.write_bytes(body + layout.pack_index(entries))
+    with pytest.raises(CorruptError, match="its index is damaged; its first 20 items"):
+        clipcodec.open(path)
+    assert list(clipcodec.open(path, partial=True).items()) == ITEMS
 
 
 def test_a_write_that_is_half_done_is_waited_for(tmp_path: Path) -> None:

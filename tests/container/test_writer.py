@@ -377,3 +377,26 @@ def test_the_size_is_that_of_the_file(tmp_path: Path, mode: str) -> None:
     with clipcodec.create(path, mode) as writer:
         writer.extend(STREAMS)
     assert writer.size == path.stat().st_size
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be replaced there")
+@pytest.mark.parametrize("change", ["replaced", "removed"])
+def test_what_is_appended_to_a_file_that_is_another_by_now_is_no_success(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "a.clpc"
+    clipcodec.create(path).close()
+    writer = clipcodec.create(path, "a")
+    writer.append(b"ia")
+    if change == "removed":
+        path.unlink()
+    else:
+        with clipcodec.create(path, "w") as other:
+            other.append(b"ib")
+    for finish in (writer.flush, writer.close):
+        with pytest.raises(LockedError, match="replaced or removed by another process"):
+            finish()
+    writer.abandon()
+    assert path.exists() == (change == "replaced")
+    if path.exists():
+        assert list(clipcodec.open(path)) == [b"ib"]

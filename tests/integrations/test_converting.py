@@ -255,7 +255,7 @@ def test_shards_of_others(here: Path) -> None:
     one, two, three = (item.stream for item in items("a.clpc")[:3])
     write_tar("in.tar", {
         "x.json": b'{"id": "first", "caption": "c"}', "x.jpg": b"\xff\xd8", "x.clip": one,
-        "./beach/b.jpg.clip": two, "y.clip": three, "y.json": b"not json", "z.json": b"{}",
+        "./beach/b.jpg.clip": two, "y.clip": three, "y.json": b"[" * 60_000, "z.json": b"{}",
     })  # fmt: skip
     done = convert("in.tar", "out.clpc")
     assert items("out.clpc") == [Item(one, "first"), Item(two, "beach/b.jpg"), Item(three, "y")]
@@ -283,6 +283,37 @@ def test_shards_that_are_not_as_they_should_be(here: Path) -> None:
     with pytest.raises(InputError, match=r"s-1\.tar is not a readable tar"):
         convert("s-{0..}.tar", "out.clpc")
     assert not list(here.glob("t-*")) + list(here.glob("out*"))
+
+
+def test_ids_that_are_not_utf8(here: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    streams = [stream for stream, _ in items("a.clpc")[:2]]
+    buffers = [None, pa.py_buffer(np.array([0, 1, 2], np.int32).tobytes()), pa.py_buffer(b"a\xff")]
+    ids = pa.Array.from_buffers(pa.string(), 2, buffers)
+    pq.write_table(pa.table({"id": ids, "stream": pa.array(streams)}), "in.parquet")
+    with pytest.raises(InputError, match=r"in\.parquet: column 'id': an id is not UTF-8"):
+        convert("in.parquet", "out.clpc", column="stream")
+    with (
+        pytest.raises(OptionError, match="stream 1: a text is not UTF-8"),
+        clipcodec.create("out.clpc") as writer,
+    ):
+        writer.extend(streams, ids)
+    Path("out.clpc.part").unlink()
+    deep = pa.schema([pa.field("stream", pa.binary())],
+                     {b"clipcodec.container_metadata": b"[" * 100_000})  # fmt: skip
+    pq.write_table(pa.table([pa.array(streams)], schema=deep), "in.parquet")
+    with pytest.raises(InputError, match="metadata in this table are damaged"):
+        convert("in.parquet", "out.clpc", column="stream")
+
+
+@pytest.mark.parametrize("id", ["a\nb", "a\rb", "a\0b", "\ufeffa"])
+def test_ids_that_a_text_would_change(here: Path, id: str) -> None:
+    """Those that a list of ids is cut at, and a mark at its beginning."""
+    with clipcodec.create("b.clpc") as writer:
+        writer.extend(items("a.clpc")[:2], [id, "b"])
+    with pytest.raises(OptionError, match=r"--ids cannot hold it: use --json"):
+        convert("b.clpc", "b.npy", ids="ids.txt")
+    assert not list(here.glob("b.npy")) + list(here.glob("ids.txt"))
 
 
 # all or nothing

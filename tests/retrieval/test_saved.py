@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import multiprocessing
 import os
 import pickle
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,6 +280,27 @@ def test_any_flipped_byte_is_noticed_or_does_no_harm(
         assert found.indices.tolist() == expected.indices.tolist()
         assert found.scores.tolist() == expected.scores.tolist()
     assert noticed > 100  # and each names the file
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"rows": float("inf")}, {"rows": "300"}, {"rows": -300}, {"blocks": 10**30}, {"blocks": -1},
+     {"gone": -1}, {"name": 5}, {"name": "[" * 100_000}],
+)  # fmt: skip
+def test_a_table_that_somebody_made_wrong_is_noticed(
+    photos: Path, rates: Profile, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """With check values that fit."""
+    content = SearchIndex(opened(photos, rates))._content
+    kept = saved._pack_table(np.empty(0, saved._PART), content)
+    assert saved._unpack_table(kept)[1][0].equals(content.made[0])
+    size = int.from_bytes(kept[4:8], "little")
+    known = json.loads(kept[8 : 8 + size])
+    known["sources"][0].update(change)
+    text = json.dumps(known).replace(f'"{"[" * 100_000}"', "[" * 100_000).encode()
+    table = kept[:4] + len(text).to_bytes(4, "little") + text + kept[8 + size :]
+    with pytest.raises(CorruptError, match="its table is not as one is written"):
+        saved._unpack_table(table)
 
 
 def test_a_file_that_was_cut_says_so(photos: Path, rates: Profile, tmp_path: Path) -> None:

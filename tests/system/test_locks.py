@@ -311,6 +311,41 @@ def test_a_forked_child_does_not_release(path: Path) -> None:
         assert path.with_name("a.clpc.part.lock").exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
+    """Such as a worker that was started while the container was written, and lives on."""
+    with clipcodec.create(path) as writer:
+        ends, starts = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(starts)
+            os.read(ends, 1)  # until the parent closes its end
+            os._exit(0)
+    try:
+        with clipcodec.create(path, "a") as writer:
+            writer.append(STREAM)
+            with pytest.raises(LockedError):
+                clipcodec.create(path, "a")
+    finally:
+        os.close(ends)
+        os.close(starts)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_that_closes_its_copy_keeps_the_file_locked(path: Path) -> None:
+    clipcodec.create(path).close()
+    with clipcodec.create(path, "a") as writer:
+        child = os.fork()
+        if not child:
+            writer._release()
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.unlink(f"{path}.lock")  # the system's lock alone
+        with pytest.raises(LockedError):
+            clipcodec.create(path, "a")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no such permissions there")
 def test_a_folder_that_may_not_be_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The container may be appended to; the system's lock alone tells writers apart."""

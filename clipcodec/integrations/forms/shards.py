@@ -201,7 +201,7 @@ def _item(parts: dict[str, Any]) -> Iterator[Item]:
     id: str | None = parts["key"]
     try:
         known = json.loads(parts.get(_JSON, b"{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         known = {}
     if isinstance(known, dict) and "id" in known:
         found = known["id"]

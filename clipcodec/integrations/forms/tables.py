@@ -163,7 +163,7 @@ def _metadata(schema: pa.Schema) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError("the container's metadata in this table are damaged") from error
     return found if isinstance(found, dict) else None
 
@@ -183,7 +183,10 @@ def _items(
         streams = batch.column(batch.schema.get_field_index(column)).to_pylist()
         ids: list[Any] = [None] * len(streams)
         if id_column is not None:
-            ids = batch.column(batch.schema.get_field_index(id_column)).to_pylist()
+            try:
+                ids = batch.column(batch.schema.get_field_index(id_column)).to_pylist()
+            except UnicodeDecodeError as error:
+                raise InputError(f"column {id_column!r}: an id is not UTF-8: {error}") from error
         for stream, id in zip(streams, ids, strict=True):
             if stream is None:
                 nulls += 1
