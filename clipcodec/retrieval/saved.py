@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..container.ids import MAX_IDS
+from ..container.layout import MAGIC as CONTAINER
 from ..errors import (
     ClipcodecError,
     CorruptError,
@@ -168,6 +169,10 @@ class _Slot(NamedTuple):
 
 def _read_head(head: bytes, size: int) -> tuple[int, bool, _Slot]:
     """Width, exactness and table of a file of `size` bytes."""
+    if head.startswith(CONTAINER):
+        raise CorruptError(
+            "a container, no search index: clipcodec.open reads it, SearchIndex.build indexes it"
+        )
     if head[: len(MAGIC)] != MAGIC[: len(head)] or not head:
         raise CorruptError(
             f"begins with {head[:8].hex(' ') or 'nothing'}: not a search index of clipcodec (.clpi)"
@@ -192,7 +197,7 @@ def _read_head(head: bytes, size: int) -> tuple[int, bool, _Slot]:
     slot = max(slots)
     if slot.offset + slot.size > size:
         raise TruncatedError(
-            f"{size} bytes of {slot.offset + slot.size}: cut, copy it or build it again"
+            f"{size} bytes are there, of {slot.offset + slot.size}: cut; copy it or build it again"
         )
     if slot.offset < _HEAD_BYTES or width > _MOST_WIDTH or exact > 1:
         raise CorruptError("its head is not as one is written: damaged, build it again")
