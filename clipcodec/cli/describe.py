@@ -22,7 +22,6 @@ from ..codec import Codec
 from ..embeddings import as_rows
 from ..errors import ClipcodecError, EmbeddingError, ImageError, InputError, brief
 from ..profile.registry import fitting
-from ..system.stores import is_url
 from .formats import EMBEDDINGS, IMAGES, INDEX, PICTURES, TABLE, TEXTS, Format, verbs_for
 from .inputs import first_bytes, is_pipe, label_of, path_or_bytes, seekable
 from .results import size_of
@@ -193,7 +192,7 @@ def _table_words(known: Facts) -> list[tuple[str, str]]:
 def _index(name: str, codec: Codec) -> Facts:
     from ..retrieval import SearchIndex
 
-    if is_pipe(name) or is_url(name):
+    if is_pipe(name):
         raise InputError("a search index is read where it lies in a file: give its path")
     index = SearchIndex.open(name)
     return {

@@ -44,6 +44,7 @@ from ..errors import (
 )
 from ..system.files import os_errors_named, replacing, written_directly
 from ..system.locks import lock
+from ..system.stores import is_url
 from .blocks import Block, merged
 from .made import MadeOf
 from .names import Names
@@ -123,8 +124,9 @@ class Saved:
 def read(path: str | os.PathLike[str]) -> tuple[Content, Saved]:
     """Map an index. Nothing but head and table is read.
 
-    Raises CorruptError, TruncatedError, UnsupportedError or OSError.
+    Raises CorruptError, TruncatedError, UnsupportedError, OptionError (a URL) or OSError.
     """
+    refuse_url(path)
     name = os.fspath(path)
     with placed(source=str(name)), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -340,8 +342,15 @@ def write_again(saved: Saved, content: Content) -> Saved:
         return write(saved.path, content)
 
 
+def refuse_url(path: str | os.PathLike[str]) -> None:
+    """Raise OptionError for an object of an object store: an index is mapped into memory."""
+    if is_url(path):
+        raise OptionError(f"{path}: a search index is a file on this machine: name one, or a copy")
+
+
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise OptionError, OutputExistsError or OSError unless an index can be written there."""
+    refuse_url(path)
     name = os.fspath(path)
     folder = os.path.dirname(os.path.abspath(name))
     if not os.path.isdir(folder):
