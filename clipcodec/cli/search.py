@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
@@ -56,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
     if not files and not args.text:
         raise OptionError("nothing to search for: give --text, --query or --text-embeddings")
     refuse_two_stdin(*args.container, *files, args.ids)
+    for name in args.container[1:]:
+        if args.text and not os.path.splitext(name)[1] and not os.path.exists(name):
+            raise OptionError(
+                f"{name}: there is no such file (a text of several words is put in quotes)"
+            )
     names, whole = args.container, True
     if args.index is None:
         _refuse_index_options(args)

@@ -64,6 +64,12 @@ def test_several_containers_are_named_in_every_form(said: Said) -> None:
     assert rows[1][3:] == [str(hits.places[0, 0]), hits.ids[0][0], files[0]]
 
 
+def test_words_that_are_not_quoted_are_no_containers(said: Said) -> None:
+    code, out, err = said("0.clpc", "dogs", "--text", "two")
+    assert (code, out) == (2, "")
+    assert "dogs: there is no such file (a text of several words is put in quotes)" in err
+
+
 def test_one_container_is_not_named(said: Said) -> None:
     assert "file" not in json.loads(said("0.clpc", "--json")[1])["hits"][0]
     assert said("0.clpc", "--tsv")[1].splitlines()[0].split("\t")[-1] == "id"
