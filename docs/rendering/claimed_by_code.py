@@ -76,7 +76,7 @@ BY_CODE = listed({
     "docs/containers.md": [
         ("[reader of 260 lines]", "formats/reference/container.py"),
         ("lost, at most {} items", "clipcodec/container/packing.py:BLOCK_ITEMS"),
-        ("above 8,192 blocks, which are two million items or more, only when it is closed",
+        ("above 8,192 blocks, such as two million items make, only when it is closed",
          "clipcodec/container/writer.py:_SMALL_INDEX"),
         ("of 256 items, or of up to {} where small blocks would take an eighth of a\nbyte more",
          "clipcodec/container/packing.py:BLOCK_ITEMS"),
