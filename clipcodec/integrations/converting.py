@@ -73,7 +73,7 @@ class Converted:
             notes = counted(len(self.notes), "note") if self.notes else None
             return [counted(self.items, "item"), sized(self.bytes), notes]
 
-        return shown("Converted", parts)
+        return shown("integrations.converting.Converted", parts)
 
 
 @dataclass(frozen=True)
