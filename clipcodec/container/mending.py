@@ -99,10 +99,10 @@ def refuse_lost_deletions(file: SeekableFile, survey: Survey) -> None:
     if survey.complete:
         return
     for offset, size in zip(survey.offsets.tolist(), sizes, strict=False):
-        data = file.read_at(offset, size) if file.read_at(offset, 4) == layout.GONE else None
-        if data is not None:
+        if file.read_at(offset, 4) == layout.GONE:
+            _, body = layout.parse_block(file.read_at(offset, size))
             try:
-                unpack_deletions(layout.parse_block(data)[1], survey.places, offset)
+                unpack_deletions(body, survey.places, offset)
             except CorruptError:  # bytes before it are missing
                 raise CorruptError(_LOST_DELETIONS) from None
 
