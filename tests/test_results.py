@@ -360,7 +360,7 @@ def test_what_a_claim_names_must_be_there(
 
 
 def test_a_constant_of_the_code_is_read_from_it(render: ModuleType) -> None:
-    from clipcodec.container.writer import BLOCK_ITEMS
+    from clipcodec.container.packing import BLOCK_ITEMS
 
     claim = next(c for c in render.claims.CLAIMS if c.text == "lost, at most {} items")
     assert claim.values(None) == [f"{BLOCK_ITEMS:,}"]

@@ -22,8 +22,8 @@ import numpy as np
 from .. import mean
 from ..codec import Codec
 from ..container import layout
+from ..container.packing import BLOCK_ITEMS, packed
 from ..container.survey import Survey
-from ..container.writer import BLOCK_ITEMS
 from ..embeddings import Embeddings, normalise
 from ..errors import ClipcodecError, InputError, each_row
 from ..target import Target
@@ -31,7 +31,7 @@ from ..target import Target
 FIRST = 512  # items on which the first quality is found
 CHUNK = 256  # items of one quality after that
 LAG = 2  # chunks in work: what their streams take is not known when the next one begins
-_HORIZON = 1024  # items, at least, in which what is too much or too little is to be made up for
+_HORIZON = 768  # items, at least, in which what is too much or too little is to be made up for
 _SHARE = 8  # or this part of those there are: the longer the stream, the steadier the quality
 _MOST = 0.25  # of what was asked: no later chunk aims farther from it
 _STEP = 0.1  # most that the aim changes from chunk to chunk
@@ -92,8 +92,9 @@ class ContainerSize:
 
 
 def _block(streams: list[bytes], ids: list[str] | None) -> int:
-    """Bytes of the items of a block."""
-    return len(layout.pack_items(streams, ids)) - _AROUND
+    """Bytes of items that the writer packs together."""
+    blocks = packed(streams, [None] * len(streams) if ids is None else ids)
+    return sum(len(data) - _AROUND for data, _ in blocks)
 
 
 _AROUND = len(layout.pack_items([b"\0"], ["a"])) - 2  # of a block, whatever is in it

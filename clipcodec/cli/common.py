@@ -228,9 +228,10 @@ def words(error: Exception, name: str = "") -> str:
     if isinstance(error, OSError) and error.strerror:
         named = error.filename not in (None, name)
         text = f"{error.filename}: {error.strerror}" if named else error.strerror
-    for quoted in (f"{name!r}: ", f"{name!r} "):
+    text = _relative(text)
+    for quoted in (f"{name}: ", f"{name!r}: ", f"{name!r} "):
         text = text.removeprefix(quoted) if name else text
-    return _relative(as_given(" ".join(text.split())))
+    return as_given(" ".join(text.split()))
 
 
 def _relative(text: str) -> str:

@@ -11,10 +11,11 @@ from ..container import Container
 from ..errors import OptionError
 from ..integrations.converting import Converted, convert
 from .common import STDIO, refuse_no_folder, target_of
-from .containers import is_container, opened
+from .containers import is_container, opened, require_container
 from .inputs import is_pipe, label_of
 from .results import Results
 from .spelling import typed
+from .suffixes import CONTAINER_SUFFIX
 from .terminal import counted, note
 
 
@@ -24,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("-o -: the form of a file is known by its name: name one")
     if "://" not in output:
         refuse_no_folder(output)
-    if is_container(name):
+    if is_container(name) or name.lower().endswith(CONTAINER_SUFFIX):
+        require_container(name)
         with opened(name, profile=args.profile) as container:
             done = _convert(container, args)
     elif is_pipe(name):

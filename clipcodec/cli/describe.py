@@ -1,4 +1,4 @@
-"""`clipcodec info` of what is not a stream yet: files of embeddings, images and Parquet tables.
+"""`clipcodec info` of files of embeddings, images, Parquet tables and search indexes.
 
 Each is described by what it holds, and by the verbs that take it.
 """
@@ -20,10 +20,10 @@ from ..bitstream import split
 from ..carriers import dimensions, extract, format_of
 from ..codec import Codec
 from ..embeddings import as_rows
-from ..errors import ClipcodecError, EmbeddingError, ImageError, brief
+from ..errors import ClipcodecError, EmbeddingError, ImageError, InputError, brief
 from ..profile.registry import fitting
-from .formats import EMBEDDINGS, IMAGES, PICTURES, TABLE, TEXTS, Format, verbs_for
-from .inputs import first_bytes, label_of, path_or_bytes, seekable
+from .formats import EMBEDDINGS, IMAGES, INDEX, PICTURES, TABLE, TEXTS, Format, verbs_for
+from .inputs import first_bytes, is_pipe, label_of, path_or_bytes, seekable
 from .results import size_of
 from .terminal import counted, size_text, tell, tell_json
 
@@ -186,6 +186,30 @@ def _table_words(known: Facts) -> list[tuple[str, str]]:
     return lines
 
 
+# search indexes
+
+
+def _index(name: str, codec: Codec) -> Facts:
+    from ..retrieval import SearchIndex
+
+    if is_pipe(name):
+        raise InputError("a search index is read where it lies in a file: give its path")
+    index = SearchIndex.open(name)
+    return {
+        "size": size_of(name), "items": len(index), "width": index.dim, "exact": index.exact,
+        "profiles": list(index.profiles), "sources": index.sources,
+    }  # fmt: skip
+
+
+def _index_words(known: Facts) -> list[tuple[str, str]]:
+    kind = "float32, as decoded" if known["exact"] else "int8"
+    lines = [("items", f"{known['items']:,}"), ("size", _bytes(known))]
+    if known["width"] is not None:
+        lines.append(("width", f"{known['width']:,}, {kind}"))
+    lines += [("profile", name) for name in known["profiles"]]
+    return lines + [("made of", source) for source in known["sources"] if source is not None]
+
+
 def _bytes(known: Facts) -> str:
     return size_text(known["size"])
 
@@ -197,4 +221,5 @@ _FACTS: dict[
     **dict.fromkeys((*EMBEDDINGS, TEXTS), (_rows, _rows_words)),
     **dict.fromkeys((*PICTURES, *IMAGES.values()), (_image, _image_words)),
     TABLE: (_table, _table_words),
+    INDEX: (_index, _index_words),
 }

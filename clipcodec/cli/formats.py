@@ -14,6 +14,8 @@ from ..carriers import format_of
 from ..codec import Codec
 from ..container.layout import MAGIC
 from ..errors import ClipcodecError, OptionError
+from ..retrieval.saved import MAGIC as INDEX_MAGIC
+from ..retrieval.saved import SUFFIX as INDEX_SUFFIX
 from ..texts import is_text_file
 from .inputs import first_bytes
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX
@@ -28,6 +30,7 @@ class Format(NamedTuple):
 
 STREAM = Format("a stream", (STREAM_SUFFIX,))
 CONTAINER = Format("a container", (CONTAINER_SUFFIX,))
+INDEX = Format("a search index", (INDEX_SUFFIX,))
 ARRAY = Format("a NumPy array", (".npy",))
 TABLE = Format("a Parquet table", (".parquet",))
 PROFILE = Format("a profile file", (".safetensors",))
@@ -67,7 +70,7 @@ _OTHERS = (  # no verb writes these, nor IMAGE
     COMPRESSED,
 )
 _ALL = (
-    STREAM, CONTAINER, ARRAY, TABLE, PROFILE, LINES, IDS, *PICTURES, *_OTHERS
+    STREAM, CONTAINER, INDEX, ARRAY, TABLE, PROFILE, LINES, IDS, *PICTURES, *_OTHERS
 )  # fmt: skip
 
 _REMEDIES = {  # (what would be written, what the name says)
@@ -103,6 +106,7 @@ def refuse_other_format(output: str | None, made: Format) -> None:
 _AHEAD = 1 << 14  # bytes; more than any stream of a registered profile has
 _BEGINNINGS = (  # first bytes of formats, and where they are
     (0, MAGIC, CONTAINER),
+    (0, INDEX_MAGIC, INDEX),
     (0, b"PAR1", TABLE),
     (0, b"GIF8", IMAGE),
     (0, b"II*\0", IMAGE),
@@ -115,12 +119,13 @@ _BEGINNINGS = (  # first bytes of formats, and where they are
     (0, b"\x28\xb5\x2f\xfd", COMPRESSED),
 )
 # that begin as a stream may, but are too long for one to begin so by chance
-_SIGNATURES = (MAGIC, arrays.NPY, b"\x89PNG\r\n\x1a\n")
+_SIGNATURES = (MAGIC, INDEX_MAGIC, arrays.NPY, b"\x89PNG\r\n\x1a\n")
 _IMAGE_VERBS = "`clipcodec compress` makes a stream of it"
 _MANY_VERBS = "`clipcodec compress … -o OUT.clpc` makes a container of its images"
 _VERBS = {
     STREAM: "`clipcodec info` and `clipcodec decompress` read it",
     CONTAINER: "`clipcodec info`, `clipcodec decompress` and `clipcodec search` read it",
+    INDEX: "`clipcodec search` takes it in place of the containers that it was made of",
     **dict.fromkeys(EMBEDDINGS, "`clipcodec compress` makes a container of its rows"),
     TABLE: "`clipcodec compress --column NAME` and `clipcodec decompress --column NAME` convert it",
     IMAGE: _IMAGE_VERBS,

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from ..container import Container
 from ..errors import DecodeError, OptionError, placed
 from ..retrieval import SearchIndex
-from ..retrieval.saved import check_target
+from ..retrieval.saved import check_target, refuse_url
 from .common import STDIO, codec_of, progress_bar, target_of
 from .compress_many import run as compress_many
-from .formats import CONTAINER, TABLE, known, refuse_other_format
+from .formats import CONTAINER, INDEX, TABLE, known, refuse_other_format
 from .results import Results
 from .terminal import counted, say
 
@@ -54,6 +54,8 @@ def saved_index(path: str, containers: list[Container], args: argparse.Namespace
 
     Raises OutputExistsError if it is another kind of file; DecodeError if a container is damaged.
     """
+    refuse_other_format(path, INDEX)
+    refuse_url(path)
     if os.path.exists(path):
         check_target(path)
         try:

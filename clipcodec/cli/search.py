@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
@@ -27,10 +28,11 @@ from ..profile import registry
 from ..profile.registry import ANY_BACKBONE
 from ..retrieval import Hits, SearchIndex, search
 from ..retrieval.saved import is_index
-from .common import STDIO, read_stream, report
+from .chosen import read_chosen, refuse_two_stdin
+from .common import read_stream, report
 from .containers import opened
 from .formats import CONTAINER, EMBEDDINGS, PICTURES, STREAM, known, refuse_foreign
-from .inputs import embedding_rows, is_pipe, label_of, open_input, path_or_bytes
+from .inputs import embedding_rows, is_pipe, label_of, path_or_bytes
 from .terminal import as_json, say, tell, tell_json
 from .words import is_text_embeddings, read_text_embeddings, templates_of
 
@@ -54,8 +56,12 @@ def run(args: argparse.Namespace) -> int:
     files = [*(args.query or []), *(args.text_embeddings or [])]
     if not files and not args.text:
         raise OptionError("nothing to search for: give --text, --query or --text-embeddings")
-    if [*args.container, *files, args.ids].count(STDIO) > 1:
-        raise OptionError("only one of containers, queries and --ids can be stdin")
+    refuse_two_stdin(*args.container, *files, args.ids)
+    for name in args.container[1:]:
+        if args.text and not os.path.splitext(name)[1] and not os.path.exists(name):
+            raise OptionError(
+                f"{name}: there is no such file (a text of several words is put in quotes)"
+            )
     names, whole = args.container, True
     if args.index is None:
         _refuse_index_options(args)
@@ -71,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
         if queries:
             hits = place.search(queries, chosen, args)
             if hits is not None:
+                if args.where is not None and not hits.scores.shape[1]:
+                    more = "" if args.ids is None else " and --ids"
+                    say(f"no item fits --where {args.where}{more}")
                 _print(queries, hits, place.names, args)
     return 1 if failed or place.failed or not whole else 0
 
@@ -79,23 +88,10 @@ def _filter(args: argparse.Namespace) -> dict[str, Any]:
     """The options of `search` that --ids and --where mean."""
     chosen: dict[str, Any] = {}
     if args.ids is not None:
-        with placed(source=label_of(args.ids)):
-            chosen["ids"] = _lines(args.ids)
+        chosen["ids"] = read_chosen(args.ids)
     if args.where is not None:
         chosen["where"] = lambda id: id is not None and fnmatchcase(id, args.where)
     return chosen
-
-
-def _lines(name: str) -> list[str]:
-    """The ids in a file, one per line; empty lines are passed over."""
-    with open_input(name) as file:
-        data = file.read()
-    try:
-        # not splitlines(), which ends a line at rare characters within an id, too
-        lines = [line.removesuffix("\r") for line in data.decode("utf-8-sig").split("\n")]
-    except UnicodeDecodeError as error:
-        raise InputError(f"not lines of text in UTF-8: {error}") from error
-    return [line for line in lines if line]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 
 from ..codec import Codec
@@ -23,6 +24,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_two_stdin(*args.inputs)
     if args.id is not None and len(args.inputs) > 1:
         raise OptionError("--id is for one stream: give one input")
+    if any(os.path.isfile(one) and os.path.samefile(one, name) for one in args.inputs):
+        raise OptionError(f"{name} is the container that is changed: name other inputs")
     require_container(name)
     codec = Codec(args.profile)
     with opened(name, profile=args.profile) as container:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import OptionError
+from ..system.stores import is_url
 from .copying import copy_items
 from .layout import Item
 from .locking import open_locked
@@ -62,6 +64,7 @@ def compact(path: str | os.PathLike[str], *, block_items: int | None = None) -> 
 
     Raises:
         LockedError: Another process writes it.
+        OptionError: It is an object in a store.
         DecodeError: It is damaged, or no container; it stays as it is.
         OSError: It cannot be read, or not be written; it stays as it is.
 
@@ -73,6 +76,8 @@ def compact(path: str | os.PathLike[str], *, block_items: int | None = None) -> 
         >>> compact("photos.clpc").deleted, len(clipcodec.open("photos.clpc"))
         (10, 90)
     """
+    if is_url(path):
+        raise OptionError(f"{path}: an object in a store cannot be changed: compact a copy of it")
     target = Path(os.path.realpath(path))
     os.stat(target)  # a lock would make the file
     lock, _ = open_locked(target, new=False)  # nothing is appended meanwhile

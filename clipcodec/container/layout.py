@@ -19,6 +19,7 @@ from .ids import MAX_ID as MAX_ID
 from .ids import pack_ids, unpack_ids
 
 MAGIC = b"\x89CLPC\r\n"
+_INDEX = b"\x89CLPI\r\n"  # begins the file of a search index, retrieval/saved.py
 VERSION = 1
 OPENING = MAGIC + bytes([VERSION])
 DATA, INDEX, METADATA, PROFILE = b"DATA", b"indx", b"meta", b"prof"
@@ -88,8 +89,12 @@ def check_opening(start: bytes) -> None:
     Raises CorruptError (no container), TruncatedError (too short) or UnsupportedError (version).
     """
     if start[: len(MAGIC)] != MAGIC[: len(start)]:
-        raise CorruptError(f"begins with {start.hex(' ') or 'nothing'}: not a clipcodec container")
+        if start.startswith(_INDEX):
+            raise CorruptError("a search index, no container: clipcodec.SearchIndex.open reads it")
+        raise CorruptError(f"begins with {start.hex(' ')}: not a clipcodec container")
     if len(start) < len(OPENING):
+        if not start:
+            raise TruncatedError("empty: expected a container")
         raise TruncatedError(f"a container of {len(start)} bytes: cut in its first {len(OPENING)}")
     if start[-1] != VERSION:
         raise UnsupportedError(

@@ -38,6 +38,7 @@ from .layout import Item
 from .locking import close_unused, open_locked
 from .marking import Marked, listed, named_items
 from .mending import BLOCK_BYTES, mended, profile_to_put, refuse_lost_deletions
+from .packing import BLOCK_ITEMS, packed
 from .piped import ItemReader
 from .reader import Container
 from .survey import Survey, read_survey
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from .embedded import Embedded
 
 PART = ".part"
-BLOCK_ITEMS = 1024
-_SMALL_BLOCK = 256  # items: reading one costs a third of that
-_DEARER = 1 / 8  # bytes an item that small blocks may take more than large ones
 _SMALL_INDEX = 1 << 16  # bytes: written with each block that is appended
 
 
@@ -558,24 +556,11 @@ class ContainerWriter:
     def _write_block(self) -> None:
         if not self._streams:
             return
-        for data, count in self._packed(self._block_items):
+        for data, count in packed(self._streams, self._ids, self._block_items):
             self._write(data, count)
             self._written += count
             del self._streams[:count], self._ids[:count]
         self._waiting = 0
-
-    def _packed(self, block_items: int | None) -> list[tuple[bytes, int]]:
-        """What waits as blocks, each with its number of items; None: of the size that pays."""
-        if block_items is None:
-            large, small = self._packed(BLOCK_ITEMS), self._packed(_SMALL_BLOCK)
-            sizes = [sum(len(data) for data, _ in blocks) for blocks in (large, small)]
-            return small if sizes[1] - sizes[0] <= _DEARER * len(self._streams) else large
-        named = any(id is not None for id in self._ids)
-        found = []
-        for at in range(0, len(self._streams), block_items):
-            streams, ids = self._streams[at : at + block_items], self._ids[at : at + block_items]
-            found.append((layout.pack_items(streams, ids if named else None), len(streams)))
-        return found
 
     def _write(self, data: bytes, count: int) -> None:
         """A whole block with so many items."""

@@ -73,7 +73,7 @@ class Converted:
             notes = counted(len(self.notes), "note") if self.notes else None
             return [counted(self.items, "item"), sized(self.bytes), notes]
 
-        return shown("Converted", parts)
+        return shown("integrations.converting.Converted", parts)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class How:
     column: str | None
     id_column: str | None
     embeddings: bool
-    shard_items: int
+    shard_items: int | None
     profile: ProfileLike
     target: Target
     overwrite: bool
@@ -133,7 +133,7 @@ def convert(
     column: str | None = None,
     id_column: str | None = None,
     embeddings: bool = False,
-    shard_items: int = 10_000,
+    shard_items: int | None = None,
     profile: ProfileLike = None,
     overwrite: bool = False,
     **options: Unpack[TargetOptions],
@@ -163,7 +163,7 @@ def convert(
             the only one of embeddings; to write, `"stream"`.
         id_column: Of a table: the column of ids; by default `"id"`, which may be missing.
         embeddings: Whether a table is also given a column `embedding`, of the decoded embeddings.
-        shard_items: Items of each shard.
+        shard_items: For `.tar`: items of each shard; None: 10,000.
         profile: To encode, as for `clipcodec.encode_embeddings`; to decode, that of private streams
             whose container does not carry it.
         overwrite: Whether `target` may be replaced.
@@ -191,7 +191,7 @@ def convert(
     how = How(
         ids, column, id_column, embeddings, shard_items, profile, Target(**options), overwrite
     )
-    if shard_items < 1:
+    if shard_items is not None and shard_items < 1:
         raise OptionError(f"shard_items={shard_items}: at least 1")
     name = os.fspath(target)
     to, form = _form_of(name), None

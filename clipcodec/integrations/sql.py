@@ -105,7 +105,7 @@ class Found(NamedTuple):
             queries, k = self.scores.shape
             return [counted(queries, "query", "queries"), f"{counted(k, 'hit')} each"]
 
-        return shown("Found", parts)
+        return shown("integrations.sql.Found", parts)
 
 
 def decode_rows(

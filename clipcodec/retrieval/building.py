@@ -52,7 +52,7 @@ class IndexBuild(Generic[T]):
             state = "running" if self._thread.is_alive() else "failed" if self._error else "done"
             return [f"{done:,} of {'?' if total is None else f'{total:,}'} items", state]
 
-        return shown("IndexBuild", parts)
+        return shown("retrieval.IndexBuild", parts)
 
     @property
     def progress(self) -> tuple[int, int | None]:

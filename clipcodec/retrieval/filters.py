@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..container import Container
-from ..errors import OptionError
+from ..errors import OptionError, placed
 from ..system.shown import named
 
 Places = NDArray[np.int64]
@@ -69,8 +69,9 @@ def _with_ids(names: Names | None, count: int, what: str, ids: Any) -> NDArray[n
     kept = np.fromiter((name in wanted for name in known), bool, count)
     unknown = wanted.difference(known)
     if unknown:
-        few = "item has this id" if len(unknown) == 1 else "items have these ids"
-        raise OptionError(f"ids: no {few} in {what}: {named(sorted(unknown))}")
+        few = "item has the id" if len(unknown) == 1 else "items have the ids"
+        with placed(source=what):
+            raise OptionError(f"no {few} {named(sorted(unknown))}")
     return kept
 
 

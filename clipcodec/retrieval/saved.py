@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..container.ids import MAX_IDS
+from ..container.layout import MAGIC as CONTAINER
 from ..errors import (
     ClipcodecError,
     CorruptError,
@@ -43,6 +44,7 @@ from ..errors import (
 )
 from ..system.files import os_errors_named, replacing, written_directly
 from ..system.locks import lock
+from ..system.stores import is_url
 from .blocks import Block, merged
 from .made import MadeOf
 from .names import Names
@@ -122,8 +124,9 @@ class Saved:
 def read(path: str | os.PathLike[str]) -> tuple[Content, Saved]:
     """Map an index. Nothing but head and table is read.
 
-    Raises CorruptError, TruncatedError, UnsupportedError or OSError.
+    Raises CorruptError, TruncatedError, UnsupportedError, OptionError (a URL) or OSError.
     """
+    refuse_url(path)
     name = os.fspath(path)
     with placed(source=str(name)), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -168,6 +171,10 @@ class _Slot(NamedTuple):
 
 def _read_head(head: bytes, size: int) -> tuple[int, bool, _Slot]:
     """Width, exactness and table of a file of `size` bytes."""
+    if head.startswith(CONTAINER):
+        raise CorruptError(
+            "a container, no search index: clipcodec.open reads it, SearchIndex.build indexes it"
+        )
     if head[: len(MAGIC)] != MAGIC[: len(head)] or not head:
         raise CorruptError(
             f"begins with {head[:8].hex(' ') or 'nothing'}: not a search index of clipcodec (.clpi)"
@@ -192,7 +199,7 @@ def _read_head(head: bytes, size: int) -> tuple[int, bool, _Slot]:
     slot = max(slots)
     if slot.offset + slot.size > size:
         raise TruncatedError(
-            f"{size} bytes of {slot.offset + slot.size}: cut, copy it or build it again"
+            f"{size} bytes are there, of {slot.offset + slot.size}: cut; copy it or build it again"
         )
     if slot.offset < _HEAD_BYTES or width > _MOST_WIDTH or exact > 1:
         raise CorruptError("its head is not as one is written: damaged, build it again")
@@ -345,8 +352,15 @@ def write_again(saved: Saved, content: Content) -> Saved:
         return write(saved.path, content)
 
 
+def refuse_url(path: str | os.PathLike[str]) -> None:
+    """Raise OptionError for an object of an object store: an index is mapped into memory."""
+    if is_url(path):
+        raise OptionError(f"{path}: a search index is a file on this machine: name one, or a copy")
+
+
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise OptionError, OutputExistsError or OSError unless an index can be written there."""
+    refuse_url(path)
     name = os.fspath(path)
     folder = os.path.dirname(os.path.abspath(name))
     if not os.path.isdir(folder):

@@ -235,9 +235,10 @@ def _items(source: Any) -> Iterator[Any]:
     if isinstance(source, (bytes, bytearray, memoryview, str)) or not (
         isinstance(source, Iterable) or hasattr(source, "to_pylist")
     ):
+        also = "; an index has a method of its own, index.search" * hasattr(source, "decode_blocks")
         raise DecodeError(
             f"{type(source).__name__} is not a source of streams: give a container "
-            "(clipcodec.open), several streams, or an Arrow column of them"
+            f"(clipcodec.open), several streams, or an Arrow column of them{also}"
         )
     if not hasattr(source, "to_pylist"):
         return iter(source)

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import OutputExistsError
+from ..errors import OptionError, OutputExistsError
 from .files import move, os_errors_named, refuse_existing
+from .stores import is_url
 
 
 @contextmanager
@@ -22,8 +23,14 @@ def filling(folder: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Path
     `.clipcodec-….tmp`, which can be deleted.
 
     Raises OutputExistsError if `folder` is a file, or if it holds a file of the same name and
-    `overwrite` is false; OSError naming `folder` if it cannot be written.
+    `overwrite` is false; OptionError if it is a URL; OSError naming `folder` if it cannot be
+    written.
     """
+    if is_url(folder):
+        raise OptionError(
+            f"{folder}: several files that appear together cannot be written to an object store: "
+            "name a folder on this machine, and copy it"
+        )
     target = Path(os.path.realpath(folder))
     if target.exists() and not target.is_dir():
         raise OutputExistsError(f"{folder} is a file: name a directory")

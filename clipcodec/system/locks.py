@@ -31,6 +31,7 @@ SUFFIX = ".lock"
 BEAT_SECONDS = 10.0  # a holder touches its lock file
 STALE_SECONDS = 60.0  # after this time without a touch, the holder is gone
 _MOST = 4096  # bytes of a lock file
+_TRIES = 5  # where others come and go
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock
 
 
@@ -225,21 +226,37 @@ def _beside(path: Path) -> Path:
 
 def _take(path: Path, beside: Path, own: Holder) -> bool:
     """Make the lock file; False if none can be made there. Raises LockedError."""
-    with suppress(OSError):  # of a folder that may not be written, or has no room
-        if _make(beside, own):
+    for _ in range(_TRIES):
+        try:
+            if _make(beside, own):
+                return True
+        except OSError:  # in a folder that may not be written, or has no room
+            if not beside.exists():
+                return False
+        with suppress(FileNotFoundError):  # it has gone meanwhile: try again
+            if not _taken_over(beside, own):
+                break
             return True
-    made = False
-    with suppress(OSError):
-        if not beside.exists():  # it has gone meanwhile, or none can be made
+    raise _held(path, _read(beside))
+
+
+def _taken_over(beside: Path, own: Holder) -> bool:
+    """Make the lock file in place of one whose holder is gone; False if he is not.
+
+    Raises FileNotFoundError if there is none any more.
+    """
+    try:
+        if not _is_left(beside):
+            return False
+        with _alone(beside) as alone:
+            if not alone or not _is_left(beside):
+                return False
+            beside.unlink()
             return _make(beside, own)
-        if _is_left(beside):
-            with _alone(beside) as alone:
-                if alone and _is_left(beside):
-                    beside.unlink()
-                    made = _make(beside, own)
-    if not made and beside.exists():
-        raise _held(path, _read(beside))
-    return made
+    except FileNotFoundError:
+        raise
+    except OSError:  # nothing can be told or changed in this folder
+        return False
 
 
 def _is_left(path: Path) -> bool:

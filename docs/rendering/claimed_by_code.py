@@ -75,16 +75,14 @@ BY_CODE = listed({
     ],
     "docs/containers.md": [
         ("[reader of 260 lines]", "formats/reference/container.py"),
-        ("lost, at most {} items", "clipcodec/container/writer.py:BLOCK_ITEMS"),
-        ("above 8 million items only when it is closed", "tests/container/test_writer.py"),
+        ("lost, at most {} items", "clipcodec/container/packing.py:BLOCK_ITEMS"),
+        ("above 8,192 blocks, such as two million items make, only when it is closed",
+         "clipcodec/container/writer.py:_SMALL_INDEX"),
         ("of 256 items, or of up to {} where small blocks would take an eighth of a\nbyte more",
-         "clipcodec/container/writer.py:BLOCK_ITEMS"),
+         "clipcodec/container/packing.py:BLOCK_ITEMS"),
         ("takes 20 bytes, plus its distinct headers", "formats/container-1.md"),
         ("8 bytes per block", "formats/container-1.md"),
         ("at most 32 MiB", "clipcodec/container/embedded.py"),
-    ],
-    "docs/cookbook/near-duplicates.md": [
-        ("told apart by 64 numbers each", "clipcodec/container/deduping.py"),
     ],
     "docs/object-storage.md": [
         ("an answer such as 503 are\ntried again up to three times", "clipcodec/system/remote.py, clipcodec/system/stores.py"),

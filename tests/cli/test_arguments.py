@@ -199,8 +199,6 @@ def test_values_may_begin_with_a_minus() -> None:
         ("split x.clpc -o y", "one of --items, --parts, --streams is missing"),
         ("cat x.clpc --index one", "--index one: expected a whole number"),
         ("profiles a b", "b: one argument too many"),
-        ("search x.clpc --text two dogs",
-         "dogs: one argument too many (a text of several words is put in quotes)"),
     ],
 )  # fmt: skip
 def test_usage_errors_are_two_lines_of_the_verb(

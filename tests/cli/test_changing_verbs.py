@@ -137,6 +137,7 @@ def test_update_is_whole_or_nothing(cli: Any, streams: list[bytes]) -> None:
         (["more.clpc", "own.clpc"], 1, "carries a profile that photos.clpc does not carry"),
         (["more.clpc", "--id", "x"], 1, "--id is for one stream"),
         (["new.jpg.clip", "more.clpc", "--id", "x"], 2, "--id is for one stream"),
+        (["more.clpc", "photos.clpc"], 2, "photos.clpc is the container that is changed"),
         (["-", "-"], 2, "stdin can be only one input"),
     ):
         found = cli("update", "photos.clpc", *inputs)

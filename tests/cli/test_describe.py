@@ -225,3 +225,46 @@ def test_a_damaged_table_is_an_error(capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().err
     assert "t.parquet" in said
     assert "not a readable Parquet file" in said
+
+
+# search indexes
+
+
+def test_a_search_index(info: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it was made of, and that `search` takes it; every verb knows it by its first bytes."""
+    with clipcodec.create("a.clpc") as writer:
+        writer.extend([stream(seed) for seed in range(3)], ["x", "y", "z"])
+    with clipcodec.open("a.clpc") as container:
+        clipcodec.SearchIndex.build(container, "a.clpi")
+    (found,) = info("a.clpi")
+    assert (found["items"], found["width"], found["exact"]) == (3, 16, False)
+    assert found["profiles"] == ["any/rotation"]
+    assert [Path(source).name for source in found["sources"]] == ["a.clpc"]
+    assert "`clipcodec search` takes it" in found["verbs"]
+    assert exit_code("info", "a.clpi") == 0
+    assert "made of" in capsys.readouterr().out
+    for line in ("decompress a.clpi", "head a.clpi", "delete a.clpi x", "compress a.clpi"):
+        assert exit_code(*line.split()) == 1
+        assert "a.clpi: a search index, expected" in capsys.readouterr().err
+    done = run("info", "-", stdin=Path("a.clpi").read_bytes())
+    assert done.returncode == 1
+    assert b"give its path" in done.stderr
+    Path("cut.clpi").write_bytes(Path("a.clpi").read_bytes()[:200])
+    assert exit_code("info", "cut.clpi") == 1
+    assert "cut; copy it or build it again" in capsys.readouterr().err
+
+
+def test_containers_and_search_indexes_are_told_apart_in_python() -> None:
+    with clipcodec.create("a.clpc") as writer:
+        writer.append(stream())
+    with clipcodec.open("a.clpc") as container:
+        index = clipcodec.SearchIndex.build(container, "a.clpi")
+    with pytest.raises(clipcodec.CorruptError, match=r"a.clpi: a search index, no container"):
+        clipcodec.open("a.clpi")
+    with pytest.raises(clipcodec.CorruptError, match=r"a.clpc: a container, no search index"):
+        clipcodec.SearchIndex.open("a.clpc")
+    with pytest.raises(clipcodec.DecodeError, match=r"index\.search"):
+        clipcodec.search(index, np.ones(16, np.float32))
+    Path("empty.clpc").touch()
+    with pytest.raises(clipcodec.TruncatedError, match="empty: expected a container"):
+        clipcodec.open("empty.clpc")

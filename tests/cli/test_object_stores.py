@@ -12,6 +12,7 @@ import pytest
 
 import clipcodec
 from clipcodec.cli import main
+from clipcodec.container import compact
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -144,3 +145,30 @@ def test_file_urls_are_paths() -> None:
     assert "%20" in url
     assert main(["compress", url, "-o", Path("out.clpc").absolute().as_uri()]) == 0
     assert len(clipcodec.open(Path("out.clpc").absolute().as_uri())) == 40
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (f"split {BOX}/photos.clpc --parts 2 -o {BOX}/parts/", "name a folder on this machine"),
+        (f"split {BOX}/photos.clpc --streams -o {BOX}/parts/", "name a folder on this machine"),
+        (f"search {BOX}/photos.clpc --query {BOX}/one.clip --save-index {BOX}/a.clpi",
+         "a search index is a file on this machine"),
+    ],
+)  # fmt: skip
+def test_what_is_not_written_to_a_store_is_refused(
+    line: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written there, nor into a folder that has the URL's name."""
+    before = names()
+    assert main(line.split()) == 2
+    assert says in capsys.readouterr().err
+    assert (names(), list(Path().iterdir())) == (before, [])
+
+
+def test_what_needs_a_file_names_the_url(capsys: pytest.CaptureFixture[str]) -> None:
+    for work in (compact, clipcodec.SearchIndex.open):
+        with pytest.raises(clipcodec.OptionError, match=r"memory://box/photos\.clpc: a"):
+            work(f"{BOX}/photos.clpc")
+    assert main(["info", f"{BOX}/none.clpc"]) == 1
+    assert capsys.readouterr().err.count("none.clpc") == 1

@@ -64,6 +64,12 @@ def test_several_containers_are_named_in_every_form(said: Said) -> None:
     assert rows[1][3:] == [str(hits.places[0, 0]), hits.ids[0][0], files[0]]
 
 
+def test_words_that_are_not_quoted_are_no_containers(said: Said) -> None:
+    code, out, err = said("0.clpc", "dogs", "--text", "two")
+    assert (code, out) == (2, "")
+    assert "dogs: there is no such file (a text of several words is put in quotes)" in err
+
+
 def test_one_container_is_not_named(said: Said) -> None:
     assert "file" not in json.loads(said("0.clpc", "--json")[1])["hits"][0]
     assert said("0.clpc", "--tsv")[1].splitlines()[0].split("\t")[-1] == "id"
@@ -98,15 +104,21 @@ def test_only_some_items_are_searched(said: Said, here: Path) -> None:
     assert found("--where", "*/1?.jpg") == {f"{i}/1{j}.jpg" for i in (0, 1) for j in range(10)}
     assert found("--ids", "ids.txt", "--where", "1/*") == {"1/4.jpg"}
     assert found("--where", "none*") == set()
+    assert "no item fits --where none*" in said("0.clpc", "--where", "none*")[2]
+    (here / "empty.txt").write_text("\n")
+    code, _, err = said("0.clpc", "--ids", "empty.txt")
+    assert (code, err) == (1, "clipcodec: empty.txt names no ids: expected one per line\n")
+    (here / "null.txt").write_bytes(b"0/3.jpg\0")
+    assert found("--ids", "null.txt") == {"0/3.jpg"}
     (here / "ids.txt").write_text("0/3.jpg\nmissing.jpg\n")
     code, _, err = said("0.clpc", "--ids", "ids.txt")
     assert code == 2
-    assert "no item has this id in 0.clpc: 'missing.jpg'" in err
+    assert err == "clipcodec search: 0.clpc: no item has the id 'missing.jpg'\n"
     code, _, err = said("0.clpc", "--ids", "none.txt")
     assert code != 0
     assert "none.txt" in err
-    (here / "ids.txt").write_bytes(b"\xff\xfe")
-    assert "ids.txt: not lines of text in UTF-8" in said("0.clpc", "--ids", "ids.txt")[2]
+    (here / "ids.txt").write_bytes(b"\xff")
+    assert "ids.txt: a list of ids is UTF-8 text" in said("0.clpc", "--ids", "ids.txt")[2]
 
 
 def test_an_index_is_made_used_and_brought_up_to_date(
@@ -155,11 +167,13 @@ def test_a_damaged_index_is_built_again_and_other_files_stay(said: Said, here: P
         assert (code, out) == (0, wanted)
         assert why in err
         assert "built again" in err
-    (here / "notes.txt").write_text("mine")
-    code, _, err = said(*words, "--save-index", "notes.txt")
+    assert said(*words, "--save-index", "b.clpc")[0] == 2  # the name of a container
+    assert not (here / "b.clpc").exists()
+    (here / "notes").write_text("mine")
+    code, _, err = said(*words, "--save-index", "notes")
     assert code == 1
-    assert "notes.txt exists, and is no search index" in err
-    assert (here / "notes.txt").read_text() == "mine"
+    assert "notes exists, and is no search index" in err
+    assert (here / "notes").read_text() == "mine"
 
 
 def test_queries_of_another_model_are_refused(

@@ -27,7 +27,7 @@ from clipcodec.integrations.ray import compress_dataset, decompress_dataset  # n
 
 D = 24  # of the profile `rates`
 FILES, ROWS = 8, 40  # in each
-SECONDS = 60  # to wait for both nodes to work
+SECONDS = 200  # to wait for both nodes to work
 
 pytestmark = pytest.mark.slow
 

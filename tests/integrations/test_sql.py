@@ -74,7 +74,7 @@ def test_a_search_finds_what_clipcodec_search_finds(db: sqlite3.Connection) -> N
     one = search_rows(db.execute(SELECT), ROWS[3], k=500)
     assert one.ids[0][0] == 4
     assert len(one.ids[0]) == len(kept)
-    assert repr(found) == "<clipcodec.Found: 4 queries, 5 hits each>"
+    assert repr(found) == "<clipcodec.integrations.sql.Found: 4 queries, 5 hits each>"
 
 
 def test_parts_of_a_search_are_put_together(

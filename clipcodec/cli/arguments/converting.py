@@ -30,7 +30,7 @@ def add(verbs: Verbs) -> None:
     group = p.group(ITEMS)
     group.add_argument("--ids", metavar="FILE", help="for .npy and .faiss: text with the ids, one "
                        "per line; written, or read for a container")  # fmt: skip
-    group.add_argument("--shard-items", type=whole(1), default=10_000, metavar="N", help="items of "
+    group.add_argument("--shard-items", type=whole(1), metavar="N", help="items of "
                        "each shard (default: 10000)")  # fmt: skip
     options.target(p)
     options.profile(p)

@@ -122,8 +122,7 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError as error:
             self.error(_in_words(error))
         if left:
-            quotes = " (a text of several words is put in quotes)" if self._has("--text") else ""
-            self.error(f"{left[0]}: one argument too many{quotes}")
+            self.error(f"{left[0]}: one argument too many")
         return found, []
 
     def _arranged(self, given: list[str]) -> list[str]:

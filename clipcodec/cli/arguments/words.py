@@ -48,8 +48,8 @@ def _search(verbs: Verbs) -> None:
     items = p.group(ITEMS)
     items.add_argument("--ids", metavar="FILE", help="search only items with the ids in this file, "
                        "one per line; - for stdin")  # fmt: skip
-    items.add_argument("--where", metavar="GLOB", help="search only items whose id matches, such "
-                       "as '2024/*.jpg'")  # fmt: skip
+    items.add_argument("--where", metavar="PATTERN", help="search only items whose id matches, "
+                       "such as '2024/*.jpg'; *, ? and [ab] stand for letters")  # fmt: skip
     items.add_argument("--approximate", action="store_true", help="decode only the beginning of "
                        "each stream, and the best ones wholly: several times faster, nearly the "
                        "same hits")  # fmt: skip
@@ -60,7 +60,11 @@ def _search(verbs: Verbs) -> None:
                       "embeddings, as `embed-text` makes them; torch is not needed")  # fmt: skip
     options.templates(p)
     options.best(p, "hits for each query", 10)
-    options.lines(p, "one line per query", "query, rank, score, index, id")
+    options.lines(
+        p,
+        "one line per query",
+        "query, rank, score, index, id; of several containers also the file",
+    )
     options.target(p)
     options.profile(p, f"{options.PRIVATE}; with --index, what to make them with")
     options.backbone(p, options.ENCODER)

@@ -22,7 +22,7 @@ WORDS = "an index of faiss"
 @contextmanager
 def read(name: str, how: How) -> Iterator[Incoming]:
     """Vectors get the ids of the index as text, if it keeps some."""
-    how.refuse(WORDS, "column", "id_column", "embeddings")
+    how.refuse(WORDS, "column", "id_column", "embeddings", "shard_items")
     faiss = need("faiss", "faiss")
     open(name, "rb").close()  # Python's OSError names the file
     try:
@@ -44,7 +44,7 @@ def read(name: str, how: How) -> Iterator[Incoming]:
 
 
 def write(container: Container, name: str, how: How) -> int:
-    how.refuse(WORDS, "column", "id_column", "embeddings")
+    how.refuse(WORDS, "column", "id_column", "embeddings", "shard_items")
     faiss = need("faiss", "faiss")
     with beside_ids(container, name, how) as file:
         index = to_faiss(container)

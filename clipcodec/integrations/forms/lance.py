@@ -28,7 +28,7 @@ _ROWS = 8192
 
 @contextmanager
 def read(name: str, how: How) -> Iterator[Incoming]:
-    how.refuse(WORDS, "ids", "embeddings")
+    how.refuse(WORDS, "ids", "embeddings", "shard_items")
     uri, table_name = _place(name)
     if "://" not in uri and not _folder(uri, table_name).is_dir():
         raise InputError(f"{name}: there is no table of LanceDB: check the path")
@@ -46,7 +46,7 @@ def read(name: str, how: How) -> Iterator[Incoming]:
 
 def write(container: Container, name: str, how: How) -> int:
     """A new version of a table takes the place of the old one at once."""
-    how.refuse(WORDS, "ids")
+    how.refuse(WORDS, "ids", "shard_items")
     uri, table_name = _place(name)
     lancedb, schema = _lancedb(), schema_of(container, how)
     folder = _folder(uri, table_name) if "://" not in uri else None

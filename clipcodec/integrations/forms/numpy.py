@@ -9,7 +9,7 @@ from ... import arrays
 from ...container import Container
 from ...container.id_lists import read_ids
 from ...embeddings import as_rows
-from ...errors import InputError
+from ...errors import InputError, placed
 from ..converting import How, Incoming, with_ids
 from .coding import beside_ids, codec_of, encoded, file_size, own_profile
 
@@ -19,12 +19,13 @@ _ROWS = 8192  # encoded at a time
 
 @contextmanager
 def read(name: str, how: How) -> Iterator[Incoming]:
-    how.refuse(WORDS, "column", "id_column", "embeddings")
+    how.refuse(WORDS, "column", "id_column", "embeddings", "shard_items")
     kind = arrays.kind_of_file(name)
     if kind != ".npy":
         open(name, "rb").close()  # Python's OSError names the file
         raise InputError(f"{name} is not a NumPy array, whatever its name says")
-    rows = as_rows(arrays.read(name, kind))
+    with placed(source=name):
+        rows = as_rows(arrays.read(name, kind))
     codec = codec_of(how)
     codec.check_width(rows.shape[1], len(rows))
     ids = None if how.ids is None else read_ids(how.ids)
@@ -35,7 +36,7 @@ def read(name: str, how: How) -> Iterator[Incoming]:
 
 
 def write(container: Container, name: str, how: How) -> int:
-    how.refuse(WORDS, "column", "id_column", "embeddings")
+    how.refuse(WORDS, "column", "id_column", "embeddings", "shard_items")
     with beside_ids(container, name, how) as file:
         width = arrays.write_npy(file, container.decode_blocks())
         if width is None:

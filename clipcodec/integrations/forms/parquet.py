@@ -20,13 +20,13 @@ _GROUP_ROWS = 1 << 17
 
 @contextmanager
 def read(name: str, how: How) -> Iterator[Incoming]:
-    how.refuse(WORDS, "ids", "embeddings")
+    how.refuse(WORDS, "ids", "embeddings", "shard_items")
     with opened(name) as file:
         yield incoming(file.schema_arrow, lambda columns: batches_of_file(file, name, columns), how)
 
 
 def write(container: Container, name: str, how: How) -> int:
-    how.refuse(WORDS, "ids")
+    how.refuse(WORDS, "ids", "shard_items")
     pq = need("pyarrow.parquet", "arrow")
     schema = schema_of(container, how)
     ids = schema.names[0]

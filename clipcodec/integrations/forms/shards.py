@@ -30,12 +30,18 @@ WORDS = "shards of WebDataset"
 _PROFILE = ".profile.safetensors"
 _JSON = ".json"
 _MOST_JSON = 1 << 16
+_SHARD_ITEMS = 10_000
 _BRACES = re.compile(r"\{(\d+)\.\.(\d*)\}")
 
 
 def write(container: Container, name: str, how: How) -> int:
     """All shards, or none; with the profile that the container carries beside them."""
     how.refuse(WORDS, "ids", "column", "id_column", "embeddings")
+    if how.shard_items is not None and _BRACES.search(name) is None:
+        raise OptionError(
+            f"shard_items={how.shard_items} is for several shards, and {name} is one: name them "
+            "NAME-{000000..}.tar"
+        )
     note_lost(container, how, ids=False, metadata=True)
     folder, base = os.path.split(name)
     names, items, numbers = FileNames(""), container.items(), count()
@@ -44,7 +50,7 @@ def write(container: Container, name: str, how: How) -> int:
     with filling(folder or os.curdir, overwrite=how.overwrite) as there:
         for shard in _shard_names(base):
             several = _BRACES.search(base) is not None
-            some = islice(items, how.shard_items) if several else items
+            some = islice(items, how.shard_items or _SHARD_ITEMS) if several else items
             first = next(some, None)
             if first is None and made:
                 break
@@ -110,7 +116,7 @@ def _member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 @contextmanager
 def read(name: str, how: How) -> Iterator[Incoming]:
-    how.refuse(WORDS, "ids", "column", "id_column", "embeddings")
+    how.refuse(WORDS, "ids", "column", "id_column", "embeddings", "shard_items")
     how.refuse_rate()
     shards = _there(name)
     if not shards:
