@@ -99,13 +99,12 @@ def refuse_lost_deletions(file: SeekableFile, survey: Survey) -> None:
     if survey.complete:
         return
     for offset, size in zip(survey.offsets.tolist(), sizes, strict=False):
-        if file.read_at(offset, 4) != layout.GONE:
-            continue
-        _, body = layout.parse_block(file.read_at(offset, size))
-        try:
-            unpack_deletions(body, survey.places, offset)
-        except CorruptError:  # bytes before it are missing
-            raise CorruptError(_LOST_DELETIONS) from None
+        if file.read_at(offset, 4) == layout.GONE:
+            _, body = layout.parse_block(file.read_at(offset, size))
+            try:
+                unpack_deletions(body, survey.places, offset)
+            except CorruptError:  # bytes before it are missing
+                raise CorruptError(_LOST_DELETIONS) from None
 
 
 def _cut(file: SeekableFile, at: int, survey: Survey) -> bool:
