@@ -6,13 +6,13 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..codec import Codec
 from ..container import Container
+from ..container.filtering import matcher
 from ..embeddings import Embeddings, as_embeddings
 from ..errors import (
     ClipcodecError,
@@ -77,20 +77,20 @@ def run(args: argparse.Namespace) -> int:
         if queries:
             hits = place.search(queries, chosen, args)
             if hits is not None:
-                if args.where is not None and not hits.scores.shape[1]:
+                if args.match and not hits.scores.shape[1]:
                     more = "" if args.ids is None else " and --ids"
-                    say(f"no item fits --where {args.where}{more}")
+                    say(f"no item fits --match {' '.join(args.match)}{more}")
                 _print(queries, hits, place.names, args)
     return 1 if failed or place.failed or not whole else 0
 
 
 def _filter(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of `search` that --ids and --where mean."""
+    """The options of `search` that --ids and --match mean."""
     chosen: dict[str, Any] = {}
     if args.ids is not None:
         chosen["ids"] = read_chosen(args.ids)
-    if args.where is not None:
-        chosen["where"] = lambda id: id is not None and fnmatchcase(id, args.where)
+    if args.match:
+        chosen["where"] = matcher(args.match)
     return chosen
 
 

@@ -165,8 +165,8 @@ class Criteria:
     def __init__(
         self, match: str | Iterable[str], not_match: str | Iterable[str], profile_name: str | None
     ) -> None:
-        self._match = {pattern: _matcher([pattern]) for pattern in _listed(match)}
-        self._against = _matcher(patterns) if (patterns := _listed(not_match)) else None
+        self._match = {pattern: matcher([pattern]) for pattern in _listed(match)}
+        self._against = matcher(patterns) if (patterns := _listed(not_match)) else None
         self._profile = profile_name
         self._used = set[str]()
         self._profiles = dict[str, None]()
@@ -202,7 +202,8 @@ def _listed(patterns: str | Iterable[str]) -> list[str]:
     return [patterns] if isinstance(patterns, str) else [*patterns]
 
 
-def _matcher(patterns: list[str]) -> Callable[[str | None], bool]:
+def matcher(patterns: list[str]) -> Callable[[str | None], bool]:
+    """Does an id match one of these patterns?"""
     whole = re.compile("|".join(map(fnmatch.translate, patterns)))
     return lambda id: id is not None and whole.match(id) is not None
 

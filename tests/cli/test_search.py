@@ -101,10 +101,10 @@ def test_only_some_items_are_searched(said: Said, here: Path) -> None:
         return {hit["id"] for hit in json.loads(out)["hits"]}
 
     assert found("--ids", "ids.txt") == {"0/3.jpg", "1/4.jpg"}
-    assert found("--where", "*/1?.jpg") == {f"{i}/1{j}.jpg" for i in (0, 1) for j in range(10)}
-    assert found("--ids", "ids.txt", "--where", "1/*") == {"1/4.jpg"}
-    assert found("--where", "none*") == set()
-    assert "no item fits --where none*" in said("0.clpc", "--where", "none*")[2]
+    assert found("--match", "*/1?.jpg") == {f"{i}/1{j}.jpg" for i in (0, 1) for j in range(10)}
+    assert found("--ids", "ids.txt", "--match", "1/*") == {"1/4.jpg"}
+    assert found("--match", "none*") == set()
+    assert "no item fits --match none*" in said("0.clpc", "--match", "none*")[2]
     (here / "empty.txt").write_text("\n")
     code, _, err = said("0.clpc", "--ids", "empty.txt")
     assert (code, err) == (1, "clipcodec: empty.txt names no ids: expected one per line\n")
@@ -133,7 +133,7 @@ def test_an_index_is_made_used_and_brought_up_to_date(
         patch.setattr("clipcodec.retrieval.index.block_of", None)
         assert said(*words, "--save-index", "a.clpi")[:2] == (code, out)
     assert (here / "a.clpi").stat() == before
-    where = ("--where", "1/*")
+    where = ("--match", "1/*")
     assert said(*words, *where)[1] == said(*words, *where, "--save-index", "a.clpi")[1]
     with clipcodec.ContainerWriter("1.clpc", "a") as writer:
         writer.append(clipcodec.encode_embeddings(np.load("q.npy"), profile="any/rotation")[0],
@@ -149,7 +149,7 @@ def test_a_saved_index_is_searched_without_its_containers(said: Said, here: Path
     wanted = said("0.clpc", *words, "--save-index", "a.clpi")[1]
     os.unlink("0.clpc")
     assert said("a.clpi", *words)[:2] == (0, wanted)
-    assert json.loads(said("a.clpi", *words, "--where", "0/1.jpg")[1])["hits"][0]["index"] == 1
+    assert json.loads(said("a.clpi", *words, "--match", "0/1.jpg")[1])["hits"][0]["index"] == 1
     for more in (("1.clpc",), ("--save-index", "b.clpi"), ("--approximate",)):
         code, _, err = said("a.clpi", *more)
         assert code == 2

@@ -48,11 +48,11 @@ def _search(verbs: Verbs) -> None:
     items = p.group(ITEMS)
     items.add_argument("--ids", metavar="FILE", help="search only items with the ids in this file, "
                        "one per line; - for stdin")  # fmt: skip
-    items.add_argument("--where", metavar="PATTERN", help="search only items whose id matches, "
-                       "such as '2024/*.jpg'; *, ? and [ab] stand for letters")  # fmt: skip
-    items.add_argument("--approximate", action="store_true", help="decode only the beginning of "
-                       "each stream, and the best ones wholly: several times faster, nearly the "
-                       "same hits")  # fmt: skip
+    options.match(p, "search only items whose id matches one of these, such as '2024/*.jpg'; *, ? "
+                  "and [ab] stand for letters")  # fmt: skip
+    items.add_argument("--approximate", action="store_true", help="score the streams by a part of "
+                       "the decoder, and decode the best ones wholly: several times faster, "
+                       "nearly the same hits")  # fmt: skip
     text = p.group(TEXT)
     text.add_argument("--text", action="append", metavar="TEXT", help='words to search for, such '
                       'as "two dogs on a beach"; may be given several times')  # fmt: skip
