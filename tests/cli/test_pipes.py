@@ -188,4 +188,4 @@ def test_what_cannot_be_a_pipe_says_so(here: Path) -> None:
             capture_output=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 2
-        assert b"pipe" in done.stderr or b"can be stdin" in done.stderr
+        assert b"pipe" in done.stderr or b"stdin can be only one input" in done.stderr
