@@ -64,8 +64,8 @@ def check_width(rows: Embeddings, dim: int) -> None:
         )
 
 
-def whole_numbers(values: Any, what: str, count: int) -> NDArray[np.uint64]:
-    """(N,) keys as these libraries keep them: whole, at least 0, none of them twice.
+def integers(values: Any, what: str) -> NDArray[Any]:
+    """(N,) whole numbers as numpy holds them, or Python, or pandas' nullable ones.
 
     Raises OptionError.
     """
@@ -83,6 +83,15 @@ def whole_numbers(values: Any, what: str, count: int) -> NDArray[np.uint64]:
         raise OptionError(
             f"{what} of shape {numbers.shape}, {numbers.dtype}: expected (N,) integers"
         )
+    return numbers
+
+
+def whole_numbers(values: Any, what: str, count: int) -> NDArray[np.uint64]:
+    """(N,) keys as these libraries keep them: whole, at least 0, none of them twice.
+
+    Raises OptionError.
+    """
+    numbers = integers(values, what)
     if len(numbers) != count:
         raise OptionError(f"{len(numbers)} {what} for {count} streams")
     wrong = (numbers < 0) | (numbers > np.iinfo(np.uint64).max)

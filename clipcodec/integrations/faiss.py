@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from ..embeddings import Embeddings, normalise
 from ..errors import InputError, OptionError, brief, placed
 from ..profile.registry import ProfileLike
 from ..target import Target, TargetOptions
-from .exported import check_width, counted, rows_of, width_of
+from .exported import check_width, counted, integers, rows_of, width_of
 from .extras import need
 
 if TYPE_CHECKING:
@@ -147,18 +146,7 @@ def _layers(faiss: Any, index: Any) -> Iterator[tuple[Any, Any]]:
 
 def _ids(ids: Any) -> NDArray[np.int64]:
     """Ids as faiss keeps them. Raises OptionError for those that it would change."""
-    try:
-        numbers = np.asarray(ids)
-        if numbers.dtype.kind == "f" and not hasattr(ids, "dtype"):
-            numbers = np.asarray(ids, object)  # a list that numpy has rounded
-    except ValueError as error:
-        raise OptionError(f"ids: expected (N,) integers: {brief(error)}") from error
-    whole = numbers.dtype.kind in "iu" or (
-        numbers.dtype.kind == "O"  # Python's own, pandas' nullable ones
-        and all(isinstance(n, Integral) and not isinstance(n, bool) for n in numbers.flat)
-    )
-    if numbers.ndim != 1 or (numbers.size and not whole):
-        raise OptionError(f"ids of shape {numbers.shape}, {numbers.dtype}: expected (N,) integers")
+    numbers = integers(ids, "ids")
     low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
     wrong = (numbers < low) | (numbers > high) | (numbers == _NO_HIT)
     if wrong.any():
