@@ -218,23 +218,27 @@ def _unreachable(url: str, seconds: float) -> str | None:
     """Why `url` cannot be reached by huggingface_hub's own client; None if it can, or may be.
 
     So proxies, certificates and what else a program has set for the downloads count here, too. Any
-    HTTP answer will do, an error status too. A proxy that takes the request but does not answer
-    within `seconds` may be slow, and the download has to find out.
+    HTTP answer will do, an error status too. A proxy that can be reached but does not answer within
+    `seconds` may be slow, and the download has to find out.
     """
     silence = f"no answer within {seconds:g} s, which {_PATIENCE} changes"
+    slow = None if _by_proxy(url) else silence
+    try:  # before the clock starts: importing the client and reading certificates take a while
+        session = load_module("huggingface_hub.utils").get_session()
+    except Exception as error:  # no certificates, or a proxy of a kind that it cannot use
+        return _why(error)
+    # A redirection is an answer. requests, of older releases, does not follow any here.
+    options = {"follow_redirects": False} if hasattr(session, "follow_redirects") else {}
     answer: list[str | None] = []
 
     def ask() -> None:
         try:
-            session = load_module("huggingface_hub.utils").get_session()
-            # A redirection is an answer. requests, of older releases, does not follow any here.
-            options = {"follow_redirects": False} if hasattr(session, "follow_redirects") else {}
             session.head(url, timeout=seconds, **options)
             answer.append(None)
-        except Exception as error:  # the client's errors have no common base class in all releases
+        except Exception as error:  # its errors have no common base class in all releases
             kind = type(error).__name__
-            if kind == "ReadTimeout" and _by_proxy(url):
-                answer.append(None)
+            if kind == "ReadTimeout":
+                answer.append(slow)
             else:
                 answer.append(silence if kind.endswith("Timeout") else _why(error))
 
@@ -242,7 +246,7 @@ def _unreachable(url: str, seconds: float) -> str | None:
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds + 0.25)  # the client's timeout tells more if it comes first
-    return answer[0] if answer else silence
+    return answer[0] if answer else slow
 
 
 def _by_proxy(url: str) -> bool:

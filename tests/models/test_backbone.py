@@ -34,6 +34,7 @@ from clipcodec.errors import (
     WeightsUnavailableError,
 )
 from clipcodec.models import BACKBONES, Backbone, BackboneSpec, fetch, spec
+from clipcodec.models import hub as hub_module
 from tests.helpers import tiny_models
 
 if TYPE_CHECKING:
@@ -664,6 +665,29 @@ def test_what_stops_the_downloads_client_is_said_at_once(tmp_path: Path) -> None
                 assert "http://hub.invalid cannot be reached" in message
                 assert why in message
             assert float(timing.split()[0]) < 3
+
+
+def test_a_client_that_has_not_come_back_is_slow_behind_a_proxy_and_silent_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A busy machine may need longer than the client's own limits."""
+    hold = threading.Event()
+
+    class Held:
+        def head(self, *_: object, **__: object) -> None:
+            hold.wait()
+
+    monkeypatch.setattr(import_module("huggingface_hub.utils"), "get_session", Held)
+    monkeypatch.setattr(hub_module, "_PROBE_SECONDS", 0.01)
+    monkeypatch.delenv("HF_HUB_ETAG_TIMEOUT", raising=False)
+    for name, value in NO_PROXIES.items():
+        monkeypatch.setenv(name, value)
+    try:
+        assert "no answer within 0.01 s" in (hub_module.unanswered() or "")
+        monkeypatch.setenv("all_proxy", "http://proxy.invalid")
+        assert hub_module.unanswered() is None
+    finally:
+        hold.set()
 
 
 def test_the_clients_own_settings_hold(hub: tuple[str, list[str]], tmp_path: Path) -> None:
