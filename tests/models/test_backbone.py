@@ -490,13 +490,15 @@ LOAD = """
 import sys, time
 from clipcodec.models import Backbone, fetch
 from clipcodec.errors import WeightsUnavailableError
-start = time.perf_counter()
+def sleep(seconds):  # huggingface_hub does, before each of its retries
+    sys.exit("waits")
+time.sleep = sleep
 for verb in (Backbone.load, fetch):
     try:
         verb("openai-vit-b-32")
     except WeightsUnavailableError as error:
         print(error)
-print(time.perf_counter() - start, "torch" in sys.modules)
+print("torch" in sys.modules)
 """
 
 
@@ -510,7 +512,7 @@ def run(code: str, home: Path, **environment: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize("why", ["HF_HUB_OFFLINE", "refused", "silent"])
-def test_without_weights_and_network_the_answer_is_quick_and_names_the_remedy(
+def test_without_weights_and_network_nothing_is_tried_again_and_the_remedy_is_named(
     tmp_path: Path, why: str
 ) -> None:
     """Switched off, connection refused, or accepted and never answered; torch is not imported."""
@@ -522,7 +524,13 @@ def test_without_weights_and_network_the_answer_is_quick_and_names_the_remedy(
         if why == "HF_HUB_OFFLINE":
             environment = {"HF_HUB_OFFLINE": "1"}
         found = run(LOAD, tmp_path / "home", **environment)
-    *messages, timing = found.stdout.splitlines()
+        if why == "silent":
+            server.setblocking(False)
+            for _ in range(2):  # asked once by each verb
+                server.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                server.accept()
+    *messages, torch_imported = found.stdout.splitlines()
     assert found.stderr == ""
     assert len(messages) == 2
     for message in messages:
@@ -530,8 +538,6 @@ def test_without_weights_and_network_the_answer_is_quick_and_names_the_remedy(
         assert environment.get("HF_ENDPOINT", "HF_HUB_OFFLINE") in message
         for remedy in ("clipcodec fetch openai-vit-b-32", "--weights", "CLIPCODEC_WEIGHTS"):
             assert remedy in message
-    seconds, torch_imported = timing.split()
-    assert float(seconds) < (10 if why == "silent" else 3)
     assert torch_imported == "False"
 
 
@@ -659,12 +665,11 @@ def test_what_stops_the_downloads_client_is_said_at_once(tmp_path: Path) -> None
         for proxy, why in ((f"http://127.0.0.1:{port}", "refused"), ("gopher://a", "gopher")):
             environment = NO_PROXIES | {"all_proxy": proxy, "HF_ENDPOINT": "http://hub.invalid"}
             found = run(LOAD, tmp_path, **environment)
-            *messages, timing = found.stdout.splitlines()
+            *messages, _ = found.stdout.splitlines()
             assert len(messages) == 2, found
             for message in messages:
                 assert "http://hub.invalid cannot be reached" in message
                 assert why in message
-            assert float(timing.split()[0]) < 3
 
 
 def test_a_client_that_has_not_come_back_is_slow_behind_a_proxy_and_silent_without(
