@@ -172,7 +172,7 @@ def test_forged_heads_do_not_cost_time_without_bound() -> None:
     data = layout.OPENING + forged * (1 << 16)
     file = Counted(data)
     assert len(clipcodec.open(file, partial=True)) == 0
-    assert file.read_bytes < 100 * len(data)  # checking every claim would read 16 GB
+    assert file.read_bytes < 8 * len(data)  # checking every claim would read 16 GB
 
 
 def test_an_index_of_more_items_than_blocks_have_is_damaged(tmp_path: Path) -> None:
