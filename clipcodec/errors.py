@@ -5,8 +5,10 @@
     │   ├── ImageError                   not an image, damaged, or too large
     │   │   └── ImageFileError (OSError) the file is missing or cannot be read
     │   ├── EmbeddingError               wrong width, zero, NaN or infinite
-    │   └── OptionError                  options that contradict each other or do not exist
-    │       └── RateError                a size or fidelity that the profile cannot reach
+    │   ├── OptionError                  options that contradict each other or do not exist
+    │   │   └── RateError                a size or fidelity that the profile cannot reach
+    │   ├── UnknownItemError (KeyError, IndexError)    no item has this id, or is at this place
+    │   └── MismatchError                an index of another container, or of what it was before
     ├── DecodeError (ValueError)         these bytes are not a stream we can decode
     │   ├── TruncatedError (EOFError)    the stream ends too early
     │   ├── CorruptError                 damaged: check value or canonical form violated
@@ -48,6 +50,7 @@ __all__ = [
     "EmbeddingError",
     "OptionError",
     "RateError",
+    "UnknownItemError",
     "MismatchError",
     "DecodeError",
     "TruncatedError",
@@ -224,6 +227,15 @@ class RateError(OptionError):
     """
 
     item = "embedding"
+
+
+class UnknownItemError(InputError, KeyError, IndexError):
+    """No item has the id, or is at the position, that was given.
+
+    Raised by all that chooses items: keys of a container, `take`, `search` and `filter_items` by
+    ids or positions, `delete`. Nothing is changed or written then. `container.ids` are the ids that
+    there are; `id in container` asks for one. It is a KeyError and an IndexError, too.
+    """
 
 
 class MismatchError(InputError):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..container import Container
-from ..container.choosing import near, positions
+from ..container.choosing import did_you_mean, each_id, positions
 from ..container.id_lists import parse_ids
+from ..container.keys import no_id, no_place
 from ..errors import InputError, OptionError, placed
 from .common import STDIO, report
 from .inputs import label_of, open_input
-from .terminal import counted
 
 
 def read_ids(name: str) -> list[str | None]:
@@ -37,15 +37,17 @@ def refuse_two_stdin(*names: str | None) -> None:
 def places(container: Container, name: str, ids: list[str], indices: list[int]) -> list[int] | None:
     """Positions of items by id, then by position; None if there is none for some: stderr says."""
     found = positions(container, ids) if ids else {}
-    faults = [_no_id(container, id) for id in dict.fromkeys(ids) if id not in found]
+    faults: list[Exception] = [
+        no_id([id], remedy=_remedy(container, id)) for id in dict.fromkeys(ids) if id not in found
+    ]
     chosen = [found[id] for id in ids if id in found]
     for index in indices:
         try:
             chosen.append(range(len(container))[index])
         except IndexError:
-            faults.append(f"no item {index}: {counted(len(container), 'item')}, from 0")
+            faults.append(no_place(index, len(container)))
     for fault in faults[:_MOST]:
-        report(name, InputError(fault))
+        report(name, fault)
     if len(faults) > _MOST:
         report(name, InputError(f"{len(faults) - _MOST:,} more items are not there"))
     return None if faults else chosen
@@ -54,9 +56,9 @@ def places(container: Container, name: str, ids: list[str], indices: list[int]) 
 _MOST = 10  # faults that are named
 
 
-def _no_id(container: Container, id: str) -> str:
-    alike = " or ".join(repr(other) for other in near(container, id))
-    remedy = f": did you mean {alike}?" if alike else ": `clipcodec ids` lists them"
+def _remedy(container: Container, id: str) -> str:
     if id.isascii() and id.isdigit() and int(id) < len(container):
-        remedy = f": for the item at this position give --index {id}"
-    return f"no item has the id {id!r}{remedy}"
+        return f": for the item at this position give --index {id}"
+    if any(letter in id for letter in "*?["):
+        return ": a pattern is given to --match, of `clipcodec delete` and `clipcodec filter`"
+    return did_you_mean(each_id(container), id) or ": `clipcodec ids` lists them"

@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, OptionError
-from .choosing import near
+from .choosing import did_you_mean, each_id
 from .copying import Output, Source, chosen_items, copy_items, opened, refuse_own
-from .keys import places_of
+from .keys import no_id, places_of
 from .layout import Item
 from .reader import Container
 from .streams import profile_name as name_of_profile
 
 Where = Callable[[Item], object] | Sequence[bool] | Sequence[int] | range | slice | NDArray[Any]
-_SHOWN = 3  # ids that are named
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,8 @@ def filter_items(
     Raises:
         OptionError: Nothing is chosen by, `where` does not fit the container, or `out` is the
             source.
-        InputError: No item has one of the ids, or matches one of the patterns `match`, or is of
-            the profile.
-        IndexError: `where` has a position that is not there.
+        UnknownItemError: No item has one of the ids, or is at one of the positions `where`.
+        InputError: No item matches one of the patterns `match`, or is of the profile.
         DecodeError: The source is no container, or damaged. Nothing is written.
         OutputExistsError: `out` exists, and may not be replaced.
         LockedError: Another process writes `out`, or wrote the source meanwhile.
@@ -136,7 +134,7 @@ def choose(
 ) -> tuple[NDArray[np.bool_], list[str]]:
     """(N,) whether each item is chosen, as `filter_items` chooses; and what is damaged, in words.
 
-    Raises OptionError, InputError, IndexError or DecodeError.
+    Raises OptionError, InputError, UnknownItemError or DecodeError.
     """
     wanted = _wanted(ids)
     allowed, ask = _allowed(container, where)
@@ -153,7 +151,8 @@ def choose(
             chosen[place] = fits and allowed[place] and (ask is None or bool(ask(item)))
     missing = [id for id in wanted or () if id not in found]
     if missing:
-        raise InputError(_unknown(container, missing))
+        remedy = did_you_mean(each_id(container), missing[0]) if len(missing) == 1 else ""
+        raise no_id(missing, container.name, remedy)
     if how is not None:
         how.check(container.name)
     return chosen, damaged
@@ -231,12 +230,3 @@ def _allowed(
     allowed = np.zeros(len(container), bool)
     allowed[places] = True
     return allowed, None
-
-
-def _unknown(container: Container, missing: list[str]) -> str:
-    named = ", ".join(map(repr, missing[:_SHOWN])) + (", …" if len(missing) > _SHOWN else "")
-    if len(missing) > 1:
-        return f"no items of {container.name} have {len(missing):,} of the ids: {named}"
-    alike = " or ".join(map(repr, near(container, missing[0])))
-    remedy = f": did you mean {alike}?" if alike else ""
-    return f"no item of {container.name} has the id {named}{remedy}"

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError
+from ..errors import OptionError, UnknownItemError, brief
+
+_NAMED = 3  # ids of those that no item has
 
 
 def places_of(key: Any, count: int, index: Callable[[str], int]) -> int | NDArray[np.int64]:
     """The position of one item, counted from the start, or those of many, in their order.
 
     count  items that there are
-    index  gives the position of an id, or raises KeyError
+    index  gives the position of an id, or raises UnknownItemError
 
-    Raises IndexError, KeyError, or OptionError for what is no key.
+    Raises UnknownItemError, or OptionError for what is no key.
     """
     if isinstance(key, slice):
         return np.arange(*key.indices(count))
@@ -34,7 +36,7 @@ def places_of(key: Any, count: int, index: Callable[[str], int]) -> int | NDArra
     places = np.array(many if len(many) else [], object)  # of any size: it is checked below
     wrong = [place for place in many if not -count <= place < count]
     if wrong:
-        raise IndexError(f"item {wrong[0]} of a container of {count}")
+        raise no_place(wrong[0], count)
     found = places.astype(np.int64)
     return np.where(found < 0, found + count, found)
 
@@ -54,5 +56,21 @@ def _place(key: Any, count: int, index: Callable[[str], int]) -> int:
     if place < 0:
         place += count
     if not 0 <= place < count:
-        raise IndexError(f"item {key} of a container of {count}")
+        raise no_place(key, count)
     return place
+
+
+def no_place(place: Any, count: int) -> UnknownItemError:
+    """The error for a position that is not there."""
+    there = f"there are {count:,}, counted from 0" if count else "there are none"
+    return UnknownItemError(f"no item {place}: {there}")
+
+
+def no_id(ids: Sequence[str], source: str | None = None, remedy: str = "") -> UnknownItemError:
+    """The error for ids that no item has. source: where they were sought."""
+    few = "no item has the id" if len(ids) == 1 else "no items have the ids"
+    named = ", ".join(brief(repr(id)) for id in ids[:_NAMED])
+    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+    error = UnknownItemError(f"{few} {named}{more}{remedy}")
+    error.source = source
+    return error

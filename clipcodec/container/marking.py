@@ -13,7 +13,7 @@ from . import layout
 from .deletions import Deletions, Places, pack_deletions
 from .files import SeekableFile
 from .ids import unpack_ids
-from .keys import places_of
+from .keys import no_id, places_of
 
 
 def listed(keys: Any) -> Any:
@@ -68,7 +68,7 @@ class Marked:
 
         count  items of the container, without those that are deleted
 
-        Raises KeyError, IndexError or OptionError, and then notes none.
+        Raises UnknownItemError or OptionError, and then notes none.
         """
         keys = listed(keys)
         names: list[str] = []
@@ -79,8 +79,7 @@ class Marked:
             keys = [key for key in keys if not isinstance(key, str)]
         unknown = [id for id in names if not self.named(id)]
         if unknown:
-            more = f", nor have any {len(unknown) - 1:,} others" if unknown[1:] else ""
-            raise KeyError(f"no item has the id {unknown[0]!r}{more}")
+            raise no_id(unknown)
         positions = np.atleast_1d(places_of(keys, count, dict[str, int]().__getitem__))
         chosen = {*self._all().places(positions).tolist()} if len(positions) else set[int]()
         chosen.update(place for id in names for place in self.named(id))

@@ -21,7 +21,7 @@ from . import layout
 from .blocks import Block, Piece, ids_of, pieces, streams_of
 from .embedded import embedded_in
 from .files import SeekableFile
-from .keys import places_of
+from .keys import no_id, places_of
 from .layout import Item
 from .same import check_same, marks_of
 from .survey import Survey, read_survey
@@ -198,8 +198,8 @@ class Container:
         N booleans choose the items where they are true. Reads only the blocks that hold the items.
 
         Raises:
-            IndexError: There is no such position.
-            KeyError: There is no such id.
+            UnknownItemError: No item has this id, or is at this position; a KeyError and an
+                IndexError, too.
             OptionError: The key is of another type.
         """
         places = places_of(key, self._len, self.index)
@@ -228,8 +228,8 @@ class Container:
             Its stream, and its id or None.
 
         Raises:
-            IndexError: There is no such position.
-            KeyError: There is no such id.
+            UnknownItemError: No item has this id, or is at this position; a KeyError and an
+                IndexError, too.
             DecodeError: Its block is damaged.
 
         Examples:
@@ -253,8 +253,8 @@ class Container:
             The items, in the order of the keys.
 
         Raises:
-            IndexError: There is no such position.
-            KeyError: There is no such id.
+            UnknownItemError: No item has this id, or is at this position; a KeyError and an
+                IndexError, too.
             OptionError: A key is of another type.
             DecodeError: A block is damaged.
 
@@ -423,7 +423,7 @@ class Container:
             The position; if several items have this id, of the one appended last.
 
         Raises:
-            KeyError: No item has it.
+            UnknownItemError: No item has it; a KeyError, too.
 
         Examples:
             >>> clipcodec.open("photos.clpc").index("7.jpg")
@@ -431,7 +431,7 @@ class Container:
         """
         place = self._by_id().get(id)
         if place is None:
-            raise KeyError(f"no item of {self._file.name} has the id {id!r}")
+            raise no_id([id], self.name)
         return place
 
     def _by_id(self) -> dict[str, int]:
@@ -457,8 +457,8 @@ class Container:
         Raises:
             DecodeError: The stream is damaged, or of a private profile that was not given, and
                 that the container does not carry.
-            IndexError: There is no such position.
-            KeyError: There is no such id.
+            UnknownItemError: No item has this id, or is at this position; a KeyError and an
+                IndexError, too.
 
         Examples:
             >>> clipcodec.open("photos.clpc").decode("7.jpg").shape
@@ -478,7 +478,7 @@ class Container:
             (n, D) float32, rows of unit norm, in the order of the keys.
 
         Raises:
-            IndexError: As for `take`, and so are KeyError and OptionError.
+            UnknownItemError: As for `take`, and so is OptionError.
             DecodeError: Names the items at fault by their positions: `error.rows`.
 
         Examples:

@@ -355,8 +355,8 @@ class ContainerWriter:
             How many items were deleted.
 
         Raises:
-            KeyError: No item has an id. Then nothing is deleted, also for what follows.
-            IndexError: There is no such position.
+            UnknownItemError: No item has one of the ids, or is at one of the positions. Then
+                nothing is deleted. It is a KeyError and an IndexError, too.
             OptionError: A key is of another type; or the container is written to a file object,
                 such as a pipe, which cannot be read.
             DecodeError: A block is damaged, so that its ids are not known.

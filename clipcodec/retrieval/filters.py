@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..container import Container
-from ..errors import OptionError, placed
-from ..system.shown import named
+from ..container.choosing import did_you_mean
+from ..container.keys import no_id, no_place
+from ..errors import OptionError
 
 Places = NDArray[np.int64]
 Names = Callable[[], "Sequence[str | None]"]
@@ -45,7 +46,7 @@ def chosen(count: int, names: Names | None, what: str, ids: Any, where: Any) -> 
     names  gives their ids; None: they have none
     what   the source, for messages
 
-    Raises OptionError.
+    Raises OptionError or UnknownItemError.
     """
     if ids is None and where is None:
         return None
@@ -69,9 +70,8 @@ def _with_ids(names: Names | None, count: int, what: str, ids: Any) -> NDArray[n
     kept = np.fromiter((name in wanted for name in known), bool, count)
     unknown = wanted.difference(known)
     if unknown:
-        few = "item has the id" if len(unknown) == 1 else "items have the ids"
-        with placed(source=what):
-            raise OptionError(f"no {few} {named(sorted(unknown))}")
+        remedy = did_you_mean(known, min(unknown)) if len(unknown) == 1 else ""
+        raise no_id(sorted(unknown), what, remedy)
     return kept
 
 
@@ -108,7 +108,7 @@ def _where(count: int, names: Names | None, where: Any) -> NDArray[np.bool_]:
         return values
     odd = (values >= count) | (values < -count)
     if odd.any():
-        raise OptionError(f"where: position {values[odd][0]} of {count} items")
+        raise no_place(values[odd][0], count)
     kept = np.zeros(count, bool)
     kept[values] = True
     return kept

@@ -428,7 +428,8 @@ class SearchIndex:
             Scores and positions, (Q, k) each, counted in the order in which streams were added.
 
         Raises:
-            EmbeddingError: As for the function `search`, and so is OptionError.
+            EmbeddingError: As for the function `search`, and so are OptionError and
+                UnknownItemError.
             DecodeError: The file of the index is damaged, or was cut since it was opened.
 
         Examples:

@@ -57,8 +57,8 @@ def search(
     Raises:
         EmbeddingError: The queries have another width than the source, or are zero, NaN or
             infinite.
-        OptionError: `k` is no positive whole number; a filter names ids or positions that are not
-            there, or has not one boolean for each item.
+        OptionError: `k` is no positive whole number; a filter has not one boolean for each item.
+        UnknownItemError: No item has one of the ids, or is at one of the positions `where`.
         DecodeError: Names the streams at fault by their position in the source, and the container
             if there are several; so are streams of another width than those before.
 

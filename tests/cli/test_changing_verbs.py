@@ -85,7 +85,7 @@ def test_delete(cli: Any, streams: list[bytes], options: list[str], left: list[i
         ([], 2, "no items: name them by id, --ids FILE"),
         (["a.jpg", "a.jp", "x"], 1, "no item has the id 'a.jp': did you mean"),
         (["--match", "*.gif"], 1, "no id in photos.clpc matches '*.gif'"),
-        (["--index", "6"], 1, "no item 6: 6 items, from 0"),
+        (["--index", "6"], 1, "no item 6: there are 6, counted from 0"),
         (["--ids", "none.txt"], 1, "none.txt: No such file"),
     ],
 )

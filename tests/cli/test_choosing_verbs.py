@@ -59,7 +59,7 @@ def test_filter_says_what_nothing_fits(cli: Any) -> None:
     Path("list.txt").write_text("a.jpg\nnone.jpg\n")
     Path("empty.txt").write_text("\n\n")
     for options, code, words in (
-        (["--ids", "list.txt"], 1, "no item of photos.clpc has the id 'none.jpg'"),
+        (["--ids", "list.txt"], 1, "photos.clpc: no item has the id 'none.jpg'"),
         (["--ids", "empty.txt"], 1, "empty.txt names no ids"),
         (["--match", "*.gif"], 1, "no id in photos.clpc matches '*.gif'"),
         (["--profile-name", "x"], 1, "there are: openai-vit-b-32/predictive"),

@@ -257,7 +257,7 @@ def test_unknown_items_are_named_with_what_may_be_meant(cli: Any) -> None:
         "clipcodec: photos.clpc: no item has the id 'a.jgp': did you mean 'a.jpg'?",
         "clipcodec: photos.clpc: no item has the id '4': for the item at this position give "
         "--index 4",
-        "clipcodec: photos.clpc: no item 5: 5 items, from 0",
+        "clipcodec: photos.clpc: no item 5: there are 5, counted from 0",
     ]
     assert not os.path.exists("x")
 

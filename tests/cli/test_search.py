@@ -112,8 +112,8 @@ def test_only_some_items_are_searched(said: Said, here: Path) -> None:
     assert found("--ids", "null.txt") == {"0/3.jpg"}
     (here / "ids.txt").write_text("0/3.jpg\nmissing.jpg\n")
     code, _, err = said("0.clpc", "--ids", "ids.txt")
-    assert code == 2
-    assert err == "clipcodec search: 0.clpc: no item has the id 'missing.jpg'\n"
+    assert code == 1
+    assert err == "clipcodec: 0.clpc: no item has the id 'missing.jpg'\n"
     code, _, err = said("0.clpc", "--ids", "none.txt")
     assert code != 0
     assert "none.txt" in err

@@ -8,7 +8,7 @@ import pytest
 
 import clipcodec
 from clipcodec import Container
-from clipcodec.container.choosing import near, positions
+from clipcodec.container.choosing import did_you_mean, each_id, near, positions
 
 
 def container(*ids: str | None) -> Container:
@@ -39,11 +39,19 @@ def test_positions_are_those_of_index() -> None:
 )
 def test_the_id_that_was_meant_is_near(id: str, first: str) -> None:
     photos = container("x", "beach/a.jpg", None, "b.png", "2024 sunset over the sea.webp", "cc.gif")
-    assert near(photos, id)[0] == first
+    assert near(each_id(photos), id)[0] == first
 
 
 def test_at_most_three_are_near_and_perhaps_none() -> None:
     photos = container(*(f"img_{i:04d}.jpg" for i in range(50)))
-    assert len(near(photos, "img_0051.jpg")) == 3
-    assert near(photos, "zebra") == []
-    assert near(container(None), "a") == []
+    assert len(near(each_id(photos), "img_0051.jpg")) == 3
+    assert near(each_id(photos), "zebra") == []
+    assert near([None], "a") == []
+
+
+def test_of_equally_near_ids_the_first_are_named() -> None:
+    ids = [f"img{i:03d}.jpg" for i in range(300)]
+    named = "'img001.jpg', 'img011.jpg' or 'img021.jpg'"
+    assert did_you_mean(ids[:100], "img1.jpg") == f": did you mean {named}?"
+    assert did_you_mean(["a.jpg", "c"], "a.jgp") == ": did you mean 'a.jpg'?"
+    assert did_you_mean(["a", "c"], "zebra") == ""

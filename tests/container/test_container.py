@@ -121,7 +121,7 @@ def test_items_out_of_range_are_index_errors() -> None:
     container = clipcodec.open(io.BytesIO(packed(STREAMS)))
     assert container[-4] == STREAMS[0]
     for place in (4, -5):
-        with pytest.raises(IndexError, match="of a container of 4"):
+        with pytest.raises(IndexError, match="there are 4, counted from 0"):
             container[place]
 
 

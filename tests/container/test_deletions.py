@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import clipcodec
-from clipcodec import CorruptError, Item, LockedError, OptionError, UnsupportedError
+from clipcodec import (
+    CorruptError,
+    Item,
+    LockedError,
+    OptionError,
+    UnknownItemError,
+    UnsupportedError,
+)
 from clipcodec.container import compact, layout, locking, marking, merge
 from clipcodec.container import writer as writer_module
 from clipcodec.container.deletions import Deletions, Places, pack_deletions, unpack_deletions
@@ -142,9 +149,9 @@ def test_an_id_means_all_items_that_have_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "error", "words"),
     [
-        ("none.jpg", KeyError, "no item has the id 'none.jpg'"),
-        (["1.jpg", "x", "y", "z"], KeyError, "'x', nor have any 2 others"),
-        ([1, 20], IndexError, "item 20 of a container of 20"),
+        ("none.jpg", UnknownItemError, "no item has the id 'none.jpg'"),
+        (["1.jpg", "x", "y", "z"], UnknownItemError, "no items have the ids 'x', 'y', 'z'"),
+        ([1, 20], UnknownItemError, "no item 20: there are 20, counted"),
         ([True, False], OptionError, "2 booleans for 20 items"),
         ([1, 1.5], OptionError, "float is no key"),
         (None, OptionError, "NoneType is no key"),

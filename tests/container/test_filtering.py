@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec import CorruptError, InputError, Item, OptionError, OutputExistsError
+from clipcodec import (
+    CorruptError,
+    InputError,
+    Item,
+    OptionError,
+    OutputExistsError,
+    UnknownItemError,
+)
 from clipcodec.container import filter_items
 from tests.helpers.profiles import drawn, write_tiny_profile
 
@@ -87,13 +94,13 @@ def test_by_the_name_of_the_profile(here: Path) -> None:
     ("how", "error", "words"),
     [
         ({}, OptionError, "nothing to choose by"),
-        ({"ids": ["e", "x.jpg"]}, InputError, "no item of a.clpc has the id 'x.jpg'"),
-        ({"ids": ["a.jp"]}, InputError, "did you mean 'a.jpg'"),
-        ({"ids": [str(i) for i in range(9)]}, InputError, "9 of the ids: '0', '1', '2', …"),
+        ({"ids": ["e", "x.jpg"]}, UnknownItemError, "a.clpc: no item has the id 'x.jpg'"),
+        ({"ids": ["a.jp"]}, UnknownItemError, "did you mean 'a.jpg'"),
+        ({"ids": [str(i) for i in range(9)]}, UnknownItemError, "'0', '1', '2' and 6 more"),
         ({"ids": "e"}, OptionError, "is one id"),
         ({"ids": [5]}, OptionError, "5 is int: expected text"),
         ({"where": [True]}, OptionError, "1 booleans for 7 items"),
-        ({"where": [7]}, IndexError, "item 7 of a container of 7"),
+        ({"where": [7]}, UnknownItemError, "no item 7: there are 7, counted from 0"),
         ({"where": 2.5}, OptionError, "float is no key"),
         (
             {"match": ["*.jpg", "*.gif", "x"]},

@@ -53,7 +53,7 @@ def test_an_item_is_found_by_its_id(opened: Container) -> None:
     assert opened["3.jpg"] == STREAMS[3]
     assert opened.item("3.jpg") == (STREAMS[3], "3.jpg")
     for find in (opened.__getitem__, opened.index, opened.item, opened.decode):
-        with pytest.raises(KeyError, match=r"no item of .* has the id 'x\.jpg'"):
+        with pytest.raises(KeyError, match=r": no item has the id 'x\.jpg'"):
             find("x.jpg")
 
 
@@ -109,7 +109,7 @@ def test_other_keys_are_typed_errors(opened: Container, key: Any) -> None:
 def test_booleans_and_positions_out_of_range(opened: Container) -> None:
     with pytest.raises(OptionError, match="9 booleans for 10 items"):
         opened[np.ones(9, bool)]
-    with pytest.raises(IndexError, match="item 10 of a container of 10"):
+    with pytest.raises(IndexError, match="no item 10: there are 10, counted from 0"):
         opened[[1, 10]]
 
 
@@ -160,7 +160,7 @@ def test_a_container_is_pickled_by_its_path(
     assert again.codec.profile.name == "any/rotation"
     assert (again.complete, again.metadata, again.size) == (True, {}, opened.size)
     assert copy.copy(opened)[:] == STREAMS
-    with pytest.raises(KeyError, match=r"no item of a\.clpc"):
+    with pytest.raises(KeyError, match=r"a\.clpc: no item has the id"):
         again["x"]
 
 

@@ -15,7 +15,7 @@ import pytest
 import clipcodec
 from clipcodec import Codec, Container, SearchIndex, search
 from clipcodec.columns import Columns
-from clipcodec.errors import DecodeError, MismatchError, OptionError
+from clipcodec.errors import DecodeError, MismatchError, OptionError, UnknownItemError
 from clipcodec.profile.file import Profile
 from clipcodec.retrieval import sources
 from tests.helpers.profiles import cone
@@ -119,7 +119,7 @@ def test_lists_iterators_and_columns_are_filtered_by_position(
     assert index.search(QUERIES, 5, where=lambda id: id is None).indices.shape == (4, 5)
     with pytest.raises(OptionError, match="ids: a source of streams has no ids"):
         search(streams, QUERIES, ids=["a"], profile=rates)
-    with pytest.raises(OptionError, match="the index: no item has the id 'a'"):
+    with pytest.raises(UnknownItemError, match="the index: no item has the id 'a'"):
         index.search(QUERIES, ids=["a"])
 
 
@@ -132,8 +132,8 @@ def test_lists_iterators_and_columns_are_filtered_by_position(
         ({"ids": [3]}, "3 is no id: expected texts; for positions, where="),
         ({"ids": 3}, "expected the ids of items"),
         ({"where": [True, False]}, "where: 2 booleans for 150 items"),
-        ({"where": [150]}, "where: position 150 of 150 items"),
-        ({"where": [-151]}, "where: position -151 of 150 items"),
+        ({"where": [150]}, "no item 150: there are 150, counted from 0"),
+        ({"where": [-151]}, "no item -151: there are 150, counted from 0"),
         ({"where": [0.5]}, "where: float64 of shape .*expected 150 booleans, positions, or a fu"),
         ({"where": "cats"}, "expected 150 booleans"),
         ({"where": 3}, "expected 150 booleans"),
@@ -143,9 +143,10 @@ def test_lists_iterators_and_columns_are_filtered_by_position(
 def test_filters_that_cannot_be_say_why(
     photos: Container, options: dict[str, Any], why: str
 ) -> None:
-    with pytest.raises(OptionError, match=why):
+    error = UnknownItemError if "no item" in why else OptionError
+    with pytest.raises(error, match=why):
         search(photos, QUERIES, **options)
-    with pytest.raises(OptionError, match=why.replace(r".*photos\.clpc", "the index")):
+    with pytest.raises(error, match=why.replace(r".*photos\.clpc", "the index")):
         SearchIndex(photos).search(QUERIES, **options)
 
 
