@@ -13,12 +13,21 @@ from functools import cache
 
 _VALUE = r"""(?:'[^']*'|"[^"]*"|…|\((?:[^()]*)\)|[\w.+-]*[\w+-])?"""
 _ONLY_PYTHON = re.compile(r" \(in Python: [^()]*\)")
+_PHRASES = {
+    "overwrite=True, or mode='w' of clipcodec.create": "-f",
+    "mode='w'": "-f",
+    "overwrite=True": "-f",
+    "clipcodec.container.merge(…, partial=True)": "`clipcodec merge --partial`",
+}
+_ELSEWHERE = {"partial": "`clipcodec merge --partial`", "mode": "`clipcodec compress --resume`"}
+"""What an option is called in a message of a verb that does not have it."""
 
 
 class Spelling:
     """How the options of one verb are typed.
 
-    flags  the flag of each option by its name in Python, such as {"max_bytes": "--max-bytes"}
+    flags  the flag of each option by its name in Python, such as {"max_bytes": "--max-bytes"};
+           of one that the verb does not have, perhaps a command that has it
     kept   what the command line gave: names of files in it stay as they are
     """
 
@@ -47,6 +56,8 @@ class Spelling:
 
     def _typed(self, text: str) -> str:
         text = _ONLY_PYTHON.sub("", text)
+        for python, shell in _PHRASES.items():
+            text = text.replace(python, shell)
         text = self._flag_first.sub(r"\1", text)
         text = self._flag_in_brackets.sub(r"\1", text)
         text = self._flag_last.sub("", text)
@@ -62,7 +73,7 @@ class Spelling:
 
     def _with_value(self, found: re.Match[str]) -> str:
         value = found[2]
-        if value == "True":
+        if value == "True" or found[1] == "mode":
             value = ""
         elif re.fullmatch(r"-?\d+\.0", value):  # a whole number, which argparse made a float
             value = value[:-2]
@@ -92,7 +103,7 @@ def _spelling() -> Spelling:
     if _verb is None:
         return Spelling()
     parser, args = _verb
-    flags: dict[str, str] = {}
+    flags = dict(_ELSEWHERE)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction) and args.verb in action.choices:
             for option in action.choices[args.verb]._actions:

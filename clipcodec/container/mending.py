@@ -17,7 +17,7 @@ BLOCK_BYTES = 1 << 20  # of the blocks that are written, but for one long item
 _PROFILE = re.compile(layout.PROFILE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
 _DELETIONS = re.compile(layout.GONE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
 _FRONT = len(layout.OPENING)
-_COPY = "copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
+_COPY = "copy what is good, clipcodec.container.merge(…, partial=True)"
 _LOST_DELETIONS = (
     f"what says which items are deleted is damaged, and appending would bring them back: {_COPY}"
 )

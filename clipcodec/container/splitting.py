@@ -195,7 +195,7 @@ def _refuse_others(folder: Path, name: str, names: list[str], *, overwrite: bool
     if overwrite:
         old = [path for path in old if path not in {*names}]
     if old:
-        remedy = "remove it" if overwrite else "replace it (-f)"
+        remedy = "remove it" if overwrite else "replace it, overwrite=True"
         raise OutputExistsError(
             f"{folder / old[0]} is a part of another run: {remedy}, or name another directory"
         )

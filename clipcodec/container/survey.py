@@ -18,6 +18,7 @@ from ..errors import (
     UnsupportedError,
     placed,
 )
+from ..system.shown import counted
 from . import layout
 from .deletions import Deletions, Places, unpack_deletions
 from .embedded import Embedded, check_order
@@ -70,7 +71,7 @@ class Survey:
         return int(self.places.counts.sum()) - len(self.deletions)
 
     def __repr__(self) -> str:
-        from ..system.shown import counted, shown, sized
+        from ..system.shown import shown, sized
 
         def parts() -> list[object]:
             return [counted(len(self.entries), "block"),
@@ -121,10 +122,9 @@ def _without_index(
         raise why or TruncatedError(f"{_NO_INDEX}; what is good can be read with partial=True")
     entries, found = _by_heads(file)
     why = why or found
-    raise type(why)(
-        f"{why}; its first {entries[:, 1].sum()} items can be read with partial=True "
-        "(--partial), and --resume (mode='a') goes on writing after them"
-    )
+    items = int(entries[:, 1].sum())
+    good = f"its first {counted(items, 'item')}" if items else "what is good of it, if anything"
+    raise type(why)(f"{why}; partial=True reads {good}, and mode='a' goes on writing after that")
 
 
 def _by_index(file: SeekableFile) -> tuple[NDArray[np.int64] | None, DecodeError | None]:

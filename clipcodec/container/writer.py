@@ -198,7 +198,7 @@ class ContainerWriter:
         if mode == "x" and part.exists():
             raise OutputExistsError(
                 f"{part} is a container that was not finished, or is being written: go on with "
-                "mode 'a' (--resume), or replace it with mode 'w' (-f)"
+                "mode='a', or replace it with mode='w'"
             )
         return part
 

@@ -247,4 +247,11 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputExistsError(f"{path} is a directory: name a file")
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists, and overwriting it was not asked for (-f)")
+        raise already_there(path)
+
+
+def already_there(name: object) -> OutputExistsError:
+    """The error for an output that exists, where it was not asked to replace it."""
+    return OutputExistsError(
+        f"{name} exists: to replace it give overwrite=True, or mode='w' of clipcodec.create"
+    )

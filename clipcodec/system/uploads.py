@@ -114,10 +114,7 @@ def _refuse_existing(fs: Any, path: str, location: Location) -> None:
     except Exception as error:
         fail(location.name, error, "cannot be looked for")
     if exists:
-        raise OutputExistsError(
-            f"{location.name} exists, and overwriting it was not asked for (overwrite=True, mode "
-            "'w', -f)"
-        )
+        raise files.already_there(location.name)
 
 
 def _abort_all() -> None:

@@ -206,3 +206,30 @@ def test_the_estimate_of_an_empty_container(cli: Any) -> None:
     clipcodec.create("none.clpc").close()
     with clipcodec.open("none.clpc") as container:
         assert containers._saved(container) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "partial"),
+    [
+        ("info cut.clpc", "--partial"),
+        ("merge cut.clpc -o out.clpc", "--partial"),
+        ("delete cut.clpc a.jpg", "`clipcodec merge --partial`"),
+        ("update photos.clpc cut.clpc", "`clipcodec merge --partial`"),
+        ("compact cut.clpc", "`clipcodec merge --partial`"),
+        ("convert cut.clpc -o out.npy", "`clipcodec merge --partial`"),
+    ],
+)
+def test_a_cut_container_is_told_with_options_that_there_are(
+    cli: Any, streams: list[bytes], command: str, partial: str
+) -> None:
+    """Of this verb, or of the one that has it."""
+    with clipcodec.create("whole.clpc", block_items=2) as writer:
+        writer.extend(streams)
+    Path("cut.clpc").write_bytes(Path("whole.clpc").read_bytes()[:-150])
+    with pytest.raises(clipcodec.TruncatedError, match="partial=True reads its first 6 items, and"):
+        clipcodec.open("cut.clpc")
+    code, _, err = cli(*command.split())
+    assert code == 1
+    assert f"; {partial} reads its first 6 items, and `clipcodec compress --resume` goes on" in err
+    Path("cut.clpc").write_bytes(Path("whole.clpc").read_bytes()[:30])
+    assert f"; {partial} reads what is good of it, if anything" in cli(*command.split())[2]

@@ -827,8 +827,8 @@ def test_a_container_that_was_cut(
         assert main(verb) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"clipcodec: {made}: ends inside a block")
-        assert "read with --partial" in line
-        assert "--resume goes on" in line
+        assert "; --partial reads its first 100 items" in line
+        assert "`clipcodec compress --resume` goes on" in line
         assert not Path(out).exists()
         assert main([*verb, "--partial"]) == 0
         assert "100 good items are read" in capsys.readouterr().err

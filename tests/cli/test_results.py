@@ -78,6 +78,11 @@ def test_sizes_have_three_digits_and_small_ones_all(count: float, text: str) -> 
         ("PROFILE@max_bytes=50 is a codec", "PROFILE@max_bytes=50 is a codec"),
         ("photo.jpg#xywh=1 is an id", "photo.jpg#xywh=1 is an id"),
         ("quality=3.npy: quality=0 is low", "quality=3.npy: --quality 0 is low"),
+        (
+            "to replace it give overwrite=True, or mode='w' of clipcodec.create",
+            "to replace it give -f",
+        ),
+        ("is a part: replace it, overwrite=True, or", "is a part: replace it, -f, or"),
     ],
 )
 def test_options_in_messages_are_as_they_are_typed(message: str, typed: str) -> None:

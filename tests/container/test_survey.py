@@ -181,7 +181,9 @@ def test_an_index_of_more_items_than_blocks_have_is_damaged(tmp_path: Path) -> N
     entries = np.array([[end - start, 4] for start, end in AT[:-1]])
     entries[1, 1] = 1 << 31
     path.write_bytes(body + layout.pack_index(entries))
-    with pytest.raises(CorruptError, match="its index is damaged; its first 20 items"):
+    with pytest.raises(
+        CorruptError, match="its index is damaged; partial=True reads its first 20 items"
+    ):
         clipcodec.open(path)
     assert list(clipcodec.open(path, partial=True).items()) == ITEMS
 

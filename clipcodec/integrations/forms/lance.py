@@ -15,9 +15,9 @@ from ...errors import (
     InputError,
     MissingDependencyError,
     OptionError,
-    OutputExistsError,
     brief,
 )
+from ...system.files import already_there
 from ..converting import How, Incoming
 from .coding import file_size
 from .tables import batches_of, incoming, schema_of
@@ -52,7 +52,7 @@ def write(container: Container, name: str, how: How) -> int:
     folder = _folder(uri, table_name) if "://" not in uri else None
     there = folder is not None and folder.exists()
     if there and not how.overwrite:
-        raise OutputExistsError(f"{name} exists, and overwriting it was not asked for (-f)")
+        raise already_there(name)
     try:
         connected = lancedb.connect(uri)
         connected.create_table(
@@ -65,9 +65,7 @@ def write(container: Container, name: str, how: How) -> int:
             with suppress(OSError):
                 folder.parent.rmdir()  # if it was made for it
         if isinstance(error, ValueError) and "already exists" in str(error):
-            raise OutputExistsError(
-                f"{name} exists, and overwriting it was not asked for (-f)"
-            ) from error
+            raise already_there(name) from error
         raise
     return 0 if folder is None else file_size(str(folder))
 
