@@ -60,5 +60,5 @@ def _remedy(container: Container, id: str) -> str:
     if id.isascii() and id.isdigit() and int(id) < len(container):
         return f": for the item at this position give --index {id}"
     if any(letter in id for letter in "*?["):
-        return ": a pattern is given to --match, of `clipcodec delete` and `clipcodec filter`"
+        return ": a pattern needs --match, which `delete` and `filter` have"
     return did_you_mean(each_id(container), id) or ": `clipcodec ids` lists them"

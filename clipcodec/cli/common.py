@@ -231,6 +231,8 @@ def words(error: Exception, name: str = "") -> str:
     text = _relative(text)
     for quoted in (f"{name}: ", f"{name!r}: ", f"{name!r} "):
         text = text.removeprefix(quoted) if name else text
+    if name and text.startswith(f"{name} is "):
+        text = text[len(name) + 1 :]
     return as_given(" ".join(text.split()))
 
 

@@ -16,9 +16,9 @@ from .terminal import counted, say
 
 def run(args: argparse.Namespace) -> int:
     name = args.container
-    if args.ids is None and not (args.match or args.not_match or args.profile_name):
+    if args.ids is None and not (args.match or args.not_match or args.index or args.profile_name):
         raise OptionError(
-            "nothing to choose by: give --ids, --match, --not-match or --profile-name"
+            "nothing to choose by: give --ids, --match, --not-match, --index or --profile-name"
         )
     refuse_two_stdin(name, args.ids)
     refuse_other_format(args.output, CONTAINER)
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     with opened(name, profile=None, partial=args.partial) as container, binary(args.output) as out:
         items = len(container)
         done = filter_items(
-            container, out, ids=ids, match=args.match, not_match=args.not_match,
+            container, out, ids=ids, where=args.index, match=args.match, not_match=args.not_match,
             profile_name=args.profile_name, overwrite=args.force, partial=args.partial,
         )  # fmt: skip
     for reason in done.damaged:

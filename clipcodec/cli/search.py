@@ -28,6 +28,7 @@ from ..profile import registry
 from ..profile.registry import ANY_BACKBONE
 from ..retrieval import Hits, SearchIndex, search
 from ..retrieval.saved import is_index
+from ..retrieval.sources import in_container
 from .chosen import read_chosen, refuse_two_stdin
 from .common import read_stream, report
 from .containers import opened
@@ -55,7 +56,12 @@ class Query(NamedTuple):
 def run(args: argparse.Namespace) -> int:
     files = [*(args.query or []), *(args.text_embeddings or [])]
     if not files and not args.text:
-        raise OptionError("nothing to search for: give --text, --query or --text-embeddings")
+        last = args.container[-1]
+        named = bool(args.container[1:]) and not os.path.exists(last) and not is_pipe(last)
+        meant = f'; did you mean --text "{last}"?' if named and "://" not in last else ""
+        raise OptionError(
+            f"nothing to search for: give --text, --query or --text-embeddings{meant}"
+        )
     refuse_two_stdin(*args.container, *files, args.ids)
     for name in args.container[1:]:
         if args.text and not os.path.splitext(name)[1] and not os.path.exists(name):
@@ -77,21 +83,32 @@ def run(args: argparse.Namespace) -> int:
         if queries:
             hits = place.search(queries, chosen, args)
             if hits is not None:
-                if args.match and not hits.scores.shape[1]:
-                    more = "" if args.ids is None else " and --ids"
-                    say(f"no item fits --match {' '.join(args.match)}{more}")
+                if chosen and not hits.scores.shape[1]:
+                    say(f"no item fits {' and '.join(_filters(args))}")
                 _print(queries, hits, place.names, args)
     return 1 if failed or place.failed or not whole else 0
 
 
 def _filter(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of `search` that --ids and --match mean."""
+    """The options of `search` that --ids, --match and --not-match mean."""
     chosen: dict[str, Any] = {}
     if args.ids is not None:
         chosen["ids"] = read_chosen(args.ids)
-    if args.match:
-        chosen["where"] = matcher(args.match)
+    if args.match or args.not_match:
+        fits, against = (matcher(some) if some else None for some in (args.match, args.not_match))
+        chosen["where"] = lambda id: (
+            (fits is None or fits(id)) and (against is None or not against(id))
+        )
     return chosen
+
+
+def _filters(args: argparse.Namespace) -> Iterator[str]:
+    """--ids and --match as they were typed."""
+    for option in ("match", "not_match"):
+        if patterns := getattr(args, option):
+            yield f"--{option.replace('_', '-')} {' '.join(patterns)}"
+    if args.ids is not None:
+        yield "--ids"
 
 
 @contextmanager
@@ -174,8 +191,9 @@ class _Containers(_Place):
         profile = args.profile
         filled = [one for _, one in self.containers if len(one)]
         if profile is None and filled:
+            stream = filled[0][0]
             with placed(source=filled[0].name):
-                profile = filled[0].codec.parse(filled[0][0]).profile
+                profile = filled[0].codec.parse(stream).profile
         return Codec(profile, backbone=args.backbone, device=args.device, weights=args.weights)
 
     def search(
@@ -187,7 +205,7 @@ class _Containers(_Place):
             several = [one for _, one in self.containers]
             source: Any = several[0] if len(several) == 1 else several
             try:
-                with placed(source=self.containers[0][0] if len(several) == 1 else None):
+                with in_container(self.containers[0][0] if len(several) == 1 else None):
                     return search(
                         source, rows, args.k, backbone=_model(queries), device=args.device,
                         exact=not args.approximate, **chosen,

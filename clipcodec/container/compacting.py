@@ -64,7 +64,7 @@ def compact(path: str | os.PathLike[str], *, block_items: int | None = None) -> 
 
     Raises:
         LockedError: Another process writes it.
-        OptionError: It is an object in a store.
+        OptionError: It is an object in a store, or no path.
         DecodeError: It is damaged, or no container; it stays as it is.
         OSError: It cannot be read, or not be written; it stays as it is.
 
@@ -76,6 +76,10 @@ def compact(path: str | os.PathLike[str], *, block_items: int | None = None) -> 
         >>> compact("photos.clpc").deleted, len(clipcodec.open("photos.clpc"))
         (10, 90)
     """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise OptionError(
+            f"{type(path).__name__}: the file of a container is written anew: give its path"
+        )
     if is_url(path):
         raise OptionError(f"{path}: an object in a store cannot be changed: compact a copy of it")
     target = Path(os.path.realpath(path))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, placed
 from .choosing import did_you_mean, each_id
 from .copying import Output, Source, chosen_items, copy_items, opened, refuse_own
 from .keys import no_id, places_of
@@ -226,7 +226,8 @@ def _allowed(
     """What `where` says of positions, and what it says of items."""
     if where is None or callable(where):
         return np.ones(len(container), bool), where
-    places = places_of(where, len(container), container.index)
+    with placed(source=container.name):
+        places = places_of(where, len(container), container.index)
     allowed = np.zeros(len(container), bool)
     allowed[places] = True
     return allowed, None

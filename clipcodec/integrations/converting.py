@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..container.copying import opened, refuse_own
+from ..container.id_lists import read_ids
 from ..container.layout import Item
+from ..container.metadata import RESERVED
 from ..container.profiles import is_container
 from ..container.reader import Container
 from ..container.streams import profile_name
 from ..container.writer import ContainerWriter
 from ..errors import DecodeError, InputError, OptionError, placed
+from ..system.shown import counted
 from ..system.stores import is_url
 from ..target import Target, TargetOptions
 
@@ -67,7 +70,7 @@ class Converted:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        from ..system.shown import counted, shown, sized
+        from ..system.shown import shown, sized
 
         def parts() -> list[object]:
             notes = counted(len(self.notes), "note") if self.notes else None
@@ -80,7 +83,7 @@ class Converted:
 class How:
     """What `convert` is asked, for a form. `notes` grows while it works."""
 
-    ids: PathLike | None
+    ids: PathLike | Iterable[str | None] | None
     column: str | None
     id_column: str | None
     embeddings: bool
@@ -95,6 +98,18 @@ class How:
         for name in names:
             if getattr(self, name):
                 raise OptionError(f"{name}={getattr(self, name)!r} is not for {words}")
+
+    def ids_to_read(self) -> list[str | None] | None:
+        """The ids that are given, in a text or a list. Raises InputError or OSError."""
+        if self.ids is None:
+            return None
+        return read_ids(self.ids) if isinstance(self.ids, (str, os.PathLike)) else [*self.ids]
+
+    def ids_to_write(self) -> str | None:
+        """The text that ids are written to. Raises OptionError."""
+        if self.ids is None or isinstance(self.ids, (str, os.PathLike)):
+            return None if self.ids is None else os.fspath(self.ids)
+        raise OptionError("the ids of a container are written: ids=FILE says where to")
 
     def refuse_rate(self) -> None:
         """Raise OptionError if a rate is asked of streams that stay as they are."""
@@ -129,7 +144,7 @@ def convert(
     source: PathLike | Container,
     target: PathLike,
     *,
-    ids: PathLike | None = None,
+    ids: PathLike | Iterable[str | None] | None = None,
     column: str | None = None,
     id_column: str | None = None,
     embeddings: bool = False,
@@ -157,8 +172,8 @@ def convert(
     Args:
         source: A container, open or as a path; or a file of another form.
         target: The file to write.
-        ids: For `.npy` and `.faiss`, which have no room for ids: a text with one per line, read for
-            a container, else written.
+        ids: For `.npy` and `.faiss`, which have no room for ids: a text with one per line, which is
+            read for a container, else written. For a container also a list of ids.
         column: Of a table: the column of streams. To read, by default the one that is marked, else
             the only one of embeddings; to write, `"stream"`.
         id_column: Of a table: the column of ids; by default `"id"`, which may be missing.
@@ -278,14 +293,21 @@ def one_profile(container: Container, how: How) -> Profile | None:
 def note_lost(container: Container, how: How, *, ids: bool, metadata: bool) -> None:
     """Note what a form has no room for, of what the container has."""
     if metadata and container.metadata:
-        how.notes.append(f"metadata are not kept: {', '.join(container.metadata)}")
+        made = f"{RESERVED} (how the items were made)"
+        keys = [made if key == RESERVED else key for key in container.metadata]
+        how.notes.append(f"metadata are not kept: {', '.join(keys)}")
     if ids and any(id is not None for id in container.ids):
         how.notes.append("ids are not kept: ids=FILE writes them to a text, one per line")
 
 
-def with_ids(items: Iterator[bytes], ids: list[str | None] | None, count: int) -> Iterator[Item]:
-    """Streams with the ids of a list. Raises InputError unless there is one for each."""
+def with_ids(items: Iterator[bytes], how: How, count: int) -> Iterator[Item]:
+    """Streams with the ids that are given. Raises InputError unless there is one for each."""
+    ids = how.ids_to_read()
     if ids is not None and len(ids) != count:
-        raise InputError(f"{len(ids):,} ids for {count:,} rows: give one for each, in their order")
+        where = f"{how.ids}: " if isinstance(how.ids, (str, os.PathLike)) else ""
+        raise InputError(
+            f"{where}{counted(len(ids), 'id')} for {counted(count, 'row')}: give one for each, in "
+            "their order"
+        )
     for number, stream in enumerate(items):
         yield Item(stream, None if ids is None else ids[number])

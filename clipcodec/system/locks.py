@@ -327,7 +327,9 @@ def _held(path: Path, holder: Holder | None) -> LockedError:
     who, more = "another process", ""
     if holder is not None:
         where = "" if holder.host == _host() else f" on {holder.host}"
-        who = f"another process, {holder.pid}{where}, since {holder.since}"
+        own = not where and holder.pid == os.getpid()
+        who = "this process itself" if own else f"another process, {holder.pid}{where}"
+        who += f", since {holder.since}"
         if where:
             more = (
                 f"; if that process is gone, it is free {STALE_SECONDS:.0f} seconds after its end, "

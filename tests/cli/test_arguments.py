@@ -218,6 +218,8 @@ def test_usage_errors_are_two_lines_of_the_verb(
     ("line", "says"),
     [
         ("compres x", "compres: no such verb; did you mean compress?"),
+        ("rm x", "rm: no such verb; did you mean delete?"),
+        ("help list", "list: no such verb; did you mean ids or head?"),
         ("help compres", "compres: no such verb; did you mean compress?"),
         ("train-", "train-: no such verb; did you mean train-captioner or train?"),
         ("nothing", "nothing: no such verb"),

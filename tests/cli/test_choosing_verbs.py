@@ -52,6 +52,11 @@ def test_filter_by_patterns_and_a_list(cli: Any) -> None:
     command = ("filter", "photos.clpc", "--ids", "list.txt", "--not-match", "?", "-fo", "out.clpc")
     assert cli(*command)[0] == 0
     assert ids("out.clpc") == ["a.jpg"]
+    command = ("filter", "photos.clpc", "--index", "-1", "0", "3", "-fo", "out.clpc")
+    assert cli(*command)[0] == 0
+    assert ids("out.clpc") == [IDS[0], IDS[3], IDS[4]]
+    assert cli(*command, "--match", IDS[0])[0] == 0
+    assert ids("out.clpc") == [IDS[0]]
 
 
 def test_filter_says_what_nothing_fits(cli: Any) -> None:
@@ -63,6 +68,7 @@ def test_filter_says_what_nothing_fits(cli: Any) -> None:
         (["--ids", "empty.txt"], 1, "empty.txt names no ids"),
         (["--match", "*.gif"], 1, "no id in photos.clpc matches '*.gif'"),
         (["--profile-name", "x"], 1, "there are: openai-vit-b-32/predictive"),
+        (["--index", "5"], 1, "photos.clpc: no item 5: there are 5, counted from 0"),
         ([], 2, "nothing to choose by: give --ids, --match"),
     ):
         found = cli("filter", "photos.clpc", "-o", "out.clpc", *options)

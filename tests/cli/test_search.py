@@ -105,6 +105,11 @@ def test_only_some_items_are_searched(said: Said, here: Path) -> None:
     assert found("--ids", "ids.txt", "--match", "1/*") == {"1/4.jpg"}
     assert found("--match", "none*") == set()
     assert "no item fits --match none*" in said("0.clpc", "--match", "none*")[2]
+    left = {f"1/{i}.jpg" for i in range(10) if i != 1}
+    assert found("--not-match", "0/*", "1/1*") == left
+    assert found("--match", "0/1*", "--not-match", "*/1?.*") == {"0/1.jpg"}
+    err = said("0.clpc", "1.clpc", "--not-match", "*", "--ids", "ids.txt")[2]
+    assert err.startswith("clipcodec: no item fits --not-match * and --ids\n")
     (here / "empty.txt").write_text("\n")
     code, _, err = said("0.clpc", "--ids", "empty.txt")
     assert (code, err) == (1, "clipcodec: empty.txt names no ids: expected one per line\n")
@@ -190,3 +195,21 @@ def test_queries_of_another_model_are_refused(
     assert "queries of other/model, and the index has embeddings of openai-vit-b-32" in (
         capsys.readouterr().err
     )
+
+
+def test_words_without_their_option_are_taken_for_what_they_are(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = "clipcodec search: nothing to search for: give --text, --query or --text-embeddings"
+    for words, more in (("two dogs", '; did you mean --text "two dogs"?'), ("1.clpc", "")):
+        assert main(["search", "0.clpc", words]) == 2
+        assert capsys.readouterr().err == f"{nothing}{more}\n"
+
+
+def test_a_damaged_container_is_named_with_the_items_at_fault(said: Said, here: Path) -> None:
+    data = bytearray((here / "0.clpc").read_bytes())
+    data[len(data) // 2] ^= 1
+    (here / "bad.clpc").write_bytes(data)
+    code, _, err = said("bad.clpc")
+    assert code == 1
+    assert err.startswith("clipcodec: bad.clpc: items 0 to ")

@@ -362,6 +362,12 @@ def test_compact_makes_the_file_that_would_have_been_written_without_them(tmp_pa
     assert sorted(os.listdir(tmp_path)) == ["a.clpc", "b.clpc"]
 
 
+def test_compact_takes_a_path_alone(tmp_path: Path) -> None:
+    path = made(tmp_path / "a.clpc", ITEMS)
+    with clipcodec.open(path) as opened, pytest.raises(OptionError, match="give its path"):
+        compact(opened)  # type: ignore[arg-type]
+
+
 def test_compact_is_refused_while_another_writes(tmp_path: Path) -> None:
     path = deleted(made(tmp_path / "a.clpc", ITEMS), 0)
     with clipcodec.create(path, "a"), pytest.raises(LockedError):

@@ -23,8 +23,10 @@ from clipcodec import (
     MissingDependencyError,
     OptionError,
     OutputExistsError,
+    Target,
     convert,
 )
+from clipcodec.bulk import Job
 from tests.helpers.profiles import drawn, write_tiny_profile
 
 META = {"made": "here", "n": [1, None]}
@@ -90,6 +92,32 @@ def test_a_profile_that_is_carried_goes_along(here: Path, name: str) -> None:
     with clipcodec.open("own.clpc") as own, clipcodec.open("back.clpc") as back:
         assert (back.decode_all() == own.decode_all()).all()
         assert back[:] == own[:]
+
+
+@pytest.mark.parametrize("name", ["out.npy", "out.faiss"])
+def test_ids_of_rows_may_be_a_list(here: Path, name: str) -> None:
+    """For a container. Where a container's own are written, only the name of a text fits."""
+    needs(name)
+    convert("a.clpc", name)
+    ids = ["x", None, *map(str, range(7))]
+    convert(name, "back.clpc", ids=ids)
+    assert [id for _, id in items("back.clpc")] == ids
+    with pytest.raises(InputError, match="1 id for 9 rows: give one for each"):
+        convert(name, "short.clpc", ids=["x"])
+    Path("ids.txt").write_text("x\n")
+    with pytest.raises(InputError, match=r"ids\.txt: 1 id for 9 rows"):
+        convert(name, "short.clpc", ids="ids.txt")
+    with pytest.raises(OptionError, match="ids=FILE says where to"):
+        convert("a.clpc", name, ids=ids, overwrite=True)
+
+
+def test_how_items_were_made_is_not_kept_in_words(here: Path) -> None:
+    """It is metadata that no user has written."""
+    np.save("rows.npy", drawn(2))
+    Job("rows.npy", "made.clpc", Target(quality=30)).run()
+    assert convert("made.clpc", "made.npy").notes[0] == (
+        "metadata are not kept: clipcodec (how the items were made)"
+    )
 
 
 @pytest.mark.parametrize("name", ["out.npy", "out.faiss"])

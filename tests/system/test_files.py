@@ -28,7 +28,7 @@ def test_writes_whole_files_with_the_usual_permissions(tmp_path: Path) -> None:
 def test_existing_files_are_kept_unless_told(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
-    with pytest.raises(OutputExistsError, match="-f"):
+    with pytest.raises(OutputExistsError, match="give overwrite=True"):
         write_atomic(path, b"new", overwrite=False)
     assert path.read_bytes() == b"old"
     write_atomic(path, b"new", overwrite=True)

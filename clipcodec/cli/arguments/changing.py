@@ -10,7 +10,7 @@ from .values import whole
 
 def add(verbs: Verbs) -> None:
     p = verb(
-        verbs, "delete", "items of a container; `compact` frees their room",
+        verbs, "delete", "delete chosen items; `compact` then frees their room",
         page="changing-containers",
         examples=[
             ("Two items, by their ids", "clipcodec delete photos.clpc beach.jpg dog.jpg"),
@@ -32,7 +32,7 @@ def add(verbs: Verbs) -> None:
     options.quiet(p)
 
     p = verb(
-        verbs, "update", "streams in place of a container's items of the same ids",
+        verbs, "update", "put streams in place of items of the same ids, or add them",
         page="changing-containers",
         examples=[
             ("The item beach.jpg, or a new one of this id",
@@ -52,7 +52,7 @@ def add(verbs: Verbs) -> None:
     options.quiet(p)
 
     p = verb(
-        verbs, "compact", "containers anew, without deleted items, in whole blocks",
+        verbs, "compact", "shrink containers from which items were deleted",
         page="changing-containers",
         examples=[
             ("What it would save", "clipcodec compact photos.clpc --dry-run"),

@@ -65,7 +65,7 @@ def add(verbs: Verbs) -> None:
     options.quiet(p)
 
     p = verb(
-        verbs, "filter", "a container of those items that fit", page="changing-containers",
+        verbs, "filter", "copy chosen items to a new container", page="changing-containers",
         examples=[
             ("Items whose ids are in a list, one per line",
              "clipcodec filter photos.clpc --ids wanted.txt -o wanted.clpc"),
@@ -80,15 +80,16 @@ def add(verbs: Verbs) -> None:
     p.group(ITEMS).add_argument("--ids", metavar="FILE", help="only items whose id is in this "
                                 "text, one per line; - for stdin")  # fmt: skip
     options.match(p, "only items whose id matches one of these; *, ? and [ab] stand for letters")
-    p.group(ITEMS).add_argument("--not-match", nargs="+", action="extend", default=[],
-                                metavar="PATTERN", help="no items whose id matches one of "
-                                "these")  # fmt: skip
+    options.not_match(p)
+    p.group(ITEMS).add_argument("--index", nargs="+", action="extend", type=whole(), metavar="N",
+                                help="only items at these positions, from 0, or from the end: -1 "
+                                "is the last")  # fmt: skip
     p.group(ITEMS).add_argument("--profile-name", metavar="NAME", help="only streams of the "
                                 "profile of this name, as `head` shows it")  # fmt: skip
     options.quiet(p)
 
     p = verb(
-        verbs, "dedupe", "a container without items that are equal, or nearly",
+        verbs, "dedupe", "copy a container without items that are equal, or nearly",
         page="cookbook/near-duplicates",
         examples=[
             ("One of equal streams", "clipcodec dedupe photos.clpc -o once.clpc"),

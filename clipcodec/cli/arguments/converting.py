@@ -10,7 +10,7 @@ from .values import whole
 
 def add(verbs: Verbs) -> None:
     p = verb(
-        verbs, "convert", "a container from and to files of other programs", page="converting",
+        verbs, "convert", "containers from and to files of other programs", page="converting",
         examples=[
             ("A Parquet table of streams and ids, and back",
              "clipcodec convert photos.clpc -o photos.parquet"),

@@ -185,6 +185,12 @@ def match(p: Parser, text: str) -> None:
                                 metavar="PATTERN", help=text)  # fmt: skip
 
 
+def not_match(p: Parser) -> None:
+    p.group(ITEMS).add_argument("--not-match", nargs="+", action="extend", default=[],
+                                metavar="PATTERN", help="no items whose id matches one of "
+                                "these")  # fmt: skip
+
+
 def partial(p: Parser) -> None:
     p.group(INPUT_OUTPUT).add_argument("--partial", action="store_true", help="also read a "
                                        "container that was cut off or is being written, up to its "

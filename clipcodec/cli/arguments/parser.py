@@ -31,6 +31,14 @@ FAMILIES = {
     "Measure and train": (measuring, training),
     "About": (profiles,),
 }
+_OTHER_NAMES = {
+    "append": "merge or update", "add": "merge or update", "decode": "decompress",
+    "encode": "compress", "export": "convert", "find": "search", "grep": "filter",
+    "import": "convert", "list": "ids or head", "ls": "ids or head", "query": "search",
+    "remove": "delete", "rm": "delete", "select": "filter", "show": "info or head",
+    "unique": "dedupe", "vacuum": "compact",
+}  # fmt: skip
+"""What other programs call our verbs."""
 _WIDTH = 17  # of the longest verb, and two spaces
 
 
@@ -112,7 +120,8 @@ class Command(argparse.ArgumentParser):
 
     def refuse_verb(self, word: str) -> NoReturn:
         """Say that there is no such verb, and end."""
-        words = near(word, self.verbs)
+        other = _OTHER_NAMES.get(word)
+        words = f"; did you mean {other}?" if other else near(word, self.verbs)
         if not words and os.path.exists(word):
             words = f"; to compress this file: clipcodec compress {word}"
         self.error(f"{word}: no such verb{words}")

@@ -18,7 +18,7 @@ def add(verbs: Verbs) -> None:
 
 def _search(verbs: Verbs) -> None:
     p = verb(
-        verbs, "search", "items of a container nearest to words, images or embeddings",
+        verbs, "search", "find items nearest to words, images or embeddings",
         page="search",
         examples=[
             ("By words", 'clipcodec search photos.clpc --text "two dogs on a beach"'),
@@ -50,6 +50,7 @@ def _search(verbs: Verbs) -> None:
                        "one per line; - for stdin")  # fmt: skip
     options.match(p, "search only items whose id matches one of these, such as '2024/*.jpg'; *, ? "
                   "and [ab] stand for letters")  # fmt: skip
+    options.not_match(p)
     items.add_argument("--approximate", action="store_true", help="score the streams by a part of "
                        "the decoder, and decode the best ones wholly: several times faster, "
                        "nearly the same hits")  # fmt: skip

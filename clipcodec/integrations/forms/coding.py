@@ -58,13 +58,14 @@ def encoded(codec: Codec, how: How, parts: Parts) -> Iterator[bytes]:
 @contextmanager
 def beside_ids(container: Container, name: str, how: How) -> Iterator[BinaryIO]:
     """A new file for embeddings, and the list of ids if there is to be one: both, or none."""
-    note_lost(container, how, ids=how.ids is None, metadata=True)
-    if how.ids is not None and os.path.realpath(how.ids) == os.path.realpath(name):
+    list_of_ids = how.ids_to_write()
+    note_lost(container, how, ids=list_of_ids is None, metadata=True)
+    if list_of_ids is not None and os.path.realpath(list_of_ids) == os.path.realpath(name):
         raise OptionError(f"the embeddings and their ids cannot both go to {name}")
     with replacing(name, overwrite=how.overwrite) as file:
         yield file
-        if how.ids is not None:
-            with replacing(how.ids, overwrite=how.overwrite) as text:
+        if list_of_ids is not None:
+            with replacing(list_of_ids, overwrite=how.overwrite) as text:
                 text.write(lines_of(container.ids).encode())
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from ...container import Container
-from ...container.id_lists import read_ids
 from ...container.layout import Item
 from ...errors import InputError, OptionError, brief
 from ..converting import How, Incoming, with_ids
@@ -37,7 +36,7 @@ def read(name: str, how: How) -> Iterator[Incoming]:
     if how.ids is not None:
         if named:
             raise OptionError(f"{name} has ids of its own: leave ids out")
-        items = with_ids((stream for _, stream in vectors), read_ids(how.ids), index.ntotal)
+        items = with_ids((stream for _, stream in vectors), how, index.ntotal)
     else:
         items = (Item(stream, str(id) if named else None) for id, stream in vectors)
     yield Incoming(items, profile=own_profile(codec))

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from ... import arrays
 from ...container import Container
-from ...container.id_lists import read_ids
 from ...embeddings import as_rows
 from ...errors import InputError, placed
 from ..converting import How, Incoming, with_ids
@@ -28,11 +27,10 @@ def read(name: str, how: How) -> Iterator[Incoming]:
         rows = as_rows(arrays.read(name, kind))
     codec = codec_of(how)
     codec.check_width(rows.shape[1], len(rows))
-    ids = None if how.ids is None else read_ids(how.ids)
     streams = encoded(
         codec, how, lambda: (rows[at : at + _ROWS] for at in range(0, len(rows), _ROWS))
     )
-    yield Incoming(with_ids(streams, ids, len(rows)), profile=own_profile(codec))
+    yield Incoming(with_ids(streams, how, len(rows)), profile=own_profile(codec))
 
 
 def write(container: Container, name: str, how: How) -> int:
