@@ -193,14 +193,17 @@ def test_a_merge_says_what_it_made(tmp_path: Path, streams: list[bytes]) -> None
 
 
 def test_what_search_and_classify_find_is_shown_without_its_arrays(
-    rows: np.ndarray, streams: list[bytes]
+    rows: np.ndarray, streams: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     index = clipcodec.SearchIndex(streams)
     assert repr(index) == "<clipcodec.SearchIndex: 20 items, 512 dimensions, 10.3 kB, int8>"
     assert (
         repr(clipcodec.SearchIndex(exact=True))
         == "<clipcodec.SearchIndex: 0 items, 0 bytes, exact>"
     )
+    index.save("a.clpi")
+    assert repr(index).startswith("<clipcodec.SearchIndex 'a.clpi': 20 items, ")
     hits = index.search(rows, k=3)
     assert repr(hits).startswith(
         "<clipcodec.Hits: 20 queries, 3 hits each, the first finds item 0, 0."

@@ -92,11 +92,13 @@ class SearchIndex:
         return len(self._content)
 
     def __repr__(self) -> str:
-        from ..system.shown import counted, shown, sized
+        from ..system.shown import counted, filed, shown, sized
 
         def parts() -> list[object]:
             dim = self.dim
-            return [counted(len(self), "item"), None if dim is None else counted(dim, "dimension"),
+            name = None if self._saved is None else filed(os.path.basename(self._saved.path))
+            return [name, counted(len(self), "item"),
+                    None if dim is None else counted(dim, "dimension"),
                     sized(self.nbytes), "exact" if self.exact else "int8"]  # fmt: skip
 
         return shown("SearchIndex", parts)
@@ -232,7 +234,7 @@ class SearchIndex:
         Examples:
             >>> photos = clipcodec.open("photos.clpc")
             >>> clipcodec.SearchIndex.build(photos, "photos.clpi")
-            <clipcodec.SearchIndex: 100 items, 512 dimensions, 51.6 kB, int8>
+            <clipcodec.SearchIndex 'photos.clpi': 100 items, 512 dimensions, 51.6 kB, int8>
         """
         index = cls(exact=exact, profile=profile, device=device)
         if path is not None:
@@ -284,7 +286,7 @@ class SearchIndex:
         Examples:
             >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).save("photos.clpi")
             >>> clipcodec.SearchIndex.open("photos.clpi")
-            <clipcodec.SearchIndex: 100 items, 512 dimensions, 51.6 kB, int8>
+            <clipcodec.SearchIndex 'photos.clpi': 100 items, 512 dimensions, 51.6 kB, int8>
         """
         index = cls(profile=profile, device=device)
         index._content, index._saved = saved.read(path)

@@ -21,6 +21,7 @@ from ..embeddings import Embeddings
 from ..errors import ClipcodecError, DecodeError, placed, raise_rows
 from ..profile.registry import ANY_BACKBONE, ProfileLike
 from ..system.arrow import as_column
+from ..system.shown import brief
 
 BLOCK = 8192  # streams decoded at a time: enough for several threads of `decode_batch`
 _WIDTH = 768  # for wider embeddings fewer
@@ -235,10 +236,11 @@ def _items(source: Any) -> Iterator[Any]:
     if isinstance(source, (bytes, bytearray, memoryview, str)) or not (
         isinstance(source, Iterable) or hasattr(source, "to_pylist")
     ):
+        name = brief(source) if isinstance(source, str) else "…"
         also = "; an index has a method of its own, index.search" * hasattr(source, "decode_blocks")
         raise DecodeError(
             f"{type(source).__name__} is not a source of streams: give a container "
-            f"(clipcodec.open), several streams, or an Arrow column of them{also}"
+            f"(clipcodec.open({name})), several streams, or an Arrow column of them{also}"
         )
     if not hasattr(source, "to_pylist"):
         return iter(source)

@@ -391,6 +391,8 @@ def test_what_is_no_source_says_what_is(coded: Coded) -> None:
     for source in (streams[0], "photos.clpc", 5, None):
         with pytest.raises(DecodeError, match=r"not a source of streams: give a container"):
             search(source, queries)
+    with pytest.raises(DecodeError, match=r"clipcodec\.open\('photos\.clpc'\)"):
+        search("photos.clpc", queries)
 
 
 def test_private_streams_need_their_profile(rates: Profile) -> None:
