@@ -54,9 +54,12 @@ def codec_of(args: argparse.Namespace) -> Codec:
     return Codec(args.profile, backbone=args.backbone, device=args.device, weights=args.weights)
 
 
-def read_stream(name: str, codec: Codec) -> bytes:
-    """The bytes of one stream, of a file or for "-" of stdin. DecodeError if they are too many."""
-    refuse_foreign(name, "a stream", STREAM, codec=codec, error=DecodeError)
+def read_stream(name: str, codec: Codec, what: str = "a stream") -> bytes:
+    """The bytes of one stream, of a file or for "-" of stdin. DecodeError if they are too many.
+
+    what  is expected, in words
+    """
+    refuse_foreign(name, what, STREAM, codec=codec, error=DecodeError)
     with open_input(name) as file:
         data = file.read(_LONGEST + 1)
     if len(data) > _LONGEST:

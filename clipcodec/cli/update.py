@@ -66,7 +66,7 @@ def _items(
 ) -> Iterator[Item]:
     if not is_container(source):
         with placed(source=label_of(source)):
-            stream = read_stream(source, codec)
+            stream = read_stream(source, codec, "a stream or a container")
             codec.info(stream)
         if args.id is None and source == STDIO:
             raise OptionError("a stream on stdin has no id: give --id")

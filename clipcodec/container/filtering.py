@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, OptionError, placed
 from .choosing import did_you_mean, each_id
 from .copying import Output, Source, chosen_items, copy_items, opened, refuse_own
-from .keys import no_id, places_of
+from .keys import no_id, places_of, several_ids
 from .layout import Item
 from .reader import Container
 from .streams import profile_name as name_of_profile
@@ -77,7 +77,7 @@ def filter_items(
     Args:
         source: A container, open or as a path or a binary file.
         out: The path of the new container, or a binary file.
-        ids: Only items with these ids; all of those that have the same.
+        ids: Only items with these ids, or this one; all of those that have the same.
         where: Only these items: a function that is given each `Item` and says whether to keep it,
             or N booleans, or positions.
         match: Only items whose id matches one of these patterns, such as `"beach/*.jpg"`; `*`
@@ -136,7 +136,7 @@ def choose(
 
     Raises OptionError, InputError, UnknownItemError or DecodeError.
     """
-    wanted = _wanted(ids)
+    wanted = None if ids is None else several_ids(ids)
     allowed, ask = _allowed(container, where)
     chosen, found = np.zeros(len(container), bool), set[str]()
     damaged: list[str] = []
@@ -205,19 +205,6 @@ def matcher(patterns: list[str]) -> Callable[[str | None], bool]:
     """Does an id match one of these patterns?"""
     whole = re.compile("|".join(map(fnmatch.translate, patterns)))
     return lambda id: id is not None and whole.match(id) is not None
-
-
-def _wanted(ids: Iterable[str] | None) -> dict[str, None] | None:
-    if ids is None:
-        return None
-    if isinstance(ids, (str, bytes)):
-        raise OptionError(f"ids={ids!r} is one id: give a list of them")
-    wanted: dict[str, None] = {}
-    for id in ids:
-        if not isinstance(id, str):
-            raise OptionError(f"ids: {id!r} is {type(id).__name__}: expected text")
-        wanted[id] = None
-    return wanted
 
 
 def _allowed(

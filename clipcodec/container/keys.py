@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,21 @@ def _place(key: Any, count: int, index: Callable[[str], int]) -> int:
     if not 0 <= place < count:
         raise no_place(key, count)
     return place
+
+
+def several_ids(ids: Any) -> dict[str, None]:
+    """The ids of items that are chosen, each once and in order: of a list or an array, or one.
+
+    Raises OptionError for what are none.
+    """
+    values = [ids] if isinstance(ids, str) else ids.tolist() if hasattr(ids, "tolist") else ids
+    if not isinstance(values, Iterable) or isinstance(values, bytes):
+        raise OptionError(f"ids={ids!r}: expected the ids of items, a list of texts")
+    found = list(values)
+    odd = [value for value in found if not isinstance(value, str)]
+    if odd:
+        raise OptionError(f"ids: {odd[0]!r} is no id: expected texts; for positions, where=[…]")
+    return dict.fromkeys(found)
 
 
 def no_place(place: Any, count: int) -> UnknownItemError:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..container import Container
 from ..container.choosing import did_you_mean
-from ..container.keys import no_id, no_place
+from ..container.keys import no_id, no_place, several_ids
 from ..errors import OptionError
 
 Places = NDArray[np.int64]
@@ -59,7 +59,7 @@ def chosen(count: int, names: Names | None, what: str, ids: Any, where: Any) -> 
 
 
 def _with_ids(names: Names | None, count: int, what: str, ids: Any) -> NDArray[np.bool_]:
-    wanted = {ids} if isinstance(ids, str) else _texts(ids)
+    wanted = {*several_ids(ids)}
     if not wanted:
         return np.zeros(count, bool)
     if names is None:
@@ -73,17 +73,6 @@ def _with_ids(names: Names | None, count: int, what: str, ids: Any) -> NDArray[n
         remedy = did_you_mean(known, min(unknown)) if len(unknown) == 1 else ""
         raise no_id(sorted(unknown), what, remedy)
     return kept
-
-
-def _texts(ids: Any) -> set[str]:
-    values = ids.tolist() if hasattr(ids, "tolist") else ids
-    if not isinstance(values, Iterable) or isinstance(values, bytes):
-        raise OptionError(f"ids={ids!r}: expected the ids of items, a list of texts")
-    found = list(values)
-    odd = [value for value in found if not isinstance(value, str)]
-    if odd:
-        raise OptionError(f"ids: {odd[0]!r} is no id: expected texts; for positions, where=[…]")
-    return set(found)
 
 
 def _where(count: int, names: Names | None, where: Any) -> NDArray[np.bool_]:

@@ -39,7 +39,7 @@ def search(
             pyarrow column of them.
         queries: (D,) or (Q, D), image or text embeddings, any norm: taken at unit norm.
         k: How many hits for each query. A source of N < k streams gives N.
-        ids: Search only items with these ids.
+        ids: Search only items with these ids, or this one.
         where: Search only some items: N booleans, positions, or a function that is given an id, or
             None where there is none, and says whether the item is searched. No other item is
             decoded. Of an iterator, a list is made first.

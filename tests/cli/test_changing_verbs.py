@@ -235,3 +235,10 @@ def test_a_cut_container_is_told_with_options_that_there_are(
     assert f"; {partial} reads its first 6 items, and `clipcodec compress --resume` goes on" in err
     Path("cut.clpc").write_bytes(Path("whole.clpc").read_bytes()[:30])
     assert f"; {partial} reads what is good of it, if anything" in cli(*command.split())[2]
+
+
+def test_update_says_what_it_takes(cli: Any) -> None:
+    np.save("rows.npy", drawn(2))
+    code, _, err = cli("update", "photos.clpc", "rows.npy")
+    assert code == 1
+    assert "rows.npy: a NumPy array, expected a stream or a container" in err
