@@ -315,8 +315,8 @@ def _pair(row: Any, number: int) -> tuple[Any, Any]:
     values = tuple(row.values()) if isinstance(row, Mapping) else row
     if isinstance(values, (*BYTES, str)) or not isinstance(values, (Sequence, Iterable)):
         raise OptionError(
-            f"row {number} is {type(row).__name__}: expected two columns, SELECT id, stream; for "
-            "streams alone give enumerate(streams), for a dict its items()"
+            f"row {number} is {type(row).__name__}: expected two columns, SELECT id, stream; pairs "
+            "of streams alone are enumerate(streams)"
         )
     found = tuple(values)
     if len(found) != 2:

@@ -215,7 +215,7 @@ def test_what_gives_no_rows_of_two_columns_is_refused() -> None:
             with pytest.raises(OptionError, match="gives no rows: give a cursor"):
                 next(decode_rows(wrong))
     for wrong in (STREAMS, [1], ["ab"]):
-        with pytest.raises(OptionError, match=r"row 0 is .*SELECT id, stream; for streams alone"):
+        with pytest.raises(OptionError, match=r"row 0 is .*SELECT id, stream; pairs of streams"):
             search_rows(wrong, ROWS[0])
     with pytest.raises(OptionError, match="row 1 has 3 columns"):
         next(decode_rows([(1, STREAMS[0]), (1, STREAMS[0], 2)]))
