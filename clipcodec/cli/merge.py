@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from ..codec import Codec
 from ..container.merging import Mergeable, Merged, merge, same_ids
+from ..container.metadata import named_keys
 from ..errors import ClipcodecError, DecodeError, OptionError, placed
 from ..system.stores import is_url
 from .common import STDIO, read_stream, refuse_no_folder, refuse_terminal_or_existing, report
@@ -95,7 +96,7 @@ def _say(done: Merged, same_id: str) -> None:
             rest = f"the {same_id} is kept, {counted(done.left_out, 'item')} left out"
         say(f"{same_ids(done.same_ids, done.differ, done.examples)}: {rest}")
     if done.not_common:
-        say(f"metadata that the inputs do not share are left out: {', '.join(done.not_common)}")
+        say(f"metadata that the inputs do not share are left out: {named_keys(done.not_common)}")
     if len(done.profiles) > 1:
         counts = ", ".join(f"{name} ({count:,})" for name, count in done.profiles.items())
         say(f"streams of several profiles: {counts}: only embeddings of one width can be decoded "

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 RESERVED = "clipcodec"  # this key, and those that begin with it and a dot, are the package's own
+
+
+def named_keys(keys: Iterable[str]) -> str:
+    """Keys for a message, in which the package's own, which no user has written, is explained."""
+    return ", ".join(f"{key} (how the items were made)" if key == RESERVED else key for key in keys)
 
 
 def common(found: Sequence[dict[str, Any] | None]) -> tuple[dict[str, Any], tuple[str, ...]]:

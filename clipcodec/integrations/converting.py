@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ..container.copying import opened, refuse_own
 from ..container.id_lists import read_ids
 from ..container.layout import Item
-from ..container.metadata import RESERVED
+from ..container.metadata import named_keys
 from ..container.profiles import is_container
 from ..container.reader import Container
 from ..container.streams import profile_name
@@ -188,7 +188,7 @@ def convert(
         What was written, and what could not be kept.
 
     Raises:
-        OptionError: A suffix is not known, or none of both is a container, or both; or an option
+        OptionError: A suffix is not known, or neither is a container, or both are; or an option
             does not fit.
         InputError: The source is no file of its form, or another number of ids is given.
         DecodeError: A stream is damaged.
@@ -219,7 +219,7 @@ def convert(
         )
     if to is not None and form is not None:
         raise OptionError(
-            f"one of both must be a container: convert {source} to ….clpc, and that to {name}"
+            f"one of the two must be a container: convert {source} to ….clpc, and that to {name}"
         )
     if to is None:
         assert form is not None
@@ -293,9 +293,7 @@ def one_profile(container: Container, how: How) -> Profile | None:
 def note_lost(container: Container, how: How, *, ids: bool, metadata: bool) -> None:
     """Note what a form has no room for, of what the container has."""
     if metadata and container.metadata:
-        made = f"{RESERVED} (how the items were made)"
-        keys = [made if key == RESERVED else key for key in container.metadata]
-        how.notes.append(f"metadata are not kept: {', '.join(keys)}")
+        how.notes.append(f"metadata are not kept: {named_keys(container.metadata)}")
     if ids and any(id is not None for id in container.ids):
         how.notes.append("ids are not kept: ids=FILE writes them to a text, one per line")
 

@@ -288,7 +288,8 @@ def test_merge_says_what_it_did(cli: Any, streams: list[bytes]) -> None:
     assert err.splitlines() == [
         "clipcodec: the id 'a.jpg' is used more than once, for different streams: all are kept, "
         "and the id finds the last (--same-id first, last or refuse)",
-        "clipcodec: metadata that the inputs do not share are left out: clipcodec",
+        "clipcodec: metadata that the inputs do not share are left out: clipcodec (how the items "
+        "were made)",
         f"3 inputs: 8 items, {before} bytes → {size} bytes, all.clpc",
     ]
     assert cli("merge", "photos.clpc", "-o", "b.clpc", "-q")[2] == ""

@@ -419,7 +419,7 @@ def test_a_private_profile_is_put_into_the_container(here: Path) -> None:
         ("a.clpc", "out.xyz", {}, "none of those that are known: ….clpc, a container; ….parquet"),
         ("rows", "out.clpc", {}, "none of those that are known"),
         ("a.clpc", "b.clpc", {}, "both are containers"),
-        ("rows.npy", "b.parquet", {}, "one of both must be a container"),
+        ("rows.npy", "b.parquet", {}, "one of the two must be a container"),
         ("a.clpc", "out.tar", {"quality": 20}, "copied as they are"),
         ("a.clpc", "out.npy", {"column": "x"}, "column='x' is not for a NumPy array"),
         ("a.clpc", "out.tar", {"shard_items": 0}, "at least 1"),

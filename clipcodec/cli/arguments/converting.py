@@ -25,7 +25,9 @@ def add(verbs: Verbs) -> None:
     p.add_argument("input", metavar="INPUT", help="container (.clpc), or - for one on stdin; or "
                    ".parquet, .npy, .faiss, .lance, URI#TABLE of LanceDB, .tar, "
                    '"name-{000000..}.tar"')  # fmt: skip
-    options.output(p, "file to write, of the same forms; one of both is a container", required=True)
+    options.output(
+        p, "file to write, of the same forms; one of the two is a container", required=True
+    )
     options.force(p)
     group = p.group(ITEMS)
     group.add_argument("--ids", metavar="FILE", help="for .npy and .faiss: text with the ids, one "
