@@ -28,7 +28,7 @@ from clipcodec import (
     UnsupportedError,
 )
 from clipcodec.container import layout
-from clipcodec.container.writer import PART
+from clipcodec.container.growing import PART
 from tests.helpers.paths import FORMATS
 from tests.helpers.profiles import drawn
 
