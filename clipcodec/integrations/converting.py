@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..container.copying import opened, refuse_own
 from ..container.id_lists import read_ids
-from ..container.layout import Item
+from ..container.layout import SUFFIX, Item
 from ..container.metadata import named_keys
 from ..container.profiles import is_container
 from ..container.reader import Container
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
 
 PathLike = str | os.PathLike[str]
-CONTAINER_SUFFIX = ".clpc"
 FORMS = {
     ".parquet": "parquet",
     ".npy": "numpy",
@@ -257,7 +256,7 @@ def _to_container(form: Form, source: str, target: str, how: How) -> Converted:
 def _form_of(name: str) -> Form | None:
     """The form of a file by its name; None: a container. Raises OptionError."""
     path = name.rstrip("/" + os.sep).lower()
-    if path.endswith(CONTAINER_SUFFIX):
+    if path.endswith(SUFFIX):
         return None
     module = FORMS.get(os.path.splitext(path)[1])
     if module is None and "#" in name:
