@@ -26,6 +26,8 @@ def main() -> int:
     args = parser.parse_args()
     if not args.text and not args.image:
         parser.error("give --text or --image")
+    if not args.folder.is_dir():
+        parser.error(f"{args.folder} is no folder")
     index = args.index or Path(f"{args.folder.resolve()}.clpc")
 
     job = Job(args.folder, index, Target(max_bytes=50), mode="resume")
@@ -39,11 +41,11 @@ def main() -> int:
         for names, embed in queries:
             if not names:
                 continue
-            scores, indices = clipcodec.search(photos, embed(names), k=args.k)
-            for query, row, places in zip(names, scores.tolist(), indices.tolist(), strict=True):
+            hits = clipcodec.search(photos, embed(names), k=args.k)
+            for query, scores, ids in zip(names, hits.scores.tolist(), hits.ids, strict=True):
                 print(f"{query}:")
-                for score, place in zip(row, places, strict=True):
-                    print(f"  {score:.3f}  {photos.item(place).id}")
+                for score, id in zip(scores, ids, strict=True):
+                    print(f"  {score:.3f}  {id}")
     return 1 if result.failures else 0
 
 
