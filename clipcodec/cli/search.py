@@ -28,7 +28,7 @@ from ..profile import registry
 from ..profile.registry import ANY_BACKBONE
 from ..retrieval import Hits, SearchIndex, search
 from ..retrieval.reading import is_index
-from ..retrieval.sources import in_container
+from ..retrieval.several import in_container
 from .chosen import read_chosen, refuse_two_stdin
 from .common import read_stream, report
 from .containers import opened
