@@ -35,7 +35,7 @@ from .embedded import embedded_in
 from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
 from .layout import Item
-from .locking import close_unused, open_locked
+from .locking import ReplacedLock, close_unused, open_locked
 from .marking import Marked, listed, named_items
 from .mending import BLOCK_BYTES, mended, profile_to_put, refuse_lost_deletions
 from .packing import BLOCK_ITEMS, packed
@@ -82,7 +82,7 @@ def create(
 
     Raises:
         OutputExistsError: The file exists, and the mode is "x".
-        LockedError: Another process writes it.
+        LockedError: Another process writes it, or appends to the container that mode "w" replaces.
         OptionError: There is no such mode, or the metadata are no JSON object; an object of a store
             was to be appended to; the profile is a registered one, or not the one that the
             container carries.
@@ -115,6 +115,8 @@ class ContainerWriter:
         profile: As for `clipcodec.create`.
         block_items: As for `clipcodec.create`.
         survey: Of the file to append to, if it was surveyed already (`Container.survey`).
+        replaced: Of the container that mode "w" replaces, if the caller has locked it already; the
+            writer closes it.
 
     Raises:
         OutputExistsError: As for `clipcodec.create`, and so are LockedError, OptionError,
@@ -136,8 +138,8 @@ class ContainerWriter:
         profile: str | os.PathLike[str] | Profile | Embedded | None = None,
         block_items: int | None = None,
         survey: Survey | None = None,
+        replaced: ReplacedLock | None = None,
     ) -> None:
-        """survey: of the file to append to, if it was surveyed already (`Container.survey`)."""
         if mode not in ("x", "w", "a"):
             raise OptionError(f"mode={mode!r}: expected 'x', 'w' or 'a'")
         if block_items is not None and not 1 <= block_items <= layout.MAX_ITEMS:
@@ -153,6 +155,7 @@ class ContainerWriter:
         self._tail = 0  # bytes in the file after these: an index, to be written over
         self._indexed = False  # does the file end with its index?
         self._path: Path | None = None
+        self._replaced = replaced
         self._carried: Embedded | None = None
         opening = [layout.OPENING]
         if metadata is not None:
@@ -181,12 +184,15 @@ class ContainerWriter:
         self._path = self._choose(mode)
         self._file, made = open_locked(self._path, new=mode == "x")
         try:
+            if mode == "w" and replaced is None:
+                self._replaced = ReplacedLock(self._target)
             if mode != "a" or not self._resume(metadata, embedded, survey):
                 self._file.truncate(0)
                 self._file.seek(0)
                 self._begin(opening)
         except BaseException:
             close_unused(self._file, self._path, made=made)
+            self._release()
             raise
 
     def _choose(self, mode: str) -> Path:
@@ -467,6 +473,8 @@ class ContainerWriter:
         self._sync()
         if self._upload is not None:
             self._upload.close()
+        if self._replaced is not None:
+            self._replaced.check()
         if sys.platform == "win32":  # an open file cannot be renamed there
             self._release()
         if self._path is not None and self._path != self._target:
@@ -626,6 +634,8 @@ class ContainerWriter:
         file, self._file = self._file, None
         if file is not None and self._path is not None:
             file.close()
+        if self._replaced is not None:
+            self._replaced.close()
 
 
 def _metadata_block(metadata: dict[str, Any]) -> bytes:
