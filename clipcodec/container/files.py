@@ -49,8 +49,9 @@ class SeekableFile:
 
     Forked processes may read it at once, too, if it was given as a path or a URL.
 
-    source  a path; a URL of an object store, or fsspec's OpenFile; or a binary file that can seek.
-            Open files of fsspec and of pyarrow.fs are read by ranges, past their own position
+    source  a path; a URL of an object store, fsspec's OpenFile, or a `RemoteFile`; or a binary file
+            that can seek. Open files of fsspec and of pyarrow.fs are read by ranges, past their own
+            position
     remote  whether it is read by requests, which cost time each: see `read_many`
 
     Raises OSError, for an object store as `system.stores.fail`; OptionError: it cannot seek.
@@ -58,7 +59,7 @@ class SeekableFile:
 
     def __init__(
         self,
-        source: str | bytes | os.PathLike[str] | BinaryIO | Location,
+        source: str | bytes | os.PathLike[str] | BinaryIO | Location | RemoteFile,
         name: str | None = None,
     ) -> None:
         self._path: str | None = None
@@ -189,6 +190,8 @@ class SeekableFile:
 
 def _remote(source: object) -> RemoteFile | None:
     """What reads an object of a store by requests; None: it is a local file, or another object."""
+    if isinstance(source, RemoteFile):
+        return source
     if isinstance(source, bytes):
         source = os.fsdecode(source)
     if isinstance(source, str) and is_url(source) and local_path(source) is not None:

@@ -72,8 +72,8 @@ def create(
             was interrupted (what follows the last good block is cut off).
         metadata: A JSON object to keep in a new container.
         profile: A private profile that a new container carries for its streams, so that they can be
-            decoded without another file: a loaded one, its file, or a container that carries it. In
-            mode "a" the one that is there, or None.
+            decoded without another file: a loaded one, its file, or a container that carries it, by
+            path or URL. In mode "a" the one that is there, or None.
         block_items: Items that are read, checked and, if damaged, lost together: 1 … 65536. None:
             256, or 1024 where 256 would take an eighth of a byte more for each.
 
