@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
@@ -18,7 +17,7 @@ from ..container import Container
 from ..container.blocks import ids_of, streams_of
 from ..devices import TOGETHER, used
 from ..embeddings import Embeddings
-from ..errors import ClipcodecError, DecodeError, placed, raise_rows
+from ..errors import DecodeError, placed, raise_rows
 from ..profile.registry import ANY_BACKBONE, ProfileLike
 from ..system.arrow import as_column
 
@@ -153,20 +152,6 @@ def _taken(source: Any, rows: Places, *, named: bool = False) -> tuple[Sequence[
     if hasattr(source, "to_pylist"):
         return source.take(rows).to_pylist(), None
     return [source[i] for i in rows.tolist()], None
-
-
-@contextmanager
-def in_container(name: str | None) -> Iterator[None]:
-    """Errors of the `with` block name this container, unless they say more already.
-
-    None: it is the only source.
-    """
-    try:
-        yield
-    except ClipcodecError as error:
-        if name is not None and error.source is None:
-            error.source = name
-        raise
 
 
 def check_backbone(part: Part, backbone: str) -> None:
