@@ -12,8 +12,8 @@ from dataclasses import asdict
 from ..container import Container
 from ..errors import DecodeError, OptionError, placed
 from ..retrieval import SearchIndex
-from ..retrieval.reading import refuse_url
 from ..retrieval.writing import check_target
+from ..system.stores import shown_url
 from .common import STDIO, codec_of, progress_bar, target_of
 from .compress_many import run as compress_many
 from .formats import CONTAINER, INDEX, TABLE, known, refuse_other_format
@@ -56,27 +56,26 @@ def saved_index(path: str, containers: list[Container], args: argparse.Namespace
     Raises OutputExistsError if it is another kind of file; DecodeError if a container is damaged.
     """
     refuse_other_format(path, INDEX)
-    refuse_url(path)
-    if os.path.exists(path):
-        check_target(path)
-        try:
-            index = SearchIndex.open(path, profile=args.profile, device=args.device)
-            updated = index.update(containers)
-        except DecodeError as error:
-            if not is_of_index(error, path):
-                raise
-            say(f"{error}; it is built again")
-        else:
-            index.save()
-            if updated.added or updated.dropped:
-                say(f"{path}: {counted(updated.added, 'item')} added, {updated.dropped:,} dropped")
-            return index
-    return built_index(path, containers, args)
+    check_target(path)
+    try:
+        index = SearchIndex.open(path, profile=args.profile, device=args.device)
+        updated = index.update(containers)
+    except FileNotFoundError:
+        return built_index(path, containers, args)
+    except DecodeError as error:
+        if not is_of_index(error, path):
+            raise
+        say(f"{error}; it is built again")
+        return built_index(path, containers, args)
+    index.save()
+    if updated.added or updated.dropped:
+        say(f"{path}: {counted(updated.added, 'item')} added, {updated.dropped:,} dropped")
+    return index
 
 
 def is_of_index(error: DecodeError, path: str) -> bool:
     """Is it the index that is damaged, or of another release? It can be built again."""
-    return error.source in (path, os.path.abspath(path))
+    return error.source in (path, os.path.abspath(path), shown_url(path))
 
 
 def built_index(path: str, containers: list[Container], args: argparse.Namespace) -> SearchIndex:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from ..errors import OptionError
 from ..system.remote import RemoteFile, joined
-from ..system.stores import Location, is_url, local_path, replaced
+from ..system.stores import Location, is_url, local_path, place_of, replaced
 from . import layout
 
 
@@ -192,13 +192,9 @@ def _remote(source: object) -> RemoteFile | None:
     """What reads an object of a store by requests; None: it is a local file, or another object."""
     if isinstance(source, RemoteFile):
         return source
-    if isinstance(source, bytes):
-        source = os.fsdecode(source)
-    if isinstance(source, str) and is_url(source) and local_path(source) is not None:
-        return None
-    location = Location.of(source)
-    if location is not None:
-        return RemoteFile(location)
+    place = place_of(os.fsdecode(source) if isinstance(source, bytes) else source)
+    if isinstance(place, Location):
+        return RemoteFile(place)
     fs: Any = getattr(source, "fs", None)
     path: Any = getattr(source, "path", None)
     if hasattr(source, "_fetch_range") and hasattr(fs, "unstrip_protocol"):  # fsspec's, open

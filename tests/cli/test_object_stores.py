@@ -152,8 +152,6 @@ def test_file_urls_are_paths() -> None:
     [
         (f"split {BOX}/photos.clpc --parts 2 -o {BOX}/parts/", "name a folder on this machine"),
         (f"split {BOX}/photos.clpc --streams -o {BOX}/parts/", "name a folder on this machine"),
-        (f"search {BOX}/photos.clpc --query {BOX}/one.clip --save-index {BOX}/a.clpi",
-         "a search index is a file on this machine"),
     ],
 )  # fmt: skip
 def test_what_is_not_written_to_a_store_is_refused(
@@ -167,8 +165,7 @@ def test_what_is_not_written_to_a_store_is_refused(
 
 
 def test_what_needs_a_file_names_the_url(capsys: pytest.CaptureFixture[str]) -> None:
-    for work in (compact, clipcodec.SearchIndex.open):
-        with pytest.raises(clipcodec.OptionError, match=r"memory://box/photos\.clpc: a"):
-            work(f"{BOX}/photos.clpc")
+    with pytest.raises(clipcodec.OptionError, match=r"memory://box/photos\.clpc: a"):
+        compact(f"{BOX}/photos.clpc")
     assert main(["info", f"{BOX}/none.clpc"]) == 1
     assert capsys.readouterr().err.count("none.clpc") == 1

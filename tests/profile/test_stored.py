@@ -1,4 +1,4 @@
-"""clipcodec.profile.stored: a profile by URL is the one that its local file is, or a typed error."""
+"""clipcodec.profile.stored: a profile by URL is the one of its local file, or a typed error."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_what_is_wrong_with_it(server: Server, streams: list[bytes], file: Path)
         profile_of("s3://bucket/text")
     data = bytearray(file.read_bytes())
     put(bytes(data[:-9]), URL)
-    with pytest.raises(WeightsError, match="profile s3://bucket/own.safetensors: "):
+    with pytest.raises(WeightsError, match=r"profile s3://bucket/own\.safetensors: "):
         Codec(URL)
     plain = io.BytesIO()
     with clipcodec.create(plain) as writer:
@@ -167,9 +167,7 @@ def test_a_carrier_that_is_damaged(server: Server, file: Path) -> None:
         profile_of(CARRIER)
 
 
-def test_one_that_is_too_large_is_not_read(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_is_too_large_is_not_read(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clipcodec.profile.stored.MAX_FILE_BYTES", 100)
     with pytest.raises(WeightsError, match="more than 100 bytes"):
         Codec(URL)
@@ -181,7 +179,7 @@ def test_requests_that_fail(server: Server) -> None:
     with pytest.raises(WeightsError, match="the store refuses it"):
         Codec(URL)
     server.fail = lambda method, *_: "503" if method == "GET" else None
-    with pytest.raises(StoreError, match="503|Made Up|tried 4 times"):
+    with pytest.raises(StoreError, match="tried 4 times"):
         Codec(URL)
     left = ["503"]
     server.fail = lambda method, *_: left.pop() if method == "GET" and left else None
