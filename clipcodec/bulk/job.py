@@ -279,17 +279,17 @@ class Job:
             raise
         seconds = max(time.monotonic() - began, 1e-9)
         _warn(left_out)
-        path = written_to(self.out)
-        carried = embedded_at(path)
+        written = written_to(self.out)
+        found = embedded_at(written)
         result = JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
-            _counted(path) / items, steering is not None and steering.adapted, left_out,
-            len(carried.block) if carried else 0,
+            _counted(written) / items, steering is not None and steering.adapted, left_out,
+            len(found.block) if found else 0,
         )  # fmt: skip
         try:
             deliver(self.out, self._mode)
         except BaseException:
-            self.unfinished = Path(os.path.realpath(path))
+            self.unfinished = Path(os.path.realpath(written))
             raise
         return result
 

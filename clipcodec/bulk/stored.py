@@ -25,7 +25,7 @@ def written_to(out: str | os.PathLike[str]) -> str:
     >>> written_to("photos.clpc"), written_to("s3://bucket/photos.clpc")
     ('photos.clpc', 'photos.0306d1f1.clpc')
     """
-    place = place_of(out)
+    place: str | os.PathLike[str] | Location = place_of(out)
     if not isinstance(place, Location):
         return os.fspath(place)
     stem, suffix = os.path.splitext(posixpath.basename(place.name))

@@ -1,4 +1,4 @@
-"""clipcodec.bulk.stored: a job into an object store makes all of the object, or none; it goes on."""
+"""clipcodec.bulk.stored: a job into an object store makes the object whole or not; it resumes."""
 
 from __future__ import annotations
 
