@@ -15,12 +15,13 @@ import numpy as np
 from ..errors import DecodeError, InputError, LockedError, OptionError, placed
 from ..system.remote import located, open_source
 from . import layout
+from .growing import PART
 from .layout import Item
 from .metadata import common
 from .reader import Container, codec_for
 from .repeats import SAME_ID, Found, Repeats, SameId
 from .streams import id_of_stream, profile_name, read_stream
-from .writer import PART, ContainerWriter
+from .writer import ContainerWriter
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike

@@ -140,14 +140,14 @@ def parts(
 
 
 def _cut_container(container: Container, size: int) -> Iterator[tuple[Sequence[Any], Ids]]:
-    for _, piece in container._pieces(size):
+    for _, piece in container._blocks.pieces(size):
         yield streams_of(piece), partial(ids_of, piece)
 
 
 def _taken(source: Any, rows: Places, *, named: bool = False) -> tuple[Sequence[Any], Ids | None]:
     """The streams at some places, and what gives their ids."""
     if isinstance(source, Container):
-        streams, ids = source._gathered(rows, with_ids=named)
+        streams, ids = source._blocks.gathered(rows, with_ids=named)
         return streams, lambda: ids
     if hasattr(source, "to_pylist"):
         return source.take(rows).to_pylist(), None

@@ -13,7 +13,7 @@ import pytest
 import clipcodec
 from clipcodec import LockedError, OutputExistsError
 from clipcodec.container import split
-from clipcodec.container.writer import PART
+from clipcodec.container.growing import PART
 from clipcodec.system import locks
 
 OLD, NEW = [b"ia", b"ib"], [b"ic"]

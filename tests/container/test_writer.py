@@ -18,7 +18,7 @@ import pytest
 import clipcodec
 from clipcodec import Container, CorruptError, Item, LockedError, OptionError, TruncatedError
 from clipcodec.container import layout
-from clipcodec.container.writer import PART
+from clipcodec.container.growing import PART
 from formats.reference import container as reference
 
 STREAMS = [bytes([0x69, i, 0]) for i in range(5)]
@@ -251,8 +251,7 @@ def test_a_crash_at_any_byte_of_an_append(tmp_path: Path, block_items: int) -> N
     appended_to(path, items(9), block_items=1)
     states = [path.read_bytes()]
     with clipcodec.create(path, "a", block_items=block_items) as writer:
-        file = writer._file
-        assert file is not None
+        file = writer._file.opened()
         write = file.write
 
         def counted(data: Any) -> int:
@@ -260,7 +259,7 @@ def test_a_crash_at_any_byte_of_an_append(tmp_path: Path, block_items: int) -> N
             states.append(before[:at] + bytes(data) + before[at + len(data) :])
             return write(data)
 
-        writer._file = cast(BinaryIO, Wrapped(file, counted))
+        writer._file._file = cast(BinaryIO, Wrapped(file, counted))
         writer.extend(items(3))
     assert path.read_bytes() == states[-1]
     assert len(states) == (3 if block_items == 2 else 2)
@@ -338,7 +337,7 @@ def test_a_large_index_is_written_once(tmp_path: Path, monkeypatch: pytest.Monke
     """Not with each block: until the end the container is then unfinished."""
     path = tmp_path / "a.clpc"
     appended_to(path, items(20), block_items=1)
-    monkeypatch.setattr("clipcodec.container.writer._SMALL_INDEX", 8 * 22)
+    monkeypatch.setattr("clipcodec.container.growing._SMALL_INDEX", 8 * 22)
     with clipcodec.create(path, "a", block_items=1) as writer:
         writer.extend(items(2))
         assert len(clipcodec.open(path)) == 22

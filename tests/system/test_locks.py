@@ -338,7 +338,7 @@ def test_a_child_that_closes_its_copy_keeps_the_file_locked(path: Path) -> None:
     with clipcodec.create(path, "a") as writer:
         child = os.fork()
         if not child:
-            writer._release()
+            writer._file.release()
             os._exit(0)
         os.waitpid(child, 0)
         os.unlink(f"{path}.lock")  # the system's lock alone
