@@ -53,7 +53,7 @@ class Block:
     @property
     def dim(self) -> int:
         """Width D of the rows."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     @property
     def nbytes(self) -> int:
