@@ -284,7 +284,7 @@ class Job:
         result = JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
             _counted(written) / items, steering is not None and steering.adapted, left_out,
-            len(found.block) if found else 0,
+            len(found.block) if found else 0, os.path.getsize(written),
         )  # fmt: skip
         try:
             deliver(self.out, self._mode)

@@ -34,7 +34,7 @@ from .common import (
 )
 from .formats import ARCHIVE, COMPRESSED, EMBEDDINGS, PICTURES, refuse_foreign
 from .inputs import is_pipe, label_of
-from .results import Results, size_of, together
+from .results import Results, together
 from .suffixes import CONTAINER_SUFFIX
 from .terminal import counted, note, say, size_text, tell
 
@@ -246,7 +246,7 @@ def _do(
         results.code = 1
     words = None if result.compressed else f"no {thing} is new"
     results.done(
-        name, output, size_of(job.out), size, words=words,
+        name, output, result.size, size, words=words,
         was=counted(result.compressed, thing), more=_more(job, result),
     )  # fmt: skip
 

@@ -73,6 +73,7 @@ def test_the_object_is_what_the_file_would_be(server: Server) -> None:
     result = job().run()
     assert (result.compressed, result.failed) == (60, 0)
     assert get(URL) == local()
+    assert result.size == len(local())
     assert here() == []
 
 
