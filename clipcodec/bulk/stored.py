@@ -11,7 +11,7 @@ import os
 import posixpath
 import shutil
 
-from ..errors import OutputExistsError
+from ..errors import OptionError, OutputExistsError
 from ..system import uploads
 from ..system.stores import Location, place_of
 
@@ -24,11 +24,18 @@ def written_to(out: str | os.PathLike[str]) -> str:
 
     >>> written_to("photos.clpc"), written_to("s3://bucket/photos.clpc")
     ('photos.clpc', 'photos.0306d1f1.clpc')
+
+    Raises OptionError: it is a folder of a store.
     """
     place: str | os.PathLike[str] | Location = place_of(out)
     if not isinstance(place, Location):
         return os.fspath(place)
-    stem, suffix = os.path.splitext(posixpath.basename(place.name))
+    name = posixpath.basename(place.name)
+    if not name:
+        raise OptionError(
+            f"{place.name} is a folder: name the container in it, such as photos.clpc"
+        )
+    stem, suffix = os.path.splitext(name)
     digest = hashlib.sha256(place.name.encode()).hexdigest()
     return f"{stem}.{digest[:_DIGEST]}{suffix}"
 

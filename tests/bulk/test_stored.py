@@ -162,6 +162,8 @@ def test_what_cannot_be_made_leaves_nothing(server: Server) -> None:
         job().run()
     with pytest.raises(OptionError, match="http cannot be written to"):
         job("https://localhost/a.clpc").run()
+    with pytest.raises(OptionError, match="s3://bucket/ is a folder"):
+        job("s3://bucket/").run()
     assert (get(URL), here()) == (None, [])
 
 
