@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -266,3 +267,19 @@ def _chosen(target: Path, mode: str) -> Path:
 
 def _index(entries: list[tuple[int, int]]) -> bytes:
     return layout.pack_index(np.array(entries, np.int64).reshape(-1, 2))
+
+
+def refuse_itself(sources: Collection[object], out: object) -> None:
+    """Raise OptionError if the output, or what it is called while it is written, is a source."""
+    if not isinstance(out, (str, os.PathLike)):
+        return
+    target = Path(os.path.realpath(out))
+    for path in (target, target.with_name(target.name + PART)):
+        for source in sources:
+            if not isinstance(source, (str, os.PathLike)) or not path.exists():
+                continue
+            if os.path.exists(source) and os.path.samefile(source, path):
+                raise OptionError(
+                    f"{os.fspath(source)} is an input, and would be written over: name another "
+                    "output"
+                )

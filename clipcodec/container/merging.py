@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from ..errors import DecodeError, InputError, LockedError, OptionError, placed
 from ..system.remote import located, open_source
 from . import layout
-from .growing import PART
+from .growing import refuse_itself
 from .layout import Item
 from .metadata import common
 from .reader import Container, codec_for
@@ -181,22 +180,6 @@ def same_ids(ids: int, differ: int, examples: Iterable[str]) -> str:
     streams = f"{differ:,} of them for different" if differ else "for equal"
     more = ", …" if ids > _SHOWN else ""
     return f"{ids:,} ids are used more than once, {streams} streams: {named}{more}"
-
-
-def refuse_itself(sources: Sequence[Mergeable], out: object) -> None:
-    """Raise OptionError if the output, or what it is called while it is written, is a source."""
-    if not isinstance(out, (str, os.PathLike)):
-        return
-    target = Path(os.path.realpath(out))
-    for path in (target, target.with_name(target.name + PART)):
-        for source in sources:
-            if not isinstance(source, (str, os.PathLike)) or not path.exists():
-                continue
-            if os.path.exists(source) and os.path.samefile(source, path):
-                raise OptionError(
-                    f"{os.fspath(source)} is an input, and would be written over: name another "
-                    "output"
-                )
 
 
 class _Reading:

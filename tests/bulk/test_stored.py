@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from clipcodec import InputError, OptionError, OutputExistsError, StoreError, Ta
 from clipcodec.bulk import Job
 from clipcodec.bulk.stored import written_to
 from clipcodec.cli import main
-from tests.helpers import s3_server
 from tests.helpers.s3_server import Server, get, put
 
 pytest.importorskip("fsspec")
@@ -28,24 +26,12 @@ PROFILE = {"profile": "any/rotation", "workers": 0}
 LINE = ["compress", "rows.npy", "--profile", "any/rotation", "--max-bytes", "40", "--workers", "0"]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with s3_server.running() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The working directory has rows.npy."""
-    import s3fs
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # ours are tested
-    monkeypatch.setattr("clipcodec.system.remote._PAUSE", 0.001)
     monkeypatch.setattr("clipcodec.bulk.pipeline.GROUP", 10)  # so that half of it can be done
     monkeypatch.chdir(tmp_path)
     np.save("rows.npy", X)
-    with s3_server.checked(running):
-        yield running
 
 
 def job(out: str = URL, **options: object) -> Job:

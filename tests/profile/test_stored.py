@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from clipcodec.container.profiles import profile_of, to_embed
 from clipcodec.errors import ProfileError
 from clipcodec.profile import read_profile
 from clipcodec.profile.registry import by_name
-from tests.helpers import s3_server
 from tests.helpers.profiles import compact_profile, cone
 from tests.helpers.s3_server import Server, put
 
@@ -32,12 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::clipcodec.BackboneWarning")
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with s3_server.running() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compact_profile(tmp_path_factory.mktemp("profile") / "own.safetensors", hidden=3)
 
@@ -47,23 +39,15 @@ def streams(file: Path) -> list[bytes]:
     return Codec(file).encode_embeddings(X, quality=50)
 
 
-@pytest.fixture
-def server(
-    running: Server, file: Path, streams: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Server]:
-    """With a profile, and a container that carries it."""
-    import s3fs
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # ours are tested
-    monkeypatch.setattr("clipcodec.system.remote._PAUSE", 0.001)
+@pytest.fixture(autouse=True)
+def _stored(server: Server, file: Path, streams: list[bytes]) -> None:
+    """A profile, and a container that carries it."""
     carrier = io.BytesIO()
     with clipcodec.create(carrier, profile=file) as writer:
         writer.extend(streams)
-    with s3_server.checked(running):
-        put(file.read_bytes(), URL)
-        put(carrier.getvalue(), CARRIER)
-        running.reset()
-        yield running
+    put(file.read_bytes(), URL)
+    put(carrier.getvalue(), CARRIER)
+    server.reset()
 
 
 def test_a_codec_reads_it_once(server: Server, file: Path, streams: list[bytes]) -> None:

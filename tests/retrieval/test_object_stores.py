@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from clipcodec.cli import main
 from clipcodec.errors import CorruptError, DecodeError, MismatchError, TruncatedError
 from clipcodec.profile.file import Profile
 from clipcodec.retrieval import reading, writing
-from tests.helpers import s3_server
 from tests.helpers.profiles import cone
 from tests.helpers.s3_server import Server, get, put
 
@@ -29,22 +27,6 @@ pytest.importorskip("moto.server")
 pytestmark = pytest.mark.usefixtures("small_parts")
 
 URL, PHOTOS = "s3://bucket/photos.clpi", "s3://bucket/photos.clpc"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with s3_server.running() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    import s3fs
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # ours are tested
-    monkeypatch.setattr("clipcodec.system.remote._PAUSE", 0.001)
-    with s3_server.checked(running):
-        yield running
 
 
 @pytest.fixture
