@@ -32,7 +32,7 @@ def test_a_container_that_is_appended_to_is_not_replaced(path: Path) -> None:
     """Nothing of the replacement is left, and nothing of the appended is lost."""
     with clipcodec.create(path, "a") as appender:
         appender.extend(NEW)
-        with pytest.raises(LockedError, match=r"a\.clpc is being written by another process"):
+        with pytest.raises(LockedError, match=r"a\.clpc is being written by this process itself"):
             clipcodec.create(path, "w")
         assert sorted(os.listdir(path.parent)) == ["a.clpc", "a.clpc.lock"]
     assert list(clipcodec.open(path)) == OLD + NEW
