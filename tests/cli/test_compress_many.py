@@ -478,7 +478,7 @@ def test_a_second_writer_is_told_to_wait(
     command = ["compress", str(rows), "-o", str(tmp_path / "o.clpc"), *ROWS, "--workers", "0"]
     writer = clipcodec.create(tmp_path / "o.clpc")
     assert main([*command, "--resume"]) == 1
-    assert "is being written by another process" in capsys.readouterr().err
+    assert "is being written by this process itself" in capsys.readouterr().err
     assert main([*command, "-f"]) == 1
     assert main(command) == 1
     assert "--resume goes on" in capsys.readouterr().err
