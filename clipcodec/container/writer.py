@@ -280,7 +280,8 @@ class ContainerWriter:
         Raises:
             DecodeError: These bytes begin no stream.
             OptionError: The stream or the id is of another type, or too long.
-            OSError: The file cannot be written; nothing of the item is in it.
+            OSError: The file cannot be written. The item is not added; those before it are, and
+                are written with the next one, or by `close`.
 
         Examples:
             >>> stream = clipcodec.open("photos.clpc")[0]
@@ -299,12 +300,19 @@ class ContainerWriter:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
         size = 0 if id is None else id_size(id)
         self._open()
-        self._gone.note(self._written + len(self._streams), id)
+        place = self._written + len(self._streams)
         self._streams.append(stream)
         self._ids.append(id)
         self._waiting += len(stream) + size
         if len(self._streams) >= (self._block_items or BLOCK_ITEMS) or self._waiting >= BLOCK_BYTES:
-            self._write_block()
+            try:
+                self._write_block()
+            except BaseException:
+                if self._streams:  # else it is written; who tries again would add it twice
+                    del self._streams[-1], self._ids[-1]
+                    self._waiting -= len(stream) + size
+                raise
+        self._gone.note(place, id)
 
     def extend(
         self,
@@ -576,7 +584,7 @@ class ContainerWriter:
         return layout.pack_index(np.array(entries, np.int64).reshape(-1, 2))
 
     def _put(self, data: bytes, index: bytes = b"") -> None:
-        """Write all of it, or none: after an error the items still wait to be written.
+        """Write all of it, or none: after an error items still wait to be written.
 
         It takes the place of the index at the end, if there is one, in one call of the system. If
         the machine stops within it, the blocks before are good, and mode "a" goes on after them.

@@ -96,7 +96,7 @@ def _where(count: int, names: Names | None, where: Any) -> NDArray[np.bool_]:
         raise OptionError(
             f"where: {type(where).__name__}: expected {_EXPECTED.format(count)}"
         ) from error
-    if values.ndim == 1 and not values.size and count:
+    if values.ndim == 1 and not values.size and values.dtype.kind != "b":
         return np.zeros(count, bool)  # no positions
     if values.ndim != 1 or values.dtype.kind not in "biu":
         raise OptionError(

@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -250,8 +251,11 @@ class _Mapped:
         scale = None if plain else data[size - 4 * rows :].view("<f4")
         ids, names = int(part["ids"]), Names(rows)
         if ids:
-            packed = self._data[at + size : at + size + ids]
-            names = Names(rows, packed=packed, check=int(part["ids_check"]), source=self.name)
+            end = at + size + ids
+            names = Names(
+                rows, packed=self._data[at + size : end], check=int(part["ids_check"]),
+                source=self.name, ready=partial(self.reaches, end),
+            )  # fmt: skip
         return Block(values, scale, names, _Check(self, data, at + size, int(part["check"])))
 
     def reaches(self, end: int) -> None:

@@ -132,6 +132,7 @@ def test_lists_iterators_and_columns_are_filtered_by_position(
         ({"ids": [3]}, "3 is no id: expected texts; for positions, where="),
         ({"ids": 3}, "expected the ids of items"),
         ({"where": [True, False]}, "where: 2 booleans for 150 items"),
+        ({"where": np.zeros(0, bool)}, "where: 0 booleans for 150 items"),
         ({"where": [150]}, "where: position 150 of 150 items"),
         ({"where": [-151]}, "where: position -151 of 150 items"),
         ({"where": [0.5]}, "where: float64 of shape .*expected 150 booleans, positions, or a fu"),
@@ -147,6 +148,16 @@ def test_filters_that_cannot_be_say_why(
         search(photos, QUERIES, **options)
     with pytest.raises(OptionError, match=why.replace(r".*photos\.clpc", "the index")):
         SearchIndex(photos).search(QUERIES, **options)
+
+
+def test_nothing_is_left_of_an_empty_container(tmp_path: Path, rates: Profile) -> None:
+    """Neither by positions nor by booleans, of which there are none."""
+    stored(tmp_path / "none.clpc", rates, 0)
+    source = clipcodec.open(tmp_path / "none.clpc", profile=rates)
+    for where in ([], (), np.zeros(0, bool), np.zeros(0, int), lambda id: True):
+        for exact in (True, False):
+            assert search(source, QUERIES, where=where, exact=exact).indices.shape == (4, 0)
+        assert SearchIndex(source).search(QUERIES, where=where).indices.shape == (4, 0)
 
 
 def test_damage_is_named_by_its_place_in_the_source(photos: Container, rates: Profile) -> None:
