@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import DecodeError, InputError, LockedError, OptionError, placed
 from ..system.remote import located, open_source
+from ..system.stores import Location, is_url, local_path
 from . import layout
 from .layout import Item
 from .metadata import common
@@ -143,7 +144,7 @@ def merge(
         what = same_ids(found.ids, found.differ, reading.ids_of(found))
         raise InputError(f"{what}: refused, nothing is written")
     kept, not_common = (metadata, ()) if metadata is not None else common(reading.metadata)
-    left_out = found.left_out(same_id)
+    left_out, examples = found.left_out(same_id), reading.ids_of(found)
     writer = ContainerWriter(
         out, "w" if overwrite else "x", metadata=kept or None, profile=reading.embedded,
         block_items=block_items,
@@ -163,7 +164,7 @@ def merge(
         raise
     return Merged(
         items=items, bytes=writer.size, inputs=dict(reading.counts), same_ids=found.ids,
-        differ=found.differ, examples=reading.ids_of(found), left_out=len(left_out),
+        differ=found.differ, examples=examples, left_out=len(left_out),
         damaged=tuple(reading.damaged), metadata=kept or {},
         carries=None if reading.embedded is None else reading.embedded.digest.hex(),
         not_common=not_common,
@@ -184,18 +185,44 @@ def same_ids(ids: int, differ: int, examples: Iterable[str]) -> str:
 
 def refuse_itself(sources: Sequence[Mergeable], out: object) -> None:
     """Raise OptionError if the output, or what it is called while it is written, is a source."""
-    if not isinstance(out, (str, os.PathLike)):
+    target = _place(out)
+    if target is None:
         return
-    target = Path(os.path.realpath(out))
-    for path in (target, target.with_name(target.name + PART)):
-        for source in sources:
-            if not isinstance(source, (str, os.PathLike)) or not path.exists():
-                continue
-            if os.path.exists(source) and os.path.samefile(source, path):
-                raise OptionError(
-                    f"{os.fspath(source)} is an input, and would be written over: name another "
-                    "output"
-                )
+    for source in sources:
+        place = _place(source)
+        if isinstance(target, Path) and isinstance(place, Path):
+            parts = (target, target.with_name(target.name + PART))
+            same = place.exists() and any(
+                path.exists() and os.path.samefile(place, path) for path in parts
+            )
+        else:
+            same = place == target
+        if same:
+            name = source.name if isinstance(source, Container) else source
+            raise OptionError(f"{name} is an input, and would be written over: name another output")
+
+
+def _place(file: object) -> Path | str | None:
+    """The path of a file, or the URL of an object; None: that cannot be known.
+
+    Raises MissingDependencyError, OptionError, PermissionError or StoreError for a URL.
+    """
+    if isinstance(file, Container):
+        if not file._file.remote and file._file.own_path is None:
+            return None
+        file = file._file.path
+    file = os.fsdecode(file) if isinstance(file, bytes) else file
+    local = local_path(file) if isinstance(file, str) and is_url(file) else None
+    location = Location.of(file) if local is None else None
+    if location is not None:
+        fs, path = location.store()
+        url = str(fs.unstrip_protocol(path))
+        if local_path(url) is None:
+            return url
+        local = path
+    if local is None and isinstance(file, (str, os.PathLike)):
+        local = os.fsdecode(file)
+    return None if local is None else Path(os.path.realpath(local))
 
 
 class _Reading:
