@@ -105,6 +105,8 @@ def create(
 class ContainerWriter:
     """Appends streams to a container, and deletes them; for one thread at a time.
 
+    A process that is forked meanwhile cannot write it: LockedError.
+
     `len(writer)` counts the items of the container, also those that are not on the disk yet, and
     not those that were deleted.
 
@@ -143,6 +145,7 @@ class ContainerWriter:
         if block_items is not None and not 1 <= block_items <= layout.MAX_ITEMS:
             raise OptionError(f"block_items={block_items}: expected 1 to {layout.MAX_ITEMS}")
         self._block_items, self._overwrite = block_items, mode == "w"
+        self._process = os.getpid()
         self._streams: list[bytes] = []  # not written yet, nor are their `_ids`
         self._ids: list[str | None] = []
         self._waiting = 0  # bytes of both
@@ -521,7 +524,7 @@ class ContainerWriter:
         self._gone = Marked()
         if self._path is None:
             abort(self._file)
-        elif self._path != self._target:
+        elif self._path != self._target and self._process == os.getpid():
             if sys.platform == "win32":  # an open file cannot be removed there
                 self._release()
             with suppress(OSError):  # the error that led here matters more
@@ -550,6 +553,11 @@ class ContainerWriter:
     def _open(self) -> BinaryIO:
         if self._file is None:
             raise ValueError("this container is closed: open it again with mode 'a'")
+        if self._process != os.getpid() and (self._path or self._upload) is not None:
+            raise LockedError(  # both would write at the same places
+                f"{self._path or self._file.name} is written by process {self._process}, which "
+                "opened it: a process that was forked from it must open a container of its own"
+            )
         return self._file
 
     def _write_all(self) -> None:
