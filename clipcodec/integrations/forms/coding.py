@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from ...codec import Codec
 from ...container import Container
+from ...container.copying import refuse_own
 from ...container.id_lists import lines_of
 from ...container.profiles import profile_of
 from ...embeddings import normalise
@@ -59,8 +60,10 @@ def encoded(codec: Codec, how: How, parts: Parts) -> Iterator[bytes]:
 def beside_ids(container: Container, name: str, how: How) -> Iterator[BinaryIO]:
     """A new file for embeddings, and the list of ids if there is to be one: both, or none."""
     note_lost(container, how, ids=how.ids is None, metadata=True)
-    if how.ids is not None and os.path.realpath(how.ids) == os.path.realpath(name):
-        raise OptionError(f"the embeddings and their ids cannot both go to {name}")
+    if how.ids is not None:
+        if os.path.realpath(how.ids) == os.path.realpath(name):
+            raise OptionError(f"the embeddings and their ids cannot both go to {name}")
+        refuse_own(container, how.ids)
     with replacing(name, overwrite=how.overwrite) as file:
         yield file
         if how.ids is not None:
