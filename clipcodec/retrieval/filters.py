@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..container import Container
 from ..errors import OptionError, placed
+from ..system.arrow import as_column
 from ..system.shown import named
 
 Places = NDArray[np.int64]
@@ -32,10 +33,13 @@ def containers_of(source: Any) -> list[Container] | None:
 
 
 def listed(source: Any) -> Any:
-    """A source whose streams can be taken by place: an iterator becomes a list."""
-    if isinstance(source, Iterable) and not isinstance(source, Sized):
-        return list(source)
-    return source
+    """A source whose streams can be taken by place: a column becomes Arrow's, others a list.
+
+    A series of pandas is one of these others: its `series[i]` is the row that is labelled i.
+    """
+    source = as_column(source)
+    by_place = isinstance(source, (Sequence, Container, np.ndarray)) or hasattr(source, "to_pylist")
+    return list(source) if isinstance(source, Iterable) and not by_place else source
 
 
 def chosen(count: int, names: Names | None, what: str, ids: Any, where: Any) -> Places | None:

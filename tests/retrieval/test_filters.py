@@ -123,6 +123,24 @@ def test_lists_iterators_and_columns_are_filtered_by_position(
         index.search(QUERIES, ids=["a"])
 
 
+def test_places_count_rows_whatever_a_source_calls_them(photos: Container, rates: Profile) -> None:
+    """Not the labels of a series of pandas, which are others once it was sorted or filtered."""
+    pa, pandas = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    streams = list(photos)
+    wanted = expected(photos.decode_all(), EVEN, 5)
+    labels = np.arange(len(streams))[::-1]
+    sources = [pandas.Series(streams, index=labels), pandas.Series(streams, index=labels + 1000),
+               dict(enumerate(streams)).values(), np.array(streams, object),
+               pa.array(streams, pa.binary_view()),
+               pa.array(map(clipcodec.to_text, streams), pa.string_view())]  # fmt: skip
+    for source in sources:
+        for exact in (True, False):
+            hits = search(source, QUERIES, 5, where=EVEN, profile=rates, exact=exact)
+            assert hits.indices.tolist() == wanted
+    with pytest.raises(DecodeError, match="SearchIndex is not a source of streams"):
+        search(SearchIndex(photos), QUERIES, where=EVEN)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
