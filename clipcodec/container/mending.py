@@ -15,7 +15,10 @@ from .survey import Survey
 
 BLOCK_BYTES = 1 << 20  # of the blocks that are written, but for one long item
 _PROFILE = re.compile(layout.PROFILE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
-_DELETIONS = re.compile(layout.GONE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
+_DELETIONS = re.compile(  # the head of a block of deletions, one byte of which may be another
+    rb"(?:.ONE|G.NE|GO.E|GON.)....\x00{4}|GONE....(?:.\x00{3}|\x00.\x00\x00|\x00\x00.\x00|\x00{3}.)",
+    re.DOTALL,
+)
 _FRONT = len(layout.OPENING)
 _COPY = "copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
 _LOST_DELETIONS = (
