@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import settings
 
 from clipcodec.profile.file import Profile, read_profile
+from tests.helpers import s3_server
 from tests.helpers.paths import SHARED
 from tests.helpers.profiles import compact_profile, write_tiny_predictive, write_tiny_profile
+from tests.helpers.s3_server import Server
 
 # no time limits, which depend on the machine; the same examples every time
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -102,3 +105,21 @@ def compact(compact_path: Path) -> Profile:
 def _no_network() -> None:
     """No test may reach a hub; those of backbone.py set their own environment in subprocesses."""
     os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Server]:
+    """An S3 server for all tests of a module; each takes it as `server`."""
+    with s3_server.running() as running:
+        yield running
+
+
+@pytest.fixture
+def server(s3: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """An S3 server with an empty bucket, and no pauses before something is tried again."""
+    import s3fs
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # ours are tested
+    monkeypatch.setattr("clipcodec.system.remote._PAUSE", 0.001)
+    with s3_server.checked(s3):
+        yield s3

@@ -167,7 +167,7 @@ def test_containers_say_what_they_hold_and_whether_they_are_open(
         whole = repr(container)
         assert whole.startswith("<clipcodec.Container '")
         assert whole.endswith(f"photos.clpc': 20 items, {path.stat().st_size} bytes, open>")
-        assert not container._kept  # no block was read
+        assert not container._blocks._kept  # no block was read
         assert repr(container.item(0)) == f"<clipcodec.Item '0': {len(streams[0])} bytes>"
     assert repr(container) == whole.replace("open>", "closed>")
     cut = io.BytesIO(path.read_bytes()[:-10])

@@ -6,16 +6,12 @@ as the member that it names, after all others: that takes a second pass, so a fi
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import os
 import posixpath
 import sys
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import InputError, MissingDependencyError, brief
@@ -32,76 +28,14 @@ from .entries import (
     printable,
     size_fault,
 )
+from .tar import members, read_member
+from .unpacking import is_packed, is_seekable
 
 STDIN = "-"
 _SUFFIXES = (
     ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst"
 )  # fmt: skip
-_PIECE = 1 << 16  # bytes read at a time
-_MORSEL = 1 << 10  # bytes of zstd, which may become 32 MB
 _MOST_LINKS = 40  # links to links, as in Linux
-_MOST_ZEROS = 1 << 30  # after an archive; /dev/zero has no end
-_LARGEST_HEADER = 1 << 20  # bytes; long names have some thousand, attributes at most 64 KiB each
-_MOST_HEADERS = 16  # of one member
-_MOST_SHARED = 1000  # attributes that hold for all members
-_ABOUT_THE_NEXT = (
-    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)  # fmt: skip
-
-
-class _Zstandard:
-    """The decompressor of the package zstandard, as those of the standard library."""
-
-    def __init__(self, package: Any) -> None:
-        self._inner = package.ZstdDecompressor().decompressobj()
-        self._waiting = b""  # not decompressed yet
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._inner.eof)
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._waiting
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._inner.unused_data) + self._waiting
-
-    def decompress(self, data: bytes, size: int) -> bytes:
-        """At least some bytes if there are more; it knows no limit, so it gets little at a time."""
-        self._waiting += data
-        parts = list[bytes]()
-        while self._waiting and not self.eof and sum(map(len, parts)) < size:
-            piece, self._waiting = self._waiting[:_MORSEL], self._waiting[_MORSEL:]
-            parts.append(self._inner.decompress(piece))
-        return b"".join(parts)
-
-
-def _zstd() -> Any:
-    """A decompressor of zstd. Raises MissingDependencyError: it needs Python 3.14 or a package."""
-    for module in ("compression.zstd", "backports.zstd"):
-        with suppress(ImportError):
-            return import_module(module).ZstdDecompressor()
-    with suppress(ImportError):
-        return _Zstandard(import_module("zstandard"))
-    raise MissingDependencyError(
-        "zstd archives need a package before Python 3.14: pip install backports.zstd, or pack the "
-        "archive with gzip",
-        name="backports.zstd",
-    )
-
-
-# how compressed data begin, and what decompresses them; each has `eof` and `unused_data`
-_PACKINGS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
-    (b"\x1f\x8b\x08", lambda: zlib.decompressobj(31)),
-    (b"BZh", bz2.BZ2Decompressor),
-    (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
-    (b"\x5d\x00\x00\x80", lzma.LZMADecompressor),
-    (b"\x28\xb5\x2f\xfd", _zstd),
-    *((bytes([0x50 + i]) + b"\x2a\x4d\x18", _zstd) for i in range(16)),  # frames to be skipped
-)
 _KINDS = {
     tarfile.FIFOTYPE: "a named pipe",
     tarfile.CHRTYPE: "a device",
@@ -112,185 +46,12 @@ _KINDS = {
 
 def begins_archive(head: bytes) -> bool:
     """Are these the first bytes of a tar archive, or of compressed data?"""
-    return head.startswith(b"ustar", 257) or any(head.startswith(magic) for magic, _ in _PACKINGS)
+    return head.startswith(b"ustar", 257) or is_packed(head)
 
 
 def is_archive(name: str) -> bool:
     """Has this name the suffix of an archive, and is no directory?"""
     return name.lower().endswith(_SUFFIXES) and not os.path.isdir(name)
-
-
-class _Tar(tarfile.TarFile):
-    headers = 0  # that are being read: those about the next member, and its own
-
-
-class _Header(tarfile.TarInfo):
-    """tarfile takes a damaged header for the end of the archive; this one raises instead.
-
-    Headers about the next header (long names, attributes) are kept in memory, so they are bounded.
-    """
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
-        header = super().frombuf(buf, encoding, errors)
-        assert isinstance(header, _Header)
-        if header.type in _ABOUT_THE_NEXT and header.size > _LARGEST_HEADER:
-            raise tarfile.ReadError(
-                f"a header of {header.size} bytes for names and attributes, expected at most "
-                f"{_LARGEST_HEADER}"
-            )
-        return header
-
-    @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _Header:
-        assert isinstance(tarfile_, _Tar)
-        tarfile_.headers += 1
-        try:
-            if tarfile_.headers > _MOST_HEADERS:
-                raise tarfile.ReadError(f"more than {_MOST_HEADERS} headers for one member")
-            header = super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            raise
-        except tarfile.HeaderError as error:
-            why = str(error)
-            if why == "empty header":
-                why = "it ends without its end mark: cut, or still being written"
-            raise tarfile.ReadError(why) from error
-        finally:
-            tarfile_.headers -= 1
-        assert isinstance(header, _Header)
-        return header
-
-
-class _Bytes:
-    """The bytes of a file from where it stands, decompressed: as much of a file as tarfile needs.
-
-    Compressed data may have several parts, and zeros between and after them.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._ready = b""  # decompressed, and not read yet
-        self._packed = file.read(_PIECE)  # not decompressed yet
-        self._position = 0
-        self._decompressor = self._begin()
-        if self._decompressor is None:
-            self._ready, self._packed = self._packed, b""
-        self._skips = self._decompressor is None and _seekable(file)
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, size: int) -> bytes:
-        parts = []
-        while size > 0 and (self._ready or self._fill(size)):
-            part, self._ready = self._ready[:size], self._ready[size:]
-            parts.append(part)
-            size -= len(part)
-            self._position += len(part)
-        return b"".join(parts)
-
-    def seek(self, position: int) -> None:
-        """Forwards only; without reading what is between, if the file can do that."""
-        ahead = position - self._position
-        if ahead < 0:
-            raise tarfile.ReadError("a header contradicts the one before it")
-        if self._skips and ahead > len(self._ready):
-            self._file.seek(ahead - len(self._ready), os.SEEK_CUR)
-            self._ready, self._position = b"", position
-        while self._position < position and self.read(min(position - self._position, _PIECE)):
-            pass
-
-    def skip_zeros(self) -> bool:
-        """Go to the next byte that is not 0. False: there is none."""
-        most = self._position + _MOST_ZEROS
-        while self._ready or self._fill(_PIECE):
-            if self._position > most:
-                raise tarfile.ReadError(f"more than {_MOST_ZEROS} zeros follow its end mark")
-            rest = self._ready.lstrip(b"\0")
-            self._position += len(self._ready) - len(rest)
-            self._ready = rest
-            if rest:
-                return True
-        return False
-
-    def _fill(self, size: int) -> bool:
-        """Read more, perhaps less than `size`. False: there is no more."""
-        if self._decompressor is None:
-            self._ready = self._file.read(size if self._skips else max(size, _PIECE))
-            return bool(self._ready)
-        while not self._ready:
-            if self._decompressor.eof:
-                rest = self._decompressor.unused_data.lstrip(b"\0")
-                while not rest and (piece := self._file.read(_PIECE)):
-                    rest = piece.lstrip(b"\0")
-                if not rest:
-                    return False
-                if len(rest) < max(len(magic) for magic, _ in _PACKINGS):
-                    rest += self._file.read(_PIECE)
-                self._packed = rest
-                self._decompressor = self._begin()
-                if self._decompressor is None:
-                    raise tarfile.ReadError("what follows its compressed data is not compressed")
-            data, ended = self._packed, False
-            if not data and getattr(self._decompressor, "needs_input", True):
-                data = self._file.read(_PIECE)
-                ended = not data
-            self._ready = self._decompressor.decompress(data, _PIECE)
-            self._packed = getattr(self._decompressor, "unconsumed_tail", b"")  # zlib's way
-            if ended and not self._ready and not self._decompressor.eof:
-                raise tarfile.ReadError("it ends inside compressed data: cut")
-        return True
-
-    def _begin(self) -> Any:
-        """What decompresses the data that come next; None: they are not compressed."""
-        for magic, new in _PACKINGS:
-            if self._packed.startswith(magic):
-                return new()
-        return None
-
-
-def _seekable(file: BinaryIO) -> bool:
-    try:
-        return file.seekable()
-    except (AttributeError, OSError):
-        return False
-
-
-def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """All members of an archive, and of those that follow its end mark."""
-    data = _Bytes(file)
-    first = True
-    while first or data.skip_zeros():
-        try:  # names are bytes, and ids their text as UTF-8, whatever the locale
-            archive = _Tar(
-                fileobj=data,  # type: ignore[arg-type]
-                tarinfo=_Header,
-                encoding="utf-8",
-                errors="surrogateescape",
-            )
-        except tarfile.ReadError as error:
-            if first:
-                raise
-            why = "what follows its end mark is neither zeros nor another archive"
-            raise tarfile.ReadError(why) from error
-        with archive:
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # it would keep them all
-                shared = archive.pax_headers.values()
-                if len(shared) > _MOST_SHARED or sum(map(len, shared)) > _LARGEST_HEADER:
-                    raise tarfile.ReadError("too many attributes for the whole archive")
-                yield archive, member
-        first = False
-
-
-def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    assert file is not None  # it is a file
-    data = file.read()
-    if len(data) != member.size:
-        raise tarfile.ReadError("it ends inside a member: cut")
-    return data
 
 
 class _Link(NamedTuple):
@@ -391,11 +152,11 @@ class Archive:
         return Entry(self.label, self._name, InputError(message))
 
     def _entries(self, file: BinaryIO, wanted: Wanted) -> Iterator[Entry]:
-        start = file.tell() if _seekable(file) else None
+        start = file.tell() if is_seekable(file) else None
         tree, links = _Tree(), list[_Link]()
         fault: Exception | None = None
         try:
-            for number, (archive, member) in enumerate(_members(file)):
+            for number, (archive, member) in enumerate(members(file)):
                 # what a link names must be known, but in a pipe it cannot be found again
                 data = None if start is None else tree.add(number, member)
                 if not member.isdir():
@@ -431,7 +192,7 @@ class Archive:
             kind = _KINDS.get(member.type, f"a member of type {member.type!r}")
             yield Entry(id, id, InputError(f"it is {kind}, not a file"))
         elif wanted(id):
-            yield Entry(id, id, size_fault(member.size) or _read(archive, member))
+            yield Entry(id, id, size_fault(member.size) or read_member(archive, member))
 
     def _linked(
         self, file: BinaryIO, start: int | None, tree: _Tree, links: list[_Link], wanted: Wanted
@@ -454,9 +215,9 @@ class Archive:
         try:
             assert start is not None
             file.seek(start)
-            for number, (archive, member) in enumerate(_members(file)):
+            for number, (archive, member) in enumerate(members(file)):
                 if number in left:
-                    content = size_fault(member.size) or _read(archive, member)
+                    content = size_fault(member.size) or read_member(archive, member)
                     for id in left.pop(number):
                         yield Entry(id, id, content)
                     if not left:

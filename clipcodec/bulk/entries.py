@@ -208,3 +208,13 @@ def kind_fault(path: str) -> ImageFileError | None:
         return None
     kind = _KINDS.get(stat.S_IFMT(mode), "of an unknown kind")
     return ImageFileError(f"it is {kind}, not a file: only files are read from lists and folders")
+
+
+def posix(path: str) -> str:
+    """A path as text for ids, with forward slashes."""
+    return text_of(path).replace(os.sep, "/")
+
+
+def shown(path: str) -> str:
+    """A path as text for messages."""
+    return printable(text_of(path))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ..container.given import id_size
 from ..errors import InputError, OptionError
+from .array_files import Array
 from .entries import Source
-from .sources import Array
 
 _SHOWN = 3
 

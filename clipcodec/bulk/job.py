@@ -21,12 +21,11 @@ from ..errors import (
     ClipcodecError,
     InputError,
     OptionError,
-    each_row,
 )
 from ..models import BATCH
-from ..profile.samples import draw
 from ..target import Target
 from .entries import LeftOut, Source, Tally
+from .estimating import Sample, estimate
 from .given_ids import GivenIds
 from .ledger import Ledger, left_of, listed, row_parts, sum_left
 from .outcome import Failure, JobResult, Plan
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 30.0  # what is done in this time may be lost by a power cut
 _NAMES_SHOWN = 5  # of what is left out for one reason
-_SAMPLES = 64  # embeddings that are encoded to estimate a size
 _FEW = 4096  # rows of arrays that are encoded before workers would have started
 
 Mode = Literal["new", "resume", "replace"]
@@ -186,7 +184,7 @@ class Job:
             ledger = Ledger(self._there(begun))
             bytes_per_item = begun.bytes_per_item
         ids: list[str] = []
-        rows = _Sample()
+        rows = Sample()
         for source in sources:
             for entry in listed(source, ledger):
                 if isinstance(entry.content, ClipcodecError):
@@ -195,7 +193,7 @@ class Job:
                     ids.append(entry.id if self._given is None else self._given.of(entry.id) or "")
                     if isinstance(entry.content, np.ndarray):
                         rows.add(entry.content)
-        about = self._estimate(len(ids) - rows.count, rows, bytes_per_item)
+        about = estimate(self.codec, self.target, len(ids) - rows.count, rows, bytes_per_item)
         left_out = _left_out(sources)
         _warn(left_out)
         return Plan(ids, ledger.there_already, ledger.failures, about, left_out)
@@ -376,61 +374,6 @@ class Job:
         decode = None if self._decode == "exact" else self._decode
         return {"backbone": name, "weights": weights, "precision": self._precision,
                 "decode": decode}  # fmt: skip
-
-    def _estimate(self, images: int, rows: _Sample, bytes_per_item: float | None) -> int | None:
-        """About how many bytes the streams of so many images and of these rows take.
-
-        bytes_per_item  in the container that is resumed, if there is one
-        """
-        if self.target.mean_bytes is not None:
-            return round(self.target.mean_bytes * (images + rows.count))
-        total = 0.0
-        if rows.count:
-            size = self._mean_size(rows.kept)
-            if size is None:
-                return None
-            total += size * rows.count
-        if images:
-            size = bytes_per_item or self._image_size()
-            if size is None:
-                return None
-            total += size * images
-        return round(total)
-
-    def _image_size(self) -> float | None:
-        """Bytes of an image's stream, measured on samples that the profile draws."""
-        if self.codec.profile.statistics is None:
-            return self.target.max_bytes
-        return self._mean_size(list(draw(self.codec.profile, _SAMPLES)))
-
-    def _mean_size(self, embeddings: list[Any]) -> float | None:
-        """Mean bytes of their streams; None if none can be encoded."""
-
-        def work(chosen: list[int]) -> list[bytes]:
-            return self.codec.encode_embeddings([embeddings[i] for i in chosen], self.target)
-
-        with suppress(InputError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the run will say it
-            streams = each_row(work, len(embeddings), InputError)
-            sizes = [len(stream) for stream in streams if isinstance(stream, bytes)]
-            return float(np.mean(sizes)) if sizes else None
-        return None
-
-
-class _Sample:
-    """Some of the rows that are added, evenly chosen. count: how many were added."""
-
-    def __init__(self) -> None:
-        self.kept: list[Any] = []
-        self.count = 0
-        self._step = 1
-
-    def add(self, row: Any) -> None:
-        if self.count % self._step == 0:
-            self.kept.append(row)
-        self.count += 1
-        if len(self.kept) > 2 * _SAMPLES:
-            self.kept, self._step = self.kept[::2], 2 * self._step
 
 
 class _Run:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..container import Container
+from ..container.growing import PART
 from ..container.profiles import carried_profile
 from ..container.survey import Survey
-from ..container.writer import PART
 from ..errors import OptionError, OutputExistsError, TruncatedError
 from ..profile import Profile
 from ..system.files import refuse_existing

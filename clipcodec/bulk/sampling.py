@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ..codec import Codec
 from ..embeddings import Embeddings, forget_pages, normalise
 from ..errors import ClipcodecError, EmbeddingError, ImageError, InputError, OptionError, each_row
+from .array_files import Array
 from .entries import Entry, Source
-from .sources import Array, find
+from .sources import find
 
 MOST_ROWS = 50_000  # of arrays
 MOST_IMAGES = 10_000  # each is embedded, which takes longer than to learn from it

@@ -1,22 +1,16 @@
-"""`clipcodec decompress` and `clipcodec info` of streams.
-
-containers.py has those of containers, describe.py has `info` of other files.
-"""
+"""`clipcodec decompress` of streams; of containers it is decompress_containers.py."""
 
 from __future__ import annotations
 
 import argparse
 import io
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..codec import Codec
 from ..errors import ClipcodecError, DecodeError, OptionError
-from ..stream import StreamInfo
-from . import containers, describe, tables
+from . import decompress_containers, tables
 from .common import (
     STDIO,
     as_stream,
@@ -31,26 +25,24 @@ from .common import (
     write_output,
     write_result,
 )
-from .formats import ARRAY, IDS, LINES, known, refuse_other_format
-from .inputs import label_of
+from .containers import is_container
+from .formats import ARRAY, IDS, LINES, refuse_other_format
 from .results import Results, together
-from .terminal import as_json, counted, size_text, tell, tell_json
+from .terminal import as_json, counted, tell
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.verb == "decompress" and tables.are_tables(args):
+    if tables.are_tables(args):
         return tables.decompress(args)
     codec = Codec(args.profile)
-    if args.verb == "info":
-        return for_each(args.inputs, lambda name: _info(codec, name, args))
     outputs = _outputs(args)
     if outputs is None:
         refuse_other_format(args.output, LINES if args.json else ARRAY)
         refuse_no_folder(args.output or STDIO)
     refuse_other_format(args.ids, IDS)
     refuse_no_folder(args.ids or STDIO, "--ids")
-    if any(map(containers.is_container, args.inputs)):
-        return containers.decompress(args, codec, outputs)
+    if any(map(is_container, args.inputs)):
+        return decompress_containers.decompress(args, codec, outputs)
     if args.ids:
         raise OptionError("--ids is for containers: a stream alone has none")
     if outputs is not None:
@@ -64,7 +56,7 @@ def _outputs(args: argparse.Namespace) -> list[str] | None:
     """The file of each input, beside it or in the directory -o; None: all go to one place."""
     if args.json or args.output == STDIO:
         return None
-    outputs = list(map(containers.npy_name, args.inputs))
+    outputs = list(map(decompress_containers.npy_name, args.inputs))
     if args.output is None:
         for name in args.inputs:
             refuse_beside(name)
@@ -137,36 +129,3 @@ def _npy(array: Any) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _info(codec: Codec, name: str, args: argparse.Namespace) -> None:
-    if containers.is_container(name):
-        containers.info(name, args)
-        return
-    found = known(name, codec)
-    if found is not None and describe.describes(found):
-        describe.info(name, found, codec, args)
-        return
-    stream = read_stream(name, codec)
-    with as_stream(name):
-        info = codec.info(stream)
-    if args.json:
-        tell_json({"file": name, **asdict(info)})
-    else:
-        for line in _words(name, info):
-            tell(line)
-
-
-def _words(name: str, info: StreamInfo) -> list[str]:
-    identity = f"id {info.profile_id}" if info.digest is None else f"private, {info.digest[:8]}"
-    label = Path(label_of(name)).name
-    return [
-        f"{label}: clipcodec stream, format version {info.version}",
-        f"  profile    {info.profile} ({identity})",
-        f"  backbone   {info.backbone}, {info.dim} dimensions",
-        f"  quality    {info.quality or 'the only one of this profile'}",
-        f"  entropy    {info.entropy}, {info.symbols} symbols",
-        f"  size       {size_text(info.size)}, {info.bits_per_dimension:.3f} bits per dimension",
-        f"  overhead   {info.size - info.information:.1f} bytes beyond the ideal "
-        f"{info.information:.1f}",
-    ]

@@ -14,8 +14,8 @@ from ..carriers import format_of
 from ..codec import Codec
 from ..container.layout import MAGIC
 from ..errors import ClipcodecError, OptionError
-from ..retrieval.saved import MAGIC as INDEX_MAGIC
-from ..retrieval.saved import SUFFIX as INDEX_SUFFIX
+from ..retrieval.layout import MAGIC as INDEX_MAGIC
+from ..retrieval.layout import SUFFIX as INDEX_SUFFIX
 from ..texts import is_text_file
 from .inputs import first_bytes
 from .suffixes import CONTAINER_SUFFIX, STREAM_SUFFIX

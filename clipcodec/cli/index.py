@@ -12,7 +12,8 @@ from dataclasses import asdict
 from ..container import Container
 from ..errors import DecodeError, OptionError, placed
 from ..retrieval import SearchIndex
-from ..retrieval.saved import check_target, refuse_url
+from ..retrieval.reading import refuse_url
+from ..retrieval.writing import check_target
 from .common import STDIO, codec_of, progress_bar, target_of
 from .compress_many import run as compress_many
 from .formats import CONTAINER, INDEX, TABLE, known, refuse_other_format

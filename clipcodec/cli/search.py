@@ -27,7 +27,7 @@ from ..errors import (
 from ..profile import registry
 from ..profile.registry import ANY_BACKBONE
 from ..retrieval import Hits, SearchIndex, search
-from ..retrieval.saved import is_index
+from ..retrieval.reading import is_index
 from .chosen import read_chosen, refuse_two_stdin
 from .common import read_stream, report
 from .containers import opened

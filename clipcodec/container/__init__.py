@@ -1,9 +1,11 @@
 """Many streams in one file, `.clpc` (formats/container-1.md): written, appended to, read anywhere.
 
-layout.py has bytes ↔ blocks and no I/O, survey.py finds blocks; the others use them. embedded.py
-and profiles.py are about the profile that a container may carry; deletions.py and marking.py about
-items that are deleted. merging.py, splitting.py,
-filtering.py, deduping.py and compacting.py make containers of containers.
+layout.py has bytes ↔ blocks and no I/O. To read: survey.py finds the blocks, file_blocks.py reads
+them, reader.py has what users see. To write: growing.py has the file, writer.py what users see, and
+resuming.py and mending.py what is there of a container that is appended to. embedded.py and
+profiles.py are about the profile that a container may carry; deletions.py and marking.py about
+items that are deleted. merging.py, splitting.py, filtering.py, deduping.py and compacting.py make
+containers of containers.
 """
 
 from .compacting import Compacted, compact

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DecodeError, LockedError
+from .growing import refuse_itself
 from .layout import Item
-from .merging import refuse_itself
 from .reader import Container
 from .writer import ContainerWriter
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,15 @@ def places_of(key: Any, count: int, index: Callable[[str], int]) -> int | NDArra
         raise IndexError(f"item {wrong[0]} of a container of {count}")
     found = places.astype(np.int64)
     return np.where(found < 0, found + count, found)
+
+
+def many_places_of(keys: Any, count: int, index: Callable[[str], int]) -> NDArray[np.int64]:
+    """As `places_of`, for keys of which there are many; OptionError also for one."""
+    if not (isinstance(keys, slice) or hasattr(keys, "tolist")):
+        if isinstance(keys, (str, bytes, bytearray)) or not isinstance(keys, Iterable):
+            raise OptionError(f"{type(keys).__name__} is not many keys: give a list of them")
+        keys = [*keys]
+    return np.atleast_1d(places_of(keys, count, index))
 
 
 def _place(key: Any, count: int, index: Callable[[str], int]) -> int:

@@ -18,8 +18,9 @@ from .fields import Fields, pack_bits, varint
 from .ids import MAX_ID as MAX_ID
 from .ids import pack_ids, unpack_ids
 
+SUFFIX = ".clpc"
 MAGIC = b"\x89CLPC\r\n"
-_INDEX = b"\x89CLPI\r\n"  # begins the file of a search index, retrieval/saved.py
+_INDEX = b"\x89CLPI\r\n"  # begins the file of a search index, retrieval/layout.py
 VERSION = 1
 OPENING = MAGIC + bytes([VERSION])
 DATA, INDEX, METADATA, PROFILE = b"DATA", b"indx", b"meta", b"prof"

@@ -1,87 +1,27 @@
-"""What is there of a container that is appended to: its profile stays, damage becomes blocks that
-readers skip."""
+"""Damage in a container that is appended to becomes blocks that readers skip."""
 
 from __future__ import annotations
 
 import re
 from typing import BinaryIO
 
-from ..errors import CorruptError, DecodeError, OptionError, TruncatedError
+from ..errors import CorruptError, DecodeError, TruncatedError
 from . import layout
 from .deletions import unpack_deletions
-from .embedded import Embedded, embedded_in, place
 from .files import SeekableFile
+from .packing import BLOCK_BYTES
 from .survey import Survey
 
-BLOCK_BYTES = 1 << 20  # of the blocks that are written, but for one long item
-_PROFILE = re.compile(layout.PROFILE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
 _DELETIONS = re.compile(  # the head of a block of deletions, one byte of which may be another
-    rb"(?:.ONE|G.NE|GO.E|GON.)....\x00{4}|GONE....(?:.\x00{3}|\x00.\x00\x00|\x00\x00.\x00|\x00{3}.)",
+    rb"(?:.ONE|G.NE|GO.E|GON.)....\x00{4}"
+    rb"|GONE....(?:.\x00{3}|\x00.\x00\x00|\x00\x00.\x00|\x00{3}.)",
     re.DOTALL,
 )
 _FRONT = len(layout.OPENING)
-_COPY = "copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
+COPY = "copy what is good, with writer.extend(clipcodec.open(…, partial=True))"
 _LOST_DELETIONS = (
-    f"what says which items are deleted is damaged, and appending would bring them back: {_COPY}"
+    f"what says which items are deleted is damaged, and appending would bring them back: {COPY}"
 )
-
-
-def profile_to_put(file: SeekableFile, survey: Survey, given: Embedded | None) -> Embedded | None:
-    """The given profile, if it can still be put at the front of the container, else None.
-
-    Raises OptionError: the container has items and not this profile, or it was cut inside of its
-    profile and none is given; CorruptError: going on would lose the profile that it carries.
-    """
-    begun = bool(survey.entries[:, 1].any())
-    try:
-        found = place(file)
-    except DecodeError:
-        found = None
-        if begun and _may_hide_one(file, survey):
-            raise CorruptError(_lost("is damaged, or stands behind what is")) from None
-    if found is not None and (survey.complete or found[0] in survey.offsets):
-        if given is not None and given != (there := embedded_in(file)):
-            name = "none" if there is None else f"one of SHA-256 {there.digest.hex()}"
-            raise OptionError(
-                f"{file.name} carries another profile, {name}, not {given.digest.hex()}: leave "
-                "profile= out, or begin another container"
-            )
-        return None
-    if found is not None and begun:
-        raise CorruptError(_lost("is damaged, or stands behind what is"))
-    if given is None:
-        cut = file.read_at(survey.end, len(layout.PROFILE))
-        if not begun and not survey.complete and cut and layout.PROFILE.startswith(cut):
-            raise OptionError(
-                f"{file.name} was cut inside of the profile that it was to carry: give that again, "
-                "profile="
-            )
-        return None
-    if begun or not _only_metadata(file, survey):
-        raise OptionError(
-            f"{file.name} was begun without a profile: leave profile= out, or begin another"
-        )
-    return given
-
-
-def _may_hide_one(file: SeekableFile, survey: Survey) -> bool:
-    """Do the damaged bytes before the first item look as if a profile was there?"""
-    number = int((survey.entries[:, 1] > 0).argmax())  # of the first block with items
-    at = int(survey.offsets[number - 1] + survey.entries[number - 1, 0]) if number else _FRONT
-    hidden = file.read_at(at, int(survey.offsets[number]) - at)
-    return hidden.startswith(layout.PROFILE) or _PROFILE.search(hidden) is not None
-
-
-def _lost(how: str) -> str:
-    return f"the profile that the container carries {how}, and appending would lose it: {_COPY}"
-
-
-def _only_metadata(file: SeekableFile, survey: Survey) -> bool:
-    """Is there nothing before the end but metadata, and perhaps an index?"""
-    kinds = [file.read_at(int(offset), 4) for offset in survey.offsets]
-    if kinds[-1:] == [layout.INDEX]:
-        kinds.pop()
-    return kinds in ([], [layout.METADATA])
 
 
 def refuse_lost_deletions(file: SeekableFile, survey: Survey) -> None:
@@ -148,7 +88,7 @@ def mended(target: BinaryIO, file: SeekableFile, survey: Survey) -> list[tuple[i
             if gap < layout.AROUND:
                 raise CorruptError(
                     f"{file.name}: {gap} bytes at {at} do not belong there, too few to be passed "
-                    f"over: {_COPY}"
+                    f"over: {COPY}"
                 )
             data = file.read_at(at, gap)
             skipped = layout.block(layout.UNUSABLE, data[layout.HEAD_BYTES : -4])

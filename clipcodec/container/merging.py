@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ..errors import DecodeError, InputError, LockedError, OptionError, placed
 from ..system.remote import located, open_source
-from ..system.stores import Location, is_url, local_path
 from . import layout
+from .growing import refuse_itself
 from .layout import Item
 from .metadata import common
 from .reader import Container, codec_for
 from .repeats import SAME_ID, Found, Repeats, SameId
 from .streams import id_of_stream, profile_name, read_stream
-from .writer import PART, ContainerWriter
+from .writer import ContainerWriter
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
@@ -181,48 +180,6 @@ def same_ids(ids: int, differ: int, examples: Iterable[str]) -> str:
     streams = f"{differ:,} of them for different" if differ else "for equal"
     more = ", …" if ids > _SHOWN else ""
     return f"{ids:,} ids are used more than once, {streams} streams: {named}{more}"
-
-
-def refuse_itself(sources: Sequence[Mergeable], out: object) -> None:
-    """Raise OptionError if the output, or what it is called while it is written, is a source."""
-    target = _place(out)
-    if target is None:
-        return
-    for source in sources:
-        place = _place(source)
-        if isinstance(target, Path) and isinstance(place, Path):
-            parts = (target, target.with_name(target.name + PART))
-            same = place.exists() and any(
-                path.exists() and os.path.samefile(place, path) for path in parts
-            )
-        else:
-            same = place == target
-        if same:
-            name = source.name if isinstance(source, Container) else source
-            raise OptionError(f"{name} is an input, and would be written over: name another output")
-
-
-def _place(file: object) -> Path | str | None:
-    """The path of a file, or the URL of an object; None: that cannot be known.
-
-    Raises MissingDependencyError, OptionError, PermissionError or StoreError for a URL.
-    """
-    if isinstance(file, Container):
-        if not file._file.remote and file._file.own_path is None:
-            return None
-        file = file._file.path
-    file = os.fsdecode(file) if isinstance(file, bytes) else file
-    local = local_path(file) if isinstance(file, str) and is_url(file) else None
-    location = Location.of(file) if local is None else None
-    if location is not None:
-        fs, path = location.store()
-        url = str(fs.unstrip_protocol(path))
-        if local_path(url) is None:
-            return url
-        local = path
-    if local is None and isinstance(file, (str, os.PathLike)):
-        local = os.fsdecode(file)
-    return None if local is None else Path(os.path.realpath(local))
 
 
 class _Reading:

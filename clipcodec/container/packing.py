@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from . import layout
 
 BLOCK_ITEMS = 1024  # that are packed together
+BLOCK_BYTES = 1 << 20  # of a block, but for one long item
 _SMALL = 256  # items of a small block: reading one item costs a third of that
 _DEARER = 1 / 8  # bytes an item that small blocks may take more than a large one
 

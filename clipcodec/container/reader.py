@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
@@ -16,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..entropy import Payloads
-from ..errors import CorruptError, DecodeError, OptionError, placed
-from . import layout
-from .blocks import Block, Piece, ids_of, pieces, streams_of
+from ..errors import DecodeError, OptionError, placed
+from .blocks import ids_of, streams_of
 from .embedded import embedded_in
+from .file_blocks import FileBlocks
 from .files import SeekableFile
-from .keys import places_of
+from .keys import many_places_of, places_of
 from .layout import Item
 from .same import check_same, marks_of
 from .survey import Survey, read_survey
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from .embedded import Embedded
 
 ROWS = 16384  # embeddings decoded at a time: enough for several threads, 32 MiB at width 512
-_KEPT, _KEPT_BYTES = 4, 1 << 20  # blocks kept in memory: as many, or as many as have these bytes
 
 
 def open_container(
@@ -134,18 +130,7 @@ class Container:
         self.size = file.size
         self.metadata, self.complete = survey.metadata, survey.complete
         self.deleted = len(survey.deletions)
-        places, deletions = survey.places, survey.deletions
-        ends = places.firsts + places.counts
-        living = places.counts - (deletions.before(ends) - deletions.before(places.firsts))
-        there = living > 0  # blocks with items that are not deleted
-        self._sizes = survey.entries[survey.entries[:, 1] > 0, 0][there]
-        self._offsets, self._counts = places.offsets[there], places.counts[there]
-        self._places = places.firsts[there]  # of each block's first item, deleted ones counted
-        self._living = living[there]
-        self._firsts = (np.cumsum(self._living) - self._living).tolist()
-        self._len = int(self._living.sum())
-        self._kept: OrderedDict[int, Block] = OrderedDict()
-        self._kept_bytes = 0
+        self._blocks = FileBlocks(file, survey)
         self._marks: list[bytes] | None = None  # once it is closed, to be opened again
         self._lock = threading.Lock()
         self._ids: list[str | None] | None = None
@@ -177,14 +162,14 @@ class Container:
 
         def parts() -> list[object]:
             closed = getattr(self._file._file, "closed", False)
-            return [filed(self._file.name), counted(self._len, "item"), sized(self.size),
+            return [filed(self._file.name), counted(len(self), "item"), sized(self.size),
                     None if self.complete else "not complete",
                     "closed" if closed else "open"]  # fmt: skip
 
         return shown("Container", parts)
 
     def __len__(self) -> int:
-        return self._len
+        return len(self._blocks)
 
     @overload
     def __getitem__(self, key: int | str) -> bytes: ...
@@ -202,10 +187,10 @@ class Container:
             KeyError: There is no such id.
             OptionError: The key is of another type.
         """
-        places = places_of(key, self._len, self.index)
+        places = places_of(key, len(self), self.index)
         if not isinstance(places, int):
-            return self._gathered(places)[0]
-        block, row = self._at(places)
+            return self._blocks.gathered(places)[0]
+        block, row = self._blocks.at(places)
         return block.streams[row]
 
     def __contains__(self, value: object) -> bool:
@@ -215,7 +200,7 @@ class Container:
         return isinstance(value, (bytes, bytearray)) and any(stream == value for stream in self)
 
     def __iter__(self) -> Iterator[bytes]:
-        for _, block in self._blocks():
+        for block in self._blocks:
             yield from block.streams
 
     def item(self, i: int | str) -> Item:
@@ -237,10 +222,10 @@ class Container:
             >>> id
             '0.jpg'
         """
-        place = places_of(i, self._len, self.index)
+        place = places_of(i, len(self), self.index)
         if not isinstance(place, int):
             raise OptionError("several keys are not one item: give them to take")
-        block, row = self._at(place)
+        block, row = self._blocks.at(place)
         return Item(block.streams[row], block.ids[row])
 
     def take(self, keys: slice | Iterable[Any]) -> list[Item]:
@@ -263,43 +248,8 @@ class Container:
             >>> [item.id for item in photos.take([7, 0, -1])]
             ['7.jpg', '0.jpg', '99.jpg']
         """
-        return [*map(Item, *self._gathered(self._many(keys), with_ids=True))]
-
-    def _many(self, keys: Any) -> NDArray[np.int64]:
-        """The positions that several keys mean."""
-        if not (isinstance(keys, slice) or hasattr(keys, "tolist")):
-            if isinstance(keys, (str, bytes, bytearray)) or not isinstance(keys, Iterable):
-                raise OptionError(f"{type(keys).__name__} is not many keys: give a list of them")
-            keys = [*keys]
-        return np.atleast_1d(places_of(keys, self._len, self.index))
-
-    def _gathered(
-        self, places: NDArray[np.int64], *, with_ids: bool = False
-    ) -> tuple[list[bytes], list[str | None]]:
-        """The streams, and the ids if they are wanted, of the items at these positions."""
-        if not len(places):
-            return [], []
-        order = np.argsort(places, kind="stable")
-        ordered = places[order]
-        numbers = np.searchsorted(self._firsts, ordered, side="right") - 1
-        chosen, starts = np.unique(numbers, return_index=True)
-        streams, ids = [b""] * len(places), list[str | None]([None]) * len(places)
-        parts = zip(starts.tolist(), [*starts[1:].tolist(), len(places)], strict=True)
-        for (number, block), (start, end) in zip(self._blocks(chosen), parts, strict=True):
-            rows = ordered[start:end] - self._firsts[number]
-            at = order[start:end].tolist()
-            for place, stream in zip(at, block.streams.take(rows), strict=True):
-                streams[place] = stream
-            if with_ids:
-                own = block.ids
-                for place, row in zip(at, rows.tolist(), strict=True):
-                    ids[place] = own[row]
-        return streams, ids
-
-    def _at(self, place: int) -> tuple[Block, int]:
-        """The block that holds an item, and where in it."""
-        number = bisect_right(self._firsts, place) - 1
-        return self._block(number), place - self._firsts[number]
+        places = many_places_of(keys, len(self), self.index)
+        return [*map(Item, *self._blocks.gathered(places, with_ids=True))]
 
     def items(self) -> Iterator[Item]:
         """Give all items in order, one block in memory at a time.
@@ -337,7 +287,7 @@ class Container:
             ...     print(first, len(items))
             0 100
         """
-        for number, block in self._blocks(on_bad=on_bad):
+        for first, block in self._blocks.with_positions(on_bad):
             try:
                 items = list(map(Item, block.streams, block.ids))
             except DecodeError as error:
@@ -345,7 +295,7 @@ class Container:
                     raise
                 on_bad(error)
                 continue
-            yield self._firsts[number], items
+            yield first, items
 
     @property
     def name(self) -> str:
@@ -406,7 +356,7 @@ class Container:
         with self._lock:
             ids = self._ids
         if ids is None:
-            ids = [id for _, block in self._blocks() for id in block.ids]
+            ids = [id for block in self._blocks for id in block.ids]
             with self._lock:
                 self._ids = ids
         return ids
@@ -486,10 +436,10 @@ class Container:
             >>> photos.decode_many(["7.jpg", "0.jpg"]).shape
             (2, 512)
         """
-        places = self._many(keys)
+        places = many_places_of(keys, len(self), self.index)
         if not len(places):
             return self.no_rows()
-        streams, _ = self._gathered(places)
+        streams, _ = self._blocks.gathered(places)
         with placed(places.tolist(), item="item", source=self._file.name):
             return self.codec.decode_batch(streams)
 
@@ -514,10 +464,10 @@ class Container:
         at = 0
         for rows in self.decode_blocks():
             if out is None:
-                out = np.empty((self._len, rows.shape[1]), np.float32)
-            if out.shape != (self._len, rows.shape[1]):
+                out = np.empty((len(self), rows.shape[1]), np.float32)
+            if out.shape != (len(self), rows.shape[1]):
                 raise OptionError(
-                    f"out has shape {out.shape}: expected {(self._len, rows.shape[1])}"
+                    f"out has shape {out.shape}: expected {(len(self), rows.shape[1])}"
                 )
             out[at : at + len(rows)] = rows
             at += len(rows)
@@ -540,7 +490,7 @@ class Container:
             >>> [part.shape for part in photos.decode_blocks(rows=80)]
             [(80, 512), (20, 512)]
         """
-        for first, piece in self._pieces(rows):
+        for first, piece in self._blocks.pieces(rows):
             yield self._decoded(streams_of(piece), first)
 
     def decode_items(self, rows: int = ROWS) -> Iterator[tuple[Embeddings, list[str | None]]]:
@@ -561,7 +511,7 @@ class Container:
             (80, 512) 0.jpg
             (20, 512) 80.jpg
         """
-        for first, piece in self._pieces(rows):
+        for first, piece in self._blocks.pieces(rows):
             ids = ids_of(piece)
             yield self._decoded(streams_of(piece), first), ids
 
@@ -580,76 +530,6 @@ class Container:
             (0, 512)
         """
         return np.empty((0, (self.profile or self.codec.profile).dim or 0), np.float32)
-
-    # files
-
-    def _streams(self, rows: int) -> Iterator[Payloads]:
-        """All streams, `rows` at a time, without an object for each: for search."""
-        for _, piece in self._pieces(rows):
-            yield streams_of(piece)
-
-    def _pieces(self, rows: int) -> Iterator[tuple[int, Piece]]:
-        """All items, `rows` at a time, with the position of the first of these."""
-        if rows < 1:
-            raise OptionError(f"rows={rows}: at least 1")
-        found = pieces((block for _, block in self._blocks()), rows)
-        yield from zip(count(0, rows), found, strict=False)
-
-    def _blocks(
-        self,
-        numbers: Iterable[int] | None = None,
-        on_bad: Callable[[DecodeError], object] | None = None,
-    ) -> Iterator[tuple[int, Block]]:
-        """Some blocks, or all, with their numbers. on_bad: as in `blocks`."""
-        wanted = [*map(int, range(len(self._firsts)) if numbers is None else numbers)]
-        with self._lock:
-            kept = {number: self._kept[number] for number in wanted if number in self._kept}
-        missing = [number for number in wanted if number not in kept]
-        read = self._file.read_many([self._range(number) for number in missing])
-        for number in wanted:
-            try:
-                block = kept.pop(number) if number in kept else self._parsed(number, next(read))
-            except DecodeError as error:
-                if on_bad is None:
-                    raise
-                on_bad(error)
-                continue
-            yield number, block
-
-    def _block(self, number: int) -> Block:
-        with self._lock:
-            if number in self._kept:
-                self._kept.move_to_end(number)
-                return self._kept[number]
-        return self._parsed(number, self._file.read_at(*self._range(number)))
-
-    def _range(self, number: int) -> tuple[int, int]:
-        """Where a block begins in the file, and its bytes."""
-        return int(self._offsets[number]), int(self._sizes[number])
-
-    def _parsed(self, number: int, data: bytes) -> Block:
-        """A block of these bytes, which is kept for a while."""
-        first, items = self._firsts[number], int(self._counts[number])
-        name = f"{self._file.name}: items {first} to {first + int(self._living[number]) - 1}"
-        with placed(source=name):
-            try:
-                head, body = layout.parse_block(data)
-                if head.items != items or head.whole != len(data):
-                    raise CorruptError("block and index disagree: damaged")
-                streams, ids = layout.unpack_streams(body, items)
-            except DecodeError:
-                self._file.check_unchanged()  # it may be another object by now
-                raise
-            there = self.survey.deletions.kept(int(self._places[number]), items)
-            found = Block(streams, ids, name, there)
-        with self._lock:
-            if number not in self._kept:
-                self._kept_bytes += len(data)
-            self._kept[number] = found
-            while len(self._kept) > _KEPT and self._kept_bytes > _KEPT_BYTES:
-                old, _ = self._kept.popitem(last=False)
-                self._kept_bytes -= int(self._sizes[old])
-        return found
 
     def close(self) -> None:
         """Close the file, if it was opened here. May be called twice.

@@ -6,24 +6,20 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import accumulate, repeat
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import DecodeError, OptionError, OutputExistsError
 from ..system.folders import filling
-from .layout import Item
+from .copying import Source, opened
+from .layout import SUFFIX, Item
 from .names import FileNames
 from .reader import Container
 from .writer import ContainerWriter
 
-CONTAINER_SUFFIX = ".clpc"
-Splittable = str | os.PathLike[str] | BinaryIO | Container
-
 
 def split(
-    source: Splittable,
+    source: Source,
     folder: str | os.PathLike[str],
     *,
     items: int | None = None,
@@ -70,12 +66,12 @@ def split(
     for option, number in (("items", items), ("parts", parts)):
         if number is not None and number < 1:
             raise OptionError(f"{option}={number}: at least 1")
-    with _opened(source, partial=partial) as container:
+    with opened(source, partial=partial) as container:
         sizes = _sizes(len(container), items, parts)
         name = _stem(container.name) if name is None else name
         digits = max(4, len(str(len(sizes) - 1)))
         embedded = container.embedded(_warn if partial else None)
-        names = [f"{name}.{i:0{digits}d}{CONTAINER_SUFFIX}" for i in range(len(sizes))]
+        names = [f"{name}.{i:0{digits}d}{SUFFIX}" for i in range(len(sizes))]
         _refuse_others(Path(folder), name, names, overwrite=overwrite)
         with filling(folder, overwrite=overwrite) as made:
             ends = accumulate(sizes)
@@ -96,7 +92,7 @@ def split(
 
 
 def split_streams(
-    source: Splittable,
+    source: Source,
     folder: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -128,7 +124,7 @@ def split_streams(
         >>> split_streams("photos.clpc", "streams")[0].name
         '0.jpg.clip'
     """
-    with _opened(source, partial=partial) as container:
+    with opened(source, partial=partial) as container:
         return write_streams(_good_items(container, partial=partial), folder, overwrite=overwrite)
 
 
@@ -147,15 +143,6 @@ def write_streams(
                 os.fsync(file.fileno())
             found.append(Path(folder) / path)
     return found
-
-
-@contextmanager
-def _opened(source: Splittable, *, partial: bool) -> Iterator[Container]:
-    if isinstance(source, Container):
-        yield source
-        return
-    with Container(source, partial=partial) as container:
-        yield container
 
 
 def _good_items(container: Container, *, partial: bool) -> Iterator[tuple[int, Item]]:
@@ -183,13 +170,13 @@ def _sizes(count: int, items: int | None, parts: int | None) -> list[int]:
 def _stem(name: str) -> str:
     """What the file of a container is called, without its suffix."""
     base = os.path.basename(name)
-    short = base[: -len(CONTAINER_SUFFIX)] if base.lower().endswith(CONTAINER_SUFFIX) else base
+    short = base[: -len(SUFFIX)] if base.lower().endswith(SUFFIX) else base
     return short or "container"
 
 
 def _refuse_others(folder: Path, name: str, names: list[str], *, overwrite: bool) -> None:
     """Raise OutputExistsError if parts of an earlier run would be taken for parts of this one."""
-    part = re.compile(re.escape(name) + r"\.\d{4,}" + re.escape(CONTAINER_SUFFIX))
+    part = re.compile(re.escape(name) + r"\.\d{4,}" + re.escape(SUFFIX))
     there = {path for path in (os.listdir(folder) if folder.is_dir() else ())}
     old = sorted(path for path in there if part.fullmatch(path))
     if overwrite:

@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..errors import (
-    CorruptError,
-    DecodeError,
-    LockedError,
-    OptionError,
-    OutputExistsError,
-    TruncatedError,
-    UnsupportedError,
-    placed,
-)
-from ..system.files import abort, move, refuse_existing
-from ..system.locks import is_at
-from ..system.uploads import Upload, upload_to
+from ..errors import DecodeError, OptionError
 from ..text_form import check_start
 from . import layout
-from .deletions import Places
-from .embedded import embedded_in
-from .files import SeekableFile, path_of
 from .given import checked_bytes, id_size, pairs, plain
+from .growing import GrowingFile
 from .layout import Item
-from .locking import close_unused, open_locked
 from .marking import Marked, listed, named_items
-from .mending import BLOCK_BYTES, mended, profile_to_put, refuse_lost_deletions
-from .packing import BLOCK_ITEMS, packed
+from .mending import mended
+from .packing import BLOCK_BYTES, BLOCK_ITEMS, packed
 from .piped import ItemReader
 from .reader import Container
-from .survey import Survey, read_survey
+from .resuming import resumed
+from .survey import Survey
 
 if TYPE_CHECKING:
     from ..profile import Profile
     from .embedded import Embedded
-
-PART = ".part"
-_SMALL_INDEX = 1 << 16  # bytes: written with each block that is appended
 
 
 def create(
@@ -144,123 +121,47 @@ class ContainerWriter:
             raise OptionError(f"mode={mode!r}: expected 'x', 'w' or 'a'")
         if block_items is not None and not 1 <= block_items <= layout.MAX_ITEMS:
             raise OptionError(f"block_items={block_items}: expected 1 to {layout.MAX_ITEMS}")
-        self._block_items, self._overwrite = block_items, mode == "w"
-        self._process = os.getpid()
+        opening, self._carried = _opening(metadata, profile)
+        self._block_items = block_items
         self._streams: list[bytes] = []  # not written yet, nor are their `_ids`
         self._ids: list[str | None] = []
         self._waiting = 0  # bytes of both
-        self._entries: list[tuple[int, int]] = []  # of the index
         self._written = 0  # items, deleted ones included
         self._gone = Marked()
-        self._end = 0  # bytes, without the index at the end
-        self._tail = 0  # bytes in the file after these: an index, to be written over
-        self._indexed = False  # does the file end with its index?
-        self._path: Path | None = None
-        self._carried: Embedded | None = None
-        opening = [layout.OPENING]
-        if metadata is not None:
-            opening.append(_metadata_block(metadata))
-        embedded = None if profile is None else _to_embed(profile)
-        if embedded is not None:
-            opening.append(embedded.block)
-            self._carried = embedded
-        self._upload: Upload | None = upload_to(target, mode)
-        if self._upload is not None:
-            self._file: BinaryIO | None = cast(BinaryIO, self._upload)
-            try:
-                self._begin(opening)
-            except BaseException:
-                self._upload.abort()
-                raise
-            return
-        path = path_of(target, "write")
-        if path is None:
-            if mode != "x":
-                raise OptionError(f"mode={mode!r} is for paths: for a file object use mode 'x'")
-            self._file = cast(BinaryIO, target)
-            self._begin(opening)
-            return
-        self._target = Path(os.path.realpath(path))
-        self._path = self._choose(mode)
-        self._file, made = open_locked(self._path, new=mode == "x")
+        self._file = GrowingFile(target, mode)
         try:
-            if mode != "a" or not self._resume(metadata, embedded, survey):
-                self._file.truncate(0)
-                self._file.seek(0)
-                self._begin(opening)
+            if mode != "a" or not self._resume(metadata, survey):
+                self._file.begin(opening)
         except BaseException:
-            close_unused(self._file, self._path, made=made)
+            self._file.undo()
             raise
 
-    def _choose(self, mode: str) -> Path:
-        """The file to write: the container itself if it is appended to, else its `.part`."""
-        part = self._target.with_name(self._target.name + PART)
-        if mode == "a" and self._target.is_file():
-            return self._target
-        refuse_existing(self._target, overwrite=mode != "x")
-        if mode == "x" and part.exists():
-            raise OutputExistsError(
-                f"{part} is a container that was not finished, or is being written: go on with "
-                "mode 'a' (--resume), or replace it with mode 'w' (-f)"
-            )
-        return part
-
-    def _begin(self, opening: list[bytes]) -> None:
-        self._put(b"".join(opening))
-        self._entries = [(len(part), 0) for part in opening[1:]]
-
-    def _resume(
-        self, metadata: dict[str, Any] | None, embedded: Embedded | None, survey: Survey | None
-    ) -> bool:
+    def _resume(self, metadata: dict[str, Any] | None, survey: Survey | None) -> bool:
         """Go on after the last good block; False if there is none."""
-        file = cast(BinaryIO, self._file)
-        source = SeekableFile(file, os.fspath(self._path or ""))
-        if survey is None:
-            try:
-                survey = read_survey(source, partial=True)
-            except TruncatedError:  # empty, or cut in its first bytes
-                return False
-        elif survey.state is None or survey.state != source.state():
-            raise LockedError(f"{self._path} was written by another process meanwhile: try again")
-        with placed(source=source.name):
-            if isinstance(survey.why, UnsupportedError):  # what follows would be cut off
-                raise survey.why
-            refuse_lost_deletions(source, survey)
-            put = profile_to_put(source, survey, embedded)
-            if embedded is None:
-                with suppress(DecodeError):  # it says so when it is needed
-                    self._carried = embedded_in(source)
-            if not len(survey.entries):
-                if self._path == self._target and isinstance(survey.why, CorruptError):
-                    raise survey.why  # a container that was finished once is not begun anew
-                return False
+        file, source = self._file, self._file.readable()
+        found = resumed(source, survey, self._carried, new=file.new)
+        if found is None:
+            return False
+        survey, self._carried = found.survey, found.carried
         if metadata is not None and metadata != survey.metadata:
-            raise OptionError(f"{self._path} has other metadata, and keeps them: give none")
-        self._entries = mended(file, source, survey)
+            raise OptionError(f"{file.path} has other metadata, and keeps them: give none")
+        entries = mended(file.opened(), source, survey)
+        file.go_on(entries, survey.end, complete=survey.complete)
+        if found.missing is not None:  # nothing stands behind it yet
+            file.append(found.missing.block, 0, indexed=True)
         self._written = int(survey.entries[:, 1].sum())
         self._gone = Marked(survey.deletions)
-        self._end, self._indexed = survey.end, survey.complete
-        file.truncate(self._end)
-        last = self._entries[-1][0]
-        if source.read_at(self._end - last, 4) == layout.INDEX:
-            self._entries.pop()
-            self._end, self._tail = self._end - last, last
-        if put is not None:  # nothing stands behind it yet
-            entry = (len(put.block), 0)
-            self._put(put.block, self._index([*self._entries, entry]))
-            self._entries.append(entry)
         return True
 
     def __repr__(self) -> str:
         from ..system.shown import counted, filed, shown, sized
 
         def parts() -> list[object]:
-            path = self._path is not None
-            name = self._target.name if path else getattr(self._file, "name", None)
+            name = self._file.name
             waiting = f"{len(self._streams)} of them not written yet" if self._streams else None
             return [None if name is None else filed(str(name)), counted(len(self), "item"),
-                    sized(self._end + self._tail), waiting,
-                    "closed" if self._file is None else "open"]  # fmt: skip
+                    sized(self.size), waiting,
+                    "closed" if self._file.closed else "open"]  # fmt: skip
 
         return shown("ContainerWriter", parts)
 
@@ -271,7 +172,7 @@ class ContainerWriter:
     @property
     def size(self) -> int:
         """Bytes of the file so far; after `close`, of the whole container."""
-        return self._end + self._tail
+        return self._file.size
 
     def append(self, stream: bytes | Item, id: str | None = None) -> None:
         """Add one stream.
@@ -302,7 +203,7 @@ class ContainerWriter:
         if len(stream) > layout.MAX_STREAM:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
         size = 0 if id is None else id_size(id)
-        self._open()
+        self._file.opened()
         place = self._written + len(self._streams)
         self._streams.append(stream)
         self._ids.append(id)
@@ -377,7 +278,7 @@ class ContainerWriter:
             ...     writer.delete(["7.jpg", "8.jpg"]), len(writer)
             (2, 98)
         """
-        self._open()
+        self._file.opened()
         keys = listed(keys)
         self._know(keys)
         return self._gone.mark(keys, len(self))
@@ -406,7 +307,7 @@ class ContainerWriter:
             id = stream.id
         if id is None:
             raise OptionError("an item without an id cannot take the place of another: give an id")
-        self._open()
+        self._file.opened()
         self._know(id)
         before = self._gone.named(id) if isinstance(id, str) else []
         self.append(stream, id)
@@ -415,22 +316,14 @@ class ContainerWriter:
 
     def _know(self, keys: Any) -> None:
         """Read the ids of all items, if they are asked for, and not known yet."""
-        if self._path is None:
+        if self._file.path is None:
             raise OptionError("items can be deleted in a container that has a path, not in a pipe")
         named = isinstance(keys, list) and any(isinstance(key, str) for key in keys)
         if self._gone.known or not (named or isinstance(keys, str)):
             return
-        file = SeekableFile(self._open(), os.fspath(self._path))
-        there = named_items(file, *self._places())
+        there = named_items(self._file.readable(), *self._file.places())
         waiting = enumerate(self._ids, self._written)
         self._gone.know([*there, *((place, id) for place, id in waiting if id is not None)])
-
-    def _places(self) -> tuple[Places, NDArray[np.int64]]:
-        """Where the items in the file are, and the bytes of each block that has some."""
-        entries = np.array(self._entries, np.int64).reshape(-1, 2)
-        ends = len(layout.OPENING) + np.cumsum(entries[:, 0])
-        sizes = entries[entries[:, 1] > 0, 0]
-        return Places.of(ends - entries[:, 0], entries[:, 1]), sizes
 
     def _check_carried(self, source: Container | ItemReader) -> None:
         """Warn if streams leave the profile behind that their container carries."""
@@ -455,9 +348,9 @@ class ContainerWriter:
             ...     writer.append(clipcodec.open("photos.clpc")[0])
             ...     writer.flush()
         """
-        self._open()
+        self._file.opened()
         self._write_all()
-        self._sync()
+        self._file.sync()
 
     def close(self) -> None:
         """Write what is left, and the index; a new container gets its name. May be called twice.
@@ -470,19 +363,10 @@ class ContainerWriter:
             >>> writer = clipcodec.create("new.clpc")
             >>> writer.close()
         """
-        if self._file is None:
+        if self._file.closed:
             return
         self._write_all()
-        if not self._indexed:
-            self._put(b"", self._index(self._entries))
-        self._sync()
-        if self._upload is not None:
-            self._upload.close()
-        if sys.platform == "win32":  # an open file cannot be renamed there
-            self._release()
-        if self._path is not None and self._path != self._target:
-            move(self._path, self._target, overwrite=self._overwrite)
-        self._release()
+        self._file.finish()
 
     def abandon(self) -> None:
         """Keep what was appended, but leave the container unfinished; mode "a" goes on with it.
@@ -496,15 +380,12 @@ class ContainerWriter:
             >>> len(clipcodec.open("new.clpc.part", partial=True))
             1
         """
-        if self._file is None:
-            return
-        if self._path is None and abort(self._file):
-            self._file = None
+        if self._file.closed or self._file.give_up():
             return
         with suppress(OSError):  # the error that led here matters more
             self._write_all()
-            self._sync()
-        self._release()
+            self._file.sync()
+        self._file.release()
 
     def discard(self) -> None:
         """Remove what was written of a new container, which `abandon` would keep.
@@ -518,18 +399,11 @@ class ContainerWriter:
             >>> os.path.exists("new.clpc.part")
             False
         """
-        if self._file is None:
+        if self._file.closed:
             return
         self._streams, self._ids, self._waiting = [], [], 0
         self._gone = Marked()
-        if self._path is None:
-            abort(self._file)
-        elif self._path != self._target and self._process == os.getpid():
-            if sys.platform == "win32":  # an open file cannot be removed there
-                self._release()
-            with suppress(OSError):  # the error that led here matters more
-                self._path.unlink()
-        self._release()
+        self._file.remove()
 
     def __enter__(self) -> ContainerWriter:
         return self
@@ -548,100 +422,23 @@ class ContainerWriter:
         finally:
             self.abandon()
 
-    # files
-
-    def _open(self) -> BinaryIO:
-        if self._file is None:
-            raise ValueError("this container is closed: open it again with mode 'a'")
-        if self._process != os.getpid() and (self._path or self._upload) is not None:
-            raise LockedError(  # both would write at the same places
-                f"{self._path or self._file.name} is written by process {self._process}, which "
-                "opened it: a process that was forked from it must open a container of its own"
-            )
-        return self._file
-
     def _write_all(self) -> None:
         """What was appended, and then what deletes items: if only the first is written, an item
         that was updated is there twice, and found by its id as it is now."""
         self._write_block()
         if self._gone.waiting:
-            for data in self._gone.blocks(self._places()[0], self._end):
-                self._write(data, 0)
+            for data in self._gone.blocks(self._file.places()[0], self._file.end):
+                self._file.append(data, 0)
             self._gone.done()
 
     def _write_block(self) -> None:
         if not self._streams:
             return
         for data, count in packed(self._streams, self._ids, self._block_items):
-            self._write(data, count)
+            self._file.append(data, count)
             self._written += count
             del self._streams[:count], self._ids[:count]
         self._waiting = 0
-
-    def _write(self, data: bytes, count: int) -> None:
-        """A whole block with so many items."""
-        entry = (len(data), count)
-        # a container that is appended to is whole at any time, for its readers
-        growing = self._path is not None and self._path == self._target
-        small = growing and 8 * len(self._entries) < _SMALL_INDEX
-        self._put(data, self._index([*self._entries, entry]) if small else b"")
-        self._entries.append(entry)
-
-    @staticmethod
-    def _index(entries: list[tuple[int, int]]) -> bytes:
-        return layout.pack_index(np.array(entries, np.int64).reshape(-1, 2))
-
-    def _put(self, data: bytes, index: bytes = b"") -> None:
-        """Write all of it, or none: after an error items still wait to be written.
-
-        It takes the place of the index at the end, if there is one, in one call of the system. If
-        the machine stops within it, the blocks before are good, and mode "a" goes on after them.
-        """
-        file = self._open()
-        try:
-            if self._path is not None:
-                if not index:
-                    file.truncate(self._end)
-                file.seek(self._end)
-            left = memoryview(data + index)
-            while left:
-                left = left[file.write(left) or 0 :]
-        except BaseException as error:
-            if self._path is not None:
-                with suppress(OSError):
-                    self._restore(file)
-            if isinstance(error, OSError) and not isinstance(error, LockedError):
-                why = f"cannot be written: {error.strerror or error}"
-                name = getattr(file, "name", "container") if self._path is None else self._path
-                raise type(error)(error.errno or errno.EIO, why, str(name)) from error
-            raise
-        self._end += len(data)
-        self._tail, self._indexed = len(index), bool(index)
-
-    def _restore(self, file: BinaryIO) -> None:
-        """As it was before a write that failed."""
-        file.seek(self._end)
-        if self._tail:  # its room is still there
-            file.write(self._index(self._entries))
-        file.truncate(self._end + self._tail)
-
-    def _sync(self) -> None:
-        file = self._open()
-        file.flush()
-        if self._path is None:
-            return
-        os.fsync(file.fileno())
-        if sys.platform != "win32" and not is_at(file.fileno(), self._path):
-            raise LockedError(
-                f"{self._path} was replaced or removed by another process while it was written: "
-                "what was appended is not in it, begin again"
-            )
-
-    def _release(self) -> None:
-        """Close the file, which unlocks it; a file object of the caller's stays open."""
-        file, self._file = self._file, None
-        if file is not None and self._path is not None:
-            file.close()
 
 
 def _metadata_block(metadata: dict[str, Any]) -> bytes:
@@ -653,7 +450,15 @@ def _metadata_block(metadata: dict[str, Any]) -> bytes:
         raise OptionError(f"metadata cannot be stored as JSON: {error}") from error
 
 
-def _to_embed(profile: str | os.PathLike[str] | Profile | Embedded) -> Embedded:
+def _opening(
+    metadata: dict[str, Any] | None,
+    profile: str | os.PathLike[str] | Profile | Embedded | None,
+) -> tuple[list[bytes], Embedded | None]:
+    """The blocks that a new container begins with, and the profile that it carries."""
+    blocks = [] if metadata is None else [_metadata_block(metadata)]
+    if profile is None:
+        return blocks, None
     from .profiles import to_embed  # here: a container without one needs no profile
 
-    return to_embed(profile)
+    carried = to_embed(profile)
+    return [*blocks, carried.block], carried

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..container.copying import opened, refuse_own
-from ..container.layout import Item
+from ..container.layout import SUFFIX, Item
 from ..container.profiles import is_container
 from ..container.reader import Container
 from ..container.streams import profile_name
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
 
 PathLike = str | os.PathLike[str]
-CONTAINER_SUFFIX = ".clpc"
 FORMS = {
     ".parquet": "parquet",
     ".npy": "numpy",
@@ -242,7 +241,7 @@ def _to_container(form: Form, source: str, target: str, how: How) -> Converted:
 def _form_of(name: str) -> Form | None:
     """The form of a file by its name; None: a container. Raises OptionError."""
     path = name.rstrip("/" + os.sep).lower()
-    if path.endswith(CONTAINER_SUFFIX):
+    if path.endswith(SUFFIX):
         return None
     module = FORMS.get(os.path.splitext(path)[1])
     if module is None and "#" in name:

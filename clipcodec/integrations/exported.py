@@ -13,7 +13,7 @@ from ..embeddings import Embeddings
 from ..errors import EmbeddingError, OptionError, brief, placed
 from ..profile.registry import ProfileLike
 from ..retrieval import SearchIndex, codec_of, decoded
-from ..retrieval.filters import containers_of
+from ..retrieval.several import containers_of
 
 
 def rows_of(source: Any, profile: ProfileLike) -> Iterator[Embeddings]:

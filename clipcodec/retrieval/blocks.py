@@ -51,6 +51,11 @@ class Block:
         return len(self.values)
 
     @property
+    def dim(self) -> int:
+        """Width D of the rows."""
+        return int(self.values.shape[1])
+
+    @property
     def nbytes(self) -> int:
         return self.values.nbytes + (0 if self.scale is None else self.scale.nbytes)
 

@@ -17,21 +17,6 @@ Places = NDArray[np.int64]
 Names = Callable[[], "Sequence[str | None]"]
 
 
-def containers_of(source: Any) -> list[Container] | None:
-    """The containers of a list of them; None: it is another source. Raises OptionError."""
-    if not isinstance(source, (list, tuple)):
-        return None
-    odd = [one for one in source if not isinstance(one, Container)]
-    if not source or len(odd) == len(source):
-        return None
-    if odd:
-        raise OptionError(
-            f"a list of containers holds a {type(odd[0]).__name__}, too: give containers alone, or "
-            "streams alone"
-        )
-    return list(source)
-
-
 def listed(source: Any) -> Any:
     """A source whose streams can be taken by place: a column becomes Arrow's, others a list.
 

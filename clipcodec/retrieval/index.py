@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
-import numpy as np
-
-from ..container import Container
 from ..embeddings import Embeddings
 from ..errors import MismatchError, OptionError
 from ..profile.registry import ProfileLike
-from . import saved
-from .blocks import Block, block_of, joined, rotation, rounded, selected
+from . import reading, writing
+from .adding import Adding, Updated
+from .blocks import Block, selected
 from .building import IndexBuild, Progress
-from .filters import chosen, containers_of
-from .found import Hits, Origin, Places, located
+from .content import Content
+from .filters import chosen
+from .found import Hits, located
 from .hits import Queries, best_hits, check_k
 from .made import MadeOf
-from .names import Names
-from .saved import Content
-from .sources import codec_of, in_container, parts
+from .several import count_of, one_or_more
 
 _FEW = 1 << 16  # rows that a filter leaves: gathered first, and shared by several threads
-
-
-class Updated(NamedTuple):
-    """What `SearchIndex.update` has changed.
-
-    Attributes:
-        added: Items that were decoded.
-        dropped: Rows that the index had, and has no longer.
-        anew: Whether nothing of the index could be kept.
-
-    Examples:
-        >>> photos = clipcodec.open("photos.clpc")
-        >>> clipcodec.SearchIndex(photos).update(photos)
-        Updated(added=0, dropped=0, anew=False)
-    """
-
-    added: int
-    dropped: int
-    anew: bool
 
 
 class SearchIndex:
@@ -82,8 +59,8 @@ class SearchIndex:
         device: str | None = None,
     ) -> None:
         self._profile, self._device = profile, device
-        self._content = Content(exact, [], [])  # replaced as a whole: searches keep the old one
-        self._saved: saved.Saved | None = None
+        self._content = Content.empty(exact)  # replaced as a whole: searches keep the old one
+        self._saved: reading.Saved | None = None
         self._clean: Content | None = None  # what the file holds
         self._writing = threading.RLock()
         self.add(source)
@@ -104,7 +81,7 @@ class SearchIndex:
     def __getstate__(self) -> dict[str, Any]:
         content, file = self._content, self._saved
         if file is not None and content is self._clean:
-            content = Content(content.exact, [], [])  # another process maps the file
+            content = Content.empty(content.exact)  # another process maps the file
         else:
             file = None
             whole = [block.part(slice(None)) for block in content.blocks]
@@ -117,9 +94,9 @@ class SearchIndex:
         self._clean, self._writing = None, threading.RLock()
         if self._saved is not None:
             before = self._saved
-            self._content, self._saved = saved.read(before.path)
+            self._content, self._saved = reading.read(before.path)
             self._clean = self._content
-            if (self._saved.generation, self._saved.check) != (before.generation, before.check):
+            if self._saved.head != before.head:
                 raise MismatchError(f"{before.path} was changed since the index was pickled")
 
     @property
@@ -134,12 +111,12 @@ class SearchIndex:
     @property
     def dim(self) -> int | None:
         """Width D of the embeddings; None while there are none."""
-        return _dim(self._blocks)
+        return self._content.dim
 
     @property
     def nbytes(self) -> int:
         """Bytes that the embeddings take, in memory or in the file."""
-        return sum(block.nbytes for block in self._blocks)
+        return self._content.nbytes
 
     @property
     def path(self) -> str | None:
@@ -157,7 +134,7 @@ class SearchIndex:
             >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).ids[:2]
             ['0.jpg', '1.jpg']
         """
-        return _all_ids(self._blocks)
+        return self._content.ids()
 
     @property
     def profiles(self) -> dict[str, str]:
@@ -236,14 +213,14 @@ class SearchIndex:
         """
         index = cls(exact=exact, profile=profile, device=device)
         if path is not None:
-            saved.check_target(path)
-        total = _count(source)
+            writing.check_target(path)
+        total = count_of(source)
 
         def work(report: Progress) -> SearchIndex:
             report(0, total)
             with index._writing:
-                for new in index._new(source, None):
-                    index._content = _with(index._content, new)
+                for new in index._adding.everything(source, None):
+                    index._content = index._content.plus(new)
                     if new.block is not None:
                         report(len(index), total)
             if path is None:
@@ -287,7 +264,7 @@ class SearchIndex:
             <clipcodec.SearchIndex: 100 items, 512 dimensions, 51.6 kB, int8>
         """
         index = cls(profile=profile, device=device)
-        index._content, index._saved = saved.read(path)
+        index._content, index._saved = reading.read(path)
         index._clean = index._content
         return index
 
@@ -318,10 +295,9 @@ class SearchIndex:
             if own is not None and (path is None or _same_file(path, own.path)):
                 if content is self._clean:
                     return
-                put = saved.grow if saved.grows_well(own, content) else saved.write_again
-                self._saved = put(own, content)
+                self._saved = writing.update(own, content)
             elif path is not None:
-                self._saved = saved.write(path, content)
+                self._saved = writing.write(path, content)
             else:
                 raise OptionError("this index is in no file yet: save it with a path")
             self._clean = content
@@ -344,8 +320,8 @@ class SearchIndex:
         """
         with self._writing:
             content = self._content
-            for new in self._new(source, self.dim):
-                content = _with(content, new)
+            for new in self._adding.everything(source, self.dim):
+                content = content.plus(new)
             self._content = content  # all at once: a search that is under way keeps the old rows
 
     def update(self, source: Any) -> Updated:
@@ -373,10 +349,10 @@ class SearchIndex:
             >>> index.update(clipcodec.open("photos.clpc"))
             Updated(added=1, dropped=0, anew=False)
         """
-        containers = _containers(source)
+        containers = one_or_more(source)
         with self._writing:
             before = self._content
-            content, updated, appended = self._updated(before, containers)
+            content, updated, appended = self._adding.changes(before, containers)
             same = len(content.made) == len(before.made) and all(
                 map(MadeOf.equals, content.made, before.made)
             )
@@ -402,7 +378,7 @@ class SearchIndex:
             >>> photos = clipcodec.open("photos.clpc")
             >>> clipcodec.SearchIndex(photos).check(photos)
         """
-        containers, made = _containers(source), self._content.made
+        containers, made = one_or_more(source), self._content.made
         if len(containers) != len(made):
             raise MismatchError(
                 f"{self._name} was made of {len(made)} sources, not of {len(containers)}: build it "
@@ -440,16 +416,13 @@ class SearchIndex:
         """
         asked, content, k = Queries(queries), self._content, check_k(k)
         blocks: Iterable[Block] = content.blocks
-        if content.blocks:
-            asked.check(content.blocks[0].values.shape[1])
-        rows = None
-        if ids is not None or where is not None:
-            rows = chosen(len(content), lambda: _all_ids(content.blocks), self._name, ids, where)
-            assert rows is not None
-            blocks = list(selected(content.blocks, rows)) if len(rows) <= _FEW else selected(
-                content.blocks, rows
-            )  # fmt: skip
-        return located(best_hits(blocks, asked, k), _origin(content), rows)
+        if content.dim is not None:
+            asked.check(content.dim)
+        rows = chosen(len(content), content.ids, self._name, ids, where)
+        if rows is not None:
+            blocks = selected(content.blocks, rows)
+            blocks = list(blocks) if len(rows) <= _FEW else blocks
+        return located(best_hits(blocks, asked, k), content.origin(), rows)
 
     def decode_blocks(self) -> Iterator[Embeddings]:
         """Give all rows as embeddings, some thousands at a time.
@@ -473,144 +446,10 @@ class SearchIndex:
     def _name(self) -> str:
         return "the index" if self._saved is None else self._saved.path
 
-    def _new(self, source: Any, dim: int | None) -> Iterator[_New]:
-        """What a source, or several containers, add to an index of this width."""
-        several = containers_of(source)
-        for one in [source] if several is None else several:
-            held = isinstance(one, Container)
-            if held:
-                yield _New(MadeOf.container(one))
-            with in_container(None if several is None else one.name):
-                for new in self._rows(one, dim):
-                    dim = new.dim
-                    yield new if held else new._replace(made=MadeOf.streams(0))
-
-    def _rows(self, source: Any, dim: int | None, start: int = 0) -> Iterator[_New]:
-        """The rows of one source, from a position on."""
-        codec = codec_of(source, self._profile, self._device)
-        rows = np.arange(start, len(source)) if start else None
-        for part in parts(source, codec, dim, rows, named=True):
-            block = self._kept(block_of(codec, part))
-            names = Names(len(block)) if part.ids is None else Names.of(part.ids())
-            used = frozenset((own.profile.name, own.profile.backbone) for own in part.streams)
-            yield _New(None, block.named(names), used, part.dim)
-
-    def _updated(
-        self, before: Content, containers: list[Container]
-    ) -> tuple[Content, Updated, bool]:
-        """The content for these containers, and whether it is the old one with rows behind it."""
-        content = Content(before.exact, [], [])
-        first = kept_rows = added = 0
-        appended = len(containers) >= len(before.made)
-        for number, container in enumerate(containers):
-            now, kept = MadeOf.container(container), None
-            content = _with(content, _New(now))
-            if number < len(before.made):
-                old = before.made[number]
-                kept = old.kept(now)
-                appended &= kept is not None and bool(kept.all()) and not added
-                if kept is not None:
-                    rows = first + np.flatnonzero(kept)
-                    for block in selected(before.blocks, rows):
-                        content = _with(content, _New(None, block))
-                    kept_rows += len(rows)
-                first += old.rows
-            start = 0 if kept is None else int(kept.sum())
-            with in_container(container.name if len(containers) > 1 else None):
-                if start < len(container):
-                    for new in self._rows(container, _dim(content.blocks), start):
-                        content = _with(content, new)
-                        added += len(new.block or ())
-        if kept_rows:
-            content = replace(content, profiles=content.profiles | before.profiles)
-        dropped = len(before) - kept_rows
-        return content, Updated(added, dropped, bool(len(before)) and not kept_rows), appended
-
-    def _kept(self, block: Block) -> Block:
-        """The block as this index keeps it."""
-        if block.scale is not None:
-            small = rounded(block.values, least=1.0)
-            return block if self.exact and not small.equals(block) else small
-        return block if self.exact else rounded(rotation().coefficients(block.values))
-
-
-class _New(NamedTuple):
-    """What is added to an index: a source, whose rows follow, or some rows of it."""
-
-    made: MadeOf | None
-    block: Block | None = None
-    profiles: frozenset[tuple[str, str]] = frozenset()
-    dim: int | None = None
-
-
-def _with(content: Content, new: _New) -> Content:
-    """The content with this behind it; small blocks are kept together."""
-    made, blocks = list(content.made), content.blocks
-    if new.made is not None and not (new.made.name is None and made and made[-1].name is None):
-        made.append(replace(new.made, rows=0))
-    if new.block is not None:
-        made[-1] = replace(made[-1], rows=made[-1].rows + len(new.block))
-        blocks = list(blocks)
-        block = new.block
-        if blocks and blocks[-1].fits(block):
-            block = joined([blocks.pop(), block])
-        blocks.append(block)
-    return Content(content.exact, blocks, made, content.profiles | new.profiles)
+    @property
+    def _adding(self) -> Adding:
+        return Adding(self.exact, self._profile, self._device)
 
 
 def _same_file(path: str | os.PathLike[str], own: str) -> bool:
     return os.path.abspath(path) == own and os.path.exists(own)
-
-
-def _dim(blocks: list[Block]) -> int | None:
-    return blocks[0].values.shape[1] if blocks else None
-
-
-def _count(source: Any) -> int | None:
-    several = containers_of(source)
-    if several is not None:
-        return sum(map(len, several))
-    return len(source) if isinstance(source, Sized) else None
-
-
-def _containers(source: Any) -> list[Container]:
-    """An open container, or several, as a list. Raises OptionError."""
-    found = [source] if isinstance(source, Container) else containers_of(source)
-    if found is None:
-        raise OptionError(
-            f"{type(source).__name__}: an index is compared with a container, or a list of them: "
-            "clipcodec.open(…)"
-        )
-    return found
-
-
-def _all_ids(blocks: list[Block]) -> list[str | None]:
-    names = (Names(len(block)) if block.names is None else block.names for block in blocks)
-    return list(chain.from_iterable(name.list() for name in names))
-
-
-def _origin(content: Content) -> Origin:
-    counts = [made.rows for made in content.made]
-    starts = np.cumsum([0, *counts[:-1]]).tolist() if counts else []
-    finders = [_IndexIds(content.blocks, start) for start in starts]
-    return Origin(counts, finders) if counts else Origin()
-
-
-class _IndexIds:
-    """Finds ids of one source in an index, whose rows begin at `first`."""
-
-    def __init__(self, blocks: list[Block], first: int) -> None:
-        self._blocks, self._first = blocks, first
-
-    def __call__(self, places: Places) -> list[str | None]:
-        ids: list[str | None] = []
-        rows, start = places + self._first, 0
-        for block in self._blocks:
-            low, high = np.searchsorted(rows, [start, start + len(block)])
-            if high > low and block.names is not None and block.names.some:
-                names = block.names.list()
-                ids += [names[row] for row in (rows[low:high] - start).tolist()]
-            else:
-                ids += [None] * int(high - low)
-            start += len(block)
-        return ids

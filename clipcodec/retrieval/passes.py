@@ -11,10 +11,11 @@ from ..codec import Codec
 from ..container import Container
 from ..profile.registry import ProfileLike
 from .blocks import Block, block_of
-from .filters import chosen, containers_of, listed
+from .filters import chosen, listed
 from .found import Hits, Origin, finder_of, located, merged_hits
 from .hits import Queries, best_hits, check_k
-from .sources import Places, check_backbone, codec_of, in_container, parts
+from .several import containers_of, in_container
+from .sources import Places, check_backbone, codec_of, parts
 
 
 def search(
@@ -112,7 +113,7 @@ def _all_blocks(passes: list[_Pass], asked: Queries, backbone: str | None) -> It
     dim: int | None = None
     for one in passes:
         for block in one.blocks(asked, backbone, dim):
-            dim = block.values.shape[1]
+            dim = block.dim
             yield block
 
 

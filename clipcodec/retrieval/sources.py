@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
@@ -18,7 +17,7 @@ from ..container import Container
 from ..container.blocks import ids_of, streams_of
 from ..devices import TOGETHER, used
 from ..embeddings import Embeddings
-from ..errors import ClipcodecError, DecodeError, placed, raise_rows
+from ..errors import DecodeError, placed, raise_rows
 from ..profile.registry import ANY_BACKBONE, ProfileLike
 from ..system.arrow import as_column
 
@@ -143,14 +142,14 @@ def parts(
 
 
 def _cut_container(container: Container, size: int) -> Iterator[tuple[Sequence[Any], Ids]]:
-    for _, piece in container._pieces(size):
+    for _, piece in container._blocks.pieces(size):
         yield streams_of(piece), partial(ids_of, piece)
 
 
 def _taken(source: Any, rows: Places, *, named: bool = False) -> tuple[Sequence[Any], Ids | None]:
     """The streams at some places, and what gives their ids."""
     if isinstance(source, Container):
-        streams, ids = source._gathered(rows, with_ids=named)
+        streams, ids = source._blocks.gathered(rows, with_ids=named)
         return streams, lambda: ids
     if hasattr(source, "to_pylist"):
         try:
@@ -158,20 +157,6 @@ def _taken(source: Any, rows: Places, *, named: bool = False) -> tuple[Sequence[
         except NotImplementedError:  # of columns of views
             return [source[i].as_py() for i in rows.tolist()], None
     return [source[i] for i in rows.tolist()], None
-
-
-@contextmanager
-def in_container(name: str | None) -> Iterator[None]:
-    """Errors of the `with` block name this container, unless they say more already.
-
-    None: it is the only source.
-    """
-    try:
-        yield
-    except ClipcodecError as error:
-        if name is not None and error.source is None:
-            error.source = name
-        raise
 
 
 def check_backbone(part: Part, backbone: str) -> None:

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bitstream import Header
 from ..codec import Codec
 from ..columns import Columns, unpack_columns
 from ..devices import used
+from ..entropy import Payloads
 from ..errors import placed
 from ..kinds import Sketch
-from ..system.threads import in_threads, products_of_one_thread
+from ..system.threads import in_threads, products_of_one_thread, share
 from .blocks import Block, block_of
 from .found import Hits, Places, merged_hits
 from .hits import Queries, best_hits, check_k
@@ -29,9 +31,9 @@ from .sources import Part, check_backbone, parts
 
 _CHUNK = 1 << 17  # streams in memory at a time, fewer for many queries
 _SCORES = 1 << 24  # and scores
-_UNPACKED = 2048  # rows at a time; numpy needs many to be quick
+_UNPACKED = 512, 8192  # rows at a time, at least and at most; numpy needs many to be quick
 _SKETCHED = 256  # rows at a time: they stay in cache
-_NUMBERS = 1 << 20  # symbols unpacked at a time
+_NUMBERS = 1 << 22  # symbols unpacked at a time
 # Rows that a query keeps after each stage: the first number, times k and the number of rows, each
 # to a power
 _KEPT = (4.1, 0.5, 0.55), (3.0, 0.75, 0.25)
@@ -154,7 +156,7 @@ class _Search:
         for part in some:
             if part.first not in with_sketches:
                 self._decode(part)
-        staged = [group for first in sorted(with_sketches) for group in groups[first]]
+        staged = _joined([group for first in sorted(with_sketches) for group in groups[first]])
         if staged and not self._sampled:
             self._errors, self._sampled = _errors(staged, self.asked), True
         for stage, pool in enumerate(self._pools):
@@ -223,6 +225,45 @@ class _Group:
         return _Group(self.columns.take(some), self.places[some], self.sketches)
 
 
+def _joined(groups: Sequence[_Group]) -> list[_Group]:
+    """The same streams, those alike in one group, whichever part they came in.
+
+    Of the few that a stage keeps of a part, numpy would decode each alone.
+    """
+    alike: dict[tuple[int, Header, int], list[_Group]] = {}
+    for group in groups:
+        columns = group.columns
+        key = id(columns.profile), columns.header, columns.count
+        alike.setdefault(key, []).append(group)
+    return [_one(same) for same in alike.values()]
+
+
+def _one(groups: Sequence[_Group]) -> _Group:
+    """Groups of one profile, header and number of symbols as one; their buffers are copied."""
+    if len(groups) == 1:
+        return groups[0]
+    columns = [group.columns for group in groups]
+    payloads = [Payloads.of(own.payloads) for own in columns]
+    buffers = {id(own.buffer): own.buffer for own in payloads}  # parts of one block share theirs
+    ends = np.cumsum([len(buffer) for buffer in buffers.values()])
+    begins = dict(zip(buffers, [0, *ends.tolist()], strict=False))
+    joined = Columns(
+        columns[0].profile,
+        columns[0].header,
+        columns[0].count,
+        rows=np.arange(sum(len(own.rows) for own in columns)),
+        qualities=np.concatenate([own.qualities for own in columns]),
+        seeds=np.concatenate([own.seeds for own in columns]),
+        payloads=Payloads(
+            np.concatenate(list(buffers.values())),
+            np.concatenate([own.starts + begins[id(own.buffer)] for own in payloads]),
+            np.concatenate([own.lengths for own in payloads]),
+        ),
+    )
+    places = np.concatenate([group.places for group in groups])
+    return _Group(joined, places, groups[0].sketches)
+
+
 def _sketched(groups: Sequence[_Group], stage: int, asked: Queries) -> Scores:
     """Scores (Q, N) of all rows of the groups, by one of the sketches. Raises DecodeError."""
     projected: dict[int, Scores] = {}
@@ -231,7 +272,8 @@ def _sketched(groups: Sequence[_Group], stage: int, asked: Queries) -> Scores:
         sketch, columns = group.sketches[stage], group.columns
         if id(sketch) not in projected:
             projected[id(sketch)] = sketch.project(asked.plain)
-        step = max(1, min(_UNPACKED, _NUMBERS // columns.count))
+        least, most = (max(1, min(rows, _NUMBERS // columns.count)) for rows in _UNPACKED)
+        step = share(len(columns.rows), most, least)
         for at in range(0, len(columns.rows), step):
             work.append((group, at, first + at, step))
         first += len(columns.rows)

@@ -31,7 +31,7 @@ SECTIONS = {"install": "install.md"}
 # what stands in the site for a file of the code
 MADE = {
     "clipcodec/__init__.py": "python/clipcodec.md",
-    "clipcodec/errors.py": "python/clipcodec.errors.md",
+    "clipcodec/errors/__init__.py": "python/clipcodec.errors.md",
 }
 
 # a fenced block, code in a line, or the address of a link, with its words if they are a file's name

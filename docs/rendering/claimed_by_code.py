@@ -77,7 +77,7 @@ BY_CODE = listed({
         ("[reader of 260 lines]", "formats/reference/container.py"),
         ("lost, at most {} items", "clipcodec/container/packing.py:BLOCK_ITEMS"),
         ("above 8,192 blocks, such as two million items make, only when it is closed",
-         "clipcodec/container/writer.py:_SMALL_INDEX"),
+         "clipcodec/container/growing.py:_SMALL_INDEX"),
         ("of 256 items, or of up to {} where small blocks would take an eighth of a\nbyte more",
          "clipcodec/container/packing.py:BLOCK_ITEMS"),
         ("takes 20 bytes, plus its distinct headers", "formats/container-1.md"),

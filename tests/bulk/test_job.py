@@ -16,7 +16,7 @@ from clipcodec import Codec, EmbeddingError, InputError, LockedError, OptionErro
 from clipcodec.bulk import Failure, Job, LeftOut, Target, pipeline, workers
 from clipcodec.bulk.entries import FOLDER, NO_IMAGE, Entry
 from clipcodec.cli import main
-from clipcodec.container import Container, ContainerWriter, files, reader, survey, writer
+from clipcodec.container import Container, ContainerWriter, files, reader, resuming, survey
 
 PROFILE = "any/rotation"
 COUNT = 40
@@ -262,7 +262,7 @@ def test_resume_adds_what_is_missing_and_surveys_once_before_and_once_after(
         surveys.append(file.name)
         return survey.read_survey(file, **options)
 
-    for module in (reader, writer):
+    for module in (reader, resuming):
         monkeypatch.setattr(module, "read_survey", read_survey)
     more = save(tmp_path / "more.npy", 5)
     result = make(rows, more, out=out, mode="resume").run()

@@ -210,9 +210,9 @@ def test_a_device_or_a_pipe_without_an_end_is_a_failure(
     (tmp_path / name).symlink_to("/dev/zero")
     (found,) = entries(tmp_path / name)
     assert "it is a device, expected a file or a pipe" in str(found.content)
-    for limit in ("LARGEST_IMAGE", "LARGEST_ARRAY"):
-        monkeypatch.setattr(f"clipcodec.bulk.sources.{limit}", 1 << 16)
-    monkeypatch.setattr("clipcodec.bulk.archives._MOST_ZEROS", 1 << 16)
+    for limit in ("files.LARGEST_IMAGE", "sources.LARGEST_ARRAY"):
+        monkeypatch.setattr(f"clipcodec.bulk.{limit}", 1 << 16)
+    monkeypatch.setattr("clipcodec.bulk.unpacking._MOST_ZEROS", 1 << 16)
     os.mkfifo(tmp_path / f"p-{name}")
     command = ["bash", "-c", 'exec cat /dev/zero > "$0"', str(tmp_path / f"p-{name}")]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as writer:

@@ -10,7 +10,7 @@ import pytest
 
 import clipcodec
 from clipcodec import Codec, RateError
-from clipcodec.bulk import Job, Target, pipeline, sources, steering
+from clipcodec.bulk import Job, Target, array_files, pipeline, steering
 from clipcodec.bulk.entries import Entry
 from clipcodec.bulk.steering import ContainerSize, Steering, StreamSize, counted
 
@@ -47,7 +47,7 @@ def streams(path: Path) -> dict[str | None, bytes]:
 @pytest.fixture
 def as_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays are taken as if they were images, whose embeddings come bit by bit."""
-    monkeypatch.setattr(sources.Array, "images", True)
+    monkeypatch.setattr(array_files.Array, "images", True)
     monkeypatch.setattr(Codec, "backbone", lambda self: None)
     monkeypatch.setattr(Job, "_backbone_identity", lambda self: {})
 

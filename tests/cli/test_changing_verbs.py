@@ -12,7 +12,7 @@ import pytest
 
 import clipcodec
 from clipcodec import Item
-from clipcodec.cli import containers
+from clipcodec.cli import describe_containers
 from tests.helpers.processes import caller, run
 from tests.helpers.profiles import drawn, write_tiny_profile
 
@@ -205,4 +205,4 @@ def test_only_files_are_changed_and_by_one_writer(cli: Any, verb: str) -> None:
 def test_the_estimate_of_an_empty_container(cli: Any) -> None:
     clipcodec.create("none.clpc").close()
     with clipcodec.open("none.clpc") as container:
-        assert containers._saved(container) == 0
+        assert describe_containers._saved(container) == 0

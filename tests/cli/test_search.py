@@ -130,7 +130,7 @@ def test_an_index_is_made_used_and_brought_up_to_date(
     assert said(*words, "--save-index", "a.clpi")[:2] == (code, out)
     before = (here / "a.clpi").stat()
     with monkeypatch.context() as patch:
-        patch.setattr("clipcodec.retrieval.index.block_of", None)
+        patch.setattr("clipcodec.retrieval.adding.block_of", None)
         assert said(*words, "--save-index", "a.clpi")[:2] == (code, out)
     assert (here / "a.clpi").stat() == before
     where = ("--match", "1/*")

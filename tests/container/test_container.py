@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +28,7 @@ from clipcodec import (
     UnsupportedError,
 )
 from clipcodec.container import layout
-from clipcodec.container.writer import PART
+from clipcodec.container.growing import PART
 from tests.helpers.paths import FORMATS
 from tests.helpers.profiles import drawn
 
@@ -499,24 +498,6 @@ def test_pipes_carry_containers() -> None:
             check=True,
         )  # fmt: skip
     assert done.stdout.split() == [str(i) for i in range(9)]
-
-
-def test_threads_read_one_container() -> None:
-    streams = [bytes([0x69, i, j]) for i in range(20) for j in range(20)]
-    container = clipcodec.open(io.BytesIO(packed(streams, block_items=16)))
-    found: list[list[bytes]] = []
-
-    def work(seed: int) -> None:
-        places = np.random.default_rng(seed).permutation(len(streams)).tolist()
-        read = {place: container[place] for place in places}
-        found.append([read[i] for i in range(len(streams))])
-
-    threads = [threading.Thread(target=work, args=[i]) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [streams] * 8
 
 
 def test_reading_needs_no_torch(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import clipcodec
 from clipcodec import DecodeError, OptionError, OutputExistsError
-from clipcodec.container import dedupe, deduping
+from clipcodec.container import dedupe, deduping, kept_rows
 from tests.helpers.profiles import drawn
 
 META = {"k": 1}
@@ -81,7 +81,7 @@ def by_hand(rows: Any, cosine: float, order: range) -> dict[int, int]:
 def test_near_ones_are_as_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
     """However many are compared at a time, and however much the threshold lets through."""
     monkeypatch.setattr(deduping, "_ROWS", 37)
-    monkeypatch.setattr(deduping, "_TILE", tile)
+    monkeypatch.setattr(kept_rows, "_TILE", tile)
     streams, rows = near_ones()
     write("a.clpc", streams)
     for cosine in (1, 0.97, 0.9, 0.6, 0.1):

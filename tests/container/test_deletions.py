@@ -17,6 +17,7 @@ import clipcodec
 from clipcodec import CorruptError, Item, LockedError, OptionError, UnsupportedError
 from clipcodec.container import compact, layout, locking, marking, merge
 from clipcodec.container import writer as writer_module
+from clipcodec.container.blocks import streams_of
 from clipcodec.container.deletions import Deletions, Places, pack_deletions, unpack_deletions
 from formats.reference import container as reference
 
@@ -48,7 +49,8 @@ def read(path: Path) -> list[Item]:
         assert [container.item(i) for i in range(len(items))] == items
         assert container.take(range(len(items))) == items
         assert [item for _, some in container.blocks() for item in some] == items
-        assert [s for part in container._streams(3) for s in part] == [s for s, _ in items]
+        pieces = [streams_of(piece) for _, piece in container._blocks.pieces(3)]
+        assert [s for part in pieces for s in part] == [s for s, _ in items]
     assert [Item(*item) for item in reference.read(io.BytesIO(path.read_bytes()))[1]] == items
     return items
 

@@ -27,8 +27,8 @@ from clipcodec import (
     UnsupportedError,
 )
 from clipcodec.container import merge, merging
+from clipcodec.container.growing import PART
 from clipcodec.container.repeats import SAME_ID
-from clipcodec.container.writer import PART
 from tests.helpers.profiles import drawn
 
 STREAMS = [bytes([0x69, i, 0]) for i in range(6)]

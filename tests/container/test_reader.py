@@ -1,4 +1,4 @@
-"""clipcodec.container.reader: an item is found by its position, its id, or many at once."""
+"""clipcodec.container.reader: an item is found by its position or its id, also in a copy."""
 
 from __future__ import annotations
 
@@ -9,35 +9,14 @@ import os
 import pickle
 import shutil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 import clipcodec
-from clipcodec import Container, CorruptError, MismatchError, OptionError
+from clipcodec import Container, MismatchError, OptionError
 from clipcodec.container import compact
 
-STREAMS = [bytes([0x69, i]) * 3 for i in range(10)]
-IDS = [f"{i}.jpg" for i in range(9)]
-
-
-class Counted(io.BytesIO):
-    """Counts how often it is read."""
-
-    reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        Counted.reads += 1
-        return super().read(size)
-
-
-@pytest.fixture
-def opened() -> Container:
-    buffer = io.BytesIO()
-    with clipcodec.create(buffer, block_items=2) as writer:
-        writer.extend(STREAMS, [*IDS, None])
-    return clipcodec.open(Counted(buffer.getvalue()))
+from .counted import IDS, STREAMS, Counted
 
 
 def test_an_id_is_in_the_container_if_it_can_be_found(opened: Container) -> None:
@@ -64,53 +43,6 @@ def test_the_item_appended_last_is_found_by_its_id() -> None:
         writer.extend(STREAMS[:3], ["a", "b", "a"])
     opened = clipcodec.open(io.BytesIO(buffer.getvalue()))
     assert (opened.index("a"), opened["a"], opened.ids) == (2, STREAMS[2], ["a", "b", "a"])
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        ([1, 2], [1, 2]),
-        ([-1, 0, -1], [9, 0, 9]),
-        (["3.jpg", 1], [3, 1]),
-        (range(8, 2, -3), [8, 5]),
-        (np.array([7, 1, 7]), [7, 1, 7]),
-        (np.array(["7.jpg", "1.jpg"]), [7, 1]),
-        (np.arange(10) % 4 == 1, [1, 5, 9]),
-        ([False] * 9 + [True], [9]),
-        (np.array([]), []),
-        ([], []),
-    ],
-)
-def test_many_items_at_once(opened: Container, key: Any, expected: list[int]) -> None:
-    assert opened[key] == [STREAMS[i] for i in expected]
-
-
-def test_other_sequences_of_positions(opened: Container) -> None:
-    pandas = pytest.importorskip("pandas")
-    torch = pytest.importorskip("torch")
-    for key in (pandas.Series([4, 0]), pandas.Index([4, 0]), torch.tensor([4, 0])):
-        assert opened[key] == [STREAMS[4], STREAMS[0]]
-    one: list[Any] = [torch.tensor(4), np.int64(4), np.array(4)]
-    assert [opened[key] for key in one] == [STREAMS[4]] * 3
-
-
-def test_each_block_is_read_once_for_many_items(opened: Container) -> None:
-    before = Counted.reads
-    opened[[0, 9, 2, 7, 4, 5, 1, 8, 3, 6]]
-    assert Counted.reads - before == 5
-
-
-@pytest.mark.parametrize("key", [1.0, None, (1, 2), b"3.jpg", [[1]], np.array([1.5]), {1}, True])
-def test_other_keys_are_typed_errors(opened: Container, key: Any) -> None:
-    with pytest.raises(OptionError, match="is no key of an item: expected its position, its id"):
-        opened[key]
-
-
-def test_booleans_and_positions_out_of_range(opened: Container) -> None:
-    with pytest.raises(OptionError, match="9 booleans for 10 items"):
-        opened[np.ones(9, bool)]
-    with pytest.raises(IndexError, match="item 10 of a container of 10"):
-        opened[[1, 10]]
 
 
 def test_ids_are_read_once(opened: Container) -> None:
@@ -239,26 +171,6 @@ def test_a_copy_of_a_file_that_was_moved_or_grew_has_the_same_items(
 def test_a_container_of_a_file_object_cannot_be_pickled(opened: Container) -> None:
     with pytest.raises(OptionError, match="open it by its path"):
         pickle.dumps(opened)
-
-
-def test_blocks_are_given_with_the_position_of_their_first_item(tmp_path: Path) -> None:
-    """One that is damaged is raised, or passed over if somebody is told."""
-    path = tmp_path / "a.clpc"
-    with clipcodec.create(path, block_items=3) as writer:
-        writer.extend(STREAMS[:8])
-    with clipcodec.open(path) as opened:
-        assert [(at, len(items)) for at, items in opened.blocks()] == [(0, 3), (3, 3), (6, 2)]
-        assert [item for _, items in opened.blocks() for item in items] == list(opened.items())
-    data = bytearray(path.read_bytes())
-    data[data.index(b"DATA", data.index(b"DATA") + 1) + 20] ^= 1
-    path.write_bytes(data)
-    faults: list[str] = []
-    with clipcodec.open(path) as opened:
-        assert [at for at, _ in opened.blocks(lambda error: faults.append(str(error)))] == [0, 6]
-        with pytest.raises(CorruptError, match="items 3 to 5"):
-            list(opened.blocks())
-    assert len(faults) == 1
-    assert "items 3 to 5" in faults[0]
 
 
 def test_a_container_knows_what_it_was_opened_by(tmp_path: Path) -> None:

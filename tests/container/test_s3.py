@@ -8,7 +8,6 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -51,22 +50,6 @@ def made(count: int, step: int = 1, **options: Any) -> bytes:
 @pytest.fixture(scope="module")
 def large() -> bytes:
     return made(N, block_items=BLOCK)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with s3_server.running() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    import s3fs
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # ours are tested
-    monkeypatch.setattr("clipcodec.system.remote._PAUSE", 0.001)
-    with s3_server.checked(running):
-        yield running
 
 
 def put(data: bytes, url: str = URL) -> None:
@@ -204,14 +187,14 @@ def test_heads_of_blocks_are_not_a_request_each(photos: Server, large: bytes) ->
 
 
 def test_it_is_opened_by_whatever_names_it(
-    photos: Server, large: bytes, running: Server, tmp_path: Path
+    photos: Server, large: bytes, s3: Server, tmp_path: Path
 ) -> None:
     stream = clipcodec.open(io.BytesIO(large))[12_345]
     with fsspec.open(URL) as file:
         assert clipcodec.open(file)[12_345] == stream  # past its cache of 50 MB
         assert sum(one.bytes for one in photos.reads()) < 200_000
     assert clipcodec.open(fsspec.open(URL))[12_345] == stream
-    assert clipcodec.open(f"{running.url}/bucket/photos.clpc")[12_345] == stream
+    assert clipcodec.open(f"{s3.url}/bucket/photos.clpc")[12_345] == stream
     assert clipcodec.open(os.fsencode(URL))[12_345] == stream
     fsspec.filesystem("memory").pipe_file("/a.clpc", large)
     assert clipcodec.open("memory://a.clpc")[12_345] == stream
@@ -220,9 +203,9 @@ def test_it_is_opened_by_whatever_names_it(
         clipcodec.open(fsspec.open(URL, compression="gzip"))
 
 
-def test_pyarrow_files_are_read_by_ranges(photos: Server, large: bytes, running: Server) -> None:
+def test_pyarrow_files_are_read_by_ranges(photos: Server, large: bytes, s3: Server) -> None:
     fs = pytest.importorskip("pyarrow.fs")
-    store = fs.S3FileSystem(endpoint_override=running.url, scheme="http")
+    store = fs.S3FileSystem(endpoint_override=s3.url, scheme="http")
     there = clipcodec.open(io.BytesIO(large))
     with store.open_input_file("bucket/photos.clpc") as file:
         container = clipcodec.open(file)
@@ -376,9 +359,9 @@ def test_an_object_that_is_replaced_is_not_mixed_with_the_new_one(
 
 
 def test_http_refuses_a_replaced_object_and_a_store_that_ignores_ranges(
-    photos: Server, large: bytes, running: Server
+    photos: Server, large: bytes, s3: Server
 ) -> None:
-    url = f"{running.url}/bucket/photos.clpc"
+    url = f"{s3.url}/bucket/photos.clpc"
     container = clipcodec.open(url)
     photos.fail = lambda *_: "ignore range"
     with pytest.raises(StoreError, match="ignores ranges"):
@@ -406,8 +389,8 @@ def test_other_stores_are_asked_now_and_then_whether_it_is_the_same(
         container[10_000]
 
 
-def test_a_secret_of_the_url_is_not_shown(running: Server, server: Server) -> None:
-    url = running.url.replace("//", "//me:word@") + "/bucket/none.clpc?signature=12"
+def test_a_secret_of_the_url_is_not_shown(s3: Server, server: Server) -> None:
+    url = s3.url.replace("//", "//me:word@") + "/bucket/none.clpc?signature=12"
     with pytest.raises(OSError, match="none") as caught:
         clipcodec.open(url)
     assert "word" not in str(caught.value)

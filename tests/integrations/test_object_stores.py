@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from clipcodec import EmbeddingError, OutputExistsError, ReplacedError, StoreError
 from clipcodec.system.remote import located
-from tests.helpers import s3_server
 from tests.helpers.s3_server import Server, get, put, uploads
 
 pa = pytest.importorskip("pyarrow")
@@ -32,22 +30,6 @@ from clipcodec.integrations.parquet import (  # noqa: E402
 SOURCE, SMALL, LARGE = (f"s3://bucket/{name}.parquet" for name in ("source", "small", "large"))
 ROWS = 60
 pytestmark = pytest.mark.filterwarnings("ignore::clipcodec.BackboneWarning")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with s3_server.running() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    import s3fs
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    monkeypatch.setattr("clipcodec.system.remote._PAUSE", 0.001)
-    with s3_server.checked(running):
-        yield running
 
 
 def table(folder: Path, bad: int | None = None, rows: int = ROWS) -> Path:

@@ -14,9 +14,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from clipcodec import Codec, OptionError, WeightsError
-from tests.helpers import pillow_plugin, tiny_models
-from tests.helpers.paths import ROOT
-from tests.helpers.processes import PACKAGE
+from tests.helpers import pillow_plugin, ray_cluster, tiny_models
 from tests.helpers.profiles import cone
 from tests.helpers.public import public_names, run_examples, write_folder
 
@@ -36,20 +34,8 @@ FILES, ROWS = 12, 50  # in each
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """Workers are processes of their own, which import this checkout and this file."""
-    folders = [str(PACKAGE), str(ROOT)]
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [before])])
-    # a cluster of its own, whatever RAY_ADDRESS says and whoever else runs Ray on this machine
-    ray.init(address="local", num_cpus=2, include_dashboard=False,
-             log_to_driver=False, configure_logging=False, object_store_memory=1 << 27,
-             _system_config={"gcs_server_request_timeout_seconds": 60})  # fmt: skip
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
-    del os.environ["PYTHONPATH"]
-    if before is not None:
-        os.environ["PYTHONPATH"] = before
+    with ray_cluster.running():
+        yield
 
 
 @pytest.fixture(scope="module")

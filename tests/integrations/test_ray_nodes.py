@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from clipcodec import Codec
-from tests.helpers.paths import ROOT
-from tests.helpers.processes import PACKAGE
+from tests.helpers import ray_cluster
 from tests.helpers.profiles import cone
 
 ray = pytest.importorskip("ray")
@@ -47,27 +46,28 @@ class Marking(Codec):
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A node, and room for a second: workers of both are processes that import this checkout."""
-    before = os.environ.get("PYTHONPATH")
-    folders = [str(PACKAGE), str(ROOT), *filter(None, [before])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    each = {"num_cpus": 2, "object_store_memory": 1 << 27, "include_dashboard": False}
+def cluster() -> Iterator[tuple[Any, Any]]:
+    """Two nodes, and which of them the driver does not need."""
     settings = {
+        **ray_cluster.SYSTEM,
         "health_check_initial_delay_ms": 0,
         "health_check_period_ms": 500,
         "health_check_failure_threshold": 4,
-        "gcs_server_request_timeout_seconds": 60,
     }
-    made = cluster_utils.Cluster(
-        initialize_head=True, head_node_args={**each, "_system_config": settings}
-    )
-    ray.init(address=made.address, log_to_driver=False, configure_logging=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    head = {**ray_cluster.NODE, "_system_config": settings}
+    with ray_cluster.importable():
+        made = ray_cluster.started(
+            lambda: cluster_utils.Cluster(initialize_head=True, head_node_args=head)
+        )
+        second = ray_cluster.started(lambda: made.add_node(**ray_cluster.NODE))
+        ray.init(address=made.address, **ray_cluster.QUIET)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        try:
+            made.wait_for_nodes()
+            yield made, second
+        finally:
+            ray.shutdown()
+            made.shutdown()
 
 
 def marks(folder: Path) -> dict[str, int]:
@@ -80,11 +80,10 @@ def marks(folder: Path) -> dict[str, int]:
 
 
 def test_a_node_killed_in_mid_run_loses_and_doubles_nothing(
-    cluster: Any, tmp_path: Path, rates_path: Path
+    cluster: tuple[Any, Any], tmp_path: Path, rates_path: Path
 ) -> None:
     """Every id is in the files exactly once, with the stream that it has without Ray."""
-    second = cluster.add_node(num_cpus=2, object_store_memory=1 << 27)
-    cluster.wait_for_nodes()
+    nodes, second = cluster
     rows = cone(FILES * ROWS, D, seed=9)
     expected = dict(enumerate(Codec(rates_path).encode_embeddings(rows, max_bytes=14)))
     source, out, folder = tmp_path / "source", tmp_path / "out", tmp_path / "marks"
@@ -103,7 +102,7 @@ def test_a_node_killed_in_mid_run_loses_and_doubles_nothing(
         while time.monotonic() < end and second.node_id not in marks(folder):
             time.sleep(0.05)
         if second.node_id in marks(folder):
-            cluster.remove_node(second, allow_graceful=False)
+            nodes.remove_node(second, allow_graceful=False)
             killed.set()
 
     killer = threading.Thread(target=kill)

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from clipcodec import Codec
-from tests.helpers import s3_server
-from tests.helpers.paths import ROOT
-from tests.helpers.processes import PACKAGE
+from tests.helpers import ray_cluster, s3_server
 from tests.helpers.profiles import cone
 
 ray = pytest.importorskip("ray")
@@ -34,14 +32,8 @@ PART = 6_000_000  # bytes; S3 takes parts of more than 5 MiB
 
 @pytest.fixture
 def cluster() -> Iterator[s3_server.Server]:
-    before = os.environ.get("PYTHONPATH", "")
-    with s3_server.running() as server, s3_server.checked(server):
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), str(ROOT), before])
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
-                 configure_logging=False, object_store_memory=1 << 27)  # fmt: skip
-        ray.data.DataContext.get_current().enable_progress_bars = False
+    with s3_server.running() as server, s3_server.checked(server), ray_cluster.running():
         yield server
-        ray.shutdown()
 
 
 class MortalFiles(pa_fs.FSSpecHandler):  # type: ignore[misc, name-defined]

@@ -96,6 +96,23 @@ def test_few_streams_are_decoded_wholly(coded: Coded, decoded: list[int]) -> Non
     assert kept(1, 1, COUNT) < COUNT / 50
 
 
+def test_few_of_each_part_are_decoded_together(
+    coded: Coded, full: Hits, decoded: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts end within the container's blocks; each hit is found where it lies."""
+    streams, queries = coded
+    monkeypatch.setattr("clipcodec.retrieval.sources.BLOCK", 200)
+    with clipcodec.create(tmp_path / "some.clpc") as writer:
+        for stream in streams:
+            writer.append(stream)
+    with clipcodec.open(tmp_path / "some.clpc") as some:
+        for source in (streams, some):
+            for i in range(3):
+                decoded.clear()
+                same(staged_hits(source, queries[i], 1, Codec()), first(full, i, 1))
+                assert decoded == [kept(1, 1, COUNT)]
+
+
 def test_so_many_queries_that_all_are_decoded(coded: Coded, decoded: list[int]) -> None:
     streams, queries = coded
     many = np.concatenate([queries] * 20)
@@ -175,9 +192,13 @@ def test_streams_of_other_kinds_are_searched_as_ever(coded: Coded) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 1777, COUNT - 1])
-def test_a_damaged_stream_is_named(coded: Coded, at: int) -> None:
-    """Its check value is verified, though it would be no hit."""
+@pytest.mark.parametrize("size", [200, 8192])
+def test_a_damaged_stream_is_named(
+    coded: Coded, at: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its check value is verified, though it would be no hit, in whichever part it comes."""
     streams, queries = coded
+    monkeypatch.setattr("clipcodec.retrieval.sources.BLOCK", size)
     damaged = streams[at][:-1] + bytes([streams[at][-1] ^ 1 or 2])
     with pytest.raises(CorruptError) as error:
         staged_hits([*streams[:at], damaged, *streams[at + 1 :]], queries[0], 1, Codec())

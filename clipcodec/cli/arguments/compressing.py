@@ -66,7 +66,6 @@ def add(verbs: Verbs) -> None:
 
     p = verb(
         verbs, "info", "what a stream, a container or another file is", page="containers",
-        module="decompress",
         examples=[
             ("A stream: its size, profile and quality", "clipcodec info a.jpg.clip"),
             ("A container: items, sizes, profiles", "clipcodec info photos.clpc"),

@@ -1,20 +1,14 @@
-"""clipcodec.errors: an error knows its rows, wherever it is raised and passed on."""
+"""An error knows its rows, wherever it is raised and passed on."""
 
 from __future__ import annotations
-
-import copy
-import inspect
-import pickle
 
 import numpy as np
 import pytest
 
-from clipcodec import errors
 from clipcodec.errors import (
     ClipcodecError,
     CorruptError,
     EmbeddingError,
-    ImageFileError,
     TruncatedError,
     collected,
     each_row,
@@ -22,38 +16,6 @@ from clipcodec.errors import (
     raise_merged,
     raise_rows,
 )
-
-TREE = [
-    value
-    for _, value in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(value, ClipcodecError)
-]
-
-
-def test_the_message_is_made_of_place_and_reason() -> None:
-    assert str(EmbeddingError("all zero")) == "all zero"
-    assert str(EmbeddingError("all zero", rows=[3])) == "embedding 3: all zero"
-    error = EmbeddingError("all zero", rows=[3, 7, 9])
-    assert str(error) == "embedding 3 and 2 more: all zero"
-    assert repr(error) == "EmbeddingError('embedding 3 and 2 more: all zero')"
-    error.source, error.item = "column 'x'", "row"
-    assert str(error) == "column 'x', row 3 and 2 more: all zero"
-    assert str(EmbeddingError()) == ""
-
-
-def test_the_index_is_the_first_row_and_none_for_a_single_input() -> None:
-    assert EmbeddingError("x").index is None
-    assert EmbeddingError("x", rows=[4, 5]).index == 4
-
-
-@pytest.mark.parametrize("kind", TREE)
-def test_every_error_survives_pickle_and_copy(kind: type[ClipcodecError]) -> None:
-    """Those with a standard type beside ours, such as OSError, too."""
-    error = kind("why", rows=[2, 5])
-    error.source = "a file"
-    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
-        assert type(again) is kind
-        assert (str(again), again.rows, again.reason) == (str(error), (2, 5), "why")
 
 
 def test_placed_counts_rows_from_a_first_one() -> None:
@@ -121,14 +83,6 @@ def test_merged_errors_lead_with_the_first_row() -> None:
     assert [e.reason for e in caught.value.each()] == ["cut", "cut", "cut again"]
     assert [(type(e), e.rows) for e in caught.value._others] == [(CorruptError, (115,))]
     raise_merged([])
-
-
-def test_each_gives_errors_that_keep_nothing_alive() -> None:
-    with pytest.raises(ImageFileError) as caught, placed(item="picture"):
-        raise ImageFileError("gone", rows=[1, 2])
-    alone = list(caught.value.each())
-    assert [str(e) for e in alone] == ["picture 1: gone", "picture 2: gone"]
-    assert all(type(e) is ImageFileError and e.__traceback__ is None for e in alone)
 
 
 def test_each_row_finds_all_bad_rows_in_few_rounds() -> None:
