@@ -33,6 +33,7 @@ from .pipeline import Result, check_settings, compress, started
 from .resume import SETTLED, Begun, carried, refuse
 from .sources import find
 from .steering import ContainerSize, Steering, counted, settled
+from .stored import deliver, written_to
 
 if TYPE_CHECKING:
     from ..profile.registry import ProfileLike
@@ -53,13 +54,14 @@ class Job:
     """Compress many images or embeddings into one container.
 
     After a run that raised, `unfinished` is the path of what it has written, if anything; mode
-    "resume" goes on with that.
+    "resume" goes on with that. A container that goes into an object store is written to a file in
+    the working directory first, named after the object, and uploaded when it is whole.
 
     Args:
         sources: Directories, "patterns", lists (.txt), archives (.tar), arrays (.npy), images, or
             "-" for an archive on stdin; docs/images-at-scale.md says what is taken of each and
             which ids it gets.
-        out: The container.
+        out: The container: a path, or a URL of an object store.
         target: Size or fidelity of every stream; None: the profile's default quality. mean_bytes is
             of what an item takes in the container, on average: arrays are sampled first, and all
             rows get one quality; with images among the sources, the quality is found on the first
@@ -74,7 +76,8 @@ class Job:
             `if __name__ == "__main__":` for them.
         batch_size: Images that the backbone embeds at a time.
         mode: "new": raise OutputExistsError if the container exists; "resume": add what is missing,
-            with the options that it was begun with; "replace": begin anew.
+            with the options that it was begun with, also to a finished file, but not to an object
+            of a store; "replace": begin anew.
         embed_profile: Put the profile, a private one, into the new container, which then is read
             without another file. Mode "resume" without a profile takes the one that the container
             carries.
@@ -222,7 +225,7 @@ class Job:
             LockedError: Another process writes it.
             WorkerError: A worker was killed.
             WeightsError: The backbone cannot be loaded.
-            OSError: The container cannot be written.
+            OSError: The container cannot be written; of an object store, StoreError is one.
 
         Examples:
             >>> from clipcodec.bulk import Job
@@ -248,7 +251,7 @@ class Job:
                 del identity[name]  # as in containers of older releases
         metadata = None if begun.found else {"clipcodec": {**identity, "root": root}}
         writer = ContainerWriter(
-            self.out, _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey,
+            written_to(self.out), _WRITER_MODES[self._mode], metadata=metadata, survey=begun.survey,
             profile=self.codec.profile if self._embed else None,
         )  # fmt: skip
         run = _Run(writer, ledger, progress or (lambda done, total: None), self._given)
@@ -274,15 +277,19 @@ class Job:
             raise
         seconds = max(time.monotonic() - began, 1e-9)
         _warn(left_out)
-        return JobResult(
+        written = written_to(self.out)
+        found = embedded_at(written)
+        result = JobResult(
             run.compressed, ledger.there_already, ledger.failures, run.bytes, seconds,
-            self._counted() / items, steering is not None and steering.adapted, left_out,
-            len(found.block) if (found := embedded_at(self.out)) else 0,
+            _counted(written) / items, steering is not None and steering.adapted, left_out,
+            len(found.block) if found else 0, os.path.getsize(written),
         )  # fmt: skip
-
-    def _counted(self) -> int:
-        with Container(self.out) as container:
-            return counted(container.survey)
+        try:
+            deliver(self.out, self._mode)
+        except BaseException:
+            self.unfinished = Path(os.path.realpath(written))
+            raise
+        return result
 
     def _find(self, begun: Begun) -> tuple[list[Source], str | None]:
         """The sources, and the directory that ids are relative to; refuses an existing output."""
@@ -374,6 +381,11 @@ class Job:
         decode = None if self._decode == "exact" else self._decode
         return {"backbone": name, "weights": weights, "precision": self._precision,
                 "decode": decode}  # fmt: skip
+
+
+def _counted(path: str) -> int:
+    with Container(path) as container:
+        return counted(container.survey)
 
 
 class _Run:

@@ -83,6 +83,7 @@ class JobResult:
         left_out: Files and archive members that are no images, or hidden: for each reason how many,
             and their names; also a warning.
         profile_bytes: What the profile takes that the container carries; 0: it carries none.
+        size: Of the whole container, in bytes.
 
     Examples:
         >>> from clipcodec.bulk import Job
@@ -100,6 +101,7 @@ class JobResult:
     adapted: bool = False
     left_out: list[LeftOut] = field(default_factory=list)
     profile_bytes: int = 0
+    size: int = 0
 
     def __repr__(self) -> str:
         from ..system.shown import counted, shown, sized

@@ -16,6 +16,7 @@ from ..profile import Profile
 from ..system.files import refuse_existing
 from ..target import Target
 from .steering import counted
+from .stored import refuse_object, written_to
 
 SETTLED = "settled"  # in the metadata
 _SHOWN = 32  # characters
@@ -106,8 +107,8 @@ class Begun:
 
 
 def _paths(out: str | Path) -> tuple[Path, Path]:
-    """The container to go on with, and the unfinished one."""
-    target = Path(os.path.realpath(out))
+    """The container to go on with, and the unfinished one; of a URL, those that are here."""
+    target = Path(os.path.realpath(written_to(out)))
     part = target.with_name(target.name + PART)
     return target if target.is_file() else part, part
 
@@ -125,6 +126,7 @@ def carried(out: str | Path) -> Profile | None:
 
 def refuse(out: str | Path, mode: str) -> None:
     """Raise OutputExistsError, before long work, if a job of this mode could not write."""
+    refuse_object(out, mode)
     path, part = _paths(out)
     if mode == "new" and path.is_file():
         unfinished = " is a container that was not finished, or is being written" * (path == part)
@@ -133,7 +135,7 @@ def refuse(out: str | Path, mode: str) -> None:
             'or -f begins anew (in Python: mode="resume", mode="replace")'
         )
     if mode != "resume":
-        refuse_existing(Path(os.path.realpath(out)), overwrite=True)
+        refuse_existing(Path(os.path.realpath(written_to(out))), overwrite=True)
 
 
 def _differs(key: str, before: Any, now: Any) -> str:

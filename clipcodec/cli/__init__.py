@@ -70,12 +70,16 @@ def _name_local_files(args: Any) -> None:
 
 
 def _open_profiles(args: Any) -> None:
-    """--profile FILE.clpc, of every verb that has it, is the profile that the container carries."""
+    """--profile FILE.clpc, of every verb that has it, is the profile that the container carries.
+
+    That of a URL is read once.
+    """
     if getattr(args, "profile", None) is None:
         return
     from ..container.profiles import is_container, profile_of
+    from ..system.stores import is_url
 
-    if isinstance(args.profile, str) and is_container(args.profile):
+    if isinstance(args.profile, str) and (is_url(args.profile) or is_container(args.profile)):
         args.profile = profile_of(args.profile)
 
 

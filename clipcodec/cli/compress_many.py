@@ -22,16 +22,13 @@ from ..bulk.outcome import Failure, JobResult
 from ..bulk.sources import holds_many
 from ..errors import ClipcodecError, MissingDependencyError, OptionError, RateError, WeightsError
 from ..models import BATCH
-from ..system import uploads
 from ..system.optional import require
-from ..system.stores import is_url
 from . import own_profile
 from .chosen import read_ids, refuse_two_stdin
 from .common import (
     STDIO,
     progress_bar,
     refuse_no_folder,
-    refuse_terminal_or_existing,
     target_of,
     words,
 )
@@ -105,8 +102,6 @@ def run(args: argparse.Namespace) -> int:
 def _all(
     args: argparse.Namespace, inputs: list[str], name: str, size: int | None, results: Results
 ) -> int:
-    if is_url(args.output):
-        return _to_store(args, inputs, name, size, results)
     job = _job(args, inputs, args.output, name)
     if any(map(is_archive, args.inputs)) or any(name.endswith(".txt") for name in args.inputs):
         size = None  # it holds more than images, or names them
@@ -116,32 +111,6 @@ def _all(
         for name in filter(_is_missing, args.inputs):  # no work was begun that would name them
             say(f"{name}: there is no such file or folder: check the path")
         raise
-    return results.end()
-
-
-def _to_store(
-    args: argparse.Namespace, inputs: list[str], name: str, size: int | None, results: Results
-) -> int:
-    """Into an object of a store: from a file that is whole, so that the object is, too."""
-    if args.resume:
-        raise OptionError(
-            "--resume goes on with a container in a file: write one, and upload it when it is done"
-        )
-    refuse_terminal_or_existing(args.output, force=args.force)
-    with tempfile.TemporaryDirectory(prefix="clipcodec-") as folder:
-        out = os.path.join(folder, os.path.basename(args.output))
-        try:
-            job = _job(args, inputs, out, name)
-            _do(job, name, _thing(args.inputs), size, args.output, args, results)
-        except ClipcodecError as error:
-            error.reason = error.reason.replace(out, args.output)
-            raise
-        if not args.dry_run:
-            with (
-                open(out, "rb") as file,
-                uploads.replacing(args.output, overwrite=args.force) as there,
-            ):
-                shutil.copyfileobj(file, there)
     return results.end()
 
 
@@ -265,7 +234,7 @@ def _do(
         with progress_bar(quiet=args.quiet, unit=thing) as progress:
             result = job.run(progress, failures.add)
     except BaseException:
-        if job.unfinished is not None and output != STDIO and not is_url(output):
+        if job.unfinished is not None and output != STDIO:
             how = "the same command with --resume goes on"
             if args.force:
                 how = f"to go on with it give --resume, not -f, with no {output} in its way"
@@ -277,7 +246,7 @@ def _do(
         results.code = 1
     words = None if result.compressed else f"no {thing} is new"
     results.done(
-        name, output, os.path.getsize(job.out), size, words=words,
+        name, output, result.size, size, words=words,
         was=counted(result.compressed, thing), more=_more(job, result),
     )  # fmt: skip
 

@@ -9,15 +9,18 @@ import argparse
 import os
 from dataclasses import asdict
 
+from ..bulk.stored import written_to
 from ..container import Container
+from ..container.growing import PART
 from ..errors import DecodeError, OptionError, placed
 from ..retrieval import SearchIndex
-from ..retrieval.reading import refuse_url
 from ..retrieval.writing import check_target
+from ..system.stores import is_url, shown_url
 from .common import STDIO, codec_of, progress_bar, target_of
 from .compress_many import run as compress_many
 from .formats import CONTAINER, INDEX, TABLE, known, refuse_other_format
-from .results import Results
+from .inputs import remote
+from .results import Results, size_of
 from .terminal import counted, say
 
 
@@ -27,7 +30,8 @@ def indexed(args: argparse.Namespace) -> bool:
     Returns False if some inputs failed; each was named, and the others can be searched.
 
     A folder, archive, list or file of embeddings is compressed as by `compress --resume`: what the
-    container holds is kept, and what is new is added. A table is compressed once.
+    container holds is kept, and what is new is added. A table is compressed once, and so is what
+    goes into an object store, where nothing can be added.
     """
     if args.index == STDIO:
         raise OptionError("--index -: stdout has the results; name a file")
@@ -38,13 +42,17 @@ def indexed(args: argparse.Namespace) -> bool:
     what = known(source)
     if what == CONTAINER:
         raise OptionError(f"{source} is a container already: leave out --index")
+    if (what == TABLE or is_url(args.index)) and _is_there(args.index):
+        say(f"{args.index}: used as it is; delete it to make it anew from {source}")
+        return True
     if what == TABLE:
         _index_table(source, args)
         return True
     job = argparse.Namespace(**vars(args))
     job.inputs, job.output, job.force, job.dry_run = [source], args.index, False, None
     job.ids = None  # rows are called by their places
-    job.resume = os.path.exists(args.index) or os.path.exists(args.index + ".part") or None
+    file = written_to(args.index)
+    job.resume = os.path.exists(file) or os.path.exists(file + PART) or None
     job.workers = job.batch_size = job.precision = job.decode = None
     job.train = job.embed_profile = None
     return compress_many(job) == 0
@@ -56,27 +64,26 @@ def saved_index(path: str, containers: list[Container], args: argparse.Namespace
     Raises OutputExistsError if it is another kind of file; DecodeError if a container is damaged.
     """
     refuse_other_format(path, INDEX)
-    refuse_url(path)
-    if os.path.exists(path):
-        check_target(path)
-        try:
-            index = SearchIndex.open(path, profile=args.profile, device=args.device)
-            updated = index.update(containers)
-        except DecodeError as error:
-            if not is_of_index(error, path):
-                raise
-            say(f"{error}; it is built again")
-        else:
-            index.save()
-            if updated.added or updated.dropped:
-                say(f"{path}: {counted(updated.added, 'item')} added, {updated.dropped:,} dropped")
-            return index
-    return built_index(path, containers, args)
+    check_target(path)
+    try:
+        index = SearchIndex.open(path, profile=args.profile, device=args.device)
+        updated = index.update(containers)
+    except FileNotFoundError:
+        return built_index(path, containers, args)
+    except DecodeError as error:
+        if not is_of_index(error, path):
+            raise
+        say(f"{error}; it is built again")
+        return built_index(path, containers, args)
+    index.save()
+    if updated.added or updated.dropped:
+        say(f"{path}: {counted(updated.added, 'item')} added, {updated.dropped:,} dropped")
+    return index
 
 
 def is_of_index(error: DecodeError, path: str) -> bool:
     """Is it the index that is damaged, or of another release? It can be built again."""
-    return error.source in (path, os.path.abspath(path))
+    return error.source in (path, os.path.abspath(path), shown_url(path))
 
 
 def built_index(path: str, containers: list[Container], args: argparse.Namespace) -> SearchIndex:
@@ -87,11 +94,19 @@ def built_index(path: str, containers: list[Container], args: argparse.Namespace
         )
 
 
+def _is_there(name: str) -> bool:
+    """Is there a file, or an object, of this name?"""
+    if not is_url(name):
+        return os.path.exists(name)
+    try:
+        remote(name)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _index_table(source: str, args: argparse.Namespace) -> None:
     """Streams of a table's column, with row numbers as ids; a null has none."""
-    if os.path.exists(args.index):
-        say(f"{args.index}: used as it is; delete it to make it anew from {source}")
-        return
     from ..container import create
     from ..integrations.parquet import column_profile, read_streams
 
@@ -116,6 +131,6 @@ def _index_table(source: str, args: argparse.Namespace) -> None:
             done += len(streams)
             show(done, None)
     results = Results(args, 1)
-    before, after = os.path.getsize(source), os.path.getsize(args.index)
+    before, after = size_of(source), size_of(args.index)
     empty = f"{done - kept:,} without a stream" if kept < done else ""
     results.done(source, args.index, after, before, was=counted(kept, "row"), more=empty)

@@ -27,12 +27,12 @@ from ..errors import (
 from ..profile import registry
 from ..profile.registry import ANY_BACKBONE
 from ..retrieval import Hits, SearchIndex, search
-from ..retrieval.reading import is_index
+from ..retrieval.layout import MAGIC
 from .chosen import read_chosen, refuse_two_stdin
 from .common import read_stream, report
 from .containers import opened
 from .formats import CONTAINER, EMBEDDINGS, PICTURES, STREAM, known, refuse_foreign
-from .inputs import embedding_rows, is_pipe, label_of, path_or_bytes
+from .inputs import embedding_rows, first_bytes, is_pipe, label_of, path_or_bytes
 from .terminal import as_json, say, tell, tell_json
 from .words import is_text_embeddings, read_text_embeddings, templates_of
 
@@ -97,7 +97,7 @@ def _filter(args: argparse.Namespace) -> dict[str, Any]:
 @contextmanager
 def _opened(names: list[str], args: argparse.Namespace) -> Iterator[_Place]:
     """Where is searched: in containers, or in a saved index."""
-    if any(not is_pipe(name) and is_index(name) for name in names):
+    if any(map(_is_index, names)):
         if len(names) > 1 or args.save_index or args.approximate:
             raise OptionError(
                 "a saved index is searched alone: without other containers, --save-index and "
@@ -135,6 +135,14 @@ def _opened(names: list[str], args: argparse.Namespace) -> Iterator[_Place]:
 
             index = saved_index(args.save_index, [one for _, one in containers], args)
             yield _Index(index, args.save_index, place)
+
+
+def _is_index(name: str) -> bool:
+    """A name that cannot be read is left to what reads it as a container, and says why."""
+    try:
+        return not is_pipe(name) and first_bytes(name, len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 class _Place:

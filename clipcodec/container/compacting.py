@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..errors import OptionError
 from ..system.stores import is_url
 from .copying import copy_items
 from .layout import Item
-from .locking import open_locked
+from .locking import ReplacedLock
 from .reader import Container
 
 
@@ -79,18 +80,15 @@ def compact(path: str | os.PathLike[str], *, block_items: int | None = None) -> 
     if is_url(path):
         raise OptionError(f"{path}: an object in a store cannot be changed: compact a copy of it")
     target = Path(os.path.realpath(path))
-    os.stat(target)  # a lock would make the file
-    lock, _ = open_locked(target, new=False)  # nothing is appended meanwhile
-    try:
-        with Container(target) as source:
+    open(target, "r+b").close()  # what may not be written is not replaced either
+    with closing(ReplacedLock(target)) as lock, Container(target) as source:
 
-            def items() -> Iterator[Item]:
-                yield from source.items()
-                if sys.platform == "win32":  # an open file cannot be replaced there
-                    source.close()
-                    lock.close()
+        def items() -> Iterator[Item]:
+            yield from source.items()
+            if sys.platform == "win32":  # an open file cannot be replaced there
+                source.close()
 
-            writer = copy_items(source, target, items(), overwrite=True, block_items=block_items)
-            return Compacted(len(source), source.deleted, source.size, writer.size)
-    finally:
-        lock.close()
+        writer = copy_items(
+            source, target, items(), overwrite=True, block_items=block_items, replaced=lock
+        )
+        return Compacted(len(source), source.deleted, source.size, writer.size)

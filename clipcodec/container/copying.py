@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DecodeError, LockedError
 from .growing import refuse_itself
 from .layout import Item
+from .locking import ReplacedLock
 from .reader import Container
 from .writer import ContainerWriter
 
@@ -47,15 +48,17 @@ def copy_items(
     overwrite: bool = False,
     block_items: int | None = None,
     on_bad: OnBad | None = None,
+    replaced: ReplacedLock | None = None,
 ) -> ContainerWriter:
     """Write items of a container to a new one; its writer, closed. On an error nothing is left.
 
-    on_bad  of a profile that is carried and damaged, which is then left out
+    on_bad    of a profile that is carried and damaged, which is then left out
+    replaced  as for `ContainerWriter`
     """
     writer = ContainerWriter(
         out, "w" if overwrite and isinstance(out, (str, os.PathLike)) else "x",
         metadata=container.metadata or None, profile=container.embedded(on_bad),
-        block_items=block_items,
+        block_items=block_items, replaced=replaced,
     )  # fmt: skip
     try:
         for item in items:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import CorruptError, OptionError, TruncatedError, placed
+from ..system.remote import Source
 from . import layout
 from .files import SeekableFile
 
@@ -157,8 +157,8 @@ def embedded_in(file: SeekableFile) -> Embedded | None:
     return Embedded.parse(body)
 
 
-def embedded_at(path: str | os.PathLike[str]) -> Embedded | None:
-    """What a container carries, by its path. Raises DecodeError naming it, or OSError."""
+def embedded_at(path: Source) -> Embedded | None:
+    """What a container carries, by its path or object. Raises DecodeError naming it, or OSError."""
     file = SeekableFile(path)
     try:
         with placed(source=file.name):

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from ..errors import OptionError
 from ..system.remote import RemoteFile, joined
-from ..system.stores import Location, is_url, local_path, replaced
+from ..system.stores import Location, is_url, local_path, place_of, replaced
 from . import layout
 
 
@@ -49,8 +49,9 @@ class SeekableFile:
 
     Forked processes may read it at once, too, if it was given as a path or a URL.
 
-    source  a path; a URL of an object store, or fsspec's OpenFile; or a binary file that can seek.
-            Open files of fsspec and of pyarrow.fs are read by ranges, past their own position
+    source  a path; a URL of an object store, fsspec's OpenFile, or a `RemoteFile`; or a binary file
+            that can seek. Open files of fsspec and of pyarrow.fs are read by ranges, past their own
+            position
     remote  whether it is read by requests, which cost time each: see `read_many`
 
     Raises OSError, for an object store as `system.stores.fail`; OptionError: it cannot seek.
@@ -58,7 +59,7 @@ class SeekableFile:
 
     def __init__(
         self,
-        source: str | bytes | os.PathLike[str] | BinaryIO | Location,
+        source: str | bytes | os.PathLike[str] | BinaryIO | Location | RemoteFile,
         name: str | None = None,
     ) -> None:
         self._path: str | None = None
@@ -189,13 +190,11 @@ class SeekableFile:
 
 def _remote(source: object) -> RemoteFile | None:
     """What reads an object of a store by requests; None: it is a local file, or another object."""
-    if isinstance(source, bytes):
-        source = os.fsdecode(source)
-    if isinstance(source, str) and is_url(source) and local_path(source) is not None:
-        return None
-    location = Location.of(source)
-    if location is not None:
-        return RemoteFile(location)
+    if isinstance(source, RemoteFile):
+        return source
+    place = place_of(os.fsdecode(source) if isinstance(source, bytes) else source)
+    if isinstance(place, Location):
+        return RemoteFile(place)
     fs: Any = getattr(source, "fs", None)
     path: Any = getattr(source, "path", None)
     if hasattr(source, "_fetch_range") and hasattr(fs, "unstrip_protocol"):  # fsspec's, open

@@ -21,7 +21,7 @@ from ..system.uploads import Upload, upload_to
 from . import layout
 from .deletions import Places
 from .files import SeekableFile, path_of
-from .locking import close_unused, open_locked
+from .locking import ReplacedLock, close_unused, open_locked
 from .reader import Container
 
 PART = ".part"
@@ -35,8 +35,9 @@ class GrowingFile:
     appended to is whole at any time, for its readers: each block is written with an index behind
     it, as long as that is small.
 
-    target  as for `create`
-    mode    "x", "w" or "a", as for `create`
+    target    as for `create`
+    mode      "x", "w" or "a", as for `create`
+    replaced  as for `ContainerWriter`
 
     Raises OutputExistsError, LockedError, OptionError or OSError.
 
@@ -46,7 +47,12 @@ class GrowingFile:
         end: bytes of its blocks, without the index at the end
     """
 
-    def __init__(self, target: str | bytes | os.PathLike[str] | BinaryIO, mode: str) -> None:
+    def __init__(
+        self,
+        target: str | bytes | os.PathLike[str] | BinaryIO,
+        mode: str,
+        replaced: ReplacedLock | None = None,
+    ) -> None:
         self.path: Path | None = None
         self.target: Path | None = None
         self.end = 0
@@ -55,6 +61,7 @@ class GrowingFile:
         self._entries: list[tuple[int, int]] = []  # of the index
         self._overwrite, self._made = mode == "w", False
         self._process = os.getpid()
+        self._replaced = replaced
         self._upload: Upload | None = upload_to(target, mode)
         self._file: BinaryIO | None
         if self._upload is not None:
@@ -69,6 +76,12 @@ class GrowingFile:
         self.target = Path(os.path.realpath(path))
         self.path = _chosen(self.target, mode)
         self._file, self._made = open_locked(self.path, new=mode == "x")
+        if mode == "w" and replaced is None:
+            try:
+                self._replaced = ReplacedLock(self.target)
+            except BaseException:
+                self.undo()
+                raise
 
     @property
     def name(self) -> object:
@@ -203,6 +216,8 @@ class GrowingFile:
         self.sync()
         if self._upload is not None:
             self._upload.close()
+        if self._replaced is not None:
+            self._replaced.check()
         if sys.platform == "win32":  # an open file cannot be renamed there
             self.release()
         if self.path is not None and self.target is not None and self.new:
@@ -234,12 +249,15 @@ class GrowingFile:
             self._upload.abort()
         elif self.path is not None:
             close_unused(self.opened(), self.path, made=self._made)
+            self.release()
 
     def release(self) -> None:
         """Close the file, which unlocks it; a file object of the caller's stays open."""
         file, self._file = self._file, None
         if file is not None and self.path is not None:
             file.close()
+        if self._replaced is not None:
+            self._replaced.close()
 
 
 def _chosen(target: Path, mode: str) -> Path:

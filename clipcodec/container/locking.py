@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -63,10 +65,7 @@ def open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
         raise type(error)(error.errno, why, os.fspath(path)) from error
     file = _Locked(number, "r+b")
     try:
-        lock(number, path)
-        file.locked_by = os.getpid()
-        file.lock_file = LockFile(path)
-        check_place(number, path)  # it may have been finished before the lock file was ours
+        _hold(file, path)
     except LockedError:  # then another process goes on with it
         file.close()
         raise
@@ -74,6 +73,60 @@ def open_locked(path: Path, *, new: bool) -> tuple[BinaryIO, bool]:
         close_unused(cast(BinaryIO, file), path, made=made)
         raise
     return cast(BinaryIO, file), made
+
+
+def _hold(file: _Locked, path: Path) -> None:
+    """Lock an open file, which is `path`, until it is closed. Raises LockedError."""
+    lock(file.fileno(), path)
+    file.locked_by = os.getpid()
+    file.lock_file = LockFile(path)
+    check_place(file.fileno(), path)  # it may have been finished before the lock file was ours
+
+
+class ReplacedLock:
+    """The lock of a file that is to be replaced: until `close`, nobody appends to it.
+
+    Where no file is, there is nothing to append to: what will be renamed to this name has a lock of
+    its own. Pipes and devices have none.
+
+    Raises LockedError if another process writes the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = _opened_to_lock(path)
+        self._lock_file: LockFile | None = None
+        try:
+            if self._file is not None:
+                _hold(self._file, path)
+                self._lock_file = self._file.lock_file
+            elif path.is_file():
+                self._lock_file = LockFile(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def check(self) -> None:
+        """Raise LockedError if another process has taken the lock over, and may have appended."""
+        if self._lock_file is not None:
+            self._lock_file.check()
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._file is not None:
+            self._file.close()
+        elif self._lock_file is not None:
+            self._lock_file.release()
+
+
+def _opened_to_lock(path: Path) -> _Locked | None:
+    """A file that is not changed; None: it cannot be opened, and the lock file alone counts."""
+    if sys.platform == "win32":  # an open file cannot be replaced there
+        return None
+    for flags in (os.O_RDWR, os.O_RDONLY):  # network file systems lock what may be written alone
+        with suppress(OSError):
+            if stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
+                return _Locked(os.open(path, flags | os.O_NONBLOCK), "rb")
+    return None
 
 
 def close_unused(file: BinaryIO, path: Path, *, made: bool) -> None:

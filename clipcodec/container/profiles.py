@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import (
     CorruptError,
@@ -24,7 +24,9 @@ from ..errors import (
 )
 from ..profile import registry
 from ..profile.file import LaterProfileError, Profile, Reopen, parse_profile
+from ..profile.stored import located_profile
 from ..system.forks import loading
+from ..system.remote import RemoteFile, Source, name_of
 from . import layout
 from .embedded import CARRIED, MAX_PROFILE, Embedded, embedded_at, embedded_in
 from .files import SeekableFile
@@ -61,15 +63,16 @@ def _parse(embedded: Embedded, path: str | None) -> Profile:
         raise CorruptError(f"{CARRIED} is none: {brief(error)}") from error
 
 
-def carried_profile(path: str | os.PathLike[str]) -> Profile | None:
+def carried_profile(source: Source) -> Profile | None:
     """The profile that a container carries, finished or not (`.part`), read from its front alone.
 
     Raises DecodeError naming the file: it is no container, or its profile is cut, damaged or from a
     later release; OSError: it cannot be read.
     """
-    found = embedded_at(path)
-    with placed(source=os.fspath(path)):
-        return None if found is None else profile_in(found, os.path.abspath(path))
+    found = embedded_at(source)
+    path = None if isinstance(source, RemoteFile) else os.path.abspath(source)
+    with placed(source=name_of(source)):
+        return None if found is None else profile_in(found, path)
 
 
 def _reopen(path: str, sha256: str) -> Profile:
@@ -97,8 +100,10 @@ def _reopen(path: str, sha256: str) -> Profile:
 # what callers give
 
 
-def is_container(source: object) -> bool:
-    """Is it the path of a file that begins as a container does?"""
+def is_container(source: object) -> TypeGuard[Source]:
+    """Is it the path of a file, or an object of a store, that begins as a container does?"""
+    if isinstance(source, RemoteFile):
+        return source.read_at(0, len(layout.MAGIC)) == layout.MAGIC
     if not isinstance(source, (str, os.PathLike)) or not os.path.isfile(source):
         return False
     try:
@@ -111,18 +116,24 @@ def is_container(source: object) -> bool:
 def profile_of(source: str | os.PathLike[str] | Profile) -> Profile:
     """A profile by a registered name, its file, a container that carries it, or itself.
 
+    Files may be given by path or URL.
+
     Raises ProfileError: there is none of that name, or the container carries none; WeightsError: a
-    profile file is damaged; DecodeError: a container is, or its profile.
+    profile file is damaged; DecodeError: a container is, or its profile; StoreError.
     """
-    if isinstance(source, Profile) or not is_container(source):
-        return registry.resolve(source)
-    found = carried_profile(source)
-    if found is None:
+    return _profile_of(source if isinstance(source, Profile) else located_profile(source))
+
+
+def _profile_of(given: Source | Profile) -> Profile:
+    if not is_container(given):
+        return registry.resolve(given)
+    carried = carried_profile(given)
+    if carried is None:
         raise ProfileError(
-            f"container {os.fspath(source)} carries no profile: give a registered name, a profile "
+            f"container {name_of(given)} carries no profile: give a registered name, a profile "
             "file, or a container that carries one"
         )
-    return found
+    return carried
 
 
 def to_embed(profile: str | os.PathLike[str] | Profile | Embedded) -> Embedded:
@@ -133,12 +144,12 @@ def to_embed(profile: str | os.PathLike[str] | Profile | Embedded) -> Embedded:
     """
     if isinstance(profile, Embedded):
         return profile
-    if is_container(profile):
-        assert isinstance(profile, (str, os.PathLike))
-        found = embedded_at(profile)  # as it is: perhaps a later release can read more of it
-        if found is not None and registry.by_digest(found.digest) is None:
-            return found
-    chosen = profile_of(profile)
+    given = profile if isinstance(profile, Profile) else located_profile(profile)
+    if is_container(given):
+        carried = embedded_at(given)  # as it is: perhaps a later release can read more of it
+        if carried is not None and registry.by_digest(carried.digest) is None:
+            return carried
+    chosen = _profile_of(given)
     refuse_registered(chosen)
     return Embedded.of(data_of(chosen))
 

@@ -13,6 +13,7 @@ from ..errors import DecodeError, OptionError, OutputExistsError
 from ..system.folders import filling
 from .copying import Source, opened
 from .layout import SUFFIX, Item
+from .locking import ReplacedLock
 from .names import FileNames
 from .reader import Container
 from .writer import ContainerWriter
@@ -54,6 +55,7 @@ def split(
         DecodeError: The source is no container, or damaged.
         OutputExistsError: A part exists and may not be replaced, or `folder` has parts of this
             name that would stay beside the new ones.
+        LockedError: Another process appends to a part that is to be replaced.
         OSError: The source cannot be read, or the folder cannot be written.
 
     Examples:
@@ -88,6 +90,8 @@ def split(
                             break
                         writer.append(item)
                         waiting = next(numbered, None)
+            for path in names:  # nobody appends to those that are replaced now
+                ReplacedLock(Path(os.path.realpath(folder)) / path).close()
     return [Path(folder) / path for path in names]
 
 

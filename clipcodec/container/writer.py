@@ -15,6 +15,7 @@ from . import layout
 from .given import checked_bytes, id_size, pairs, plain
 from .growing import GrowingFile
 from .layout import Item
+from .locking import ReplacedLock
 from .marking import Marked, listed, named_items
 from .mending import mended
 from .packing import BLOCK_BYTES, BLOCK_ITEMS, packed
@@ -49,8 +50,8 @@ def create(
             was interrupted (what follows the last good block is cut off).
         metadata: A JSON object to keep in a new container.
         profile: A private profile that a new container carries for its streams, so that they can be
-            decoded without another file: a loaded one, its file, or a container that carries it. In
-            mode "a" the one that is there, or None.
+            decoded without another file: a loaded one, its file, or a container that carries it, by
+            path or URL. In mode "a" the one that is there, or None.
         block_items: Items that are read, checked and, if damaged, lost together: 1 … 65536. None:
             256, or 1024 where 256 would take an eighth of a byte more for each.
 
@@ -59,7 +60,7 @@ def create(
 
     Raises:
         OutputExistsError: The file exists, and the mode is "x".
-        LockedError: Another process writes it.
+        LockedError: Another process writes it, or appends to the container that mode "w" replaces.
         OptionError: There is no such mode, or the metadata are no JSON object; an object of a store
             was to be appended to; the profile is a registered one, or not the one that the
             container carries.
@@ -94,6 +95,8 @@ class ContainerWriter:
         profile: As for `clipcodec.create`.
         block_items: As for `clipcodec.create`.
         survey: Of the file to append to, if it was surveyed already (`Container.survey`).
+        replaced: Of the container that mode "w" replaces, if the caller has locked it already; the
+            writer closes it.
 
     Raises:
         OutputExistsError: As for `clipcodec.create`, and so are LockedError, OptionError,
@@ -115,8 +118,8 @@ class ContainerWriter:
         profile: str | os.PathLike[str] | Profile | Embedded | None = None,
         block_items: int | None = None,
         survey: Survey | None = None,
+        replaced: ReplacedLock | None = None,
     ) -> None:
-        """survey: of the file to append to, if it was surveyed already (`Container.survey`)."""
         if mode not in ("x", "w", "a"):
             raise OptionError(f"mode={mode!r}: expected 'x', 'w' or 'a'")
         if block_items is not None and not 1 <= block_items <= layout.MAX_ITEMS:
@@ -128,7 +131,7 @@ class ContainerWriter:
         self._waiting = 0  # bytes of both
         self._written = 0  # items, deleted ones included
         self._gone = Marked()
-        self._file = GrowingFile(target, mode)
+        self._file = GrowingFile(target, mode, replaced)
         try:
             if mode != "a" or not self._resume(metadata, survey):
                 self._file.begin(opening)

@@ -7,10 +7,13 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeGuard
 
 from ..errors import ProfileError, UnknownProfileError, WeightsError
 from ..system.forks import loading
+from ..system.remote import RemoteFile
 from .file import Profile, read_profile
+from .stored import located_profile, read_remote
 
 DEFAULT = "openai-vit-b-32/predictive"
 UNTRAINED = "any/rotation"
@@ -18,7 +21,7 @@ ANY_BACKBONE = "any"
 _FOLDER = Path(__file__).parent / "shipped"
 
 ProfileLike = str | os.PathLike[str] | Profile | None
-"""A registered name, the path of a profile file, or a loaded profile; None: the default."""
+"""A registered name, the path or URL of a profile file, or a loaded profile; None: the default."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,25 @@ def registered() -> tuple[ProfileInfo, ...]:
         raise WeightsError(f"the registry of profiles is damaged, reinstall: {error}") from error
 
 
-def resolve(profile: str | os.PathLike[str] | Profile) -> Profile:
-    """A profile from a registered name, a file's path, or itself."""
+def resolve(profile: str | os.PathLike[str] | Profile | RemoteFile) -> Profile:
+    """A profile from a registered name, a file's path or URL, an object of a store, or itself."""
     if isinstance(profile, Profile):
         return profile
-    if not isinstance(profile, (str, os.PathLike)):
-        raise ProfileError(f"profile is {type(profile).__name__}: expected a name or a path")
-    name = os.fspath(profile)
-    if isinstance(profile, str) and not os.path.exists(name) and not name.endswith(".safetensors"):
-        return by_name(name)
-    own = read_profile(name)
-    registered = by_digest(own.digest)
-    return registered or own
+    given = located_profile(profile)
+    if isinstance(given, RemoteFile):
+        own = read_remote(given)
+    elif not isinstance(given, (str, os.PathLike)):
+        raise ProfileError(f"profile is {type(given).__name__}: expected a name, a path or a URL")
+    elif _is_name(given):
+        return by_name(given)
+    else:
+        own = read_profile(os.fspath(given))
+    return by_digest(own.digest) or own
+
+
+def _is_name(given: str | os.PathLike[str]) -> TypeGuard[str]:
+    """Is it no path of a file?"""
+    return isinstance(given, str) and not (given.endswith(".safetensors") or os.path.exists(given))
 
 
 def by_name(name: str) -> Profile:

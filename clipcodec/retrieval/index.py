@@ -94,10 +94,10 @@ class SearchIndex:
         self._clean, self._writing = None, threading.RLock()
         if self._saved is not None:
             before = self._saved
-            self._content, self._saved = reading.read(before.path)
+            self._content, self._saved = reading.read(before.place)
             self._clean = self._content
             if self._saved.head != before.head:
-                raise MismatchError(f"{before.path} was changed since the index was pickled")
+                raise MismatchError(f"{before.name} was changed since the index was pickled")
 
     @property
     def _blocks(self) -> list[Block]:
@@ -120,7 +120,7 @@ class SearchIndex:
 
     @property
     def path(self) -> str | None:
-        """The file that it was opened from, or saved to last; None: it is in memory only."""
+        """The file or URL that it was opened from, or saved to last; None: in memory only."""
         return None if self._saved is None else self._saved.path
 
     @property
@@ -189,8 +189,8 @@ class SearchIndex:
 
         Args:
             source: As for `search`.
-            path: File to save it to, `.clpi` by custom; an index that is there is replaced. The
-                index is then read from the file. None: it stays in memory.
+            path: File to save it to, `.clpi` by custom, or a URL; an index that is there is
+                replaced. The index is then read from it. None: it stays in memory.
             exact: As for `SearchIndex`.
             progress: Called with the number of items that are in the index, and of all, or None if
                 that is not known; some thousands at a time.
@@ -242,10 +242,12 @@ class SearchIndex:
     ) -> SearchIndex:
         """Open a saved index. Its rows are not read, but mapped: this takes milliseconds.
 
-        A part of the rows is compared with its check value when it is first searched.
+        A part of the rows is compared with its check value when it is first searched. An index in
+        an object store is read whole, into memory; so does each process that a pickle of it is
+        given to.
 
         Args:
-            path: What `save` has written.
+            path: What `save` has written: a path, or a URL.
             profile: As for `SearchIndex`, for what is added to it.
             device: As for `SearchIndex`, for what is added to it.
 
@@ -256,7 +258,7 @@ class SearchIndex:
             CorruptError: It is damaged, or no index.
             TruncatedError: It was cut.
             UnsupportedError: Another release has made it: build it again.
-            OSError: It cannot be read.
+            OSError: It cannot be read. Of an object store, StoreError is one.
 
         Examples:
             >>> clipcodec.SearchIndex(clipcodec.open("photos.clpc")).save("photos.clpi")
@@ -272,14 +274,15 @@ class SearchIndex:
         """Write the index to a file, as a whole or not at all.
 
         Args:
-            path: The file, `.clpi` by custom; an index that is there is replaced. None, or the
-                file that the index was opened from: what was added since is appended to it.
+            path: The file, `.clpi` by custom, or a URL; an index that is there is replaced. None,
+                or the file that the index was opened from: what was added since is appended to it.
+                Nothing can be appended in an object store: there all of it is written again.
 
         Raises:
             OutputExistsError: Another kind of file has this name.
-            OptionError: There is no path.
+            OptionError: There is no path, or a store that cannot be written.
             MismatchError: Another process has changed the file since it was opened.
-            LockedError: Another process is writing it.
+            LockedError: Another process is writing it; in a store nothing tells.
             OSError: It cannot be written.
 
         Examples:
@@ -292,7 +295,7 @@ class SearchIndex:
         """
         with self._writing:
             own, content = self._saved, self._content
-            if own is not None and (path is None or _same_file(path, own.path)):
+            if own is not None and (path is None or reading.is_saved_at(path, own)):
                 if content is self._clean:
                     return
                 self._saved = writing.update(own, content)
@@ -449,7 +452,3 @@ class SearchIndex:
     @property
     def _adding(self) -> Adding:
         return Adding(self.exact, self._profile, self._device)
-
-
-def _same_file(path: str | os.PathLike[str], own: str) -> bool:
-    return os.path.abspath(path) == own and os.path.exists(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,14 +16,18 @@ from numpy.typing import NDArray
 
 from ..container.ids import MAX_IDS
 from ..errors import DecodeError, MismatchError, OptionError, OutputExistsError
-from ..system.files import os_errors_named, replacing, written_directly
+from ..system import uploads
+from ..system.files import os_errors_named, written_directly
 from ..system.locks import lock
+from ..system.remote import RemoteFile
+from ..system.stores import Location, place_of
 from .blocks import Block, merged
 from .content import Content
 from .layout import (
     ALIGNED,
     EMBEDDINGS,
     HEAD_BYTES,
+    MAGIC,
     MOST_ROWS,
     PART,
     SLOTS,
@@ -35,45 +40,81 @@ from .layout import (
     ends,
 )
 from .names import Names
-from .reading import Saved, is_index, read_head, refuse_url
+from .reading import Saved, absolute, is_index, read_head
 
 _FEW = 32  # parts that may be small before a file that grows is written anew
 _DEAD = 1 << 20  # bytes of old tables that are always allowed
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
+def check_target(path: str | os.PathLike[str] | Location) -> None:
     """Raise OptionError, OutputExistsError or OSError unless an index can be written there."""
-    refuse_url(path)
-    name = os.fspath(path)
-    folder = os.path.dirname(os.path.abspath(name))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "cannot be written: no such directory", str(name))
-    if written_directly(path):
-        raise OptionError(f"{name}: an index needs a file, not a pipe or device")
-    if os.path.exists(path) and not is_index(path):
+    place = place_of(path)
+    if isinstance(place, Location):
+        uploads.refuse_existing(place, overwrite=True)  # a store that cannot be written
+        name, other = place.name, _is_other_object(place)
+    else:
+        name = os.fspath(place)
+        folder = os.path.dirname(os.path.abspath(name))
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(errno.ENOENT, "cannot be written: no such directory", name)
+        if written_directly(place):
+            raise OptionError(f"{name}: an index needs a file, not a pipe or device")
+        other = os.path.exists(place) and not is_index(place)
+    if other:
         raise OutputExistsError(f"{name} exists, and is no search index: choose another name")
 
 
-def write(path: str | os.PathLike[str], content: Content) -> Saved:
+def _is_other_object(location: Location) -> bool:
+    try:
+        return RemoteFile(location).read_at(0, len(MAGIC)) != MAGIC
+    except FileNotFoundError:
+        return False
+
+
+def write(path: str | os.PathLike[str] | Location, content: Content) -> Saved:
     """Write an index as a whole, or nothing.
 
     Raises OutputExistsError if another kind of file is there, OptionError or OSError.
     """
     check_target(path)
-    with replacing(path, overwrite=True) as file:
-        file.write(bytes(HEAD_BYTES))
-        parts, end = _write_parts(file, merged(content.blocks), HEAD_BYTES)
-        head = Head(content.dim or 0, content.exact, _write_table(file, parts, content, end, 1))
+    with uploads.replacing(path, overwrite=True) as file:
+        head, parts = _write_all(file, content)
+    return Saved(absolute(path), len(content), head, parts)
+
+
+def _write_all(file: BinaryIO, content: Content) -> tuple[Head, NDArray[Any]]:
+    """An upload cannot go back to its head, so that what this says is found before."""
+    known = None if file.seekable() else _write_all(cast(BinaryIO, _Nowhere()), content)[0]
+    file.write(bytes(HEAD_BYTES) if known is None else known.to_bytes())
+    parts, end = _write_parts(file, merged(content.blocks), HEAD_BYTES)
+    head = Head(content.dim or 0, content.exact, _write_table(file, parts, content, end, 1))
+    if known is None:
         file.seek(0)
         file.write(head.to_bytes())
-    return Saved(os.path.abspath(path), len(content), head, parts)
+    return head, parts
+
+
+class _Nowhere(io.RawIOBase):
+    """What is written to it is not kept."""
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return offset
+
+    def write(self, data: Any, /) -> int:
+        return len(data)
 
 
 def update(saved: Saved, content: Content) -> Saved:
-    """Write what the file has not: at its end, or all of it where that is better.
+    """Write what the file has not: at its end, or all of it where that is better, or in a store.
 
     Raises MismatchError if another process has changed the file, LockedError or OSError.
     """
+    if isinstance(saved.place, Location):
+        _refuse_changed(saved, saved.place)
+        return write(saved.place, content)
     if _grows_well(saved, content):
         return _grow(saved, content)
     with _locked(saved):
@@ -107,7 +148,7 @@ def _grow(saved: Saved, content: Content) -> Saved:
             file.seek(place)
             file.write(slot.to_bytes())
             _flush(file)
-    return Saved(saved.path, len(content), head._replace(table=slot), parts)
+    return Saved(saved.place, len(content), head._replace(table=slot), parts)
 
 
 @contextmanager
@@ -116,21 +157,35 @@ def _locked(saved: Saved) -> Iterator[BinaryIO]:
     try:
         file = cast(BinaryIO, open(saved.path, "r+b"))  # noqa: SIM115
     except FileNotFoundError:
-        raise MismatchError(f"{saved.path} is gone: save the index with a path") from None
+        raise _gone(saved) from None
     with file:
         lock(file.fileno(), Path(saved.path))
-        if not _is_as_it_was(file, saved.head):
-            raise MismatchError(
-                f"{saved.path} was changed by another process: open it again, or save elsewhere"
-            )
+        _check_same(file, saved)
         yield file
 
 
-def _is_as_it_was(file: BinaryIO, before: Head) -> bool:
+def _refuse_changed(saved: Saved, location: Location) -> None:
+    """Raise MismatchError if the object was changed since. A store has no locks."""
     try:
-        return read_head(file) == before
+        file = RemoteFile(location).stream(0)
+    except FileNotFoundError:
+        raise _gone(saved) from None
+    _check_same(file, saved)
+
+
+def _check_same(file: BinaryIO, saved: Saved) -> None:
+    try:
+        same = read_head(file) == saved.head
     except DecodeError:
-        return False
+        same = False
+    if not same:
+        raise MismatchError(
+            f"{saved.name} was changed by another process: open it again, or save elsewhere"
+        )
+
+
+def _gone(saved: Saved) -> MismatchError:
+    return MismatchError(f"{saved.name} is gone: save the index with a path")
 
 
 def _flush(file: BinaryIO) -> None:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from ..errors import StoreError
 from .objects import guarded, info_of, opened, reader, state_of
-from .stores import Location, fail, is_url, local_path, passes, replaced
+from .stores import Location, fail, passes, place_of, replaced
 
 _TRIES, _PAUSE = 4, 0.1  # of one request; seconds before the second, four times as long each time
 _GAP = 1 << 17  # bytes that cost less than a request
@@ -306,12 +306,8 @@ def located(source: object) -> Source:
     """
     if isinstance(source, RemoteFile):
         return source
-    if isinstance(source, str) and is_url(source):
-        path = local_path(source)
-        if path is not None:
-            return path
-    location = Location.of(source)
-    return cast(Source, source) if location is None else RemoteFile(location)
+    place = place_of(source)
+    return RemoteFile(place) if isinstance(place, Location) else cast(Source, place)
 
 
 def name_of(source: Source) -> str:

@@ -59,6 +59,18 @@ def local_path(url: str) -> str | None:
     return url2pathname(rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
 
 
+def place_of(source: Any) -> Any:
+    """The object of a store that a URL or fsspec's OpenFile names; the path of a file:// URL.
+
+    Anything else is given back as it is. Raises OptionError as `Location.of`.
+    """
+    path = local_path(source) if isinstance(source, str) and is_url(source) else None
+    if path is not None:
+        return path
+    location = Location.of(source)
+    return source if location is None else location
+
+
 def shown_url(url: str) -> str:
     """The URL without passwords and signatures, for messages.
 

@@ -18,21 +18,21 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import ClipcodecError, OptionError, OutputExistsError
 from . import files
-from .stores import Location, fail, is_url, local_path
+from .stores import Location, fail, place_of
 
 _PART = 1 << 24  # bytes of a part of a multipart upload, of which S3 takes 10,000
 _unfinished: weakref.WeakSet[Upload] = weakref.WeakSet()
 
 
 @contextmanager
-def replacing(target: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
+def replacing(target: str | os.PathLike[str] | Location, *, overwrite: bool) -> Iterator[BinaryIO]:
     """A new file, or an object if `target` is a URL, that is there when the `with` block has ended.
 
     As `files.replacing`. An object's file cannot seek.
     """
     upload = upload_to(target, "w" if overwrite else "x")
     if upload is None:
-        with files.replacing(_plain(target), overwrite=overwrite) as file:
+        with files.replacing(place_of(target), overwrite=overwrite) as file:
             yield file
         return
     try:
@@ -48,14 +48,14 @@ def write(target: str | os.PathLike[str], data: bytes, *, overwrite: bool) -> No
         file.write(data)
 
 
-def refuse_existing(target: str, *, overwrite: bool) -> None:
+def refuse_existing(target: str | os.PathLike[str] | Location, *, overwrite: bool) -> None:
     """Raise before long work if this URL's object exists, and may not be replaced; or OptionError.
 
     Raises as `upload_to`.
     """
     location = _location(target)
     if location is None:
-        files.refuse_existing(Path(_plain(target)), overwrite=overwrite)
+        files.refuse_existing(Path(place_of(target)), overwrite=overwrite)
         return
     fs, path = location.store()
     _refuse_protocol(fs, location)
@@ -86,16 +86,8 @@ def upload_to(target: object, mode: str) -> Upload | None:
 
 
 def _location(target: object) -> Location | None:
-    if isinstance(target, bytes):
-        target = os.fsdecode(target)
-    if isinstance(target, str) and is_url(target) and local_path(target) is not None:
-        return None
-    return Location.of(target)
-
-
-def _plain(target: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """A path in place of a file:// URL."""
-    return (local_path(target) if isinstance(target, str) and is_url(target) else None) or target
+    place = place_of(os.fsdecode(target) if isinstance(target, bytes) else target)
+    return place if isinstance(place, Location) else None
 
 
 def _refuse_protocol(fs: Any, location: Location) -> None:

@@ -108,6 +108,33 @@ def test_nothing_is_written_beside_an_input_of_a_store(
     assert names() == before
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_search_makes_its_container_there_and_uses_it_again(
+    table: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From then on as it is: nothing can be appended to it."""
+    line, source = ["--query", f"{BOX}/one.clip", "-k", "1", "--index", f"{BOX}/new.clpc"], "x.npy"
+    if table:
+        pa = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        source = "x.parquet"
+        column = pa.FixedSizeListArray.from_arrays(pa.array(X.reshape(-1)), 512)
+        parquet.write_table(pa.table({"x": column}), source)
+        line += ["--column", "x"]
+    else:
+        np.save(source, X)
+    assert main(["search", source, *line, "--json"]) == 0
+    first = capsys.readouterr()
+    made = get("new.clpc")
+    assert len(clipcodec.open(f"{BOX}/new.clpc")) == 40
+    assert main(["search", source, *line, "--json"]) == 0
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert f"{BOX}/new.clpc: used as it is" in again.err
+    assert get("new.clpc") == made
+    assert [path.name for path in Path().iterdir()] == [source]
+
+
 def test_merge(capsys: pytest.CaptureFixture[str]) -> None:
     with clipcodec.create("more.clpc") as writer:
         writer.append(clipcodec.encode_embedding(X[0], max_bytes=48), id="more.jpg")
@@ -152,8 +179,6 @@ def test_file_urls_are_paths() -> None:
     [
         (f"split {BOX}/photos.clpc --parts 2 -o {BOX}/parts/", "name a folder on this machine"),
         (f"split {BOX}/photos.clpc --streams -o {BOX}/parts/", "name a folder on this machine"),
-        (f"search {BOX}/photos.clpc --query {BOX}/one.clip --save-index {BOX}/a.clpi",
-         "a search index is a file on this machine"),
     ],
 )  # fmt: skip
 def test_what_is_not_written_to_a_store_is_refused(
@@ -167,8 +192,7 @@ def test_what_is_not_written_to_a_store_is_refused(
 
 
 def test_what_needs_a_file_names_the_url(capsys: pytest.CaptureFixture[str]) -> None:
-    for work in (compact, clipcodec.SearchIndex.open):
-        with pytest.raises(clipcodec.OptionError, match=r"memory://box/photos\.clpc: a"):
-            work(f"{BOX}/photos.clpc")
+    with pytest.raises(clipcodec.OptionError, match=r"memory://box/photos\.clpc: a"):
+        compact(f"{BOX}/photos.clpc")
     assert main(["info", f"{BOX}/none.clpc"]) == 1
     assert capsys.readouterr().err.count("none.clpc") == 1
