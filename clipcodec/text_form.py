@@ -40,7 +40,7 @@ def to_text(stream: bytes) -> str:
         else that takes streams take it as it is.
 
     Raises:
-        DecodeError: These are no bytes, or begin no stream.
+        DecodeError: These are no bytes, or begin no stream, or are the characters of such a text.
 
     Examples:
         >>> stream = clipcodec.open("photos.clpc")[0]
@@ -58,6 +58,7 @@ def to_text(stream: bytes) -> str:
     if not begins(stream):
         words = mistaken_bytes(stream) or "not a clipcodec stream"
         raise CorruptError(f"first byte 0x{stream[0]:02x}: {words}")
+    _refuse_characters(stream)
     return base64.urlsafe_b64encode(stream).rstrip(b"=").decode("ascii")
 
 
@@ -129,6 +130,11 @@ def check_start(stream: bytes) -> None:
         split(stream)
     except DecodeError as error:
         raise explain(error, lambda row: stream) from error.__cause__
+    _refuse_characters(stream)
+
+
+def _refuse_characters(stream: bytes) -> None:
+    """Raise CorruptError if bytes that begin like a stream are the text of one, or the like."""
     if len(stream) >= _LONG and stream.isascii() and (words := mistaken_bytes(stream)):
         raise CorruptError(words)
 

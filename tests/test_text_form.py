@@ -180,6 +180,12 @@ def test_other_types_are_refused() -> None:
             to_text(given)
 
 
+def test_a_text_as_bytes_is_not_made_text_again() -> None:
+    for text in TEXTS:
+        with pytest.raises(CorruptError, match="the characters of base64 text, not a stream"):
+            to_text(text.encode())
+
+
 def test_a_missing_value_is_named() -> None:
     given: Any = [STREAM, None]
     with pytest.raises(DecodeError, match=r"stream 1: .*NoneType: a missing value; leave it out"):

@@ -37,9 +37,7 @@ def opened(source: Source, *, partial: bool = False) -> Iterator[Container]:
 
 def refuse_own(container: Container, out: object) -> None:
     """Raise OptionError if the output is the container that is read."""
-    path = container._file.own_path
-    if path is not None:
-        refuse_itself([path], out)
+    refuse_itself([container], out)
 
 
 def copy_items(

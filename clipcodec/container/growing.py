@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from ..errors import LockedError, OptionError, OutputExistsError
 from ..system.files import abort, move, refuse_existing
 from ..system.locks import is_at
+from ..system.stores import Location, is_url, local_path
 from ..system.uploads import Upload, upload_to
 from . import layout
 from .deletions import Places
 from .files import SeekableFile, path_of
 from .locking import ReplacedLock, close_unused, open_locked
+from .reader import Container
 
 PART = ".part"
 _SMALL_INDEX = 1 << 16  # bytes: written with each block that is appended
@@ -58,6 +60,7 @@ class GrowingFile:
         self._indexed = False  # does the file end with its index?
         self._entries: list[tuple[int, int]] = []  # of the index
         self._overwrite, self._made = mode == "w", False
+        self._process = os.getpid()
         self._replaced = replaced
         self._upload: Upload | None = upload_to(target, mode)
         self._file: BinaryIO | None
@@ -100,9 +103,14 @@ class GrowingFile:
         return self.end + self._tail
 
     def opened(self) -> BinaryIO:
-        """The file. Raises ValueError if it is closed."""
+        """The file. Raises ValueError if it is closed, LockedError in a forked process."""
         if self._file is None:
             raise ValueError("this container is closed: open it again with mode 'a'")
+        if self._process != os.getpid() and (self.path or self._upload) is not None:
+            raise LockedError(  # both would write at the same places
+                f"{self.path or self.name} is written by process {self._process}, which opened it: "
+                "a process that was forked from it must open a container of its own"
+            )
         return self._file
 
     def readable(self) -> SeekableFile:
@@ -147,7 +155,7 @@ class GrowingFile:
         self._entries.append(entry)
 
     def _put(self, data: bytes, index: bytes = b"") -> None:
-        """Write all of it, or none: after an error the items still wait to be written.
+        """Write all of it, or none: after an error items still wait to be written.
 
         It takes the place of the index at the end, if there is one, in one call of the system. If
         the machine stops within it, the blocks before are good, and mode "a" goes on after them.
@@ -228,8 +236,9 @@ class GrowingFile:
         if self.path is not None and self.new:
             if sys.platform == "win32":  # an open file cannot be removed there
                 self.release()
-            with suppress(OSError):  # the error that led here matters more
-                self.path.unlink()
+            if self._process == os.getpid():
+                with suppress(OSError):  # the error that led here matters more
+                    self.path.unlink()
         else:
             self.give_up()
         self.release()
@@ -271,15 +280,41 @@ def _index(entries: list[tuple[int, int]]) -> bytes:
 
 def refuse_itself(sources: Collection[object], out: object) -> None:
     """Raise OptionError if the output, or what it is called while it is written, is a source."""
-    if not isinstance(out, (str, os.PathLike)):
+    target = _place(out)
+    if target is None:
         return
-    target = Path(os.path.realpath(out))
-    for path in (target, target.with_name(target.name + PART)):
-        for source in sources:
-            if not isinstance(source, (str, os.PathLike)) or not path.exists():
-                continue
-            if os.path.exists(source) and os.path.samefile(source, path):
-                raise OptionError(
-                    f"{os.fspath(source)} is an input, and would be written over: name another "
-                    "output"
-                )
+    for source in sources:
+        place = _place(source)
+        if isinstance(target, Path) and isinstance(place, Path):
+            parts = (target, target.with_name(target.name + PART))
+            same = place.exists() and any(
+                path.exists() and os.path.samefile(place, path) for path in parts
+            )
+        else:
+            same = place == target
+        if same:
+            name = source.name if isinstance(source, Container) else source
+            raise OptionError(f"{name} is an input, and would be written over: name another output")
+
+
+def _place(file: object) -> Path | str | None:
+    """The path of a file, or the URL of an object; None: that cannot be known.
+
+    Raises MissingDependencyError, OptionError, PermissionError or StoreError for a URL.
+    """
+    if isinstance(file, Container):
+        if not file._file.remote and file._file.own_path is None:
+            return None
+        file = file._file.path
+    file = os.fsdecode(file) if isinstance(file, bytes) else file
+    local = local_path(file) if isinstance(file, str) and is_url(file) else None
+    location = Location.of(file) if local is None else None
+    if location is not None:
+        fs, path = location.store()
+        url = str(fs.unstrip_protocol(path))
+        if local_path(url) is None:
+            return url
+        local = path
+    if local is None and isinstance(file, (str, os.PathLike)):
+        local = os.fsdecode(file)
+    return None if local is None else Path(os.path.realpath(local))

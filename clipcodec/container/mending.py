@@ -12,7 +12,11 @@ from .files import SeekableFile
 from .packing import BLOCK_BYTES
 from .survey import Survey
 
-_DELETIONS = re.compile(layout.GONE + rb"[\x00-\x04]...\x00\x00\x00\x00", re.DOTALL)
+_DELETIONS = re.compile(  # the head of a block of deletions, one byte of which may be another
+    rb"(?:.ONE|G.NE|GO.E|GON.)....\x00{4}"
+    rb"|GONE....(?:.\x00{3}|\x00.\x00\x00|\x00\x00.\x00|\x00{3}.)",
+    re.DOTALL,
+)
 _FRONT = len(layout.OPENING)
 COPY = "copy what is good, clipcodec.container.merge(…, partial=True)"
 _LOST_DELETIONS = (

@@ -143,7 +143,7 @@ def merge(
         what = same_ids(found.ids, found.differ, reading.ids_of(found))
         raise InputError(f"{what}: refused, nothing is written")
     kept, not_common = (metadata, ()) if metadata is not None else common(reading.metadata)
-    left_out = found.left_out(same_id)
+    left_out, examples = found.left_out(same_id), reading.ids_of(found)
     writer = ContainerWriter(
         out, "w" if overwrite else "x", metadata=kept or None, profile=reading.embedded,
         block_items=block_items,
@@ -163,7 +163,7 @@ def merge(
         raise
     return Merged(
         items=items, bytes=writer.size, inputs=dict(reading.counts), same_ids=found.ids,
-        differ=found.differ, examples=reading.ids_of(found), left_out=len(left_out),
+        differ=found.differ, examples=examples, left_out=len(left_out),
         damaged=tuple(reading.damaged), metadata=kept or {},
         carries=None if reading.embedded is None else reading.embedded.digest.hex(),
         not_common=not_common,

@@ -83,6 +83,8 @@ def create(
 class ContainerWriter:
     """Appends streams to a container, and deletes them; for one thread at a time.
 
+    A process that is forked meanwhile cannot write it: LockedError.
+
     `len(writer)` counts the items of the container, also those that are not on the disk yet, and
     not those that were deleted.
 
@@ -185,7 +187,8 @@ class ContainerWriter:
         Raises:
             DecodeError: These bytes begin no stream.
             OptionError: The stream or the id is of another type, or too long.
-            OSError: The file cannot be written; nothing of the item is in it.
+            OSError: The file cannot be written. The item is not added; those before it are, and
+                are written with the next one, or by `close`.
 
         Examples:
             >>> stream = clipcodec.open("photos.clpc")[0]
@@ -204,12 +207,19 @@ class ContainerWriter:
             raise OptionError(f"a stream of {len(stream)} bytes: at most {layout.MAX_STREAM}")
         size = 0 if id is None else id_size(id)
         self._file.opened()
-        self._gone.note(self._written + len(self._streams), id)
+        place = self._written + len(self._streams)
         self._streams.append(stream)
         self._ids.append(id)
         self._waiting += len(stream) + size
         if len(self._streams) >= (self._block_items or BLOCK_ITEMS) or self._waiting >= BLOCK_BYTES:
-            self._write_block()
+            try:
+                self._write_block()
+            except BaseException:
+                if self._streams:  # else it is written; who tries again would add it twice
+                    del self._streams[-1], self._ids[-1]
+                    self._waiting -= len(stream) + size
+                raise
+        self._gone.note(place, id)
 
     def extend(
         self,

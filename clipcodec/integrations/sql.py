@@ -322,9 +322,9 @@ def _pair(row: Any, number: int) -> tuple[Any, Any]:
     if len(found) != 2:
         raise OptionError(f"row {number} has {len(found)} columns: expected two, SELECT id, stream")
     id, stream = found
-    if isinstance(stream, float) and stream != stream:  # how pandas says that there is none
-        return id, None
-    return id, stream
+    # how pandas says that there is none
+    absent = type(stream).__name__ == "NAType" or (isinstance(stream, float) and stream != stream)
+    return id, None if absent else stream
 
 
 def _arrow_parts(rows: Any, size: int) -> Iterator[tuple[list[Any], list[Any]]]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..container import Container
 from ..container.choosing import did_you_mean
 from ..container.keys import no_id, no_place, several_ids
 from ..errors import OptionError
+from ..system.arrow import as_column
 
 Places = NDArray[np.int64]
 Names = Callable[[], "Sequence[str | None]"]
 
 
 def listed(source: Any) -> Any:
-    """A source whose streams can be taken by place: an iterator becomes a list."""
-    if isinstance(source, Iterable) and not isinstance(source, Sized):
-        return list(source)
-    return source
+    """A source whose streams can be taken by place: a column becomes Arrow's, others a list.
+
+    A series of pandas is one of these others: its `series[i]` is the row that is labelled i.
+    """
+    source = as_column(source)
+    by_place = isinstance(source, (Sequence, Container, np.ndarray)) or hasattr(source, "to_pylist")
+    return list(source) if isinstance(source, Iterable) and not by_place else source
 
 
 def chosen(count: int, names: Names | None, what: str, ids: Any, where: Any) -> Places | None:
@@ -69,7 +74,7 @@ def _where(count: int, names: Names | None, where: Any) -> NDArray[np.bool_]:
         raise OptionError(
             f"where: {type(where).__name__}: expected {_EXPECTED.format(count)}"
         ) from error
-    if values.ndim == 1 and not values.size and count:
+    if values.ndim == 1 and not values.size and values.dtype.kind != "b":
         return np.zeros(count, bool)  # no positions
     if values.ndim != 1 or values.dtype.kind not in "biu":
         raise OptionError(

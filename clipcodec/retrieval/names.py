@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,17 @@ class Names:
     packed  as `container.ids.pack_ids` makes them
     check   CRC-32 of `packed`
     source  what an error of packed ids names
+    ready   called before `packed` is read; raises an error if the file that it lies in was cut
     """
 
     def __init__(
         self, count: int, ids: list[str | None] | None = None, *,
         packed: NDArray[np.uint8] | None = None, check: int = 0, source: str = "",
+        ready: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self._count, self._ids = count, ids
         self._packed, self._check, self._source = packed, check, source
+        self._ready = ready
 
     @classmethod
     def of(cls, ids: list[str | None]) -> Names:
@@ -42,11 +45,13 @@ class Names:
         return self._ids is not None or self._packed is not None
 
     def list(self) -> list[str | None]:
-        """All ids. Raises CorruptError."""
+        """All ids. Raises CorruptError or TruncatedError."""
         if self._ids is not None:
             return self._ids
         if self._packed is None:
             return [None] * self._count
+        if self._ready is not None:
+            self._ready()
         data = self._packed.tobytes()
         with placed(source=self._source):
             if zlib.crc32(data) != self._check:

@@ -10,6 +10,7 @@ import os
 import threading
 import zlib
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -145,8 +146,11 @@ class _Whole:
         scale = None if plain else data[size - 4 * rows :].view("<f4")
         ids, names = int(part["ids"]), Names(rows)
         if ids:
-            packed = self._data[at + size : at + size + ids]
-            names = Names(rows, packed=packed, check=int(part["ids_check"]), source=self.name)
+            end = at + size + ids
+            names = Names(
+                rows, packed=self._data[at + size : end], check=int(part["ids_check"]),
+                source=self.name, ready=partial(self.reaches, end),
+            )  # fmt: skip
         return Block(values, scale, names, _Check(self, data, at + size, int(part["check"])))
 
     def reaches(self, end: int) -> None:

@@ -114,7 +114,9 @@ def parts(
     rows  places of those that are wanted, in order; None: all. The source can be indexed then.
     named  whether ids are wanted of `rows`
     """
-    items = _items(source) if rows is None else iter(_taken(source, rows[:1])[0])
+    items = _items(source)  # also checks that it is one
+    if rows is not None:
+        items = iter(_taken(source, rows[:1])[0])
     if dim is None:
         head = list(islice(items, 1))
         if not head:
@@ -151,7 +153,10 @@ def _taken(source: Any, rows: Places, *, named: bool = False) -> tuple[Sequence[
         streams, ids = source._blocks.gathered(rows, with_ids=named)
         return streams, lambda: ids
     if hasattr(source, "to_pylist"):
-        return source.take(rows).to_pylist(), None
+        try:
+            return source.take(rows).to_pylist(), None
+        except NotImplementedError:  # of columns of views
+            return [source[i].as_py() for i in rows.tolist()], None
     return [source[i] for i in rows.tolist()], None
 
 

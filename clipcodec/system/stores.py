@@ -18,7 +18,9 @@ from ..errors import (
 )
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")  # two characters: "C:" is a drive
-_SECRET = re.compile(r"//[^/@]*@|[?#].*$")  # who asks, and what signs the request
+_USER = re.compile(r"(?<=://)[^/?#]*@")  # who asks
+_SIGNATURE = re.compile(r"[?#].*$")  # what signs the request
+_KEYS = re.compile(r"(s3a?|gs|gcs|memory)://")  # of names in which ? and # are letters
 _LOCAL = ("file", "local")
 _CREDENTIALS = {  # of boto, Google, Azure: none of them is an OSError
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
@@ -74,8 +76,11 @@ def shown_url(url: str) -> str:
 
     >>> shown_url("https://me:word@host/a.clpc?X-Amz-Signature=12")
     'https://host/a.clpc'
+    >>> shown_url("s3://bucket/a#1.clpc")
+    's3://bucket/a#1.clpc'
     """
-    return _SECRET.sub(lambda found: "//" if found[0].startswith("//") else "", url)
+    url = _USER.sub("", url)
+    return url if _KEYS.match(url) else _SIGNATURE.sub("", url)
 
 
 class Location:

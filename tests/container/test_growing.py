@@ -17,7 +17,7 @@ import pytest
 
 import clipcodec
 from clipcodec import CorruptError, Item, LockedError, OptionError, TruncatedError
-from clipcodec.container import layout
+from clipcodec.container import layout, locking
 from clipcodec.container.growing import PART
 from formats.reference import container as reference
 
@@ -300,3 +300,36 @@ def test_what_is_appended_to_a_file_that_is_another_by_now_is_no_success(
     assert path.exists() == (change == "replaced")
     if path.exists():
         assert list(clipcodec.open(path)) == [b"ib"]
+
+
+@pytest.mark.parametrize("mode", ["x", "a"])
+def test_an_item_that_was_not_written_can_be_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """It is there once then, under its id alone; those before it are not lost."""
+    path, wanted = tmp_path / "a.clpc", items(40)
+    if mode == "a":
+        clipcodec.create(path).close()
+    whole, left = locking._Locked.write, [0]
+
+    def write(file: locking._Locked, data: Any) -> int:
+        if left[0]:
+            left[0] -= 1
+            whole(file, bytes(data)[:9])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(file, data)
+
+    monkeypatch.setattr(locking._Locked, "write", write)
+    with clipcodec.create(path, mode, block_items=4) as writer:
+        assert not writer.update(wanted[0].stream, "first")  # so that ids are kept in mind
+        for number, item in enumerate(wanted):
+            left[0] = 2 if number % 4 == 2 else 0
+            while left[0]:
+                with pytest.raises(OSError, match="cannot be written: No space left"):
+                    writer.append(item)
+                assert len(writer) == 1 + number
+            writer.append(item)
+        assert writer.delete(wanted[2].id) == 1
+    del wanted[2]
+    assert clipcodec.open(path)[1:] == [item.stream for item in wanted]
+    assert clipcodec.open(path).ids[1:] == [item.id for item in wanted]

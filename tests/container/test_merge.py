@@ -282,6 +282,8 @@ def test_no_source_is_written_over(here: Path) -> None:
     for sources, out in (
         (["a.clpc"], "a.clpc"), (["link.clpc"], "a.clpc"), (["a.clpc"], "link.clpc"),
         (["b.clpc", "hard.clpc"], "./a.clpc"), (["new.clpc" + PART], "new.clpc"),
+        ([clipcodec.open("a.clpc")], "a.clpc"), (["a.clpc"], (here / "a.clpc").as_uri()),
+        ([(here / "a.clpc").as_uri()], "link.clpc"),
     ):  # fmt: skip
         with pytest.raises(OptionError, match="is an input, and would be written over"):
             merge(sources, out, overwrite=True)

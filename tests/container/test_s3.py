@@ -18,6 +18,7 @@ import pytest
 
 import clipcodec
 from clipcodec import OptionError, OutputExistsError, ReplacedError, StoreError, TruncatedError
+from clipcodec.container import dedupe, filter_items, merge
 from clipcodec.container.files import SeekableFile
 from tests.helpers import s3_server
 from tests.helpers.s3_server import Server, uploads
@@ -498,6 +499,22 @@ def test_an_upload_that_fails_leaves_nothing(server: Server, method: str) -> Non
     server.reset()
     assert get() == b"before"
     assert uploads() == []
+
+
+def test_no_object_is_written_over_by_what_is_made_of_it(server: Server) -> None:
+    """Under whatever name, open or not; as with files."""
+    data = made(20)
+    s3_server.put(data, URL)
+    again = ("s3a://bucket/photos.clpc", fsspec.open(URL, "wb"))
+    for source in (URL, *again[:1], fsspec.open(URL, "rb"), clipcodec.open(URL)):
+        for out in (URL, *again):
+            with pytest.raises(OptionError, match=r"photos.clpc.* is an input, and would be writ"):
+                merge([source], out, overwrite=True)
+            with pytest.raises(OptionError, match="is an input"):
+                filter_items(source, out, where=[0], overwrite=True)
+            with pytest.raises(OptionError, match="is an input"):
+                dedupe(source, out, overwrite=True)
+    assert s3_server.get(URL) == data
 
 
 def test_another_that_made_it_first_is_not_replaced(server: Server) -> None:

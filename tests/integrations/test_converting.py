@@ -160,6 +160,46 @@ def test_an_empty_container_in_every_form(here: Path) -> None:
     assert np.load("x.npy").shape == (0, 512)
 
 
+@pytest.mark.parametrize("name", ["x.lance", "db#photos"])
+def test_an_empty_container_as_a_table_of_lancedb(here: Path, name: str) -> None:
+    needs(name)
+    clipcodec.create("none.clpc").close()
+    assert convert("none.clpc", name).items == 0
+    assert convert(name, "back.clpc").items == 0
+    convert("a.clpc", name, overwrite=True)
+    assert convert("none.clpc", name, overwrite=True).items == 0
+    assert convert(name, "back.clpc", overwrite=True).items == 0
+
+
+@pytest.mark.parametrize("name", ["out.npy", "out.faiss"])
+def test_ids_do_not_go_over_the_container(here: Path, name: str) -> None:
+    needs(name)
+    before = items("a.clpc")
+    os.symlink("a.clpc", "link.clpc")
+    for source in ("a.clpc", "link.clpc", clipcodec.open("a.clpc")):
+        with pytest.raises(OptionError, match="is an input, and would be written over"):
+            convert(source, name, ids="a.clpc", overwrite=True)
+    assert items("a.clpc") == before
+    assert not os.path.exists(name)
+
+
+def test_shards_of_another_run_are_not_taken_for_those_of_this_one(here: Path) -> None:
+    """Also with overwrite, which replaces those of the same names alone."""
+    convert("a.clpc", "s-{0..}.tar", shard_items=2)
+    with pytest.raises(OutputExistsError, match=r"s-3\.tar is a shard of another run: remove it$"):
+        convert("a.clpc", "s-{0..}.tar", shard_items=3, overwrite=True)
+    assert len(list(here.glob("s-*"))) == 5
+    os.unlink("s-3.tar"), os.unlink("s-4.tar")
+    convert("a.clpc", "s-{0..}.tar", shard_items=3, overwrite=True)
+    convert("s-{0..}.tar", "back.clpc")
+    assert items("back.clpc") == items("a.clpc")
+    profile = write_tiny_profile(here / "p.safetensors")
+    clipcodec.create("own.clpc", profile=profile).close()
+    convert("own.clpc", "t.tar")
+    with pytest.raises(OutputExistsError, match=r"t\.profile\.safetensors is the profile of other"):
+        convert("a.clpc", "t.tar", overwrite=True)
+
+
 def test_ids_of_a_faiss_index(here: Path) -> None:
     faiss = pytest.importorskip("faiss")
     index = faiss.IndexIDMap(faiss.IndexFlatIP(512))

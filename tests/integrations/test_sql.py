@@ -98,7 +98,11 @@ def test_rows_may_be_tuples_dictionaries_text_or_memoryviews(db: sqlite3.Connect
              for n in range(1, 91)]  # fmt: skip
     views = [(n, None if stream is None else memoryview(stream)) for n, stream in pairs]
     missing = [(n, float("nan") if stream is None else stream) for n, stream in pairs]
-    sources: list[Any] = [texts, pairs, iter(pairs), views, missing,
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(pairs, columns=["id", "clip"]).convert_dtypes()
+    frame["clip"] = [pandas.NA if stream is None else stream for _, stream in pairs]
+    missing_of_pandas = frame.itertuples(index=False)
+    sources: list[Any] = [texts, pairs, iter(pairs), views, missing, missing_of_pandas,
                           [{"id": n, "clip": stream} for n, stream in pairs],
                           [[n, stream] for n, stream in pairs]]  # fmt: skip
     db.row_factory = sqlite3.Row

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import clipcodec
 from clipcodec import Codec, Container, SearchIndex, search
 from clipcodec.columns import Columns
 from clipcodec.errors import DecodeError, OptionError, UnknownItemError
 from clipcodec.profile.file import Profile
 
-from .stores import COUNT, QUERIES, best_of
+from .stores import COUNT, QUERIES, best_of, stored
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -88,6 +90,24 @@ def test_lists_iterators_and_columns_are_filtered_by_position(
         index.search(QUERIES, ids=["a"])
 
 
+def test_places_count_rows_whatever_a_source_calls_them(photos: Container, rates: Profile) -> None:
+    """Not the labels of a series of pandas, which are others once it was sorted or filtered."""
+    pa, pandas = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    streams = list(photos)
+    wanted = best_of(photos.decode_all(), EVEN, 5)
+    labels = np.arange(len(streams))[::-1]
+    sources = [pandas.Series(streams, index=labels), pandas.Series(streams, index=labels + 1000),
+               dict(enumerate(streams)).values(), np.array(streams, object),
+               pa.array(streams, pa.binary_view()),
+               pa.array(map(clipcodec.to_text, streams), pa.string_view())]  # fmt: skip
+    for source in sources:
+        for exact in (True, False):
+            hits = search(source, QUERIES, 5, where=EVEN, profile=rates, exact=exact)
+            assert hits.indices.tolist() == wanted
+    with pytest.raises(DecodeError, match="SearchIndex is not a source of streams"):
+        search(SearchIndex(photos), QUERIES, where=EVEN)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -97,6 +117,7 @@ def test_lists_iterators_and_columns_are_filtered_by_position(
         ({"ids": [3]}, "3 is no id: expected texts; for positions, where="),
         ({"ids": 3}, "expected the ids of items"),
         ({"where": [True, False]}, "where: 2 booleans for 150 items"),
+        ({"where": np.zeros(0, bool)}, "where: 0 booleans for 150 items"),
         ({"where": [150]}, "no item 150: there are 150, counted from 0"),
         ({"where": [-151]}, "no item -151: there are 150, counted from 0"),
         ({"where": [0.5]}, "where: float64 of shape .*expected 150 booleans, positions, or a fu"),
@@ -113,6 +134,16 @@ def test_filters_that_cannot_be_say_why(
         search(photos, QUERIES, **options)
     with pytest.raises(error, match=why.replace(r".*photos\.clpc", "the index")):
         SearchIndex(photos).search(QUERIES, **options)
+
+
+def test_nothing_is_left_of_an_empty_container(tmp_path: Path, rates: Profile) -> None:
+    """Neither by positions nor by booleans, of which there are none."""
+    stored(tmp_path / "none.clpc", rates, 0)
+    source = clipcodec.open(tmp_path / "none.clpc", profile=rates)
+    for where in ([], (), np.zeros(0, bool), np.zeros(0, int), lambda id: True):
+        for exact in (True, False):
+            assert search(source, QUERIES, where=where, exact=exact).indices.shape == (4, 0)
+        assert SearchIndex(source).search(QUERIES, where=where).indices.shape == (4, 0)
 
 
 def test_damage_is_named_by_its_place_in_the_source(photos: Container, rates: Profile) -> None:

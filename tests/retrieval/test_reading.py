@@ -18,7 +18,7 @@ from clipcodec.errors import CorruptError, DecodeError, TruncatedError, Unsuppor
 from clipcodec.profile.file import Profile
 from clipcodec.retrieval import blocks
 
-from .stores import DIM, QUERIES, opened, same_hits
+from .stores import DIM, QUERIES, opened, same_hits, stored
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -119,23 +119,29 @@ def test_a_file_that_was_cut_says_so(photos_path: Path, rates: Profile, tmp_path
         SearchIndex.open(path)
 
 
+@pytest.mark.parametrize(
+    "use", ["index.search(np.ones(24))", "index.ids", "hits.ids", "index.save(sys.argv[1] + '2')"]
+)
 def test_a_file_that_is_cut_under_a_reader_ends_no_process(
-    photos_path: Path, rates: Profile, tmp_path: Path
+    rates: Profile, tmp_path: Path, use: str
 ) -> None:
-    """Reading behind the end of a mapped file would be a bus error."""
+    """Reading behind the end of a mapped file would be a bus error, of ids as of rows."""
     path = tmp_path / "a.clpi"
-    SearchIndex.build(opened(photos_path, rates), path)
+    stored(tmp_path / "long.clpc", rates, 150, first=10**200)  # ids take more than a page
+    SearchIndex.build(opened(tmp_path / "long.clpc", rates), path)
     code = """
         import os, sys, numpy as np
         from clipcodec import SearchIndex
         index = SearchIndex.open(sys.argv[1])
+        hits = index.search(np.ones(24))
         os.truncate(sys.argv[1], 600)
         try:
-            index.search(np.ones(24))
+            {use}
         except Exception as error:
             print(type(error).__name__, error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), path],
+    code = textwrap.dedent(code).format(use=use)
+    done = subprocess.run([sys.executable, "-c", code, path],
                           capture_output=True, text=True, timeout=60, check=True)  # fmt: skip
     assert done.stdout.startswith("TruncatedError")
     assert "was cut since it was opened" in done.stdout

@@ -334,6 +334,33 @@ def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("mode", ["x", "a"])
+@pytest.mark.parametrize("end", ["close", "discard", "abandon"])
+def test_a_forked_child_writes_nothing(path: Path, mode: str, end: str) -> None:
+    """Its blocks would lie where those of its parent do; what it appends is refused, not lost."""
+    if mode == "a":
+        clipcodec.create(path).close()
+    with clipcodec.create(path, mode, block_items=2) as writer:
+        writer.extend([STREAM] * 3)
+        child = os.fork()
+        if not child:
+            done = 2
+            try:
+                with pytest.raises(LockedError, match=r"is written by process \d+, which"):
+                    writer.extend([STREAM] * 9)
+                done = 1
+                getattr(writer, end)()
+                done = 0
+            finally:
+                os._exit(done)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status == (1 if end == "close" else 0)
+        writer.append(STREAM)
+    assert clipcodec.open(path)[:] == [STREAM] * 4
+    assert os.listdir(path.parent) == ["a.clpc"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_that_closes_its_copy_keeps_the_file_locked(path: Path) -> None:
     clipcodec.create(path).close()
     with clipcodec.create(path, "a") as writer:

@@ -135,3 +135,13 @@ def test_ranges_that_are_near_are_joined_in_their_order() -> None:
     assert sizes[0] < sizes[1] < 5_000_000  # work begins soon
     assert max(sizes) < 5_000_000
     assert len(requests) < 6
+
+
+@pytest.mark.parametrize("name", ["a#1.clpc", "a?b.clpc", "x//y@z.clpc", "a b@c/d.clpc"])
+def test_letters_of_a_key_are_shown(name: str) -> None:
+    """Else a message would name another object."""
+    assert shown_url(f"s3://bucket/{name}") == f"s3://bucket/{name}"
+
+
+def test_all_of_a_password_is_left_out() -> None:
+    assert shown_url("https://me:p@ss@host/a.clpc") == "https://host/a.clpc"

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from ...codec import Codec
 from ...container import Container
+from ...container.copying import refuse_own
 from ...container.id_lists import lines_of
 from ...container.profiles import profile_of
 from ...embeddings import normalise
@@ -60,8 +61,10 @@ def beside_ids(container: Container, name: str, how: How) -> Iterator[BinaryIO]:
     """A new file for embeddings, and the list of ids if there is to be one: both, or none."""
     list_of_ids = how.ids_to_write()
     note_lost(container, how, ids=list_of_ids is None, metadata=True)
-    if list_of_ids is not None and os.path.realpath(list_of_ids) == os.path.realpath(name):
-        raise OptionError(f"the embeddings and their ids cannot both go to {name}")
+    if list_of_ids is not None:
+        if os.path.realpath(list_of_ids) == os.path.realpath(name):
+            raise OptionError(f"the embeddings and their ids cannot both go to {name}")
+        refuse_own(container, list_of_ids)
     with replacing(name, overwrite=how.overwrite) as file:
         yield file
         if list_of_ids is not None:

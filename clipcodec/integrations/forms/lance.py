@@ -56,7 +56,7 @@ def write(container: Container, name: str, how: How) -> int:
     try:
         connected = lancedb.connect(uri)
         connected.create_table(
-            table_name, batches_of(container, schema), schema=schema,
+            table_name, batches_of(container, schema) if len(container) else None, schema=schema,
             mode="overwrite" if how.overwrite else "create",
         )  # fmt: skip
     except BaseException as error:

@@ -45,21 +45,19 @@ def write(container: Container, name: str, how: How) -> int:
     note_lost(container, how, ids=False, metadata=True)
     folder, base = os.path.split(name)
     names, items, numbers = FileNames(""), container.items(), count()
-    made: list[str] = []
-    _refuse_others(name, overwrite=how.overwrite)
+    several = _BRACES.search(base) is not None
+    each = how.shard_items or _SHARD_ITEMS
+    made = [*islice(_shard_names(base), max(1, -(-len(container) // each)))] if several else [base]
+    embedded = container.embedded()
+    _refuse_others(name, {*made}, carries=embedded is not None, overwrite=how.overwrite)
     with filling(folder or os.curdir, overwrite=how.overwrite) as there:
-        for shard in _shard_names(base):
-            several = _BRACES.search(base) is not None
-            some = islice(items, how.shard_items or _SHARD_ITEMS) if several else items
+        for shard in made:
+            some = islice(items, each) if several else items
             first = next(some, None)
-            if first is None and made:
-                break
-            made.append(shard)
             with tarfile.open(there / shard, "x", format=tarfile.PAX_FORMAT) as tar:
                 while first is not None:
                     _add(tar, first, names, next(numbers))
                     first = next(some, None)
-        embedded = container.embedded()
         if embedded is not None:
             made.append(_profile_of(base))
             (there / made[-1]).write_bytes(embedded.data)
@@ -81,10 +79,25 @@ def _shard_names(base: str) -> Iterator[str]:
     )
 
 
-def _refuse_others(name: str, *, overwrite: bool) -> None:
-    """Raise OutputExistsError if shards of another run would be taken for some of this one."""
-    if _BRACES.search(name) and not overwrite and (there := _found(name)):
-        raise OutputExistsError(f"{there[0]} is a shard of another run: remove it, or give -f")
+def _refuse_others(name: str, made: set[str], *, carries: bool, overwrite: bool) -> None:
+    """Raise OutputExistsError if what another run has left would be taken for a part of this one.
+
+    made     the shards of this one
+    carries  whether a profile goes beside them
+    """
+    there = _found(name) if _BRACES.search(name) else []
+    if overwrite:  # those of the same names are replaced
+        there = [path for path in there if os.path.basename(path) not in made]
+    if there:
+        remedy = "remove it" if overwrite else "remove it, or give -f"
+        raise OutputExistsError(f"{there[0]} is a shard of another run: {remedy}")
+    folder, base = os.path.split(name)
+    profile = os.path.join(folder, _profile_of(base))
+    if not carries and os.path.exists(profile):
+        raise OutputExistsError(
+            f"{profile} is the profile of other streams, and would be taken for that of these: "
+            "remove it"
+        )
 
 
 def _profile_of(base: str) -> str:
