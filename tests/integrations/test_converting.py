@@ -189,7 +189,8 @@ def test_shards_of_another_run_are_not_taken_for_those_of_this_one(here: Path) -
     with pytest.raises(OutputExistsError, match=r"s-3\.tar is a shard of another run: remove it$"):
         convert("a.clpc", "s-{0..}.tar", shard_items=3, overwrite=True)
     assert len(list(here.glob("s-*"))) == 5
-    os.unlink("s-3.tar"), os.unlink("s-4.tar")
+    for name in ("s-3.tar", "s-4.tar"):
+        os.unlink(name)
     convert("a.clpc", "s-{0..}.tar", shard_items=3, overwrite=True)
     convert("s-{0..}.tar", "back.clpc")
     assert items("back.clpc") == items("a.clpc")

@@ -140,7 +140,8 @@ def test_nothing_is_left_of_an_empty_container(tmp_path: Path, rates: Profile) -
     """Neither by positions nor by booleans, of which there are none."""
     stored(tmp_path / "none.clpc", rates, 0)
     source = clipcodec.open(tmp_path / "none.clpc", profile=rates)
-    for where in ([], (), np.zeros(0, bool), np.zeros(0, int), lambda id: True):
+    filters: list[Any] = [[], (), np.zeros(0, bool), np.zeros(0, int), lambda id: True]
+    for where in filters:
         for exact in (True, False):
             assert search(source, QUERIES, where=where, exact=exact).indices.shape == (4, 0)
         assert SearchIndex(source).search(QUERIES, where=where).indices.shape == (4, 0)
