@@ -15,7 +15,7 @@ import pytest
 
 import clipcodec
 from clipcodec.cli import main
-from tests.helpers.processes import ONE_THREAD, exit_code, run
+from tests.helpers.processes import ONE_THREAD, caller, exit_code, run
 from tests.helpers.profiles import cone, drawn, write_tiny_profile
 
 DEFAULT_DIM = 512
@@ -364,31 +364,36 @@ def test_train_a_profile_of_all_rates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--start", "none.safetensors"], 1, b"none.safetensors cannot be read"),
-        (["--start", "x.npy", "--recipe", "pqvae"], 2, b"--start: not for --recipe pqvae"),
-        (["--restore", 3, "--recipe", "pqvae"], 2, b"--restore: not for --recipe pqvae"),
-        (["--device", "abacus"], 2, b"--device abacus"),
-        (["--weight-decay", -1], 2, b"--weight-decay -1: expected a number from 0 to 100"),
+        (["--start", "none.safetensors"], 1, "none.safetensors cannot be read"),
+        (["--start", "x.npy", "--recipe", "pqvae"], 2, "--start: not for --recipe pqvae"),
+        (["--restore", 3, "--recipe", "pqvae"], 2, "--restore: not for --recipe pqvae"),
+        (["--device", "abacus"], 2, "--device abacus"),
+        (["--weight-decay", -1], 2, "--weight-decay -1: expected a number from 0 to 100"),
     ],
 )
 def test_training_options_that_do_not_fit(
-    tmp_path: Path, options: list[object], code: int, message: bytes
-) -> None:
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes],
+    options: list[object], code: int, message: str,
+) -> None:  # fmt: skip
     """A message that names the option, 2 for usage and 1 for a file; nothing is written."""
     np.save(tmp_path / "x.npy", cone(1100, 16))
-    done = run("train", "--embeddings", tmp_path / "x.npy", "-o", tmp_path / "p", *options)
-    assert done.returncode == code
-    assert message in done.stderr
-    assert not (tmp_path / "p").exists()
+    rows, out = tmp_path / "x.npy", tmp_path / "p"
+    found, _, told = caller(capsysbinary)("train", "--embeddings", rows, "-o", out, *options)
+    assert found == code
+    assert message in told
+    assert not out.exists()
 
 
 @pytest.mark.slow
-def test_rows_that_cannot_train_exit_1(tmp_path: Path) -> None:
+def test_rows_that_cannot_train_exit_1(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
     np.save(tmp_path / "x.npy", cone(10, 16))
-    done = run("train", "--embeddings", tmp_path / "x.npy", "-o", tmp_path / "p")
-    assert done.returncode == 1
-    assert b"10 distinct embeddings" in done.stderr
-    assert not (tmp_path / "p").exists()
+    rows, out = tmp_path / "x.npy", tmp_path / "p"
+    code, _, told = caller(capsysbinary)("train", "--embeddings", rows, "-o", out)
+    assert code == 1
+    assert "10 distinct embeddings" in told
+    assert not out.exists()
 
 
 def test_profiles_lists_what_the_library_lists() -> None:

@@ -520,7 +520,7 @@ def test_a_damaged_cached_file_is_named_and_fetched_again_once_deleted(
     command = ("compress", image, "--backbone", "tiny", "-q", "-o", tmp_path / "a.clip")
     for damaged in (b"", network[0][: len(network[0]) // 2]):
         blob.write_bytes(damaged)
-        line = complaint(cli(*command, before=network[1], **settings(home, hub)))
+        line = complaint(cli(*command, before=REGISTER, **settings(home, hub)))
         assert "damaged, cut short" in line
         assert f"delete '{blob}' and run 'clipcodec fetch tiny'" in line
         assert f"'{blob}'" in complaint(fetch(home, None))
@@ -623,7 +623,7 @@ def test_files_without_permission_to_read_say_so(
     own.write_bytes(network[0])
     own.chmod(0)
     line = complaint(cli("compress", image, "--backbone", "tiny", "--weights", own, under=under,
-                         before=network[1], **settings(None)))  # fmt: skip
+                         before=REGISTER, **settings(None)))  # fmt: skip
     assert f"weights file '{own}' cannot be opened (Permission denied)" in line
     assert "damaged" not in line
 
