@@ -265,7 +265,10 @@ class Job:
                 left_out = _left_out(sources)
                 if not len(writer):
                     _warn(left_out)
-                    raise InputError(f"nothing was compressed, so {self.out} is not made")
+                    first = next((failure.error for failure in ledger.failures), None)
+                    raise InputError(
+                        f"nothing was compressed, so {self.out} is not made"
+                    ) from first
                 items = len(writer)
         except BaseException:
             path = begun.path if self._mode == "resume" else begun.part

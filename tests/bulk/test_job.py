@@ -240,9 +240,10 @@ def test_rows_that_are_wrong_alike_each_fail() -> None:
 def test_nothing_to_put_into_a_new_container_is_an_error_and_leaves_none(tmp_path: Path) -> None:
     np.save(tmp_path / "zero.npy", np.zeros((2, 16)))
     told: list[Failure] = []
-    with pytest.raises(InputError, match="nothing was compressed"):
+    with pytest.raises(InputError, match="nothing was compressed") as caught:
         make(tmp_path / "zero.npy", out=tmp_path / "o.clpc").run(on_failure=told.append)
     assert len(told) == 2
+    assert caught.value.__cause__ is told[0].error
     assert [path.name for path in tmp_path.iterdir()] == ["zero.npy"]
 
 

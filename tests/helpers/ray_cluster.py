@@ -24,10 +24,14 @@ T = TypeVar("T")
 
 @contextmanager
 def importable() -> Iterator[None]:
-    """Meanwhile, processes that are started import this checkout, and know no other cluster."""
+    """Meanwhile, processes that are started import this checkout, and know no other cluster.
+
+    Nor do they count what is used, for which Ray Data starts one more.
+    """
     folders = [str(PACKAGE), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(folders))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         yield
 
