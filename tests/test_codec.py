@@ -250,7 +250,7 @@ def test_adjacent_damage_of_raw_streams_never_passes() -> None:
 
 def test_profiles_are_named_or_found(tmp_path: Path) -> None:
     for wrong in (5, b"x"):
-        with pytest.raises(ProfileError, match="expected a name or a path"):
+        with pytest.raises(ProfileError, match="expected a name, a path or a URL"):
             Codec(wrong)  # type: ignore[arg-type]
     with pytest.raises(ProfileError, match=r"no profile 'nothing'; known: openai-vit-b-32/"):
         Codec("nothing")

@@ -39,7 +39,7 @@ NAMED = {  # in a command, or in Python: what it needs
 }
 SPECIAL = set("|&;<>()$`{}")
 EXIT = re.compile(r"#.*\bexit(?:s with)?(?: code)? (\d+)")
-EXISTS = re.compile(r"(\S+) (?:already )?exists\b.*-f\b")
+EXISTS = re.compile(r"(\S+) (?:already )?exists\b.*(?:-f\b|overwrite=True)")
 SECONDS = 120
 MATCHES = 3  # files of a pattern: as good as all, and quicker
 

@@ -110,7 +110,7 @@ def test_an_object_that_exists(server: Server) -> None:
     """It is kept, replaced when the new one is whole, and never appended to."""
     put(b"before", URL)
     for work in (job().run, job().plan):
-        with pytest.raises(OutputExistsError, match=r"photos\.clpc exists, and overwriting"):
+        with pytest.raises(OutputExistsError, match=r"photos\.clpc exists: to replace it"):
             work()
     with pytest.raises(OutputExistsError, match="is there, and nothing can be appended to an obj"):
         job(mode="resume").run()
@@ -157,7 +157,6 @@ def test_objects_of_one_name_have_files_of_their_own(server: Server) -> None:
     urls = [URL, "s3://bucket/more/photos.clpc", "s3://bucket/photos.2.clpc"]
     assert len({written_to(url) for url in urls}) == 3
     assert written_to(URL) == written_to(URL)
-    assert written_to(f"{URL}?X-Amz-Signature=12") == written_to(URL)
     assert written_to("a/photos.clpc") == "a/photos.clpc"
     assert written_to(Path("a.clpc").resolve().as_uri()) == str(Path("a.clpc").resolve())
 
