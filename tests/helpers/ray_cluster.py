@@ -17,26 +17,17 @@ STARTS = 2  # tries: Ray gives a node 30 s to start, on a busy machine, too
 NODE: dict[str, Any] = {
     "num_cpus": 2, "include_dashboard": False, "object_store_memory": 1 << 27,
 }  # fmt: skip
-SYSTEM = {
-    "gcs_server_request_timeout_seconds": 60,
-    # Processes that wait are kept: to start one and import Ray takes longer than most of its work.
-    "idle_worker_killing_time_threshold_ms": 600_000,
-    "num_workers_soft_limit": 8,
-}
+SYSTEM = {"gcs_server_request_timeout_seconds": 60}
 QUIET = {"log_to_driver": False, "configure_logging": False}
 T = TypeVar("T")
 
 
 @contextmanager
 def importable() -> Iterator[None]:
-    """Meanwhile, processes that are started import this checkout, and know no other cluster.
-
-    Nor do they count what is used, for which Ray Data starts one more.
-    """
+    """Meanwhile, processes that are started import this checkout, and know no other cluster."""
     folders = [str(PACKAGE), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(folders))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         yield
 
