@@ -89,7 +89,7 @@ def _refuse_others(name: str, made: set[str], *, carries: bool, overwrite: bool)
     if overwrite:  # those of the same names are replaced
         there = [path for path in there if os.path.basename(path) not in made]
     if there:
-        remedy = "remove it" if overwrite else "remove it, or give -f"
+        remedy = "remove it" if overwrite else "remove it, or give overwrite=True"
         raise OutputExistsError(f"{there[0]} is a shard of another run: {remedy}")
     folder, base = os.path.split(name)
     profile = os.path.join(folder, _profile_of(base))
