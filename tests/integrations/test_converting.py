@@ -343,7 +343,7 @@ def test_shards_that_are_not_as_they_should_be(here: Path) -> None:
         convert("s-{0..3}.tar", "out.clpc")
     convert("s-{0..1}.tar", "two.clpc")
     assert len(items("two.clpc")) == 8
-    with pytest.raises(OutputExistsError, match="shard of another run: remove it, or give overwrite=True$"):
+    with pytest.raises(OutputExistsError, match=r"remove it, or give overwrite=True$"):
         convert("a.clpc", "s-{0..}.tar")
     with pytest.raises(OptionError, match="too few shards"):
         convert("a.clpc", "t-{0..1}.tar", shard_items=4)
